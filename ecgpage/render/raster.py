@@ -1,0 +1,173 @@
+"""Draw a page model as a clean picture at any resolution.
+
+Pixel (r, c) covers [c, c + 1) x [r, r + 1) of the page scaled by ``dpi / 25.4`` px/mm ("edge coordinates");
+a point at edge coordinate e has its place at e - 0.5 where pixel centres are whole numbers.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgpage.render.model import BLACK, Axis, Color, Grid, Page, Paper, Segment, Text, Tick, segment_path
+from ecgpage.render.stroke import Patch, blend, span_coverage, stroke_box, stroke_trace
+from ecgpage.render.text import text_patch
+
+MM_PER_INCH = 25.4
+Image = NDArray[np.uint8]
+
+
+def draw_page(page: Page, signal: NDArray[np.floating], dpi: float = 200.0) -> Image:
+    """Draw ``page`` with ``signal`` (n_samples, n_channels) mV: uint8 (H, W, 3) RGB."""
+    scale = dpi / MM_PER_INCH
+    shape = page_shape(page.paper, dpi)
+    image = draw_grid(page.grid, page.paper, dpi)
+    for bar in page.bars:
+        x0, y0, x1, y1 = (v * scale for v in bar.box)
+        blend(image, stroke_box((x0, y0, x1, y1), shape), bar.color or page.ink)
+    for segment in page.segments:
+        x, y = segment_path(page, segment, signal)
+        draw_curve(image, x * scale, y * scale, page.trace_width * scale, page.ink)
+    for pulse in page.pulses:
+        draw_curve(image, pulse.x * scale, pulse.y * scale, pulse.width * scale, page.ink)
+    for tick in page.separators:
+        blend(image, tick_patch(tick, scale, shape), page.ink)
+    for text in (*page.texts, *filter(None, (name_text(page, segment) for segment in page.segments))):
+        blend(image, page_text_patch(text, scale), text.color or page.ink)
+    _draw_frame(image, page.paper.frame * scale)
+    return image
+
+
+def page_shape(paper: Paper, dpi: float) -> tuple[int, int]:
+    """Rows and columns of the picture of ``paper``."""
+    return round(paper.height * dpi / MM_PER_INCH), round(paper.width * dpi / MM_PER_INCH)
+
+
+def draw_curve(image: Image, x: Axis, y: Axis, width: float, ink: Color) -> None:
+    """Stroke a curve that runs from left to right (edge pixels), in place."""
+    patch = stroke_trace(x, y, width, (image.shape[0], image.shape[1]))
+    if patch is not None:
+        blend(image, patch, ink)
+
+
+def name_text(page: Page, segment: Segment) -> Text | None:
+    """The printed name of a segment, if it is printed."""
+    if segment.name_at is None:
+        return None
+    return Text(segment.name or segment.lead, *segment.name_at, page.name_size, page.name_font)
+
+
+def page_text_patch(text: Text, scale: float) -> Patch:
+    """Ink of a text at ``scale`` px/mm."""
+    return text_patch(text.text, text.x * scale, text.y * scale, text.font, text.size * scale)
+
+
+def snap_line(centre: Axis, width: float) -> Axis:
+    """Centre of a line moved to whole pixels: between two if its rounded width is even, else onto one.
+
+    Agrees with the reference pages to the pixel.
+    """
+    return np.floor(centre + 0.5) + (0.5 if round(width) % 2 else 0.0)
+
+
+def tick_patch(tick: Tick, scale: float, shape: tuple[int, int]) -> Patch:
+    """Ink of a separator: square ends stick out by half the width."""
+    width = tick.width * scale
+    ends = np.array([tick.x, tick.y0, tick.y1]) * scale
+    x, y0, y1 = snap_line(ends, width) if tick.snap else ends
+    return stroke_box((x - width / 2, y0 - width / 2, x + width / 2, y1 + width / 2), shape)
+
+
+def draw_grid(grid: Grid | None, paper: Paper, dpi: float) -> Image:
+    """The empty page: uint8 (H, W, 3).
+
+    Each column and row of pixels falls into one of a few classes of line coverage, so only one pixel per pair
+    of classes is mixed and the rest is looked up.
+    """
+    rows, columns = page_shape(paper, dpi)
+    if grid is None:
+        return np.broadcast_to(np.array(paper.color, np.uint8), (rows, columns, 3)).copy()
+    scale = dpi / MM_PER_INCH
+    area = grid.area or (0.0, 0.0, paper.width, paper.height)
+    x_class, x_minor, x_major = _axis_classes(grid, (area[0], area[2]), columns, scale)
+    y_class, y_minor, y_major = _axis_classes(grid, (area[3], area[1]), rows, scale)
+    color = np.empty((len(y_minor), len(x_minor), 3), np.float64)
+    color[:] = paper.color
+    for alpha, ink in _grid_layers(grid, y_minor, y_major, x_minor, x_major):
+        color += (np.array(ink) - color) * alpha[..., None]
+    palette = (color + 0.5).astype(np.uint8)
+    return palette[:, x_class][y_class]
+
+
+def _grid_layers(
+    grid: Grid,
+    y_minor: Axis,
+    y_major: Axis,
+    x_minor: Axis,
+    x_major: Axis,
+) -> Iterator[tuple[Axis, Color]]:
+    """Coverage (y classes, x classes) and colour of each layer: verticals, then over them horizontals."""
+    minor, major = (grid.minor_kind, grid.minor), (grid.major_kind, grid.major)
+    for (kind, ink), down, across in ((minor, y_minor, x_minor), (major, y_major, x_major)):
+        if kind == "lines":
+            yield np.outer(down[:, 1], across[:, 0] * across[:, 1]), ink
+    for (kind, ink), down, across in ((minor, y_minor, x_minor), (major, y_major, x_major)):
+        if kind == "lines":
+            yield np.outer(down[:, 0] * down[:, 1], across[:, 1]), ink
+        elif kind == "dots":
+            yield np.outer(down.prod(axis=1), across.prod(axis=1)), ink
+
+
+def _axis_classes(
+    grid: Grid, span: tuple[float, float], length: int, scale: float
+) -> tuple[NDArray[np.intp], Axis, Axis]:
+    """Class of each pixel along one axis, and each class's (coverage, inside) for minor and major lines.
+
+    Lines are counted from ``span[0]`` towards ``span[1]``, mm.
+    """
+    start, stop = span
+    direction = 1 if stop > start else -1
+    low, high = min(span) * scale, max(span) * scale
+    count = int(abs(stop - start) / grid.minor_step + 1e-6)
+    steps = np.arange(count + 1, dtype=np.float64) * grid.minor_step
+    every = round(grid.major_step / grid.minor_step)
+    is_major = np.arange(count + 1) % every == 0
+    coverage = []
+    for chosen, width in ((~is_major, grid.minor_width * scale), (is_major, grid.major_width * scale)):
+        centre = (start + direction * steps[chosen]) * scale
+        if grid.snap:
+            centre = snap_line(centre, width)
+        coverage.append(_line_coverage(centre, width, length))
+    inside = np.zeros(length)
+    first, part = span_coverage(low - 1, high + 1, length)
+    inside[first : first + len(part)] = part
+    table, index = np.unique(np.stack([*coverage, inside], axis=1).round(3), axis=0, return_inverse=True)
+    return np.asarray(index, np.intp).reshape(-1), table[:, [0, 2]], table[:, [1, 2]]
+
+
+def _line_coverage(centre: Axis, width: float, length: int) -> Axis:
+    """Coverage (length,) of lines at ``centre``: the exact overlap of each pixel with each line."""
+    edges = np.arange(length + 1, dtype=np.float64)
+    if len(centre) == 0:
+        return np.zeros(length)
+    centre = np.sort(centre)
+    # inked length to the left of each pixel edge, then its differences
+    before = np.searchsorted(centre + width / 2, edges)
+    current = np.minimum(before, len(centre) - 1)
+    partial = np.clip(edges - (centre[current] - width / 2), 0, width) * (before < len(centre))
+    return np.clip(np.diff(before * width + partial), 0, 1)
+
+
+def _draw_frame(image: Image, width: float) -> None:
+    """Black line along the edge; the half of it that lies outside is not seen."""
+    if width <= 0:
+        return
+    rows, columns = image.shape[:2]
+    half = width / 2
+    for box in (
+        (0, 0, columns, half),
+        (0, rows - half, columns, rows),
+        (0, 0, half, rows),
+        (columns - half, 0, columns, rows),
+    ):
+        blend(image, stroke_box(box, (rows, columns)), BLACK)
