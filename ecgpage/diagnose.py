@@ -1,0 +1,281 @@
+"""From a digitized signal to diagnoses: a 1-D residual network on what the page shows of the twelve leads.
+
+Conventions:
+    signal   float (n_samples, n_leads), mV, NaN where nothing was drawn or nothing can be trusted, any rate
+    and leads window   float32 (12, 1000), mV, leads in the order ``ecg.LEADS``, 10 s at 100 Hz, NaN where not
+    known planes   float32 (24, 1000): twelve leads with the baseline removed and 0 where not known, then
+    twelve masks
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from numpy.typing import ArrayLike, NDArray
+from scipy.signal import resample_poly
+from torch import Tensor, nn
+
+from ecgpage.ecg import LEADS, EcgPageError, canonical_lead
+from ecgpage.weights import load_card, load_tensors
+
+NAME: Final = "signal_classifier"
+"""Entry of the weights in the model folder."""
+
+FS: Final = 100
+"""Samples per second that the network sees; diagnoses do not need more than the 50 Hz that this keeps."""
+
+WINDOW: Final = 10 * FS
+"""Samples of one window: the 10 s of a page."""
+
+BASELINE_SIGMA_S: Final = 0.8
+"""Width of the Gaussian that follows the baseline; as a high-pass it halves the power at about 0.2 Hz."""
+
+LARGEST_MV: Final = 8.0
+"""Larger deflections are digitization errors and are cut here."""
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Answer for one record."""
+
+    labels: list[str]
+    """Classes whose probability reaches the class's threshold, in the order of the weights' class list."""
+    probabilities: dict[str, float]
+    """Network's output per class, 0 to 1; NaN when there was no signal."""
+
+
+class SignalClassifier:
+    """Trained network with its classes and thresholds; ``load`` it, then ``predict``."""
+
+    def __init__(self, network: "SignalNet", classes: Sequence[str], thresholds: Sequence[float]) -> None:
+        if not len(classes) == len(thresholds) == network.head.out_features:
+            raise EcgPageError(
+                f"classifier weights do not fit: {len(classes)} classes, {len(thresholds)} thresholds, "
+                f"{network.head.out_features} outputs"
+            )
+        self.network = network.eval()
+        self.classes = list(classes)
+        self.thresholds = [float(t) for t in thresholds]
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "SignalClassifier":
+        """Read the weights from a model folder; EcgPageError says what is missing and the way out."""
+        settings = load_card(folder, NAME).settings
+        tensors = load_tensors(folder, NAME)
+        try:
+            network = SignalNet.from_settings(settings)
+            network.load_state_dict({key: value.float() for key, value in tensors.items()})
+            return cls(network, settings["classes"], settings["thresholds"])
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise EcgPageError(f"weights {NAME!r} in {folder} do not fit this version: {error}") from error
+
+    def predict(self, signal: ArrayLike, fs: float, lead_names: Sequence[str]) -> Diagnosis:
+        """Diagnose one record.
+
+        Args:
+            signal: float (n_samples, n_leads), mV, NaN where unknown; any length.
+            fs: samples per second.
+            lead_names: one per column, any order and case; names that are no standard lead are left out.
+
+        A record longer than 10 s is read in 10-s windows and their logits are averaged, weighted by the share
+        of samples that each knows. Without any finite sample there are no labels and the probabilities are
+        NaN.
+        """
+        windows = to_windows(signal, fs, lead_names)
+        if len(windows) == 0:
+            return Diagnosis([], dict.fromkeys(self.classes, math.nan))
+        device = next(self.network.parameters()).device
+        x = torch.from_numpy(windows).to(device)  # (k, 12, 1000)
+        with torch.inference_mode():
+            logits = self.network(to_planes(x))  # (k, n_classes)
+            weight = x.isfinite().float().mean((1, 2))[:, None]
+            p = torch.sigmoid((logits * weight).sum(0) / weight.sum()).cpu().tolist()
+        labels = [c for c, value, t in zip(self.classes, p, self.thresholds, strict=True) if value >= t]
+        return Diagnosis(labels, dict(zip(self.classes, p, strict=True)))
+
+
+def to_windows(signal: ArrayLike, fs: float, lead_names: Sequence[str]) -> NDArray[np.float32]:
+    """(n_samples, n_leads) mV at any rate -> (k, 12, 1000) windows that hold at least one finite sample; k
+    may be 0.
+
+    A shorter record is filled up with NaN. A longer one is cut into the fewest windows that cover it, evenly
+    spaced.
+    """
+    leads = to_standard_leads(signal, fs, lead_names)  # (12, n)
+    n = leads.shape[1]
+    k = max(1, math.ceil(n / WINDOW))
+    padded = np.full((len(LEADS), max(n, WINDOW)), np.nan, np.float32)
+    padded[:, :n] = leads
+    starts = np.linspace(0, padded.shape[1] - WINDOW, k).round().astype(int)
+    windows = np.stack([padded[:, start : start + WINDOW] for start in starts])
+    return windows[np.isfinite(windows).any((1, 2))]
+
+
+def to_standard_leads(signal: ArrayLike, fs: float, lead_names: Sequence[str]) -> NDArray[np.float32]:
+    """(n_samples, n_leads) at ``fs`` -> (12, n) at 100 Hz in the order ``LEADS``; a lead that is not there is
+    NaN.
+
+    A lead that is named twice is read from the first column, its gaps from the second. Infinite counts as
+    unknown.
+    """
+    mv = np.asarray(signal, np.float64)
+    if mv.ndim != 2 or mv.shape[1] != len(lead_names):
+        raise EcgPageError(f"signal must be (n_samples, {len(lead_names)} leads), its shape is {mv.shape}")
+    if not (math.isfinite(fs) and fs > 0):
+        raise EcgPageError(f"sampling frequency must be positive, got {fs} Hz")
+    standard = np.full((len(LEADS), len(mv)), np.nan)
+    for column, name in zip(mv.T, lead_names, strict=True):
+        lead = canonical_lead(name)
+        if lead is not None:
+            row = standard[LEADS.index(lead)]
+            np.copyto(row, column, where=~np.isfinite(row) & np.isfinite(column))
+    return resample(standard, fs, FS).astype(np.float32)
+
+
+def resample(x: NDArray[np.float64], fs_in: float, fs_out: float) -> NDArray[np.float64]:
+    """(n_leads, n) -> (n_leads, ceil(n * fs_out / fs_in)), anti-aliased polyphase filter, NaN spans kept.
+
+    Gaps are bridged by straight lines for the filter and put back afterwards, so that no NaN spreads and no
+    step rings.
+    """
+    ratio = Fraction(fs_out / fs_in).limit_denominator(1000)
+    if ratio == 1 or x.shape[1] == 0:
+        return x
+    if ratio == 0:
+        raise EcgPageError(f"sampling frequency of {fs_in} Hz is out of range")
+    finite = np.isfinite(x)
+    time = np.arange(x.shape[1])
+    bridged = np.zeros_like(x)
+    for row, known, filled in zip(x, finite, bridged, strict=True):
+        if known.any():
+            filled[:] = np.interp(time, time[known], row[known])
+    up, down = ratio.as_integer_ratio()
+    y = resample_poly(bridged, up, down, axis=1, padtype="line")
+    source = np.minimum((np.arange(y.shape[1]) * down + up // 2) // up, x.shape[1] - 1)
+    y[~finite[:, source]] = np.nan
+    return y
+
+
+def to_planes(windows: Tensor) -> Tensor:
+    """(n, 12, t) mV with NaN at 100 Hz -> (n, 24, t): leads without baseline and 0 where unknown, then masks
+    0/1.
+
+    Baseline: the lead's median, then a Gaussian average over the known samples within about 2 s (normalised
+    convolution, Knutsson and Westin 1993) of the lead cut at +-0.3 mV, so that neither QRS complexes nor the
+    edge of a 2.5-s window move it much.
+    """
+    known = windows.isfinite()
+    mask = known.to(windows.dtype)
+    level = torch.nan_to_num(windows.masked_fill(~known, math.nan).nanmedian(-1, keepdim=True).values)
+    x = torch.where(known, windows - level, 0.0).clamp(-LARGEST_MV, LARGEST_MV)
+    baseline = _smooth(x.clamp(-0.3, 0.3)) / _smooth(mask).clamp_min(1e-3)
+    return torch.cat([(x - baseline) * mask, mask], dim=1)
+
+
+def _smooth(x: Tensor) -> Tensor:
+    """Gaussian low-pass along the last axis (n, 12, t); zeros beyond the ends."""
+    radius = int(2.5 * BASELINE_SIGMA_S * FS)
+    t = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype)
+    kernel = torch.exp(-0.5 * (t / (BASELINE_SIGMA_S * FS)) ** 2)
+    size = x.shape[-1] + 2 * radius
+    spectrum = torch.fft.rfft(x, size) * torch.fft.rfft(kernel / kernel.sum(), size)
+    return torch.fft.irfft(spectrum, size)[..., radius : radius + x.shape[-1]]
+
+
+class SqueezeExcite(nn.Module):
+    """Scale each channel by a gate computed from all channels' means (Hu et al. 2018)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Linear(channels, channels // 8)
+        self.excite = nn.Linear(channels // 8, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = torch.sigmoid(self.excite(F.relu(self.squeeze(x.mean(-1)))))  # (n, c)
+        return x * gate[..., None]
+
+
+class Block(nn.Module):
+    """Residual block of two convolutions and a gate (He et al. 2016); ``stride`` 2 halves the rate."""
+
+    def __init__(self, inside: int, outside: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv1d(inside, outside, kernel, stride, kernel // 2, bias=False)
+        self.norm1 = nn.BatchNorm1d(outside)
+        self.conv2 = nn.Conv1d(outside, outside, kernel, 1, kernel // 2, bias=False)
+        self.norm2 = nn.BatchNorm1d(outside)
+        self.gate = SqueezeExcite(outside)
+        same = inside == outside and stride == 1
+        self.skip = nn.Identity() if same else nn.Conv1d(inside, outside, stride, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.norm1(self.conv1(x)))
+        return F.relu(self.gate(self.norm2(self.conv2(y))) + self.skip(x))
+
+
+class AttentionPool(nn.Module):
+    """Several means over time, each with its own learned weights, beside the plain mean and the maximum."""
+
+    def __init__(self, channels: int, queries: int) -> None:
+        super().__init__()
+        self.score = nn.Conv1d(channels, queries, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = torch.softmax(self.score(x).float(), dim=-1).to(x.dtype)  # (n, q, t)
+        pooled = torch.einsum("nqt,nct->nqc", weight, x).flatten(1)  # (n, q*c)
+        return torch.cat([pooled, x.mean(-1), x.amax(-1)], dim=1)  # (n, (q+2)*c)
+
+
+class SignalNet(nn.Module):
+    """(n, 24, t) planes at 100 Hz -> (n, outputs) logits; the stem and each further stage halve the rate."""
+
+    def __init__(
+        self,
+        outputs: int,
+        *,
+        widths: Sequence[int] = (64, 128, 192),
+        depths: Sequence[int] = (1, 2, 2),
+        kernel: int = 5,
+        queries: int = 4,
+        hidden: int = 128,
+        dropout: float = 0.3,
+    ) -> None:
+        super().__init__()
+        self.settings: dict[str, Any] = {
+            "widths": list(widths),
+            "depths": list(depths),
+            "kernel": kernel,
+            "queries": queries,
+            "hidden": hidden,
+            "dropout": dropout,
+        }
+        self.stem = nn.Conv1d(2 * len(LEADS), widths[0], 9, 2, 4, bias=False)
+        self.norm = nn.BatchNorm1d(widths[0])
+        blocks: list[nn.Module] = []
+        channels = widths[0]
+        for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+            for block in range(depth):
+                blocks.append(Block(channels, width, kernel, 2 if stage > 0 and block == 0 else 1))
+                channels = width
+        self.body = nn.Sequential(*blocks)
+        self.pool = AttentionPool(channels, queries)
+        self.mix = nn.Linear((queries + 2) * channels, hidden)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(hidden, outputs)
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> "SignalNet":
+        """Network of a card's settings: ``classes`` and ``network`` (keyword arguments)."""
+        return cls(len(settings["classes"]), **settings["network"])
+
+    def forward(self, planes: Tensor) -> Tensor:
+        x = F.relu(self.norm(self.stem(planes)))  # (n, 64, t/2), 50 Hz
+        x = self.body(x)  # (n, 192, t/8), 12.5 Hz
+        x = F.relu(self.mix(self.dropout(self.pool(x))))
+        return self.head(self.dropout(x))

@@ -1,0 +1,1 @@
+"""Training: one script a network, each readable from top to bottom."""
