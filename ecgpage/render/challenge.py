@@ -85,10 +85,11 @@ def draw_challenge_page(
 ) -> DrawnPage:
     """Draw the generator's page of a 10-s, 12-lead ECG.
 
-    ``signal`` (n_samples, 12) mV with the columns ``lead_names``, at ``fs`` Hz. ``header`` maps ID, Name, Date,
-    Age, Height, Weight, Sex to what is printed; left out, an invented patient is printed. ``grid_color`` is a name
-    in ``GRID_COLORS``, a pair (major, minor) of RGB 0-255, "random", or None for red. ``seed`` decides the grey of
-    the ink, unless ``ink`` (RGB 0-255) is given, and the invented patient.
+    ``signal`` (n_samples, 12) mV with the columns ``lead_names``, at ``fs`` Hz. ``header`` maps ID, Name,
+    Date, Age, Height, Weight, Sex to what is printed; left out, an invented patient is printed.
+    ``grid_color`` is a name in ``GRID_COLORS``, a pair (major, minor) of RGB 0-255, "random", or None for
+    red. ``seed`` decides the grey of the ink, unless ``ink`` (RGB 0-255) is given, and the invented
+    patient.
     """
     rng = np.random.default_rng(seed)
     cells = header if header is not None else invent_patient(rng)
