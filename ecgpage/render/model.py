@@ -29,7 +29,9 @@ class Paper:
     height: float = 215.9
     color: Color = WHITE
     frame: float = 0.0
-    """Width in mm of a black line along the paper's edge; 0 for none."""
+    """Width in mm of a black line along the edge of the printed page; 0 for none."""
+    margin: float = 0.0
+    """Blank sheet around the page on all sides; the page's origin stays at the corner of the print."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,17 @@ class Bar:
 
 
 @dataclass(frozen=True)
+class Stamp:
+    """A printed picture in one ink: QR or bar code, logo."""
+
+    box: Box
+    mask: NDArray[np.uint8]
+    """(h, w), 255 where there is ink; stretched over the box."""
+    background: bool = False
+    """The box is blanked to the paper's colour first."""
+
+
+@dataclass(frozen=True)
 class Text:
     """Printed text whose baseline starts at (x, y) mm; ``size`` is the em in mm."""
 
@@ -138,6 +151,7 @@ class Page:
     separators: tuple[Tick, ...] = ()
     bars: tuple[Bar, ...] = ()
     texts: tuple[Text, ...] = ()
+    stamps: tuple[Stamp, ...] = ()
 
 
 def segment_path(page: Page, segment: Segment, signal: NDArray[np.floating]) -> tuple[Axis, Axis]:

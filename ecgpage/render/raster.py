@@ -6,10 +6,12 @@ a point at edge coordinate e has its place at e - 0.5 where pixel centres are wh
 
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgpage.render.model import BLACK, Axis, Color, Grid, Page, Paper, Segment, Text, Tick, segment_path
+from ecgpage.render.model import BLACK, Axis, Color, Grid, Page, Paper, Segment, Stamp, Text, Tick
+from ecgpage.render.model import segment_path as path_of
 from ecgpage.render.stroke import Patch, blend, span_coverage, stroke_box, stroke_trace
 from ecgpage.render.text import text_patch
 
@@ -25,8 +27,10 @@ def draw_page(page: Page, signal: NDArray[np.floating], dpi: float = 200.0) -> I
     for bar in page.bars:
         x0, y0, x1, y1 = (v * scale for v in bar.box)
         blend(image, stroke_box((x0, y0, x1, y1), shape), bar.color or page.ink)
+    for stamp in page.stamps:
+        _draw_stamp(image, stamp, page, scale)
     for segment in page.segments:
-        x, y = segment_path(page, segment, signal)
+        x, y = path_of(page, segment, signal)
         draw_curve(image, x * scale, y * scale, page.trace_width * scale, page.ink)
     for pulse in page.pulses:
         draw_curve(image, pulse.x * scale, pulse.y * scale, pulse.width * scale, page.ink)
@@ -36,6 +40,15 @@ def draw_page(page: Page, signal: NDArray[np.floating], dpi: float = 200.0) -> I
         blend(image, page_text_patch(text, scale), text.color or page.ink)
     _draw_frame(image, page.paper.frame * scale)
     return image
+
+
+def _draw_stamp(image: Image, stamp: Stamp, page: Page, scale: float) -> None:
+    left, top, right, bottom = (round(v * scale) for v in stamp.box)
+    size = (max(right - left, 1), max(bottom - top, 1))
+    if stamp.background:
+        blend(image, Patch(top, left, np.ones(size[::-1], np.float32)), page.paper.color)
+    mask = cv2.resize(stamp.mask, size, interpolation=cv2.INTER_AREA)
+    blend(image, Patch(top, left, mask.astype(np.float32) * np.float32(1 / 255)), page.ink)
 
 
 def page_shape(paper: Paper, dpi: float) -> tuple[int, int]:
