@@ -80,9 +80,10 @@ def evaluate_model(
 ) -> Scores:
     """Score every record of ``folder_ref``.
 
-    Returns the means over all records and leads of SNR (dB), SNR median, KS metric, ASCI metric and weighted absolute
-    difference (mV), the macro F-measure, the SNR of each (record, lead), the F-measure of each class, and the classes.
-    Without ``extra_scores`` the four metrics after SNR are NaN. ``jobs``: processes, one for each core by default.
+    Returns the means over all records and leads of SNR (dB), SNR median, KS metric, ASCI metric and weighted
+    absolute difference (mV), the macro F-measure, the SNR of each (record, lead), the F-measure of each class,
+    and the classes. Without ``extra_scores`` the four metrics after SNR are NaN. ``jobs`` counts processes, one
+    for each core by default.
     """
     records = find_records(folder_ref)
     if not records:
@@ -169,7 +170,7 @@ def read_labels(record: str) -> list[str]:
 
 
 def average_leads(scores: Iterable[RecordScore]) -> tuple[float, float, float, float, float]:
-    """Means over all leads of all records: SNR, SNR median, KS, ASCI, weighted difference; NaN if nothing was digitized."""
+    """SNR, SNR median, KS, ASCI, weighted difference: means over all leads; NaN if nothing was digitized."""
     scores = list(scores)
     leads = [lead for score in scores for lead in score.leads.values()]
     if not any(score.digitized for score in scores):
@@ -211,7 +212,7 @@ def summarize(scores: Scores, extra_scores: bool) -> str:
 
 
 def tabulate_snr(snr: dict[tuple[str, str], float]) -> str:
-    """Table of the SNR with one row for each record, one column for each lead, None where a record lacks a lead."""
+    """Table of the SNR: a row for each record, a column for each lead, None where a record lacks a lead."""
     leads = sorted({lead for _, lead in snr})
     rows = [["Record", *leads]]
     for record in sorted({record for record, _ in snr}):

@@ -1,12 +1,12 @@
-"""Read and write Challenge records, and score them: the names that the Challenge's scripts and ``team_code.py`` share.
+"""Read, write and score Challenge records: the names that the Challenge's scripts and ``team_code.py`` share.
 
 Conventions
     record   path of a record's files without extension
     header   text of a record's ``.hea`` file
     signal   float (n_samples, n_leads), mV, NaN where there is no sample
 
-The names and what they do are fixed by the PhysioNet/CinC Challenge 2024, whose organisers put their own file in this
-one's place; the scoring itself lives in ``ecgpage.scoring``.
+The names and what they do are fixed by the PhysioNet/CinC Challenge 2024, whose organisers put their own file
+in this one's place; the scoring itself lives in ``ecgpage.scoring``.
 """
 
 import math
@@ -37,7 +37,7 @@ Array = NDArray[np.float64]
 
 
 def find_records(folder: str) -> list[str]:
-    """Every ``.hea`` file at any depth as a path relative to ``folder``, without extension; unique and sorted."""
+    """Every ``.hea`` file at any depth: its path within ``folder`` without extension; unique and sorted."""
     records = set()
     for root, _, files in os.walk(folder):
         for file in files:
@@ -52,7 +52,7 @@ def load_header(record: str) -> str:
 
 
 def load_signals(record: str) -> tuple[Array, dict[str, Any]] | tuple[None, None]:
-    """Signal (n_samples, n_leads) in physical units and its fields (fs, sig_len, units, sig_name, comments, ...).
+    """Signal (n_samples, n_leads) in physical units and its fields (fs, sig_len, units, sig_name, ...).
 
     (None, None) without a header, without signal files in the header, or if one of those files is missing.
     """
@@ -83,9 +83,9 @@ def save_header(record: str, header: str) -> None:
 
 
 def save_signals(record: str, signal: Array, comments: Sequence[str] = ()) -> None:
-    """Write ``signal`` beside the record's header and rewrite the header to match, with ``comments`` after it.
+    """Write ``signal`` beside the record's header and rewrite the header to match, followed by ``comments``.
 
-    Sampling frequency, formats, gains, baselines, units and lead names are those of the header that is already there.
+    Sampling frequency, formats, gains, baselines, units and lead names are those of the header already there.
     """
     header = load_header(record)
     folder, name = os.path.split(record)
@@ -129,7 +129,7 @@ def save_text(filename: str, string: str) -> None:
 
 
 def get_variable(string: str, variable_name: str) -> tuple[str, bool]:
-    """What follows the name on the last line that starts with it, stripped, and whether there is such a line."""
+    """What follows the name on the last line that starts with it, and whether there is such a line."""
     found = [
         line[len(variable_name) :].strip() for line in string.split("\n") if line.startswith(variable_name)
     ]
@@ -137,7 +137,7 @@ def get_variable(string: str, variable_name: str) -> tuple[str, bool]:
 
 
 def get_variables(string: str, variable_name: str, sep: str = ",") -> tuple[list[str], bool]:
-    """Items on all lines that start with the name, stripped, and whether there is such a line; no item is ``['']``."""
+    """Items on all lines that start with the name (no item: ``['']``), and whether there is such a line."""
     found = [
         line[len(variable_name) :].strip() for line in string.split("\n") if line.startswith(variable_name)
     ]
@@ -283,7 +283,7 @@ def _before(string: str, marks: str) -> str:
 def compute_one_vs_rest_confusion_matrix(
     labels: ArrayLike, outputs: ArrayLike, classes: Sequence[Any]
 ) -> Array:
-    """Counts [[TP, FP], [FN, TN]] of each class, (n_classes, 2, 2), from one-hot matrices (n_records, n_classes)."""
+    """Counts [[TP, FP], [FN, TN]] of each class, from one-hot matrices (n_records, n_classes)."""
     return scoring.confusion_matrices(labels, outputs, classes)
 
 
@@ -398,7 +398,7 @@ def is_nan(x: Any) -> bool:
 
 
 def cast_int_float_unknown(x: Any) -> int | float | str:
-    """An int if x is integral, a float if finite, 'Unknown' if another number; NotImplementedError otherwise."""
+    """An int if x is integral, a float if finite, 'Unknown' if NaN or infinite; else NotImplementedError."""
     if is_integer(x):
         return int(float(x))
     if is_finite_number(x):

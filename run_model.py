@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
 
 @contextmanager
 def tolerate_failure(record: str, allowed: bool, say: Callable[[str], None]) -> Iterator[None]:
-    """Let an error of one record pass, if allowed, so that it does not cost the others; its reason goes to stderr."""
+    """Let an error of one record pass, if allowed: it must not cost the others. Its reason goes to stderr."""
     try:
         yield
     except Exception as error:
@@ -72,7 +72,7 @@ def tolerate_failure(record: str, allowed: bool, say: Callable[[str], None]) -> 
 
 
 def make_output_folder(folder: str, data_folder: str) -> None:
-    """Create the output folder and see that files can be written there, before hours are spent on the records."""
+    """Create the output folder and try to write there, before hours are spent on the records."""
     way_out = "choose another folder with -o"
     if os.path.realpath(folder) == os.path.realpath(data_folder):
         raise EcgPageError(f"the output folder {folder} is the data folder and would overwrite it: {way_out}")
@@ -88,7 +88,7 @@ def make_output_folder(folder: str, data_folder: str) -> None:
 
 
 def copy_header(data_record: str, output_record: str) -> None:
-    """Write the input header unchanged; a signal left there by an earlier run must not pass for this run's."""
+    """Write the input header unchanged; a signal that an earlier run left must not pass for this run's."""
     os.makedirs(os.path.dirname(output_record), exist_ok=True)
     remove_signals(output_record)
     save_header(output_record, load_header(data_record))

@@ -1,17 +1,18 @@
-"""Find by how much an estimated lead is late and too high, exactly as the 2024 Challenge defines it, but fast.
+"""Find by how much an estimated lead is late and too high: exactly as the Challenge defines it, but fast.
 
-The definition draws both leads as sparse binary images (level x sample), smooths them with a small Gaussian and takes the
-largest value of their full two-dimensional cross-correlation. Two facts make that cheap without changing the answer:
+The definition draws both leads as sparse binary images (level x sample), smooths them with a small Gaussian
+and takes the largest value of their full two-dimensional cross-correlation. Two facts make that cheap without
+changing the answer:
 
-* Smoothed images are nowhere negative, so a *circular* correlation, however short its period, is never below the linear
-  one: wrapping can only add. A small transform therefore bounds every lag from above, and almost always one lag alone
-  reaches the bound.
+* Smoothed images are nowhere negative, so a *circular* correlation, however short its period, is never below
+  the linear one: wrapping can only add. A small transform therefore bounds every lag from above, and for an
+  estimate that resembles its reference a few lags alone come near the bound.
 * The images are sparse, so the exact value at one lag is a short sum.
 
 Conventions
     lead    float64 (n_samples,), mV, NaN where there is no sample
-    image   float64 (levels, n_samples), row 0 is the lowest level, one pixel per finite sample before smoothing
-    lag     (rows, columns): the estimate lies that many levels higher and that many samples later than the reference
+    image   float64 (levels, n_samples), row 0 the lowest level; before smoothing one pixel per finite sample
+    lag     (rows, columns): the estimate is that many levels higher and samples later than the reference
 """
 
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ def as_lead(x: ArrayLike) -> Lead:
 
 
 def quantize(mv: Lead, low: float, high: float, levels: int = LEVELS) -> Index:
-    """Row of each finite sample: round((levels - 1)(mv - low)/(high - low) + 1), clipped to 1..levels, less one."""
+    """Row of each sample: round((levels - 1)(mv - low)/(high - low) + 1) within 1..levels, less one."""
     level = np.round((levels - 1) * (mv - low) / (high - low) + 1)
     return np.clip(level, 1, levels).astype(np.int64) - 1
 
@@ -61,15 +62,15 @@ def draw(lead: Lead, low: float, high: float, width: int, levels: int = LEVELS) 
 
 def correlate_images(ref: Image, est: Image) -> Image:
     """Full cross-correlation; entry (i, j) belongs to the lag (est rows - 1 - i, est columns - 1 - j)."""
-    return fftconvolve(ref, est[::-1, ::-1], mode="full")
+    return np.asarray(fftconvolve(ref, est[::-1, ::-1], mode="full"), dtype=np.float64)
 
 
 def align(ref: Lead, est: Lead, *, levels: int = LEVELS, sigma: float = SIGMA) -> tuple[Lead, int, float]:
     """Move an estimated lead onto its reference.
 
-    Returns the moved estimate, the samples it was late and the mV it was too high (both negative the other way). The
-    length may differ from the input: an early estimate is preceded by NaNs. Nothing moves where a lead has no finite
-    sample or where both are one and the same constant.
+    Returns the moved estimate, the samples it was late and the mV it was too high (both negative the other
+    way). The length may differ from the input: an early estimate is preceded by NaNs. Nothing moves where a lead
+    has no finite sample or where both are one and the same constant.
     """
     finite = np.concatenate([ref[np.isfinite(ref)], est[np.isfinite(est)]])
     low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
@@ -81,17 +82,19 @@ def align(ref: Lead, est: Lead, *, levels: int = LEVELS, sigma: float = SIGMA) -
 
 
 def shift(est: Lead, samples: int, millivolts: float) -> Lead:
-    """Take lateness and height away: a late lead loses its first samples, an early one gets NaNs before them."""
+    """Take lateness and height away: a late lead loses its first samples, an early one gets NaNs before."""
     gap = np.full(abs(samples), np.nan)
     moved = np.concatenate([est[samples:], gap]) if samples >= 0 else np.concatenate([gap, est])
     return moved - millivolts
 
 
 def find_lag(ref: Lead, est: Lead, low: float, high: float, *, levels: int, sigma: float) -> Lag:
-    """Lag of the largest cross-correlation of the smoothed images; both leads have a finite sample, low < high."""
+    """Lag of the largest correlation of the smoothed images; both leads have a finite sample, low < high."""
     width = max(len(ref), len(est))
     kernel = gaussian_kernel(sigma)
-    images = [smooth_sparsely(lead, low, high, width, kernel, levels) for lead in (ref, est)]
+    images = [
+        smooth_sparsely(lead, low, high, width=width, kernel=kernel, levels=levels) for lead in (ref, est)
+    ]
     spans = [image.span for image in images]
     for periods in ((min(FOLDED_ROWS, levels), max(spans)), (2 * levels - 1, sum(spans) - 1)):
         lags = best_lags(images[0], images[1], periods)
@@ -113,7 +116,7 @@ def find_lag_literally(ref: Lead, est: Lead, low: float, high: float, *, levels:
 
 
 def gaussian_kernel(sigma: float) -> Lead:
-    """Taps of ``scipy.ndimage.gaussian_filter`` with its defaults (cut at four sigma); one tap for sigma 0."""
+    """Taps of ``scipy.ndimage.gaussian_filter`` by default (cut at four sigma); one tap for sigma 0."""
     radius = int(4 * sigma + 0.5)
     if radius == 0:
         return np.ones(1)
@@ -123,7 +126,7 @@ def gaussian_kernel(sigma: float) -> Lead:
 
 @dataclass(frozen=True)
 class SparseImage:
-    """A smoothed image as a list of weighted pixels; a pixel may be listed more than once, weights then add."""
+    """A smoothed image as a list of weighted pixels; weights of a pixel listed twice add up."""
 
     rows: Index
     """(n,) level."""
@@ -148,13 +151,14 @@ class SparseImage:
     def fold(self, rows: int, columns: int) -> Image:
         """Image (rows, columns) with everything beyond wrapped around and added."""
         index = (self.rows % rows) * columns + self.columns % columns
-        return np.bincount(index, weights=self.weights, minlength=rows * columns).reshape(rows, columns)
+        sums = np.bincount(index, weights=self.weights, minlength=rows * columns)
+        return sums.reshape(rows, columns).astype(np.float64, copy=False)
 
 
 def smooth_sparsely(
-    lead: Lead, low: float, high: float, width: int, kernel: Lead, levels: int = LEVELS
+    lead: Lead, low: float, high: float, *, width: int, kernel: Lead, levels: int
 ) -> SparseImage:
-    """``gaussian_filter(draw(...))`` as a list: each pixel spreads over the kernel, mirrored at the image's borders."""
+    """``gaussian_filter(draw(...))`` as a list: pixels spread over the kernel, mirrored at the borders."""
     samples = np.flatnonzero(np.isfinite(lead))
     offsets = np.arange(len(kernel)) - len(kernel) // 2
     rows = reflect(quantize(lead[samples], low, high, levels)[:, None] + offsets, levels)
@@ -177,9 +181,9 @@ def reflect(index: Index, size: int) -> Index:
 
 
 def best_lags(ref: SparseImage, est: SparseImage, periods: tuple[int, int]) -> list[Lag] | None:
-    """Lags of the largest cross-correlation, several if they tie; None if too many would have to be summed exactly.
+    """Lags of the largest cross-correlation, several if they tie; None if too many come near it.
 
-    ``periods`` (rows, columns) of the bounding circular correlation are rounded up to sizes that transform fast.
+    ``periods`` (rows, columns) of the bounding circular correlation are rounded up to sizes that suit it.
     """
     bounds = bound_correlation(ref, est, periods)
     ref_dense = ref.dense()
@@ -193,10 +197,13 @@ def best_lags(ref: SparseImage, est: SparseImage, periods: tuple[int, int]) -> l
             values[lag] = correlation_at(ref_dense, est, lag)
             rest -= values[lag]
 
-    sum_cell(int(bounds.values.argmax()))
+    highest = int(bounds.values.argmax())
+    sum_cell(highest)
     threshold = (1 - TIE) * max(values.values()) - bounds.slack
     near = np.flatnonzero(bounds.values >= threshold)
     for cell in near[np.argsort(-bounds.values.flat[near])]:
+        if cell == highest:
+            continue
         if len(near) > MOST_EXACT_SUMS or len(values) > MOST_EXACT_SUMS:
             return None
         sum_cell(int(cell))
@@ -210,7 +217,7 @@ def best_lags(ref: SparseImage, est: SparseImage, periods: tuple[int, int]) -> l
 
 @dataclass(frozen=True)
 class Bounds:
-    """A circular correlation: each cell is at least the sum over the lags that fall into it, up to ``slack``."""
+    """A circular correlation: each cell is the sum over the lags that fall into it, up to ``slack``."""
 
     values: NDArray[np.float32]
     """(rows, columns); cell (i, j) gathers the lags equal to i and j modulo the shape."""
@@ -230,7 +237,7 @@ def bound_correlation(ref: SparseImage, est: SparseImage, periods: tuple[int, in
 
 
 def lags_of_cell(cell: int, shape: tuple[int, ...], ref: SparseImage, est: SparseImage) -> list[Lag]:
-    """All lags between the images' spans that a circular correlation of this shape gathers in one cell, small first."""
+    """All lags that a circular correlation of this shape gathers in one cell, the smallest first."""
     row, column = divmod(cell, shape[1])
     rows = range(row - (row + ref.levels - 1) // shape[0] * shape[0], est.levels, shape[0])
     columns = range(column - (column + ref.span - 1) // shape[1] * shape[1], est.span, shape[1])

@@ -1,12 +1,12 @@
-"""Score estimated signals and labels against references, by the formulas of the PhysioNet/CinC Challenge 2024.
+"""Score estimated signals and labels against references by the formulas of the Challenge of 2024.
 
 Conventions
-    lead      (n_samples,), mV, NaN (or infinite) where there is no sample; reference and estimate may differ in length
-    score     NaN where nothing can be said: a perfect estimate has no finite signal-to-noise ratio, an empty one no KS
+    lead      (n_samples,), mV, NaN or infinite where there is no sample; the two leads may differ in length
+    score     NaN where nothing can be said: a perfect estimate has no finite SNR, an empty one no KS metric
     keep_nans True: only samples finite in both count; False: missing samples of the estimate count as 0 mV
 
-Source: Reyna et al., "Digitization and Classification of ECG Images: The George B. Moody PhysioNet Challenge 2024",
-CinC 2024; the alignment is the form in use when the Challenge was scored (September 2024).
+Source: Reyna et al., "Digitization and Classification of ECG Images: The George B. Moody PhysioNet Challenge
+2024", CinC 2024; the alignment is the form in use when the Challenge was scored (September 2024).
 """
 
 import math
@@ -37,7 +37,7 @@ class LeadScore:
     """What one estimated lead is worth."""
 
     snr: float
-    """Signal-to-noise ratio in dB times the share of reference samples that were estimated; the ranked score."""
+    """Signal-to-noise ratio in dB times the share of reference samples estimated; the ranked score."""
     snr_median: Snr = (math.nan, math.nan, math.nan)
     """The same with the median instead of the mean noise power, and the two powers."""
     ks: float = math.nan
@@ -51,7 +51,7 @@ class LeadScore:
 def score_lead(
     ref: ArrayLike, est: ArrayLike, sampling_frequency: float, *, no_shift: bool = False, extra: bool = False
 ) -> LeadScore:
-    """Score one lead; unless ``no_shift``, a small shift in time and voltage is taken out of the estimate first."""
+    """Score one lead; unless ``no_shift``, a small shift in time and voltage is taken out first."""
     ref, est = as_lead(ref), as_lead(est)
     if not no_shift:
         est = forgive_shift(ref, est, sampling_frequency)
@@ -75,7 +75,7 @@ def forgive_shift(ref: Lead, est: Lead, sampling_frequency: float) -> Lead:
 
 
 def common_samples(ref: ArrayLike, est: ArrayLike, keep_nans: bool) -> tuple[Lead, Lead, float]:
-    """Samples present in both leads, and which share of the reference's samples they are (NaN if it has none)."""
+    """Samples present in both leads, and their share of the reference's samples (NaN if it has none)."""
     ref, est = as_lead(ref), as_lead(est)
     length = max(len(ref), len(est))
     ref, est = (np.pad(lead, (0, length - len(lead)), constant_values=np.nan) for lead in (ref, est))
@@ -97,8 +97,8 @@ def compute_snr(
 ) -> Snr:
     """Signal-to-noise ratio in dB times coverage, signal power, noise power.
 
-    The reference's mean counts as signal. No common sample: 0 dB with NaN powers. A perfect estimate, a reference
-    that is zero or empty: NaN.
+    The reference's mean counts as signal. No common sample: 0 dB with NaN powers. A perfect estimate, or a
+    reference that is zero or empty: NaN.
     """
     ref, est, coverage = common_samples(ref, est, keep_nans)
     signal = _middle(ref**2, signal_median)
@@ -109,7 +109,7 @@ def compute_snr(
 
 
 def compute_ks_metric(ref: ArrayLike, est: ArrayLike, *, keep_nans: bool = True) -> float:
-    """1 - max |F_ref - F_est|, F the cumulated absolute values, scaled to end at 1; NaN without a common sample."""
+    """1 - max |F_ref - F_est|, F the cumulated absolute signal, to end at 1; NaN without a common sample."""
     ref, est, _ = common_samples(ref, est, keep_nans)
     if not len(ref):
         return math.nan
@@ -133,15 +133,15 @@ def compute_asci_metric(
 def compute_weighted_absolute_difference(
     ref: ArrayLike, est: ArrayLike, sampling_frequency: float, *, keep_nans: bool = True
 ) -> float:
-    """Mean absolute difference in mV, weighted 1 - smooth/(2 max smooth), smooth the zero-phase average over 0.1 s.
+    """Mean absolute difference in mV, weighted 1 - a/(2 max a) with a the zero-phase average over 0.1 s.
 
-    The average keeps the reference's sign. NaN without a common sample, and where the reference is zero throughout.
+    The average is of the signed reference. NaN without a common sample or with a reference of zeros.
     """
     ref, est, _ = common_samples(ref, est, keep_nans)
     if not ref.any():
         return math.nan
     window = max(1, round(WINDOW_S * sampling_frequency))
-    smooth = filtfilt(np.ones(window) / window, 1, ref, method="gust")
+    smooth = filtfilt(np.full(window, 1 / window), np.ones(1), ref, method="gust")
     weights = 1 - 0.5 * smooth / np.max(smooth)
     return float(np.sum(weights * np.abs(ref - est)) / np.sum(weights))
 
@@ -158,11 +158,16 @@ def _middle(values: Lead, median: bool) -> float:
     return float(np.median(values) if median else np.mean(values))
 
 
+def is_nan(value: object) -> bool:
+    """Whether the value is the number NaN."""
+    return isinstance(value, float) and math.isnan(value)
+
+
 def one_hot(data: Sequence[Sequence[object]], classes: Sequence[object]) -> NDArray[np.bool_]:
-    """Labels of each record as rows of a matrix (n_records, n_classes); NaN equals NaN, unknown labels are ignored."""
+    """Labels as a matrix (n_records, n_classes); NaN equals NaN, unknown labels are ignored."""
 
     def same(a: object, b: object) -> bool:
-        return a == b or (a != a and b != b)
+        return a == b or (is_nan(a) and is_nan(b))
 
     matrix = np.zeros((len(data), len(classes)), dtype=bool)
     for i, labels in enumerate(data):
@@ -174,7 +179,7 @@ def one_hot(data: Sequence[Sequence[object]], classes: Sequence[object]) -> NDAr
 def confusion_matrices(
     labels: ArrayLike, outputs: ArrayLike, classes: Sequence[object]
 ) -> NDArray[np.float64]:
-    """Counts [[TP, FP], [FN, TN]] of each class against all others, (n_classes, 2, 2), from one-hot matrices."""
+    """Counts [[TP, FP], [FN, TN]] of each class against all others, from one-hot matrices."""
     truth = np.asarray(labels, dtype=bool).reshape(-1, len(classes))
     found = np.asarray(outputs, dtype=bool).reshape(-1, len(classes))
     counts = [[truth & found, ~truth & found], [truth & ~found, ~truth & ~found]]
@@ -184,7 +189,7 @@ def confusion_matrices(
 def compute_f_measure(
     labels: Sequence[Sequence[str]], outputs: Sequence[Sequence[str]]
 ) -> tuple[float, NDArray[np.float64], list[str]]:
-    """Macro F-measure, F of each class 2TP/(2TP + FP + FN), and the classes: those of the references, sorted."""
+    """Macro F-measure, F = 2TP/(2TP + FP + FN) of each class, and the references' classes, sorted."""
     classes = sorted({label for row in labels for label in row})
     counts = confusion_matrices(one_hot(labels, classes), one_hot(outputs, classes), classes)
     hits, false, missed = counts[:, 0, 0], counts[:, 0, 1], counts[:, 1, 0]
