@@ -69,7 +69,7 @@ def align(ref: Lead, est: Lead, *, levels: int = LEVELS, sigma: float = SIGMA) -
     """Move an estimated lead onto its reference.
 
     Returns the moved estimate, the samples it was late and the mV it was too high (both negative the other
-    way). The length may differ from the input: an early estimate is preceded by NaNs. Nothing moves where a lead
+    way). The length may differ from the input: NaNs precede an early estimate. Nothing moves where a lead
     has no finite sample or where both are one and the same constant.
     """
     finite = np.concatenate([ref[np.isfinite(ref)], est[np.isfinite(est)]])
