@@ -1,0 +1,461 @@
+"""Lock a smooth map onto the printed grid: page millimetres -> image pixels, to a fraction of a pixel.
+
+Three steps. *Grow*: from the best spot outwards, tile by tile, the phase of both grid directions is measured by lock-in
+(demodulation at the local spatial frequency) and predicted for the next tile, so that whole lines are counted without
+slip over folds and perspective. *Fit*: a thin-plate spline through the phases gives the nodes of the lattice. *Refine*:
+on the page flattened with that map the lines themselves are centred between the nodes and the offsets smoothed by a
+penalised fit, whose stiffness is chosen on held-out lines.
+
+The map stands for the page turned so that its lines lie along x and y; which of the four turns is upright is decided by
+what is printed on it (``leads``).
+"""
+
+import heapq
+import logging
+import warnings
+from dataclasses import dataclass, replace
+from typing import Final
+
+import cv2
+import numpy as np
+import scipy.sparse as sparse
+from numpy.typing import NDArray
+from scipy.interpolate import RBFInterpolator, RectBivariateSpline
+from scipy.sparse.linalg import splu
+from scipy.spatial import cKDTree
+
+from ecgpage.ecg import EcgPageError
+from ecgpage.images import Image
+from ecgpage.page import Carrier, Grey, darkness, local_contrast
+
+log = logging.getLogger(__name__)
+
+Array = NDArray[np.float64]
+
+BOX_MM: Final = 5.0
+"""Distance of the strong lines of ECG paper."""
+CARRIER_PX: Final = 16.0
+"""Line distance at which a 5-mm grid is tracked; 1-mm grids are tracked at a quarter of it with the same window."""
+MIN_LOCK: Final = 2.0
+"""A tile is locked when both carriers stand this far above neighbouring frequencies."""
+MAX_STEP: Final = 0.28
+"""Largest phase surprise between neighbouring tiles, lines; half a line would be ambiguous."""
+MIN_TILES: Final = 12
+MIN_SHARE: Final = 0.1
+"""A page fills at least a tenth of its picture."""
+GOOD_SHARE: Final = 0.4
+"""Do not try other periods once this share of the picture is locked."""
+MAX_FINE_PX: Final = 25.0
+MAX_SPLINE_TILES: Final = 1200
+MIN_FIFTH: Final = 8.0
+MIN_FINE: Final = 1.0
+MAX_BOXES: Final = 100
+"""A lattice with more lines than this is one of 1-mm lines when nothing else tells."""
+FLAT_PX_PER_MM: Final = 8
+CELL_PX: Final = int(BOX_MM * FLAT_PX_PER_MM)
+STIFFNESS: Final = (0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0)
+
+
+@dataclass(frozen=True)
+class GridMap:
+    """Smooth map page mm -> image pixels on a lattice of nodes 5 mm apart."""
+
+    nodes: Array
+    """(ny, nx, 2) image x, y of the nodes; node (j, i) lies at page mm (origin_mm + 5 * (i, j))."""
+    origin_mm: tuple[float, float]
+    """Page x, y of node (0, 0)."""
+    quality: Array
+    """(ny, nx) in [0, 1]: share of the lines at the node that were seen; 0 where the map is extrapolated."""
+    residual_px: float
+    """Spread of the located lines around the smooth map, image pixels, root of the mean square."""
+    source: str
+    """What the scale rests on: "5 mm lines", "1 mm lines"."""
+
+    @property
+    def extent_mm(self) -> tuple[float, float, float, float]:
+        """x0, y0, x1, y1 of the lattice, page mm."""
+        ny, nx = self.quality.shape
+        x0, y0 = self.origin_mm
+        return x0, y0, x0 + BOX_MM * (nx - 1), y0 + BOX_MM * (ny - 1)
+
+    @property
+    def px_per_mm(self) -> float:
+        """Median image pixels per page millimetre."""
+        steps = np.linalg.norm(np.diff(self.nodes, axis=1), axis=2)
+        return float(np.median(steps) / BOX_MM)
+
+    def to_image(self, x_mm: Array, y_mm: Array) -> tuple[Array, Array]:
+        """Image x, y for matching arrays of page x, y (any shape), cubic between the nodes."""
+        shape = np.shape(x_mm)
+        x, y = (s(np.ravel(y_mm), np.ravel(x_mm), grid=False) for s in self._splines())
+        return x.reshape(shape), y.reshape(shape)
+
+    def window(self, x_mm: Array, y_mm: Array) -> tuple[Grey, Grey]:
+        """float32 (len(y_mm), len(x_mm)) image x and y of the page raster x_mm x y_mm; both ascending."""
+        map_x, map_y = (s(y_mm, x_mm, grid=True).astype(np.float32) for s in self._splines())
+        return map_x, map_y
+
+    def _splines(self) -> tuple[RectBivariateSpline, RectBivariateSpline]:
+        ny, nx = self.quality.shape
+        x0, y0 = self.origin_mm
+        at = (y0 + BOX_MM * np.arange(ny), x0 + BOX_MM * np.arange(nx))
+        return RectBivariateSpline(*at, self.nodes[..., 0]), RectBivariateSpline(*at, self.nodes[..., 1])
+
+    def turned(self, quarter_turns: int) -> "GridMap":
+        """The same map for the page seen after ``quarter_turns`` counter-clockwise turns by 90 degrees."""
+        nodes, quality = np.rot90(self.nodes, quarter_turns), np.rot90(self.quality, quarter_turns)
+        return replace(self, nodes=nodes, quality=quality, origin_mm=(0.0, 0.0))
+
+
+def flatten(image: NDArray[np.uint8] | Grey, grid: GridMap, x_mm: Array, y_mm: Array) -> NDArray[np.uint8] | Grey:
+    """The one resampling: image values at the page raster x_mm x y_mm (Lanczos), (len(y), len(x)[, 3]), same dtype.
+
+    Where the image is finer than the raster it is averaged down first, so that thin lines do not alias.
+    """
+    map_x, map_y = grid.window(x_mm, y_mm)
+    step_mm = (x_mm[-1] - x_mm[0]) / max(1, len(x_mm) - 1)
+    shrink = int(grid.px_per_mm * step_mm / 1.5)
+    if shrink > 1:
+        image = cv2.resize(image, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
+        map_x, map_y = (map_x + 0.5) / shrink - 0.5, (map_y + 0.5) / shrink - 0.5
+    return cv2.remap(image, map_x, map_y, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
+
+
+def lock_grid(image: Image, carriers: list[Carrier]) -> GridMap:
+    """Map of the grid that one of the ``carriers`` locks to best.
+
+    Raises ``EcgPageError`` when none of them can be followed over a good part of a page.
+    """
+    best: tuple[float, float, list[_Tile]] = (0.0, 0.0, [])
+    for carrier in carriers:
+        # fine lines may be the 1-mm ones: follow many of them at once
+        for carrier_px in [CARRIER_PX] if carrier.period_px > MAX_FINE_PX else [CARRIER_PX / 4, CARRIER_PX]:
+            tracker = _Tracker(image, carrier, carrier_px)
+            tiles = tracker.grow()
+            share = len(tiles) / tracker.n_tiles
+            log.debug("lines %.1f px apart, %.0f px wide: %.0f %% locked", carrier.period_px, carrier_px, 100 * share)
+            if len(tiles) >= MIN_TILES:
+                best = max(best, (share * carrier.score, share, tiles), key=lambda found: found[0])
+            if share > GOOD_SHARE:
+                break
+        if best[1] > GOOD_SHARE:
+            break
+    if best[1] < MIN_SHARE:
+        raise EcgPageError("no ECG grid found; photograph the whole page, sharp and well lit, or scan it")
+    lines = _lattice_from_tiles(best[2])
+    grid, half_widths_mm = _boxes_from_lines(image, lines)
+    stiffness = None
+    for half_width_mm in half_widths_mm:
+        grid, stiffness = _refine(image, grid, half_width_mm, stiffness)
+    return grid
+
+
+def _tile_area(position: Array) -> float:
+    """Square pixels per tile, from the distance of next neighbours on their square raster."""
+    distance, _ = cKDTree(position).query(position, k=2)
+    return float(np.median(distance[:, 1]) ** 2)
+
+
+# ---------------------------------------------------------------------------------------------- grow
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """Local plane wave of both grid directions around one point of the (scaled) picture."""
+
+    x: float
+    y: float
+    phase: Array
+    """(2,) lines counted along both directions at x, y."""
+    gradient: Array
+    """(2, 2) lines per pixel: row 0 across the near-vertical lines, row 1 across the others."""
+    lock: float
+    """Amplitude above neighbouring frequencies, the weaker direction."""
+
+    def predict(self, x: float, y: float) -> Array:
+        return self.phase + self.gradient @ np.array([x - self.x, y - self.y])
+
+
+class _Tracker:
+    """Follow a carrier over the picture by lock-in, best tiles first."""
+
+    def __init__(self, image: Image, carrier: Carrier, carrier_px: float) -> None:
+        self.carrier = carrier
+        self.carrier_px = carrier_px
+        self.scale = carrier_px / carrier.period_px
+        sigma = CARRIER_PX
+        self.picture = local_contrast(darkness(image, self.scale), 0.6 * sigma, limit=2.0)
+        self.radius = int(2.4 * sigma)
+        self.padded = np.pad(self.picture, self.radius)
+        self.offsets = np.arange(-self.radius, self.radius + 1)
+        self.shift = 0.8 * sigma
+        self.windows = np.stack(
+            [self._gauss(0.0, 1.1 * sigma), self._gauss(-self.shift, 0.9 * sigma), self._gauss(self.shift, 0.9 * sigma)]
+        )
+        self.step = 1.5 * sigma
+        self.columns = int(self.picture.shape[1] / self.step) + 1
+        self.rows = int(self.picture.shape[0] / self.step) + 1
+        self.n_tiles = self.columns * self.rows
+
+    def _gauss(self, centre: float, sigma: float) -> Array:
+        return np.exp(-0.5 * ((self.offsets - centre) / sigma) ** 2)
+
+    def grow(self) -> list[_Tile]:
+        """Tiles reached from the best seed that locks, with phases that count lines from it; image pixels and lines."""
+        direction = np.array([np.cos(self.carrier.angle_rad), np.sin(self.carrier.angle_rad)])
+        gradient = np.stack([direction, [-direction[1], direction[0]]]) / self.carrier_px
+        best: list[_Tile] = []
+        for x, y in self.carrier.seeds[:6] * self.scale:
+            seed = self._measure(x, y, np.zeros(2), gradient, rounds=6)
+            if seed.lock >= MIN_LOCK:
+                tiles = self._grow_from(seed)
+                best = max(best, tiles, key=len)
+            if len(best) > 0.3 * self.n_tiles:
+                break
+        return [self._in_image(tile) for tile in best]
+
+    def _in_image(self, tile: _Tile) -> _Tile:
+        x, y = ((v + 0.5) / self.scale - 0.5 for v in (tile.x, tile.y))
+        return replace(tile, x=x, y=y, gradient=tile.gradient * self.scale)
+
+    def _grow_from(self, seed: _Tile) -> list[_Tile]:
+        height, width = self.picture.shape
+        start_x, start_y = seed.x % self.step, seed.y % self.step
+        first = (int((seed.x - start_x) / self.step), int((seed.y - start_y) / self.step))
+        done: dict[tuple[int, int], _Tile] = {}
+        queue: list[tuple[float, int, tuple[int, int], _Tile]] = [(-seed.lock, 0, first, seed)]
+        pushed = 0
+        while queue:
+            _, _, key, parent = heapq.heappop(queue)
+            x, y = start_x + key[0] * self.step, start_y + key[1] * self.step
+            if key in done or not (0 <= x < width and 0 <= y < height):
+                continue
+            predicted = parent.predict(round(x), round(y))
+            tile = self._measure(x, y, predicted, parent.gradient, rounds=1)
+            if tile.lock < MIN_LOCK or np.abs(tile.phase - predicted).max() > MAX_STEP or self._distorted(tile):
+                continue
+            done[key] = tile
+            for move_x, move_y in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+                pushed += 1
+                heapq.heappush(queue, (-tile.lock, pushed, (key[0] + move_x, key[1] + move_y), tile))
+        return list(done.values())
+
+    def _distorted(self, tile: _Tile) -> bool:
+        area = np.linalg.det(tile.gradient) * self.carrier_px**2
+        return not 0.35 < area < 2.5
+
+    def _measure(self, x: float, y: float, predicted: Array, gradient: Array, *, rounds: int) -> _Tile:
+        """Lock in at the whole pixel nearest to x, y; the phase is the one nearest to ``predicted``."""
+        height, width = self.picture.shape
+        col, row = int(np.clip(round(x), 0, width - 1)), int(np.clip(round(y), 0, height - 1))
+        patch = self.padded[row : row + 2 * self.radius + 1, col : col + 2 * self.radius + 1]
+        phase, gradient, locks = np.array(predicted), gradient.copy(), []
+        for axis in (0, 1):
+            for _ in range(rounds):
+                response = self._demodulate(patch, gradient[axis], self.windows)
+                slope_x = np.angle(response[0, 2] * np.conj(response[0, 1]))
+                slope_y = np.angle(response[2, 0] * np.conj(response[1, 0]))
+                gradient[axis] += 0.7 * np.array([slope_x, slope_y]) / (4 * np.pi * self.shift)
+            turn = np.angle(response[0, 0]) / (2 * np.pi)
+            phase[axis] += (turn - predicted[axis] + 0.5) % 1.0 - 0.5
+            beside = [abs(self._demodulate(patch, f * gradient[axis], self.windows[:1])[0, 0]) for f in (0.62, 1.41)]
+            locks.append(abs(response[0, 0]) / (np.mean(beside) + 1e-6))
+        return _Tile(float(col), float(row), phase, gradient, float(min(locks)))
+
+    def _demodulate(self, patch: Grey, frequency: Array, windows: Array) -> NDArray[np.complex128]:
+        wave_x, wave_y = (np.exp(-2j * np.pi * f * self.offsets) * windows for f in frequency)
+        return wave_y @ (patch @ wave_x.T)
+
+
+# ---------------------------------------------------------------------------------------------- fit
+
+
+def _lattice_from_tiles(tiles: list[_Tile]) -> GridMap:
+    """Thin-plate spline through the tiles' phases, evaluated at the whole lines they enclose (one line more around)."""
+    phase = np.array([t.phase for t in tiles])
+    position = np.array([(t.x, t.y) for t in tiles])
+    period = 1 / np.sqrt(np.abs(np.linalg.det(np.array([t.gradient for t in tiles]))))
+    low, high = np.floor(phase.min(axis=0)).astype(int) - 1, np.ceil(phase.max(axis=0)).astype(int) + 1
+    fitted = np.random.default_rng(0).permutation(len(tiles))[:MAX_SPLINE_TILES]
+    keep = np.ones(len(tiles), bool)
+    for _ in range(2):
+        used = fitted[keep[fitted]]
+        spline = RBFInterpolator(phase[used], position[used], smoothing=0.05, degree=1)
+        error = np.linalg.norm(spline(phase) - position, axis=1)
+        keep = error < 0.15 * period
+    lines_x, lines_y = np.arange(low[0], high[0] + 1), np.arange(low[1], high[1] + 1)
+    at = np.stack(np.meshgrid(lines_x, lines_y), axis=-1).reshape(-1, 2).astype(float)
+    shape = (len(lines_y), len(lines_x))
+    tile_lines = _tile_distance(position) / np.median(period)
+    near, _ = cKDTree(phase[keep]).query(at)
+    quality = (near.reshape(shape) < max(1.0, tile_lines)).astype(float)
+    return GridMap(spline(at).reshape(*shape, 2), (0.0, 0.0), quality, float("nan"), "5 mm lines")
+
+
+def _tile_distance(position: Array) -> float:
+    """Median distance of next neighbours on the raster of tiles, pixels."""
+    distance, _ = cKDTree(position).query(position, k=2)
+    return float(np.median(distance[:, 1]))
+
+
+def _boxes_from_lines(image: Image, lines: GridMap) -> tuple[GridMap, tuple[float, ...]]:
+    """Decide whether the tracked lines are 1 or 5 mm apart and keep every fifth in the first case.
+
+    Every fifth line stands out from the others -> 1 mm; finer lines between them -> 5 mm; else by their number.
+    Returns the 5-mm lattice and the search half widths in mm for the refinement.
+    """
+    across_x, across_y = _line_profiles(image, lines)
+    seen = lines.quality > 0
+    strength = [_line_strength(p, seen) for p in (across_x, across_y.swapaxes(0, 1))]
+    strength_x, strength_y = strength[0], strength[1]
+    fifth_x, stands_x = _every_fifth(strength_x)
+    fifth_y, stands_y = _every_fifth(strength_y)
+    fine = min(_finer_lines(across_x[seen]), _finer_lines(across_y[seen]))
+    n_lines = max(np.any(seen, axis=0).sum(), np.any(seen, axis=1).sum())
+    log.debug("every fifth %.1f %.1f, finer lines %.1f, %d lines", stands_x, stands_y, fine, n_lines)
+    if fine > MIN_FINE or not (min(stands_x, stands_y) > MIN_FIFTH or n_lines > MAX_BOXES):
+        return lines, (1.5, 1.0, 0.7)
+    rows, columns = slice(fifth_y, None, 5), slice(fifth_x, None, 5)
+    kept = replace(lines, nodes=lines.nodes[rows, columns], quality=lines.quality[rows, columns], source="1 mm lines")
+    return kept, (0.45, 0.45)
+
+
+def _line_strength(profiles: Array, seen: NDArray[np.bool_]) -> Array:
+    """(n_lines,) mean height of each line (second axis of profiles) over where the grid was seen, NaN where too short."""
+    height = profiles[..., CELL_PX // 2 - 2 : CELL_PX // 2 + 2].mean(axis=-1)
+    mask = seen if seen.shape == height.shape else seen.T
+    count = mask.sum(axis=0)
+    return np.where(count > 5, (height * mask).sum(axis=0) / np.maximum(count, 1), np.nan)
+
+
+def _every_fifth(strength: Array) -> tuple[int, float]:
+    """Phase 0..4 of the lines that stand out and by how many standard errors of the others."""
+    detail = strength - _running_median(strength)
+    phases = [detail[k::5][np.isfinite(detail[k::5])] for k in range(5)]
+    if min(len(p) for p in phases) < 4:
+        return 0, 0.0
+    middle = np.array([np.median(p) for p in phases])
+    spread = np.median([1.48 * np.median(np.abs(p - m)) / np.sqrt(len(p)) for p, m in zip(phases, middle, strict=True)])
+    best = int(middle.argmax())
+    return best, float((middle[best] - np.delete(middle, best).max()) / (spread + 1e-3))
+
+
+def _running_median(values: Array, width: int = 11) -> Array:
+    padded = np.pad(values, width // 2, constant_values=np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # all-NaN windows stay NaN
+        return np.nanmedian(np.lib.stride_tricks.sliding_window_view(padded, width), axis=-1)
+
+
+def _finer_lines(profiles: Array) -> float:
+    """How far the fifth harmonic of the mean profile stands above the fourth and sixth, natural log."""
+    power = np.abs(np.fft.rfft(profiles.mean(axis=0)))
+    return float(np.log((power[5] + 1e-3) / (0.5 * (power[4] + power[6]) + 1e-3)))
+
+
+def _line_profiles(image: Image, grid: GridMap) -> tuple[Array, Array]:
+    """(ny, nx, CELL_PX) contrast across the near-vertical and the near-horizontal line of each node, line in the middle.
+
+    Each is the median along one line distance with the crossing line left out, so that traces and text do not count.
+    """
+    ny, nx = grid.quality.shape
+    x0, y0, _, _ = grid.extent_mm
+    x_mm = x0 - BOX_MM / 2 + (np.arange(nx * CELL_PX) + 0.5) / FLAT_PX_PER_MM
+    y_mm = y0 - BOX_MM / 2 + (np.arange(ny * CELL_PX) + 0.5) / FLAT_PX_PER_MM
+    dark = flatten(255 - image.min(axis=2), grid, x_mm, y_mm).astype(np.float32)
+    contrast = local_contrast(dark, 2.0 * FLAT_PX_PER_MM, limit=3.0)
+    cells = contrast.reshape(ny, CELL_PX, nx, CELL_PX)
+    beside = np.abs(np.arange(CELL_PX) - (CELL_PX - 1) / 2) > 0.9 * FLAT_PX_PER_MM
+    return np.median(cells[:, beside], axis=1), np.median(cells[:, :, :, beside], axis=3).swapaxes(1, 2)
+
+
+def _refine(image: Image, grid: GridMap, half_width_mm: float, stiffness: float | None) -> tuple[GridMap, float]:
+    """Move the nodes onto the lines seen on the page that the present map flattens; also the stiffness that was used."""
+    x0, y0, _, _ = grid.extent_mm
+    ny, nx = grid.quality.shape
+    offsets = [_line_offsets(profile, half_width_mm) for profile in _line_profiles(image, grid)]
+    weights = [weight * (grid.quality > 0) for _, weight in offsets]
+    if stiffness is None:
+        stiffness = _choose_stiffness([o for o, _ in offsets], weights)
+    (smooth_x, rms_x), (smooth_y, rms_y) = (
+        _smooth(offset, weight, stiffness) for (offset, _), weight in zip(offsets, weights, strict=True)
+    )
+    node_x, node_y = np.meshgrid(x0 + BOX_MM * np.arange(nx), y0 + BOX_MM * np.arange(ny))
+    moved = np.stack(grid.to_image(node_x + smooth_x, node_y + smooth_y), axis=-1)
+    residual = float(np.hypot(rms_x, rms_y) / np.sqrt(2) * grid.px_per_mm)
+    return replace(grid, nodes=moved, residual_px=residual), stiffness
+
+
+def _line_offsets(profiles: Array, half_width_mm: float) -> tuple[Array, Array]:
+    """Where the dark line stands in each (ny, nx, cell) profile: offset from the middle in mm, and a weight in [0, 1]."""
+    at_mm = (np.arange(CELL_PX) - (CELL_PX - 1) / 2) / FLAT_PX_PER_MM
+    inside = np.abs(at_mm) <= half_width_mm
+    smooth = cv2.GaussianBlur(profiles.reshape(-1, CELL_PX).astype(np.float32), (0, 0), sigmaX=1.5, sigmaY=1e-3)
+    smooth = smooth.reshape(profiles.shape)
+    peak = np.where(inside, smooth, -np.inf).argmax(axis=-1)
+    near = np.abs(np.arange(CELL_PX) - peak[..., None]) <= 0.4 * FLAT_PX_PER_MM
+    floor = np.median(smooth, axis=-1, keepdims=True)
+    mass = np.clip(np.where(near, smooth - floor, 0), 0, None)
+    total = mass.sum(axis=-1)
+    offset = (mass * at_mm).sum(axis=-1) / (total + 1e-6)
+    spread = np.median(np.abs(smooth - floor), axis=-1)
+    height = np.take_along_axis(smooth, peak[..., None], -1)[..., 0] - floor[..., 0]
+    weight = np.clip((height / (spread + 0.05) - 1.5) / 3.0, 0, 1)
+    return offset, weight
+
+
+def _smooth(values: Array, weights: Array, stiffness: float) -> tuple[Array, float]:
+    """Robust penalised fit of a smooth surface to weighted values on the lattice.
+
+    Returns the surface and the weighted root mean square of the residuals.
+    """
+    if (weights > 0).sum() < 12:
+        return np.zeros_like(values), float("nan")
+    surface, robust = _robust_fit(values, weights, stiffness * _bending(values.shape), rounds=3)
+    rms = np.sqrt((robust * (values - surface) ** 2).sum() / (robust.sum() + 1e-9))
+    return surface, float(rms)
+
+
+def _choose_stiffness(values: list[Array], weights: list[Array]) -> float:
+    """The stiffness under which a third of the nodes, held out, is predicted best."""
+    shape = values[0].shape
+    held = np.add.outer(np.arange(shape[0]), np.arange(shape[1])) % 3 == 0
+    penalty = _bending(shape)
+
+    def error(stiffness: float) -> float:
+        total = 0.0
+        for value, weight in zip(values, weights, strict=True):
+            surface, _ = _robust_fit(value, weight * ~held, stiffness * penalty, rounds=2)
+            missed = np.minimum(np.abs(value - surface)[held], 0.3)
+            total += float((weight[held] * missed).sum() / (weight[held].sum() + 1e-9))
+        return total
+
+    return min(STIFFNESS, key=error)
+
+
+def _robust_fit(values: Array, weights: Array, penalty: sparse.csc_array, *, rounds: int) -> tuple[Array, Array]:
+    robust, surface = weights, np.zeros_like(values)
+    for _ in range(rounds):
+        system = sparse.diags_array(robust.ravel() + 1e-9) + penalty
+        solver = splu(system.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+        surface = solver.solve((robust * values).ravel()).reshape(values.shape)
+        error = np.abs(values - surface)
+        scale = 1.48 * np.median(error[weights > 0]) + 0.01
+        robust = weights * np.clip(1 - (error / (4 * scale)) ** 2, 0, None) ** 2
+    return surface, robust
+
+
+def _bending(shape: tuple[int, ...]) -> sparse.csc_array:
+    """Sum of squared second differences (both directions and mixed) as a matrix on the raveled lattice."""
+    ny, nx = shape
+
+    def difference(n: int, order: int) -> sparse.csr_array:
+        d = sparse.eye_array(n, format="csr")
+        for _ in range(order):
+            d = d[1:] - d[:-1]
+        return d
+
+    xx = sparse.kron(sparse.eye_array(ny), difference(nx, 2))
+    yy = sparse.kron(difference(ny, 2), sparse.eye_array(nx))
+    xy = sparse.kron(difference(ny, 1), difference(nx, 1))
+    return (xx.T @ xx + yy.T @ yy + 2 * xy.T @ xy).tocsc()

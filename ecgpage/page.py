@@ -1,0 +1,117 @@
+"""Find the printed grid in any picture: its period, its direction and where it shows best.
+
+No sheet, border or corner is needed: a grid is the only thing in a picture that repeats along two perpendicular
+directions with one period (a wooden table has no second direction). Small tiles of the picture are Fourier-transformed
+and every period and angle is scored by the harmonics along both directions; the smaller of the two counts.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from ecgpage.images import Image
+
+Grey = NDArray[np.float32]
+
+WORK_SIDE_PX: Final = 1800
+TILE_PX: Final = 256
+TILE_STEP_PX: Final = 160
+PERIODS_PX: Final = np.geomspace(4, 100, 100)
+ANGLES_RAD: Final = np.deg2rad(np.arange(-45, 45, 1.5))
+HARMONIC_WEIGHTS: Final = (0.5, 0.25, 0.25)
+MIN_SCORE: Final = 1.2
+"""Mean log power of the harmonics above the median of the tile; tiles without a grid stay below one."""
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """One periodic grid that may be printed on the page."""
+
+    period_px: float
+    """Distance of neighbouring lines, image pixels."""
+    angle_rad: float
+    """Direction across the lines that are nearest to vertical, from the image's x axis towards y, in [-pi/4, pi/4)."""
+    score: float
+    """Mean log power of the harmonics over the best tiles, above the tiles' median power."""
+    seeds: NDArray[np.float64]
+    """(n, 2) image x, y where it shows best, best first."""
+
+
+def darkness(image: Image, scale: float) -> Grey:
+    """(h, w) darkest colour channel, resized by ``scale``: coloured lines keep their contrast, paper does not matter."""
+    grey = image.min(axis=2)
+    if scale != 1.0:
+        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=how)
+    return 255.0 - grey.astype(np.float32)
+
+
+def local_contrast(dark: Grey, sigma_px: float, limit: float) -> Grey:
+    """Darkness against its surroundings in units of the local spread, clipped to +-``limit``: flattens light and shadow."""
+    detail = dark - _blur(dark, sigma_px)
+    spread = np.sqrt(_blur(detail * detail, 2 * sigma_px) + 4.0)
+    return np.clip(detail / spread, -limit, limit)
+
+
+def _blur(values: Grey, sigma_px: float) -> Grey:
+    """Wide Gaussian blur, done on a reduced picture: it has no detail to lose."""
+    reduce = max(1, int(sigma_px / 4))
+    if reduce == 1:
+        return cv2.GaussianBlur(values, (0, 0), sigma_px)
+    height, width = values.shape
+    small = cv2.resize(values, (-(-width // reduce), -(-height // reduce)), interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), sigma_px / reduce)
+    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def find_carriers(image: Image, *, limit: int = 4) -> list[Carrier]:
+    """Periodic grids in a uint8 (H, W, 3) image, most likely first, at most ``limit``; empty when there is none."""
+    scale = min(1.0, WORK_SIDE_PX / max(image.shape[:2]))
+    contrast = local_contrast(darkness(image, scale), sigma_px=12.0, limit=3.0)
+    tiles, centres = _tiles(contrast)
+    scores = _harmonic_scores(tiles)
+    best = scores.reshape(len(scores), -1).max(axis=1)
+    top = np.argsort(-best)[: max(3, len(best) // 3)]
+    pooled = np.mean([cv2.GaussianBlur(scores[k], (3, 3), 0) for k in top], axis=0)
+    by_period = pooled.max(axis=1)
+    inner = by_period[1:-1]
+    peaks = 1 + np.flatnonzero((inner >= by_period[:-2]) & (inner > by_period[2:]) & (inner > MIN_SCORE))
+    peaks = peaks[np.argsort(-by_period[peaks])][:limit]
+    carriers = []
+    for peak in peaks:
+        angle = int(pooled[peak].argmax())
+        near = scores[:, max(0, peak - 2) : peak + 3, max(0, angle - 2) : angle + 3].reshape(len(scores), -1).max(axis=1)
+        seeds = centres[np.argsort(-near)] / scale
+        carriers.append(Carrier(PERIODS_PX[peak] / scale, float(ANGLES_RAD[angle]), float(by_period[peak]), seeds))
+    return carriers
+
+
+def _tiles(contrast: Grey) -> tuple[Grey, NDArray[np.float64]]:
+    """Windowed tiles (n, TILE_PX, TILE_PX) that cover the picture, and their centres (n, 2) x, y."""
+    height, width = contrast.shape
+    contrast = np.pad(contrast, ((0, max(0, TILE_PX - height)), (0, max(0, TILE_PX - width))))
+    starts = [
+        np.linspace(0, n - TILE_PX, max(1, round((n - TILE_PX) / TILE_STEP_PX) + 1)).astype(int) for n in contrast.shape
+    ]
+    window = np.outer(np.hanning(TILE_PX), np.hanning(TILE_PX)).astype(np.float32)
+    corners = [(x, y) for y in starts[0] for x in starts[1]]
+    tiles = np.stack([contrast[y : y + TILE_PX, x : x + TILE_PX] * window for x, y in corners])
+    return tiles, np.array(corners, float) + TILE_PX / 2
+
+
+def _harmonic_scores(tiles: Grey) -> Grey:
+    """(n, periods, angles): weighted log power of three harmonics, the weaker of two perpendicular directions."""
+    power = np.log(np.abs(scipy.fft.fftshift(scipy.fft.fft2(tiles), axes=(1, 2))) + 1e-3).astype(np.float32)
+    power -= np.median(power, axis=(1, 2), keepdims=True)
+    period, angle = np.meshgrid(PERIODS_PX, ANGLES_RAD, indexing="ij")
+    turns = [(angle + axis * np.pi / 2, k + 1) for axis in (0, 1) for k in range(len(HARMONIC_WEIGHTS))]
+    at_x = np.concatenate([k * np.cos(turn) / period for turn, k in turns]) * TILE_PX + TILE_PX // 2
+    at_y = np.concatenate([k * np.sin(turn) / period for turn, k in turns]) * TILE_PX + TILE_PX // 2
+    at_x, at_y = at_x.astype(np.float32), at_y.astype(np.float32)
+    sampled = np.stack([cv2.remap(p, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT) for p in power])
+    harmonics = sampled.reshape(len(tiles), 2, len(HARMONIC_WEIGHTS), *period.shape)
+    return np.einsum("nahpt,h->napt", harmonics, np.float32(HARMONIC_WEIGHTS)).min(axis=1)
