@@ -81,9 +81,9 @@ def evaluate_model(
     """Score every record of ``folder_ref``.
 
     Returns the means over all records and leads of SNR (dB), SNR median, KS metric, ASCI metric and weighted
-    absolute difference (mV), the macro F-measure, the SNR of each (record, lead), the F-measure of each class
-    and the classes. Without ``extra_scores`` the four metrics after SNR are NaN. ``jobs`` counts processes, one
-    for each core by default.
+    absolute difference (mV), the macro F-measure, the SNR of each (record, lead), the F-measure of each
+    class and the classes. Without ``extra_scores`` the four metrics after SNR are NaN. ``jobs``: processes,
+    one for each core by default.
     """
     records = find_records(folder_ref)
     if not records:

@@ -98,7 +98,8 @@ def save_signals(record: str, signal: Array, comments: Sequence[str] = ()) -> No
         fmt=get_signal_formats(header),
         adc_gain=get_adc_gains(header),
         baseline=get_baselines(header),
-        comments=[comment.replace("#", "").strip() for comment in comments],
+        # wfdb stops at bytes that are not UTF-8
+        comments=[c.replace("#", "").strip().encode("utf-8", "replace").decode() for c in comments],
         write_dir=folder,
     )
 
@@ -117,14 +118,14 @@ def save_labels(record: str, labels: Sequence[str]) -> str:
 
 
 def load_text(filename: str) -> str:
-    """Whole text of a file."""
-    with open(filename) as file:
+    """Whole text of a file; bytes that are not UTF-8 survive ``save_text``."""
+    with open(filename, encoding="utf-8", errors="surrogateescape") as file:
         return file.read()
 
 
 def save_text(filename: str, string: str) -> None:
     """Write a text file."""
-    with open(filename, "w") as file:
+    with open(filename, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(string)
 
 

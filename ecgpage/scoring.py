@@ -109,7 +109,7 @@ def compute_snr(
 
 
 def compute_ks_metric(ref: ArrayLike, est: ArrayLike, *, keep_nans: bool = True) -> float:
-    """1 - max |F_ref - F_est|, F the cumulated absolute signal over its total; NaN without a common sample."""
+    """1 - max |F_ref - F_est|, F the cumulated absolute signal over its total; NaN if no sample is common."""
     ref, est, _ = common_samples(ref, est, keep_nans)
     if not len(ref):
         return math.nan
