@@ -1,6 +1,25 @@
-"""Draw training pages with exact truth: layout, ink, paper, camera."""
+"""Draw training pages with exact truth: layout, ink, paper, camera.
+
+draw_challenge_page   the Challenge generator's own clean page
+draw_picture          the same page, or one of any layout, as a scan, photograph or screen picture
+"""
 
 from ecgpage.render.challenge import DrawnPage, challenge_page, draw_challenge_page
+from ecgpage.render.mixes import MIXES, Mix, any_look, mixes_hash
+from ecgpage.render.picture import draw_picture
+from ecgpage.render.sheet import PageMap
 from ecgpage.render.truth import PageTruth, SegmentTruth
 
-__all__ = ["DrawnPage", "PageTruth", "SegmentTruth", "challenge_page", "draw_challenge_page"]
+__all__ = [
+    "MIXES",
+    "DrawnPage",
+    "Mix",
+    "PageMap",
+    "PageTruth",
+    "SegmentTruth",
+    "any_look",
+    "challenge_page",
+    "draw_challenge_page",
+    "draw_picture",
+    "mixes_hash",
+]

@@ -23,8 +23,9 @@ from ecgpage.render.model import (
     Tick,
     masked_signal,
 )  # fmt: skip
-from ecgpage.render.raster import MM_PER_INCH, draw_page
-from ecgpage.render.truth import PageTruth, flat_projection, page_truth
+from ecgpage.render.raster import draw_page
+from ecgpage.render.sheet import flat_map
+from ecgpage.render.truth import PageTruth, page_truth
 
 SPEED = 25.0
 GAIN = 10.0
@@ -102,9 +103,10 @@ def draw_challenge_page(
         grid=_grid(grid_color, black_and_white, rng),
         ink=BLACK if black_and_white else ink or (float(rng.uniform(0, 51)),) * 3,
     )
+    image = draw_page(model, signal, dpi)
     return DrawnPage(
-        image=draw_page(model, signal, dpi),
-        truth=page_truth(model, signal, flat_projection(dpi), dpi / MM_PER_INCH),
+        image=image,
+        truth=page_truth(model, signal, flat_map(dpi), (image.shape[0], image.shape[1])),
         masked_signal=masked_signal(model, signal),
     )
 

@@ -5,7 +5,6 @@ Conventions:
     boxes             x0, y0, x1, y1 in image positions
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +12,7 @@ from numpy.typing import NDArray
 
 from ecgpage.render.model import Box, Page, Segment, Text, segment_path
 from ecgpage.render.raster import MM_PER_INCH, name_text, page_text_patch
-
-Points = NDArray[np.float64]
-Projection = Callable[[Points], Points]
-"""Page points (n, 2) mm to image positions (n, 2)."""
+from ecgpage.render.sheet import PageMap, Points
 
 MIN_HALF_HEIGHT_MM = 5.0
 """A lead's box reaches at least this far above and below its baseline."""
@@ -41,6 +37,10 @@ class SegmentTruth:
     strip: bool
     baseline: Points
     """(2, 2) the ends of the 0-mV line."""
+    gain: float
+    """mm/mV; negative where the lead is drawn upside down."""
+    visible: NDArray[np.bool_]
+    """(stop - start,) drawn and within the picture."""
 
 
 @dataclass(frozen=True)
@@ -59,33 +59,48 @@ class PageTruth:
     corners: Points
     """(4, 2) image positions of the paper's corners, from the page's top-left clockwise."""
     paper: tuple[float, float]
-    """Width and height in mm."""
+    """Width and height of the printed page in mm."""
+    sheet_corners: Points
+    """(4, 2) image positions of the sheet's corners; they lie outside the page's when it was printed with
+    a margin.
+    """
+    page_map: PageMap
+    """Image positions <-> page mm at any point."""
+    page: Page
+    """The model that was drawn."""
 
 
-def flat_projection(dpi: float) -> Projection:
-    """Projection of a page drawn upright at ``dpi``."""
-    scale = dpi / MM_PER_INCH
-    return lambda points: points * scale - 0.5
-
-
-def page_truth(page: Page, signal: NDArray[np.floating], project: Projection, px_per_mm: float) -> PageTruth:
-    """Truth of ``page`` with ``signal`` (n_samples, n_channels) mV seen through ``project``."""
-    width, height = page.paper.width, page.paper.height
+def page_truth(
+    page: Page, signal: NDArray[np.floating], page_map: PageMap, image_shape: tuple[int, int]
+) -> PageTruth:
+    """Truth of ``page`` with ``signal`` (n_samples, n_channels) mV in a picture of ``image_shape`` (rows,
+    columns).
+    """
+    width, height, margin = page.paper.width, page.paper.height, page.paper.margin
+    project = page_map.image_from_page
     return PageTruth(
-        segments=tuple(_segment_truth(page, segment, signal, project) for segment in page.segments),
+        segments=tuple(_segment_truth(page, s, signal, page_map, image_shape) for s in page.segments),
         pulses=tuple(bounds(project(np.stack([p.x, p.y], axis=1))) for p in page.pulses),
-        px_per_mm=px_per_mm,
+        px_per_mm=page_map.px_per_mm((width / 2, height / 2)),
         layout=page.layout,
         speed=page.speed,
         gain=page.gain,
         corners=project(rectangle((0.0, 0.0, width, height))),
         paper=(width, height),
+        sheet_corners=project(rectangle((-margin, -margin, width + margin, height + margin))),
+        page_map=page_map,
+        page=page,
     )
 
 
 def _segment_truth(
-    page: Page, segment: Segment, signal: NDArray[np.floating], project: Projection
+    page: Page,
+    segment: Segment,
+    signal: NDArray[np.floating],
+    page_map: PageMap,
+    image_shape: tuple[int, int],
 ) -> SegmentTruth:
+    project = page_map.image_from_page
     x, y = segment_path(page, segment, signal)
     seen = y[np.isfinite(y)]
     top = min(float(seen.min(initial=np.inf)), segment.baseline - MIN_HALF_HEIGHT_MM)
@@ -94,6 +109,9 @@ def _segment_truth(
     polygon = project(rectangle((segment.x0, top, end, bottom)))
     text = name_text(page, segment)
     xy = project(np.stack([x, y], axis=1))
+    limit = np.array(image_shape[::-1]) - 0.5
+    with np.errstate(invalid="ignore"):
+        visible = np.asarray(((xy >= -0.5) & (xy <= limit)).all(axis=1), np.bool_)
     return SegmentTruth(
         lead=segment.lead,
         start=segment.start,
@@ -104,6 +122,8 @@ def _segment_truth(
         name_box=None if text is None else bounds(project(rectangle(text_box(text)))),
         strip=segment.strip,
         baseline=project(np.array([[segment.x0, segment.baseline], [end, segment.baseline]])),
+        gain=segment.gain,
+        visible=visible,
     )
 
 

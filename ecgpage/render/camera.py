@@ -1,0 +1,124 @@
+"""What lens, sensor, scanner and file format do to a picture. uint8 (H, W, 3) RGB in and out; no geometry."""
+
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+Rng = np.random.Generator
+
+NOISE_SIDE: Final = 509
+"""Side of the noise tile; a prime, so that it does not repeat in step with the grid."""
+
+
+def blur(image: Image, sigma: float) -> Image:
+    """Defocus, Gaussian with ``sigma`` px."""
+    return image if sigma < 0.15 else np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.uint8)
+
+
+def motion_blur(image: Image, length: float, angle: float) -> Image:
+    """Camera shake: a straight smear of ``length`` px."""
+    if length < 1.2:
+        return image
+    side = int(np.ceil(length)) | 1
+    kernel = np.zeros((side, side), np.float32)
+    middle = side / 2 - 0.5
+    reach = np.array([np.cos(angle), np.sin(angle)]) * length / 2
+    for t in np.linspace(-1, 1, 8 * side):
+        x, y = middle + reach * t
+        c, r = int(min(x, side - 1.001)), int(min(y, side - 1.001))
+        fx, fy = x - c, y - r
+        part = np.array([[(1 - fx) * (1 - fy), fx * (1 - fy)], [(1 - fx) * fy, fx * fy]])
+        cell = kernel[max(r, 0) : r + 2, max(c, 0) : c + 2]
+        cell += part[: cell.shape[0], : cell.shape[1]]
+    return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum()), np.uint8)
+
+
+def sharpen(image: Image, amount: float, sigma: float) -> Image:
+    """Unsharp mask, as phones and scanners apply it."""
+    if amount <= 0:
+        return image
+    soft = cv2.GaussianBlur(image, (0, 0), sigma)
+    return np.asarray(cv2.addWeighted(image, 1 + amount, soft, -amount, 0), np.uint8)
+
+
+def noise(image: Image, sigma: float, rng: Rng, *, grain: float = 1.0, gray: bool = False) -> Image:
+    """Sensor noise with standard deviation ``sigma`` grey levels; ``grain`` is its size in px."""
+    if sigma <= 0:
+        return image
+    channels = 1 if gray else 3
+    tile = rng.standard_normal((NOISE_SIDE, NOISE_SIDE, channels), np.float32)
+    if grain > 1:
+        soft = cv2.GaussianBlur(tile, (0, 0), grain / 2)
+        tile = np.asarray(soft, np.float32).reshape(NOISE_SIDE, NOISE_SIDE, channels)
+        tile /= max(float(tile.std()), 1e-6)
+    if gray:
+        tile = np.repeat(tile, 3, axis=2)
+    pattern = np.clip(tile * sigma, -127, 127).round().astype(np.int8)
+    rows, columns = image.shape[:2]
+    for top in range(0, rows, NOISE_SIDE):
+        for left in range(0, columns, NOISE_SIDE):
+            part = image[top : top + NOISE_SIDE, left : left + NOISE_SIDE]
+            cv2.add(part, pattern[: part.shape[0], : part.shape[1]], dst=part, dtype=cv2.CV_8U)
+        pattern = np.roll(pattern, int(rng.integers(NOISE_SIDE)), axis=1)
+    return image
+
+
+def tone(image: Image, *, gamma: float, black: float, white: float, gains: NDArray[np.float32]) -> Image:
+    """Contrast curve and colour balance: ``black`` and ``white`` are what 0 and 255 become before the
+    gamma.
+    """
+    ramp = np.linspace(0, 1, 256)[:, None] ** gamma
+    table = np.clip((black + (white - black) * ramp) * gains, 0, 255).round().astype(np.uint8)
+    return np.asarray(cv2.LUT(image, table[None]), np.uint8)
+
+
+def gray(image: Image) -> Image:
+    """Black and white, still three channels."""
+    return np.asarray(cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB), np.uint8)
+
+
+def threshold(image: Image, rng: Rng, *, dither: bool) -> Image:
+    """Fax or 1-bit scan: fixed or local threshold, or ordered dithering."""
+    luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    if dither:
+        rank = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]], np.float32)
+        level = np.tile((rank + 0.5) * 16, (luma.shape[0] // 4 + 1, luma.shape[1] // 4 + 1))
+        binary = luma > level[: luma.shape[0], : luma.shape[1]]
+    elif rng.random() < 0.5:
+        binary = luma > rng.uniform(110, 215)
+    else:
+        local = cv2.blur(luma, (61, 61)).astype(np.float32)
+        binary = luma > local * rng.uniform(0.72, 0.92)
+    return np.repeat((binary * np.uint8(255))[..., None], 3, axis=2)
+
+
+def jpeg(image: Image, quality: int) -> Image:
+    """Compress and decompress; the usual 4:2:0 colour."""
+    if quality >= 100:
+        return image
+    _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    decoded = cv2.imdecode(np.asarray(data), cv2.IMREAD_COLOR)
+    assert decoded is not None
+    return np.ascontiguousarray(decoded[..., ::-1])
+
+
+def resample(image: Image, factor: float) -> Image:
+    """Shrink and enlarge again, as messengers and document tools do; same size, no shift."""
+    if factor >= 0.98:
+        return image
+    size = (max(round(image.shape[1] * factor), 1), max(round(image.shape[0] * factor), 1))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, image.shape[1::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def streaks(image: Image, rng: Rng) -> Image:
+    """Vertical lines from dust on a feed scanner."""
+    for _ in range(int(rng.integers(1, 5))):
+        column = int(rng.integers(image.shape[1]))
+        width = int(rng.integers(1, 3))
+        part = image[:, column : column + width]
+        part[:] = cv2.addWeighted(part, 0.6, np.full_like(part, rng.integers(256)), 0.4, 0)
+    return image

@@ -1,0 +1,215 @@
+"""The kinds of picture: how strong each effect may be. Frozen: ``mixes_hash`` stands beside every
+published score.
+
+Every pair is the range of a uniform draw; numbers called ``p_...`` are probabilities.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Strengths of everything that happens to a page between the printer and the file."""
+
+    # page
+    p_any_look: float = 0.0
+    """Chance of a layout and look other than the Challenge's."""
+    p_pulse: float = 0.9
+    grid_fade: Range = (0.0, 0.0)
+    """How far the 5-mm lines have faded towards the paper, 0 to 1."""
+    minor_fade: Range = (0.0, 0.0)
+    """The same for the 1-mm lines."""
+    p_gray: float = 0.0
+    """Printed or scanned without colour."""
+    sheet_margin: Range = (0.0, 0.0)
+    """Blank paper around the print, mm."""
+    # marks: chance of each
+    marks: tuple[tuple[str, float], ...] = ()
+    crease_lines: int = 0
+    """Most lines of cracked toner."""
+    # paper shape
+    folds: int = 0
+    """Most folds."""
+    fold_bend: float = 0.0
+    """Standard deviation of the change of slope at a fold."""
+    crumples: Range = (0.0, 0.0)
+    crumple_slope: Range = (0.0, 0.0)
+    curl: Range = (0.0, 0.0)
+    """mm."""
+    wave: Range = (0.0, 0.0)
+    """mm."""
+    p_book: float = 0.0
+    # camera pose
+    rotation: Range = (0.0, 0.0)
+    """Degrees."""
+    p_quarter_turn: float = 0.0
+    tilt: Range = (0.0, 0.0)
+    """Degrees."""
+    fill: Range = (1.0, 1.0)
+    """Part of the picture that the sheet takes; over 1 it is cut off."""
+    offset: float = 0.0
+    lens: Range = (0.0, 0.0)
+    """Radial distortion."""
+    long_side: tuple[int, int] | None = None
+    """Pixels of the longer side; None draws at 200 dpi with the page filling the picture."""
+    backgrounds: tuple[str, ...] = ("white",)
+    # light
+    shading: Range = (0.0, 0.0)
+    """Contrast of the relief's shading."""
+    gradient: Range = (0.0, 0.0)
+    vignette: Range = (0.0, 0.0)
+    shadows: int = 0
+    shadow_depth: Range = (0.1, 0.4)
+    p_glare: float = 0.0
+    mixed_light: float = 0.0
+    brightness: Range = (1.0, 1.0)
+    """Of white paper."""
+    cast: float = 0.0
+    # screen
+    p_screen: float = 0.0
+    """Photographed from a monitor: pixels of the panel and moire."""
+    # sensor and file
+    blur: Range = (0.0, 0.0)
+    """Gaussian, px."""
+    p_motion: float = 0.0
+    motion: Range = (1.5, 5.0)
+    sharpen: Range = (0.0, 0.0)
+    noise: Range = (0.0, 0.0)
+    """Grey levels."""
+    gamma: Range = (1.0, 1.0)
+    p_resample: float = 0.0
+    p_streaks: float = 0.0
+    p_threshold: float = 0.0
+    p_dither: float = 0.0
+    jpeg: tuple[int, int] = (100, 100)
+    p_jpeg: float = 0.0
+    # the generator's own effects
+    wrinkle_texture: float = 0.0
+    crop: Range = (0.0, 0.0)
+    """Part cut off at each side, the rest enlarged to the old size."""
+
+
+CLEAN: Final = Mix()
+
+SCAN: Final = Mix(
+    grid_fade=(0.0, 0.5),
+    minor_fade=(0.0, 1.0),
+    p_gray=0.15,
+    sheet_margin=(0.0, 8.0),
+    rotation=(-2.0, 2.0),
+    fill=(0.97, 1.04),
+    offset=0.01,
+    long_side=(1600, 3300),
+    wave=(0.0, 0.3),
+    folds=1,
+    fold_bend=0.01,
+    shading=(0.0, 0.3),
+    brightness=(0.9, 1.02),
+    cast=0.015,
+    blur=(0.3, 0.9),
+    sharpen=(0.0, 0.8),
+    noise=(0.0, 5.0),
+    gamma=(0.8, 1.3),
+    p_resample=0.1,
+    p_streaks=0.1,
+    jpeg=(50, 95),
+    p_jpeg=0.5,
+)
+
+PHOTO: Final = Mix(
+    p_pulse=0.95,
+    grid_fade=(0.0, 0.45),
+    minor_fade=(0.3, 1.0),
+    p_gray=0.08,
+    sheet_margin=(0.0, 10.0),
+    marks=(("handwriting", 0.15), ("pen_marks", 0.05)),
+    folds=4,
+    fold_bend=0.12,
+    crumples=(0.0, 10.0),
+    crumple_slope=(0.0, 0.06),
+    curl=(-6.0, 6.0),
+    wave=(0.0, 1.2),
+    p_book=0.05,
+    rotation=(-25.0, 25.0),
+    p_quarter_turn=0.03,
+    tilt=(0.0, 22.0),
+    fill=(0.72, 1.03),
+    offset=0.03,
+    lens=(-0.03, 0.03),
+    long_side=(2400, 4000),
+    backgrounds=("wood", "wood", "wood", "stone", "cloth", "plain", "desk"),
+    shading=(0.4, 1.0),
+    gradient=(0.0, 0.45),
+    vignette=(0.0, 0.2),
+    shadows=2,
+    shadow_depth=(0.08, 0.4),
+    p_glare=0.08,
+    mixed_light=0.03,
+    brightness=(0.7, 0.95),
+    cast=0.05,
+    blur=(0.5, 1.8),
+    p_motion=0.15,
+    sharpen=(0.0, 1.5),
+    noise=(0.5, 7.0),
+    gamma=(0.85, 1.4),
+    p_resample=0.15,
+    jpeg=(45, 95),
+    p_jpeg=1.0,
+)
+
+DETERIORATED: Final = (
+    ("fading", 0.5), ("yellowing", 0.6), ("stains", 0.6), ("mould", 0.6), ("handwriting", 0.2), ("tape", 0.1),
+    ("holes", 0.1),
+)  # fmt: skip
+
+MIXES: Final[dict[str, Mix]] = {
+    "generator-clean": CLEAN,
+    "generator-distorted": Mix(
+        grid_fade=(0.0, 0.3),
+        p_gray=0.1,
+        p_pulse=0.6,
+        marks=(("handwriting", 0.4),),
+        crease_lines=8,
+        wrinkle_texture=0.5,
+        rotation=(-5.0, 5.0),
+        backgrounds=("black",),
+        noise=(1.0, 50.0),
+        cast=0.12,
+        crop=(0.0, 0.01),
+    ),
+    "scan-color": SCAN,
+    "scan-bw": replace(SCAN, p_gray=1.0, cast=0.0, p_threshold=0.15, p_dither=0.05),
+    "photo-clean": PHOTO,
+    "photo-stained": replace(PHOTO, marks=(("stains", 1.0), ("yellowing", 0.3), ("handwriting", 0.15))),
+    "photo-deteriorated": replace(
+        PHOTO, marks=DETERIORATED, crumples=(0.0, 60.0), crumple_slope=(0.02, 0.15), crease_lines=4
+    ),
+    "scan-color-deteriorated": replace(
+        SCAN, marks=DETERIORATED, crease_lines=5, wave=(0.0, 0.8), shading=(0.2, 0.8)
+    ),
+    "scan-bw-deteriorated": replace(
+        SCAN, marks=DETERIORATED, crease_lines=5, wave=(0.0, 0.8), shading=(0.2, 0.8), p_gray=1.0, cast=0.0,
+        p_threshold=0.1, p_dither=0.03,
+    ),
+    "monitor": replace(
+        PHOTO, marks=(), folds=0, crumples=(0.0, 0.0), curl=(-2.0, 2.0), wave=(0.0, 0.0), p_screen=1.0,
+        sheet_margin=(0.0, 0.0), shading=(0.0, 0.0), shadows=0, p_glare=0.3, fill=(0.85, 1.15),
+        rotation=(-6.0, 6.0), minor_fade=(0.0, 0.6), backgrounds=("plain", "black"),
+    ),
+}  # fmt: skip
+"""Named mixes: the eight kinds of the Challenge and the generator's own two."""
+
+
+def any_look(mix: Mix, chance: float = 1.0) -> Mix:
+    """The same pictures of pages of every layout and device."""
+    return replace(mix, p_any_look=chance)
+
+
+def mixes_hash() -> str:
+    """First 12 hexadecimal digits of this file's sha256."""
+    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]

@@ -1,0 +1,277 @@
+"""Draw a picture of a page as somebody would send it: scanned, photographed, from a screen.
+
+The flat sheet is drawn once at about the picture's resolution, marks are laid on it, and one remap takes
+it into the picture; light, lens and file format follow. The truth is exact after all of it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgpage.ecg import LEADS
+from ecgpage.render import camera, light, marks
+from ecgpage.render.background import background
+from ecgpage.render.challenge import (
+    GRID_COLORS,
+    DrawnPage,
+    challenge_page,
+    invent_patient,
+    random_grid_colors,
+)
+from ecgpage.render.layout import build_page
+from ecgpage.render.looks import random_style
+from ecgpage.render.mixes import MIXES, Mix, Range
+from ecgpage.render.model import Color, Grid, Page, masked_signal
+from ecgpage.render.raster import draw_page
+from ecgpage.render.relief import Relief, ReliefSpec, make_relief, random_folds
+from ecgpage.render.scene import Scene, compose
+from ecgpage.render.sheet import PageMap, camera_homography, flat_map
+from ecgpage.render.truth import page_truth
+
+Image = NDArray[np.uint8]
+Rng = np.random.Generator
+
+ASPECTS = (4 / 3, 4 / 3, 3 / 2, 16 / 9)
+
+
+@dataclass(frozen=True)
+class View:
+    """Where the camera stands and what it sees."""
+
+    page_map: PageMap
+    shape: tuple[int, int]
+    relief: Relief | None
+
+
+def draw_picture(
+    signal: NDArray[np.floating],
+    fs: float,
+    *,
+    mix: str | Mix = "photo-clean",
+    seed: int | Sequence[int] = 0,
+    lead_names: Sequence[str] = LEADS,
+    header: Mapping[str, str] | None = None,
+) -> DrawnPage:
+    """Draw ``signal`` (n_samples, 12) mV at ``fs`` Hz as a picture of the kind ``mix``.
+
+    The same arguments give the same picture. ``header`` is what ``draw_challenge_page`` prints.
+    """
+    rng = np.random.default_rng(seed)
+    kind = MIXES[mix] if isinstance(mix, str) else mix
+    page = invent_page(kind, signal.shape[0], fs, rng, lead_names=lead_names, header=header)
+    view = _view(kind, page, rng)
+    image = _photograph(kind, page, signal, view, rng)
+    return DrawnPage(image, page_truth(page, signal, view.page_map, view.shape), masked_signal(page, signal))
+
+
+def invent_page(
+    mix: Mix,
+    n_samples: int,
+    fs: float,
+    rng: Rng,
+    *,
+    lead_names: Sequence[str] = LEADS,
+    header: Mapping[str, str] | None = None,
+) -> Page:
+    """The page before it is photographed."""
+    if rng.random() < mix.p_any_look:
+        page = build_page(random_style(rng), n_samples, fs, lead_names=lead_names)
+    else:
+        cells = header if header is not None else invent_patient(rng)
+        page = challenge_page(
+            n_samples,
+            fs,
+            lead_names=lead_names,
+            header=cells if rng.random() < 0.9 else None,
+            pulse=bool(rng.random() < mix.p_pulse),
+            grid=_printed_grid(mix, rng),
+            ink=(float(rng.uniform(0, 51)),) * 3,
+        )
+    margin = max(page.paper.margin, float(rng.uniform(*mix.sheet_margin)))
+    return replace(page, paper=replace(page.paper, margin=margin))
+
+
+def _printed_grid(mix: Mix, rng: Rng) -> Grid:
+    """The generator's grid, in the colours that printing and age leave of it."""
+    chance = rng.random()
+    if chance < 0.75:
+        major, minor = GRID_COLORS["red"]
+    elif chance < 0.85:
+        major, minor = random_grid_colors(rng)
+    else:
+        major, minor = GRID_COLORS[str(rng.choice(list(GRID_COLORS)))]
+    if mix.grid_fade[1] > 0 and rng.random() < 0.5:  # toner is darker than a screen's red
+        dark = float(rng.uniform(0.4, 1.0))
+        major = (major[0] * dark, major[1] * dark, major[2] * dark)
+    fade, minor_fade = rng.uniform(*mix.grid_fade), rng.uniform(*mix.minor_fade)
+    return Grid(_fade(major, fade), _fade(minor, 1 - (1 - fade) * (1 - minor_fade)))
+
+
+def _fade(color: Color, part: float) -> Color:
+    red, green, blue = (255 - (255 - c) * (1 - part) for c in color)
+    return red, green, blue
+
+
+def _signed(limits: Range, rng: Rng) -> float:
+    return float(rng.uniform(*limits))
+
+
+def _relief(mix: Mix, page: Page, rng: Rng) -> Relief | None:
+    size = (page.paper.width, page.paper.height)
+    spec = ReliefSpec(
+        curl=_signed(mix.curl, rng),
+        curl_angle=float(rng.choice([0.0, np.pi / 2]) + rng.normal(0, 0.15)),
+        book=float(rng.uniform(3, 12)) if rng.random() < mix.p_book else 0.0,
+        folds=random_folds(int(rng.integers(mix.folds + 1)), mix.fold_bend, size, rng),
+        crumples=int(rng.uniform(*mix.crumples)),
+        crumple_slope=_signed(mix.crumple_slope, rng),
+        wave=_signed(mix.wave, rng),
+    )
+    bent = spec.curl or spec.book or spec.folds or spec.crumples or spec.wave
+    return make_relief(spec, size, rng) if bent else None
+
+
+def _view(mix: Mix, page: Page, rng: Rng) -> View:
+    """Choose the camera's pose, lens and the paper's shape."""
+    width, height = page.paper.width, page.paper.height
+    relief = _relief(mix, page, rng)
+    rotation = _signed(mix.rotation, rng)
+    turned = rng.random() < mix.p_quarter_turn
+    if turned:
+        rotation += float(rng.choice([90, 180, 270]))
+    if mix.long_side is None:
+        dpi = 200.0
+        columns, rows = round(width * dpi / 25.4), round(height * dpi / 25.4)
+        crop = _signed(mix.crop, rng)
+        if rotation == 0 and crop == 0 and relief is None:
+            margin = page.paper.margin * dpi / 25.4
+            shape = (rows + 2 * round(margin), columns + 2 * round(margin))
+            return View(flat_map(dpi, (round(margin), round(margin))), shape, None)
+        scale, shift = (
+            dpi / 25.4 / (1 - crop - _signed(mix.crop, rng)),
+            rng.uniform(-1, 1, 2) * mix.crop[1] / 2,
+        )
+    else:
+        aspect = (width + 2 * page.paper.margin) / (height + 2 * page.paper.margin)
+        if mix.tilt[1] > 0:
+            aspect = float(rng.choice(ASPECTS)) if rng.random() < 0.8 else aspect
+        columns = int(rng.integers(*mix.long_side))
+        rows = round(columns / aspect)
+        if turned and rotation % 180 > 45 and rng.random() < 0.7:
+            columns, rows = rows, columns
+        scale, shift = None, rng.normal(0, mix.offset, 2)
+    distance = float(rng.uniform(280, 500))
+    tilt, towards = _signed(mix.tilt, rng), float(rng.uniform(0, 360))
+    to_image = camera_homography(
+        (width, height),
+        (columns, rows),
+        rotation=rotation,
+        tilt=tilt,
+        tilt_towards=towards,
+        fill=_signed(mix.fill, rng),
+        offset=(float(shift[0]), float(shift[1])),
+        distance=distance,
+        px_per_mm=scale,
+    )
+    lean = distance * np.tan(np.deg2rad(tilt))
+    foot = (width / 2 + lean * np.cos(np.deg2rad(towards)), height / 2 + lean * np.sin(np.deg2rad(towards)))
+    page_map = PageMap(
+        np.asarray(np.linalg.inv(to_image), np.float64),
+        centre=((columns - 1) / 2, (rows - 1) / 2),
+        lens=(_signed(mix.lens, rng), 0.0),
+        focal=max(columns, rows) / 2,
+        displacement=relief.displacement(foot, distance) if relief else None,
+    )
+    return View(page_map, (rows, columns), relief)
+
+
+def _photograph(mix: Mix, page: Page, signal: NDArray[np.floating], view: View, rng: Rng) -> Image:
+    """The picture from the model: sheet, marks, scene, camera."""
+    middle = (page.paper.width / 2, page.paper.height / 2)
+    dpi = float(np.clip(view.page_map.px_per_mm(middle) * 25.4, 100, 400))
+    flat = mix.long_side is None and view.relief is None and mix.rotation == (0.0, 0.0)
+    if mix.p_screen and rng.random() < mix.p_screen:
+        dpi = float(rng.uniform(80, 140))
+    elif mix.long_side is not None:
+        dpi *= float(rng.uniform(0.95, 1.2))
+    dpi = 200.0 if mix.long_side is None else dpi
+    sheet, corner = draw_sheet(page, signal, dpi)
+    for name, chance in mix.marks:
+        if rng.random() < chance:
+            marks.MARKS[name](sheet, dpi / 25.4, rng)
+    if mix.crease_lines:
+        marks.toner_loss(sheet, dpi / 25.4, rng, int(rng.integers(mix.crease_lines + 1)))
+    if rng.random() < mix.wrinkle_texture:
+        marks.wrinkle_texture(sheet, rng)
+    image = sheet
+    if not flat or view.shape != sheet.shape[:2]:
+        under = background(str(rng.choice(mix.backgrounds)), view.shape, rng)
+        image = compose(
+            Scene(sheet, dpi / 25.4, corner, under, view.page_map, view.relief), _lamp(mix, rng), rng
+        )
+    return _develop(mix, image, rng)
+
+
+def draw_sheet(page: Page, signal: NDArray[np.floating], dpi: float) -> tuple[Image, tuple[int, int]]:
+    """The flat sheet with its blank margin, and the pixel (x, y) of the page's corner in it."""
+    margin = round(page.paper.margin * dpi / 25.4)
+    image = draw_page(page, signal, dpi)
+    if margin:
+        paper = page.paper.color
+        image = np.asarray(
+            cv2.copyMakeBorder(image, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=paper),
+            np.uint8,
+        )
+    return image, (margin, margin)
+
+
+def _lamp(mix: Mix, rng: Rng) -> light.Lamp:
+    """Draw the strengths of the light."""
+    return light.Lamp(
+        brightness=_signed(mix.brightness, rng),
+        shading=_signed(mix.shading, rng),
+        gradient=_signed(mix.gradient, rng),
+        vignette=_signed(mix.vignette, rng),
+        shadows=tuple(_signed(mix.shadow_depth, rng) for _ in range(int(rng.integers(mix.shadows + 1)))),
+        glare=float(rng.uniform(0.1, 0.6)) if rng.random() < mix.p_glare else 0.0,
+        mixed=mix.mixed_light,
+        cast=mix.cast,
+        screen=mix.p_screen > 0,
+    )
+
+
+def _develop(mix: Mix, image: Image, rng: Rng) -> Image:
+    """Lens, sensor, processing, file."""
+    gray = bool(rng.random() < mix.p_gray)
+    image = camera.blur(image, _signed(mix.blur, rng))
+    if rng.random() < mix.p_motion:
+        image = camera.motion_blur(image, _signed(mix.motion, rng), float(rng.uniform(0, np.pi)))
+    noise = _signed(mix.noise, rng)
+    image = camera.noise(
+        image, noise, rng, grain=float(rng.choice([1.0, 1.5, 2.5])), gray=mix.long_side is None
+    )
+    image = camera.sharpen(image, _signed(mix.sharpen, rng), float(rng.uniform(0.7, 2.0)))
+    gamma = _signed(mix.gamma, rng)
+    if gamma != 1.0:
+        gains = np.ones(3, np.float32)
+        image = camera.tone(
+            image,
+            gamma=gamma,
+            black=float(rng.uniform(0, 25)),
+            white=float(rng.uniform(245, 262)),
+            gains=gains,
+        )
+    if gray:
+        image = camera.gray(image)
+    if rng.random() < mix.p_resample:
+        image = camera.resample(image, float(rng.uniform(0.45, 0.95)))
+    if rng.random() < mix.p_threshold:
+        image = camera.threshold(image, rng, dither=bool(rng.random() < mix.p_dither / mix.p_threshold))
+    if rng.random() < mix.p_streaks:
+        image = camera.streaks(image, rng)
+    if rng.random() < mix.p_jpeg:
+        image = camera.jpeg(image, int(rng.integers(*mix.jpeg)))
+    return image
