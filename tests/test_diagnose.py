@@ -208,7 +208,7 @@ def test_without_a_finite_sample_there_is_no_label(shipped):
         beats(70, seconds=35),
         np.full((5000, 12), 1e30),
         np.zeros((5000, 12)),
-        np.where(np.arange(5000)[:, None] == 17, 1.0, np.full((5000, 12), np.nan)),
+        np.where(np.arange(5000)[:, None] == 20, 1.0, np.full((5000, 12), np.nan)),
         np.where(np.isnan(page(beats(70))), np.inf, page(beats(70))),
         beats(70).astype(np.float32),
         (beats(70) * 1000).astype(int),

@@ -17,7 +17,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,7 +32,7 @@ from ecgpage.ecg import CLASSES, EcgPageError
 from ecgpage.records import load_pack, twelve_leads
 from ecgpage.train.disturb import as_page, disturb
 from ecgpage.train.scores import choose_thresholds, f_measures, macro_interval
-from ecgpage.weights import Card, half_precision, save_tensors
+from ecgpage.weights import Card, half_precision, load_card, load_tensors, save_tensors
 
 Record = tuple[NDArray[np.floating[Any]], float, Sequence[str], Sequence[str]]
 """Signal (n_samples, n_leads) mV with NaN, sampling frequency, lead names, labels."""
@@ -270,7 +270,12 @@ def train_on_records(
     n = len(train.x)
     if epochs is None:
         epochs = int(np.clip(3000 / math.sqrt(n), 20, 200) / (3 if start_from else 1))
-    recipe = Recipe(epochs=epochs, peak_lr=1e-3 if start_from else 2e-3, ema=0.99 if n < 5000 else 0.998)
+    recipe = Recipe(
+        epochs=epochs,
+        batch=int(np.clip(n, 16, 64)),
+        peak_lr=1e-3 if start_from else 2e-3,
+        ema=0.99 if n < 5000 else 0.998,
+    )
     log(f"classifier: {n} windows, {len(classes)} classes, {epochs} epochs, start: {start_from or 'random'}")
     fitted = fit(network, train, val, len(classes), recipe, log=log)
     network.load_state_dict(fitted.state)
@@ -421,19 +426,23 @@ def train_on_packs(data: Path, out: Path, work: Path, recipe: Recipe, log: Log) 
         input=INPUT,
         output=OUTPUT,
         trained_on="PTB-XL 1.0.3 (100 Hz) folds 1-7, windows masked as printed, simulated digitization",
-        command=f"python -m ecgpage.train.classifier --data PTBXL100 --out model --epochs {recipe.epochs}",
-        score=f"macro F {fitted.macro_f:.3f} on fold 8 (chose epoch and thresholds), 3x4 + II windows",
+        command=f"python -m ecgpage.train.classifier --data FOLDER_WITH_PACKS --epochs {recipe.epochs}",
+        score=f"macro F {fitted.macro_f:.3f} on fold 8, printed windows, which chose epoch and thresholds",
         settings={"classes": list(CLASSES), "thresholds": thresholds, "network": network.settings},
     )
     save_tensors(out, NAME, half_precision(state), card)
 
 
 def score_packs(data: Path, model: Path, work: Path, fold: int, log: Log) -> None:
-    """Log macro F, its 95 % bootstrap interval and each class's F, as printed (3x4 + II) and complete."""
+    """Log macro F, its 95 % bootstrap interval and each class's F, as printed (3x4 + II) and complete.
+
+    The figure of the printed windows is added to the weights' card.
+    """
     classifier = SignalClassifier.load(model)
     held_out = load_folds(data, [fold], work.parent / "packs")
     truth = one_hot(held_out.labels, classifier.classes).numpy() > 0.5
     rng = np.random.default_rng(fold)
+    scores: dict[str, str] = {}
     kinds = {
         "printed windows": as_page(held_out.x),
         "printed windows, disturbed": disturb(held_out.x.float(), rng, mixed_layouts=False),
@@ -443,13 +452,14 @@ def score_packs(data: Path, model: Path, work: Path, fold: int, log: Log) -> Non
         p = probabilities(classifier.network, x, len(classifier.classes))
         guess = p >= np.array(classifier.thresholds)
         macro, low, high = macro_interval(truth, guess)
-        log(f"fold {fold}, {kind}: macro F {macro:.3f} ({low:.3f}-{high:.3f}), {len(truth)} records")
-        log(
-            "  "
-            + ", ".join(
-                f"{c} {f:.3f}" for c, f in zip(classifier.classes, f_measures(truth, guess), strict=True)
-            )
-        )
+        interval = f"{low:.3f}-{high:.3f}"
+        scores[kind] = f"macro F {macro:.3f} ({interval}) on fold {fold}, {kind}, {len(truth)} records"
+        single = zip(classifier.classes, f_measures(truth, guess), strict=True)
+        log(f"{scores[kind]}: " + ", ".join(f"{c} {f:.3f}" for c, f in single))
+    card = load_card(model, NAME)
+    earlier = [part for part in card.score.split("; ") if f"fold {fold}," not in part]
+    card = replace(card, score="; ".join([*earlier, scores["printed windows"]]))
+    save_tensors(model, NAME, load_tensors(model, NAME), card)
 
 
 def main() -> None:
