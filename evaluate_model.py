@@ -4,8 +4,13 @@
 python evaluate_model.py -d references -o test_outputs -s scores.txt
 """
 
-import argparse
 import os
+
+if __name__ == "__main__":
+    # one thread for each process: they share the cores already. numpy reads this when it is first imported
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import argparse
 import sys
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
