@@ -285,7 +285,7 @@ def compute_one_vs_rest_confusion_matrix(
     labels: ArrayLike, outputs: ArrayLike, classes: Sequence[Any]
 ) -> Array:
     """Counts [[TP, FP], [FN, TN]] of each class, from one-hot matrices (n_records, n_classes)."""
-    return scoring.confusion_matrices(labels, outputs, classes)
+    return scoring.confusion_matrices(labels, outputs)
 
 
 def compute_f_measure(

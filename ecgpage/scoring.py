@@ -176,12 +176,10 @@ def one_hot(data: Sequence[Sequence[object]], classes: Sequence[object]) -> NDAr
     return matrix
 
 
-def confusion_matrices(
-    labels: ArrayLike, outputs: ArrayLike, classes: Sequence[object]
-) -> NDArray[np.float64]:
+def confusion_matrices(labels: ArrayLike, outputs: ArrayLike) -> NDArray[np.float64]:
     """Counts [[TP, FP], [FN, TN]] of each class against all others, from one-hot matrices."""
-    truth = np.asarray(labels, dtype=bool).reshape(-1, len(classes))
-    found = np.asarray(outputs, dtype=bool).reshape(-1, len(classes))
+    truth = np.asarray(labels, dtype=bool)
+    found = np.asarray(outputs, dtype=bool)
     counts = [[truth & found, ~truth & found], [truth & ~found, ~truth & ~found]]
     return np.array(counts).sum(axis=2).transpose(2, 0, 1).astype(np.float64)
 
@@ -191,7 +189,7 @@ def compute_f_measure(
 ) -> tuple[float, NDArray[np.float64], list[str]]:
     """Macro F-measure, F = 2TP/(2TP + FP + FN) of each class, and the references' classes, sorted."""
     classes = sorted({label for row in labels for label in row})
-    counts = confusion_matrices(one_hot(labels, classes), one_hot(outputs, classes), classes)
+    counts = confusion_matrices(one_hot(labels, classes), one_hot(outputs, classes))
     hits, false, missed = counts[:, 0, 0], counts[:, 0, 1], counts[:, 1, 0]
     total = 2 * hits + false + missed
     per_class = np.divide(2 * hits, total, out=np.full(len(classes), np.nan), where=total > 0)

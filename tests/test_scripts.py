@@ -427,6 +427,15 @@ def test_an_estimate_without_any_label_gives_no_f_measure(folders):
     assert np.isnan(scores[7]).all()
 
 
+def test_references_without_any_label_still_give_an_snr(folders):
+    for record in ("a", "sub/b"):
+        save_record(folders / "ref", record, wave(1), None)
+    scores = score(folders, jobs=1)
+    assert np.isfinite(scores[0])
+    assert np.isnan(scores[5])
+    assert (len(scores[7]), scores[8]) == (0, [])
+
+
 @pytest.mark.parametrize("jobs", ["0", "-1", "many"])
 def test_a_senseless_number_of_jobs_is_refused(jobs):
     with pytest.raises(SystemExit) as exit_:
