@@ -224,6 +224,21 @@ def test_labels_survive_a_signal_that_cannot_be_stored(team, script, tmp_path):
     assert not (tmp_path / "out" / "a.dat").exists()
 
 
+def test_a_signal_that_was_half_written_is_taken_back(team, script, tmp_path, monkeypatch):
+    put_headers(tmp_path / "data", "a")
+    team.answers = {"a": (signal_of(1), ["CD"])}
+
+    def fill_the_disk(record, *_arguments):
+        save_text(f"{record}.hea", "half a head")
+        save_text(f"{record}.dat", "half a signal")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(importlib.import_module("run_model"), "save_signals", fill_the_disk)
+    script("-f")
+    assert (tmp_path / "out" / "a.hea").read_text() == header_of("a") + "# Labels: CD\n"
+    assert not (tmp_path / "out" / "a.dat").exists()
+
+
 def test_a_broken_header_loses_its_own_record_alone(team, script, tmp_path):
     put_headers(tmp_path / "data", "a", "b")
     (tmp_path / "data" / "a.hea").write_text("a twelve leads\n")
