@@ -36,7 +36,7 @@ def cloth(shape: tuple[int, int], rng: Rng) -> Image:
     period = rng.uniform(3, 9)
     weave = np.sin(x * 2 * np.pi / period) * np.sin(y * 2 * np.pi / period)
     noise = rng.standard_normal(shape).astype(np.float32)
-    color = rng.uniform(40, 220, 3).astype(np.float32)
+    color = (rng.uniform(40, 220) + rng.normal(0, 22, 3)).astype(np.float32)
     return _to_u8(color + (8 * weave + 6 * noise)[..., None])
 
 
@@ -51,7 +51,7 @@ def stone(shape: tuple[int, int], rng: Rng) -> Image:
 
 def plain(shape: tuple[int, int], rng: Rng) -> Image:
     """One colour with a little texture."""
-    color = rng.uniform(15, 245, 3) if rng.random() < 0.4 else np.full(3, rng.uniform(15, 245))
+    color = np.full(3, rng.uniform(15, 245)) + rng.normal(0, rng.choice([2, 12, 35]), 3)
     return _to_u8(color.astype(np.float32) + 2 * rng.standard_normal(shape).astype(np.float32)[..., None])
 
 

@@ -44,27 +44,17 @@ def stroke_mask(points: NDArray[np.float64], width: float) -> Patch:
 
 def scribble(length: float, size: float, rng: Rng) -> NDArray[np.float64]:
     """A line of invented cursive, (n, 2): loops that advance, as handwriting looks when it cannot be read."""
-    letters = max(int(length / size), 2)
-    knots = letters * 4
-    t = np.arange(knots + 1, dtype=np.float64)
-    x = t / 4 * size * 0.8 + np.sin(t * np.pi / 2 + rng.uniform(0, 6)) * size * 0.25
-    tall = np.repeat(rng.choice([0.45, 0.5, 1.0, -0.6], letters + 1, p=[0.4, 0.35, 0.17, 0.08]), 4)[
-        : knots + 1
-    ]
-    y = np.where(t % 2 == 1, -tall * size, 0) + rng.normal(0, 0.06 * size, knots + 1)
-    fine = np.linspace(0, knots, knots * 6)
-    smooth = np.stack([_smooth(x, fine), _smooth(y, fine)], axis=1)
-    smooth[:, 0] += -0.25 * smooth[:, 1]  # slant
-    return smooth
-
-
-def _smooth(values: NDArray[np.float64], at: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Catmull-Rom through equally spaced ``values``."""
-    padded = np.concatenate([values[:1], values, values[-1:], values[-1:]])
-    k = np.minimum(at.astype(int), len(values) - 2)
-    f = at - k
-    a, b, c, d = (padded[k + i] for i in range(4))
-    return b + 0.5 * f * (c - a + f * (2 * a - 5 * b + 4 * c - d + f * (3 * (b - c) + d - a)))
+    letters = max(int(length / (0.55 * size)), 2)
+    t = np.linspace(0, letters, letters * 24)
+    knot = np.arange(letters + 2)
+    height = rng.choice([0.4, 0.5, 1.0, -0.5], letters + 2, p=[0.42, 0.35, 0.15, 0.08])
+    tall = height[np.minimum(t.astype(int), letters)]
+    turn = np.interp(t, knot, rng.uniform(0.1, 0.4, letters + 2))
+    pace = np.interp(t, knot, np.cumsum(rng.uniform(0.35, 0.75, letters + 2)))
+    y = -tall * (1 - np.cos(2 * np.pi * t)) / 2 + np.interp(t, knot, rng.normal(0, 0.05, letters + 2))
+    x = pace - turn * np.sin(2 * np.pi * t)
+    smooth = np.stack([x - 0.3 * y, y], axis=1)  # slanted
+    return np.asarray(smooth * size, np.float64)
 
 
 def _turned(points: NDArray[np.float64], angle: float) -> NDArray[np.float64]:

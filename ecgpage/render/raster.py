@@ -57,10 +57,13 @@ def page_shape(paper: Paper, dpi: float) -> tuple[int, int]:
 
 
 def draw_curve(image: Image, x: Axis, y: Axis, width: float, ink: Color) -> None:
-    """Stroke a curve that runs from left to right (edge pixels), in place."""
-    patch = stroke_trace(x, y, width, (image.shape[0], image.shape[1]))
-    if patch is not None:
-        blend(image, patch, ink)
+    """Stroke a curve that runs from left to right (edge pixels), in place; NaN leaves a gap."""
+    known = np.isfinite(y)
+    ends = np.flatnonzero(np.diff(known, prepend=False, append=False))
+    for first, last in zip(ends[::2], ends[1::2], strict=True):
+        patch = stroke_trace(x[first:last], y[first:last], width, (image.shape[0], image.shape[1]))
+        if patch is not None:
+            blend(image, patch, ink)
 
 
 def name_text(page: Page, segment: Segment) -> Text | None:
@@ -109,7 +112,8 @@ def draw_grid(grid: Grid | None, paper: Paper, dpi: float) -> Image:
     for alpha, ink in _grid_layers(grid, y_minor, y_major, x_minor, x_major):
         color += (np.array(ink) - color) * alpha[..., None]
     palette = (color + 0.5).astype(np.uint8)
-    return palette[:, x_class][y_class]
+    lines = np.take(palette, x_class, axis=1).reshape(len(palette), -1)
+    return np.take(lines, y_class, axis=0).reshape(rows, columns, 3)
 
 
 def _grid_layers(

@@ -37,14 +37,16 @@ def stroke_trace(
     y(x + w sin a) -/+ w cos a, w = width / 2; so the coverage follows without any supersampled image.
     Returns None when nothing falls into the image.
     """
-    keep = np.isfinite(y)
-    x, y = x[keep], y[keep]
     if len(x) == 0:
         return None
     half = width / 2
     first = max(int(np.floor(x[0] - half)), 0)
     last = min(int(np.ceil(x[-1] + half)), shape[1])
     if first >= last:
+        return None
+    low, high = max(int(np.searchsorted(x, first - half)) - 1, 0), int(np.searchsorted(x, last + half)) + 1
+    x, y = x[low:high], y[low:high]
+    if y.max() < -half or y.min() > shape[0] + half:
         return None
     top, bottom = _pen_interval(x, y, half, first, last)
     row = int(np.clip(np.floor(top.min()), 0, shape[0]))
@@ -69,9 +71,10 @@ def _pen_interval(
         np.fmin(top, path - rise, out=top)
         np.fmax(bottom, path + rise, out=bottom)
     # sharp tips lie between the sampled rims: put the pen down on each vertex as well
-    cell = np.clip(((x - first) * SUBCOLUMNS).astype(np.intp), 0, len(centre) - 1)
-    np.minimum.at(top, cell, y - half)
-    np.maximum.at(bottom, cell, y + half)
+    seen = (x >= first) & (x < last)
+    cell = ((x[seen] - first) * SUBCOLUMNS).astype(np.intp)
+    np.minimum.at(top, cell, y[seen] - half)
+    np.maximum.at(bottom, cell, y[seen] + half)
     empty = top > bottom
     top[empty] = bottom[empty] = y[0]
     return top, bottom
@@ -114,10 +117,13 @@ def stroke_box(box: tuple[float, float, float, float], shape: tuple[int, int]) -
 
 def blend(image: NDArray[np.uint8], patch: Patch, color: tuple[float, float, float]) -> None:
     """Lay ink of ``color`` (RGB, 0-255) over ``image`` (H, W, 3) in place; what lies outside is dropped."""
-    row, col, coverage = patch.row, patch.col, patch.coverage
-    top, left = max(-row, 0), max(-col, 0)
-    coverage = coverage[top : image.shape[0] - row, left : image.shape[1] - col]
-    region = image[row + top :, col + left :][: coverage.shape[0], : coverage.shape[1]]
+    top, left = max(patch.row, 0), max(patch.col, 0)
+    bottom = min(patch.row + patch.coverage.shape[0], image.shape[0])
+    right = min(patch.col + patch.coverage.shape[1], image.shape[1])
+    if bottom <= top or right <= left:
+        return
+    coverage = patch.coverage[top - patch.row : bottom - patch.row, left - patch.col : right - patch.col]
+    region = image[top:bottom, left:right]
     where = coverage > 1 / 512
     if not where.any():
         return

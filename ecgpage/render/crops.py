@@ -1,0 +1,302 @@
+"""Training crops of one lead, drawn straight from the page model.
+
+A crop is what the stages before the trace network hand to it: one lead, resampled once from the picture,
+at 10 px/mm along time and 8 px/mm along voltage, 20 mm above and below the lead's baseline. It is drawn
+as it comes about: a region of a page at a camera's resolution with ink, light, noise and compression,
+then one resampling with the small errors that page, grid and lead stages leave.
+
+Conventions:
+    crop    uint8 (CROP_ROWS, width) grey; edge coordinates, the nominal baseline runs at row CROP_ROWS / 2
+    column  half a pixel: 0.05 mm, 2 ms at 25 mm/s
+    values  millivolts at 10 mm/mV, that is mm / 10, whatever the page's gain
+"""
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgpage.render import camera, light, marks
+from ecgpage.render.challenge import challenge_page, invent_patient
+from ecgpage.render.effects import disturb
+from ecgpage.render.layout import build_page
+from ecgpage.render.looks import random_grid, random_style
+from ecgpage.render.model import Color, Page, Segment, segment_path
+from ecgpage.render.region import draw_region
+
+PX_PER_MM_TIME: Final = 10.0
+PX_PER_MM_VOLTAGE: Final = 8.0
+HALF_HEIGHT: Final = 20.0
+"""mm above and below the baseline."""
+CROP_ROWS: Final = round(2 * HALF_HEIGHT * PX_PER_MM_VOLTAGE)
+MM_PER_MV: Final = 10.0
+PAD: Final = 2.5
+"""mm that are drawn beyond the crop, for the errors of the earlier stages."""
+
+Image = NDArray[np.uint8]
+Rng = np.random.Generator
+Values = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Crop:
+    """One crop and what stands in it; arrays have one value a half pixel, (2 * width,)."""
+
+    image: Image
+    """(CROP_ROWS, width) grey."""
+    target: Values
+    """Where the ink runs in this column, as millivolts; 0 where nothing is drawn."""
+    visible: NDArray[np.bool_]
+    """The lead is drawn in this column and within the crop."""
+    true: Values
+    """What the lead's signal is at the column's nominal time: ``target`` without the errors of earlier
+    stages.
+    """
+    lead: str
+
+
+@dataclass(frozen=True)
+class _Warp:
+    """Crop edge coordinates to region edge coordinates: nominal scale plus small errors on a coarse
+    lattice.
+    """
+
+    scale: tuple[float, float]
+    """Region pixels per crop pixel, x and y."""
+    origin: tuple[float, float]
+    """Region position of the crop's corner."""
+    error: NDArray[np.float32]
+    """(CROP_ROWS, width, 2) further displacement, region pixels."""
+
+    def remap_table(self) -> NDArray[np.float32]:
+        """Region position, pixel centres at integers, of each crop pixel's centre."""
+        rows, columns = self.error.shape[:2]
+        table = self.error.copy()
+        table[..., 0] += (np.arange(columns, dtype=np.float32) + 0.5) * self.scale[0] + self.origin[0] - 0.5
+        table[..., 1] += ((np.arange(rows, dtype=np.float32) + 0.5) * self.scale[1] + self.origin[1] - 0.5)[
+            :, None
+        ]
+        return table
+
+    def to_crop(
+        self, x: NDArray[np.float64], y: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Crop position (edge coordinates) of region points."""
+        column, row = (x - self.origin[0]) / self.scale[0], (y - self.origin[1]) / self.scale[1]
+        goal = column.copy(), row.copy()
+        second: Any = None
+        for _ in range(4):
+            at = np.stack([column - 0.5, row - 0.5], axis=-1).astype(np.float32)[None]
+            moved = cv2.remap(self.error, at, second, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
+            column, row = goal[0] - moved[:, 0] / self.scale[0], goal[1] - moved[:, 1] / self.scale[1]
+        return column, row
+
+
+def draw_crop(
+    signal: NDArray[np.floating],
+    fs: float,
+    rng: Rng,
+    *,
+    width: int = 512,
+    page: Page | None = None,
+    difficulty: float = 1.0,
+) -> Crop:
+    """Draw one crop of a random lead of ``signal`` (n_samples, 12) mV at ``fs`` Hz.
+
+    ``page`` fixes the page's layout and look, which are else chosen at random; ``difficulty`` scales
+    blur, noise, marks and the errors of the earlier stages.
+    """
+    signal = disturb(signal, fs, rng, chance=0.12)
+    if page is None:
+        page = _any_page(len(signal), fs, rng)
+    segment = _choose_segment(page, rng)
+    mm_left = _choose_start(page, segment, width / PX_PER_MM_TIME, rng)
+    scale = float(np.exp(rng.uniform(np.log(5.0), np.log(13.0))))
+    box = (
+        mm_left - PAD,
+        segment.baseline - HALF_HEIGHT - PAD,
+        mm_left + width / PX_PER_MM_TIME + PAD,
+        segment.baseline + HALF_HEIGHT + PAD,
+    )
+    region, corner = draw_region(page, signal, box, scale)
+    grey = _expose(region, scale, difficulty, rng)
+    offset = (mm_left - corner[0], segment.baseline - HALF_HEIGHT - corner[1])
+    warp = _errors(width, scale, offset, difficulty, rng)
+    second: Any = None
+    image = cv2.remap(
+        grey, warp.remap_table(), second, cv2.INTER_CUBIC if rng.random() < 0.5 else cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
+    x, y = segment_path(page, segment, signal)
+    column, row = warp.to_crop((x - corner[0]) * scale, (y - corner[1]) * scale)
+    target, visible = _per_column(column, row, width)
+    nominal = (x - mm_left) * PX_PER_MM_TIME, (y - segment.baseline + HALF_HEIGHT) * PX_PER_MM_VOLTAGE
+    true, _ = _per_column(*nominal, width)
+    return Crop(np.asarray(image, np.uint8), target, visible, true, segment.lead)
+
+
+def _any_page(n_samples: int, fs: float, rng: Rng) -> Page:
+    """Half the pages are the Challenge's, with grids and inks of all kinds."""
+    if rng.random() < 0.5:
+        return build_page(random_style(rng), n_samples, fs)
+    page = challenge_page(
+        n_samples,
+        fs,
+        header=invent_patient(rng),
+        pulse=bool(rng.random() < 0.85),
+        ink=_grey(float(rng.uniform(0, 90))),
+    )
+    if rng.random() < 0.6:
+        page = replace(page, grid=random_grid(rng))
+    return replace(page, trace_width=page.trace_width * float(rng.uniform(0.7, 1.6)))
+
+
+def _grey(level: float) -> Color:
+    return level, level, level
+
+
+def _choose_segment(page: Page, rng: Rng) -> Segment:
+    """A drawn piece, longer ones more often."""
+    length = np.array([s.stop - s.start for s in page.segments], np.float64) ** 0.7
+    return page.segments[int(rng.choice(len(page.segments), p=length / length.sum()))]
+
+
+def _choose_start(page: Page, segment: Segment, width: float, rng: Rng) -> float:
+    """Left edge of the crop, mm: the beginnings of leads, where names and separators stand, are shown
+    often.
+    """
+    end = segment.x0 + (segment.stop - segment.start) * page.speed / page.fs
+    if rng.random() < 0.45:
+        return segment.x0 - float(rng.uniform(0, 8))
+    return float(rng.uniform(segment.x0 - 8, max(end - width + 8, segment.x0 - 7)))
+
+
+def _expose(region: Image, scale: float, difficulty: float, rng: Rng) -> Image:
+    """Marks, light and camera on the region, RGB to grey (h, w)."""
+    if rng.random() < 0.08 * difficulty:
+        marks.handwriting(region, scale, rng)
+    if rng.random() < 0.05 * difficulty:
+        marks.pen_marks(region, scale, rng)
+    if rng.random() < 0.08 * difficulty:
+        marks.toner_loss(region, scale, rng, 2)
+    if rng.random() < 0.05 * difficulty:
+        marks.stains(region, scale, rng)
+    if rng.random() < 0.1:
+        marks.fading(region, scale, rng)
+    grey = np.asarray(cv2.cvtColor(region, cv2.COLOR_RGB2GRAY), np.uint8)
+    if rng.random() < 0.75:
+        grey = _lit(grey, rng)
+    blur = float(rng.uniform(0.3, 1.0 + 0.7 * difficulty)) * min(scale / 8, 1.3)
+    grey = camera.blur(grey, blur if rng.random() < 0.85 else 0.0)
+    if rng.random() < 0.1 * difficulty:
+        grey = camera.motion_blur(grey, float(rng.uniform(1.5, 4)), float(rng.uniform(0, np.pi)))
+    if rng.random() < 0.8:
+        grey = _noisy(grey, float(rng.exponential(4.0)) * difficulty, rng)
+    if rng.random() < 0.4:
+        grey = camera.sharpen(grey, float(rng.uniform(0, 1.5)), float(rng.uniform(0.7, 2)))
+    if rng.random() < 0.5:
+        table = 255 * np.linspace(0, 1, 256) ** rng.uniform(0.7, 1.5)
+        low, high = rng.uniform(0, 40), rng.uniform(200, 275)
+        grey = np.asarray(
+            cv2.LUT(grey, np.clip(low + table * (high - low) / 255, 0, 255).astype(np.uint8)), np.uint8
+        )
+    if rng.random() < 0.05 * difficulty:
+        paper = np.median(grey) if rng.random() < 0.4 else np.asarray(cv2.blur(grey, (61, 61)), np.float32)
+        grey = np.asarray(np.where(grey > paper * rng.uniform(0.7, 0.92), 255, 0), np.uint8)
+    if rng.random() < 0.6:
+        _, data = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 95))])
+        grey = np.asarray(cv2.imdecode(np.asarray(data), cv2.IMREAD_GRAYSCALE), np.uint8)
+    return grey
+
+
+def _lit(grey: Image, rng: Rng) -> Image:
+    """Uneven light, facets of folded paper, shadow edges."""
+    rows, columns = grey.shape
+    small = (max(rows // 8, 4), max(columns // 8, 4))
+    unit = np.float32(1 / max(small))
+    x = np.broadcast_to(np.arange(small[1], dtype=np.float32) * unit, small)
+    y = np.broadcast_to(np.arange(small[0], dtype=np.float32)[:, None] * unit, small)
+    level = light.gradient(x, y, float(rng.uniform(0, 0.4)), rng) * np.float32(rng.uniform(0.55, 1.02))
+    if rng.random() < 0.35:
+        level = level * light.shadow(x, y, float(rng.uniform(0.05, 0.5)), rng)
+    if rng.random() < 0.3:  # facets on the two sides of a crease, and the crease itself
+        angle, at = rng.uniform(0, np.pi), rng.uniform(-0.4, 0.4)
+        across = (x - x.mean()) * np.cos(angle) + (y - y.mean()) * np.sin(angle) - at
+        step = np.tanh(across / rng.uniform(0.004, 0.03))
+        level = level * (1 + rng.normal(0, 0.12) * step + rng.normal(0, 0.1) * (1 - step**2))
+    if rng.random() < 0.15:
+        level = level * (0.85 + 0.3 * marks.blotch(small, int(rng.integers(3, 10)), rng))
+    full = cv2.resize(np.asarray(level, np.float32), (columns, rows), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.multiply(grey, full, dtype=cv2.CV_8U), np.uint8)
+
+
+@lru_cache(maxsize=1)
+def _noise_bank() -> NDArray[np.float32]:
+    """Unit noise (2, 2048, 2048), white and coarse-grained; crops take a window anywhere in it."""
+    white = np.random.default_rng(20240521).standard_normal((2048, 2048), np.float32)
+    coarse = np.asarray(cv2.GaussianBlur(white, (0, 0), 0.8), np.float32)
+    return np.stack([white, coarse / coarse.std()])
+
+
+def _noisy(grey: Image, sigma: float, rng: Rng) -> Image:
+    """Grey sensor noise, now and then coarse-grained."""
+    bank = _noise_bank()[int(rng.random() < 0.4)]
+    row, column = (int(rng.integers(n - m)) for n, m in zip(bank.shape, grey.shape, strict=True))
+    pattern = bank[row : row + grey.shape[0], column : column + grey.shape[1]]
+    if rng.random() < 0.5:
+        pattern = pattern[::-1, ::-1]
+    return np.asarray(cv2.add(grey, pattern * np.float32(min(sigma, 40.0)), dtype=cv2.CV_8U), np.uint8)
+
+
+def _errors(width: int, scale: float, offset: tuple[float, float], difficulty: float, rng: Rng) -> _Warp:
+    """What earlier stages get wrong: offsets, scale, shear, slow waves, kinks at folds.
+
+    ``offset`` is the crop's corner in the region, mm; ``scale`` the region's px/mm.
+    """
+    u = np.linspace(-0.5, 0.5, 17, dtype=np.float32)[None, :] * np.float32(width / PX_PER_MM_TIME)
+    v = np.linspace(-0.5, 0.5, 11, dtype=np.float32)[:, None] * np.float32(2 * HALF_HEIGHT)
+    wide = 4.0 if rng.random() < 0.05 else 1.0
+    dx = rng.normal(0, 0.06) + rng.normal(0, 0.0015) * u + rng.normal(0, 0.004) * v
+    dy = rng.normal(0, 0.15 * wide) + rng.normal(0, 0.004) * v + rng.normal(0, 0.004) * u
+    dx += float(np.exp(rng.normal(np.log(0.05), 0.6))) * _wave(u.size, v.size, rng)
+    dy += float(np.exp(rng.normal(np.log(0.12), 0.6))) * _wave(u.size, v.size, rng)
+    if rng.random() < 0.15:  # a fold the map was too stiff for
+        kink = np.abs(u - rng.uniform(u.min(), u.max())) + 0 * v
+        dx += rng.normal(0, 0.008) * kink
+        dy += rng.normal(0, 0.015) * kink
+    error = np.stack([dx, dy], axis=-1).astype(np.float32) * np.float32(scale * difficulty)
+    full = np.asarray(cv2.resize(error, (width, CROP_ROWS), interpolation=cv2.INTER_CUBIC), np.float32)
+    return _Warp(
+        (scale / PX_PER_MM_TIME, scale / PX_PER_MM_VOLTAGE),
+        (offset[0] * scale, offset[1] * scale),
+        np.ascontiguousarray(full),
+    )
+
+
+def _wave(columns: int, rows: int, rng: Rng) -> NDArray[np.float32]:
+    """Smooth unit noise (rows, columns)."""
+    coarse = rng.standard_normal((3, 5)).astype(np.float32)
+    return np.asarray(cv2.resize(coarse, (columns, rows), interpolation=cv2.INTER_CUBIC), np.float32)
+
+
+def _per_column(
+    column: NDArray[np.float64], row: NDArray[np.float64], width: int
+) -> tuple[Values, NDArray[np.bool_]]:
+    """The path through (column, row), crop edge coordinates, read at each half pixel's centre: mV and
+    visibility.
+    """
+    known = np.isfinite(row)
+    at = (np.arange(2 * width) + 0.5) / 2
+    if known.sum() < 2:
+        return np.zeros(2 * width, np.float32), np.zeros(2 * width, np.bool_)
+    here = np.interp(at, column[known], row[known])
+    gap = np.interp(at, column, (~known).astype(np.float64)) > 0
+    visible = (at >= column[known][0]) & (at <= column[known][-1]) & ~gap & (here >= 0) & (here <= CROP_ROWS)
+    mv = (CROP_ROWS / 2 - here) / (PX_PER_MM_VOLTAGE * MM_PER_MV)
+    return np.where(visible, mv, 0).astype(np.float32), np.asarray(visible, np.bool_)
+
+
+__all__ = ["CROP_ROWS", "Crop", "draw_crop"]
