@@ -183,7 +183,7 @@ def test_a_tie_is_settled_as_the_definition_settles_it():
 
 
 def test_a_tie_is_seen_through_rounding():
-    """An upside-down lead correlates alike so many samples late and early; sums in float64 differ by a last bit."""
+    """An upside-down lead correlates alike as late and as early; float64 sums differ by a last bit."""
     for seed in range(13, 60):
         lead = np.round(np.cumsum(np.random.default_rng(seed).standard_normal(80)), 1)
         assert alignment.align(lead, -lead)[1:] == lag_by_definition(lead, -lead)
