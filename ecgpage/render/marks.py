@@ -222,9 +222,8 @@ def wrinkle_texture(image: Image, rng: Rng) -> None:
     """
     spec = ReliefSpec(crumples=60, crumple_slope=0.25)
     shade = make_relief(spec, (250.0, 250.0), rng).shading((1.0, 0.6), 0.8)
-    texture = np.clip(
-        0.4 + 0.25 * (shade - shade.mean()) / max(float(shade.std()), 0.01) * 0.4, 0.15, 0.5
-    ).astype(np.float32)
+    shade = (shade - shade.mean()) / max(float(shade.std()), 0.01)
+    texture = np.clip(0.4 + 0.06 * shade, 0.22, 0.5).astype(np.float32)
     _tint(image, 1 - 2 * texture, (0.0, 0.0, 0.0))
 
 
