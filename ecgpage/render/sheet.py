@@ -96,7 +96,11 @@ class PageMap:
         image = straight
         for _ in range(self.iterations):
             r2 = (((image - centre) / self.focal) ** 2).sum(axis=1, keepdims=True)
-            image = centre + (straight - centre) / (1 + self.lens[0] * r2 + self.lens[1] * r2**2)
+            better = centre + (straight - centre) / (1 + self.lens[0] * r2 + self.lens[1] * r2**2)
+            change = np.nanmax(np.abs(better - image), initial=0.0)
+            image = better
+            if change < 1e-9:
+                break
         return image
 
     def _sheet_from_page(self, page: Points) -> Points:

@@ -77,54 +77,73 @@ def page_truth(
     columns).
     """
     width, height, margin = page.paper.width, page.paper.height, page.paper.margin
-    project = page_map.image_from_page
+    paths = [np.stack(segment_path(page, s, signal), axis=1) for s in page.segments]
+    frames = [_frame(page, s, path) for s, path in zip(page.segments, paths, strict=True)]
+    ends = [
+        np.array([[f[0], s.baseline], [f[2], s.baseline]]) for s, f in zip(page.segments, frames, strict=True)
+    ]
+    texts = [name_text(page, s) for s in page.segments]
+    names = [rectangle(text_box(text)) for text in texts if text is not None]
+    pulses = [np.stack([p.x, p.y], axis=1) for p in page.pulses]
+    sheet = (-margin, -margin, width + margin, height + margin)
+    corners = [rectangle((0.0, 0.0, width, height)), rectangle(sheet)]
+    # the map's iterations are dear for few points: one call for all of them
+    groups = [paths, [rectangle(f) for f in frames], ends, names, pulses, corners]
+    paths, polygons, ends, names, pulses, corners = _project_all(page_map, groups)
+    name_boxes = iter([bounds(name) for name in names])
     return PageTruth(
-        segments=tuple(_segment_truth(page, s, signal, page_map, image_shape) for s in page.segments),
-        pulses=tuple(bounds(project(np.stack([p.x, p.y], axis=1))) for p in page.pulses),
+        segments=tuple(
+            SegmentTruth(
+                lead=segment.lead,
+                start=segment.start,
+                stop=segment.stop,
+                xy=xy,
+                box=bounds(np.concatenate([polygon, xy[np.isfinite(xy[:, 1])]])),
+                polygon=polygon,
+                name_box=None if text is None else next(name_boxes),
+                strip=segment.strip,
+                baseline=end,
+                gain=segment.gain,
+                visible=_within(xy, image_shape),
+            )
+            for segment, xy, polygon, text, end in zip(
+                page.segments, paths, polygons, texts, ends, strict=True
+            )
+        ),
+        pulses=tuple(bounds(pulse) for pulse in pulses),
         px_per_mm=page_map.px_per_mm((width / 2, height / 2)),
         layout=page.layout,
         speed=page.speed,
         gain=page.gain,
-        corners=project(rectangle((0.0, 0.0, width, height))),
+        corners=corners[0],
         paper=(width, height),
-        sheet_corners=project(rectangle((-margin, -margin, width + margin, height + margin))),
+        sheet_corners=corners[1],
         page_map=page_map,
         page=page,
     )
 
 
-def _segment_truth(
-    page: Page,
-    segment: Segment,
-    signal: NDArray[np.floating],
-    page_map: PageMap,
-    image_shape: tuple[int, int],
-) -> SegmentTruth:
-    project = page_map.image_from_page
-    x, y = segment_path(page, segment, signal)
-    seen = y[np.isfinite(y)]
+def _project_all(page_map: PageMap, groups: list[list[Points]]) -> list[list[Points]]:
+    """Image positions of lists of lists of page points, in one call of the map."""
+    flat = [points for group in groups for points in group]
+    seen = page_map.image_from_page(np.concatenate(flat))
+    parts = iter(np.split(seen, np.cumsum([len(points) for points in flat])[:-1]))
+    return [[next(parts) for _ in group] for group in groups]
+
+
+def _frame(page: Page, segment: Segment, path: Points) -> Box:
+    """A segment's box on the page, mm."""
+    seen = path[np.isfinite(path[:, 1]), 1]
     top = min(float(seen.min(initial=np.inf)), segment.baseline - MIN_HALF_HEIGHT_MM)
     bottom = max(float(seen.max(initial=-np.inf)), segment.baseline + MIN_HALF_HEIGHT_MM)
-    end = segment.x0 + (segment.stop - segment.start) * page.speed / page.fs
-    polygon = project(rectangle((segment.x0, top, end, bottom)))
-    text = name_text(page, segment)
-    xy = project(np.stack([x, y], axis=1))
-    limit = np.array(image_shape[::-1]) - 0.5
+    return segment.x0, top, segment.x0 + (segment.stop - segment.start) * page.speed / page.fs, bottom
+
+
+def _within(xy: Points, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which positions lie in a picture of ``shape`` (rows, columns); NaN does not."""
     with np.errstate(invalid="ignore"):
-        visible = np.asarray(((xy >= -0.5) & (xy <= limit)).all(axis=1), np.bool_)
-    return SegmentTruth(
-        lead=segment.lead,
-        start=segment.start,
-        stop=segment.stop,
-        xy=xy,
-        box=bounds(np.concatenate([polygon, xy[np.isfinite(y)]])),
-        polygon=polygon,
-        name_box=None if text is None else bounds(project(rectangle(text_box(text)))),
-        strip=segment.strip,
-        baseline=project(np.array([[segment.x0, segment.baseline], [end, segment.baseline]])),
-        gain=segment.gain,
-        visible=visible,
-    )
+        inside = (xy >= -0.5) & (xy <= np.array(shape[::-1]) - 0.5)
+    return np.asarray(inside.all(axis=1), np.bool_)
 
 
 def text_box(text: Text) -> Box:
