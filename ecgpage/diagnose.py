@@ -219,6 +219,31 @@ class Block(nn.Module):
         return F.relu(self.gate(self.norm2(self.conv2(y))) + self.skip(x))
 
 
+class TimeAttention(nn.Module):
+    """Self-attention along time (Vaswani et al. 2017) with a learned bias per distance; compares beats."""
+
+    REACH: Final = 64
+    """Steps (10 s); farther apart, all distances share one bias."""
+
+    def __init__(self, channels: int, heads: int = 4) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(channels)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.out = nn.Linear(channels, channels)
+        self.bias = nn.Parameter(torch.zeros(heads, 2 * self.REACH + 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, c, t = x.shape
+        y = self.norm(x.transpose(1, 2))
+        q, k, v = self.qkv(y).view(n, t, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
+        at = torch.arange(t, device=x.device)
+        distance = (at[None] - at[:, None]).clamp(-self.REACH, self.REACH) + self.REACH  # (t, t)
+        weight = q @ k.transpose(-1, -2) * (c // self.heads) ** -0.5 + self.bias[:, distance]  # (n, h, t, t)
+        y = torch.softmax(weight.float(), dim=-1).to(v.dtype) @ v  # (n, h, t, c/h)
+        return x + self.out(y.transpose(1, 2).reshape(n, t, c)).transpose(1, 2)
+
+
 class AttentionPool(nn.Module):
     """Several means over time, each with its own learned weights, beside the plain mean and the maximum."""
 
@@ -264,6 +289,7 @@ class SignalNet(nn.Module):
                 blocks.append(Block(channels, width, kernel, 2 if stage > 0 and block == 0 else 1))
                 channels = width
         self.body = nn.Sequential(*blocks)
+        self.context = TimeAttention(channels)
         self.pool = AttentionPool(channels, queries)
         self.mix = nn.Linear((queries + 2) * channels, hidden)
         self.dropout = nn.Dropout(dropout)
@@ -276,6 +302,6 @@ class SignalNet(nn.Module):
 
     def forward(self, planes: Tensor) -> Tensor:
         x = F.relu(self.norm(self.stem(planes)))  # (n, 48, t/2), 50 Hz
-        x = self.body(x)  # (n, 224, t/16), 6.25 Hz
+        x = self.context(self.body(x))  # (n, 224, t/16), 6.25 Hz
         x = F.relu(self.mix(self.dropout(self.pool(x))))
         return self.head(self.dropout(x))
