@@ -18,27 +18,26 @@ def choose_thresholds(
     truth: NDArray[np.bool_],
     p: NDArray[np.floating[Any]],
     fallback: Sequence[float] | None = None,
-    draws: int = 100,
+    trust: float = 3.0,
 ) -> list[float]:
-    """Threshold per class that maximises F: the median over bootstrap draws of the best cut between
-    probabilities.
+    """Threshold per class that maximises F: the median over 100 bootstrap draws of the best cut.
 
-    With few positives the best cut is chance: it is drawn towards ``fallback`` (default 0.4) as if by 3 more
-    positives.
+    With few positives the best cut is chance: it is drawn towards ``fallback`` (default 0.4) as if by ``trust``
+    more positives.
     """
     rng = np.random.default_rng(0)
     chosen = []
     for c in range(truth.shape[1]):
         order = np.argsort(-p[:, c])
         sorted_p, hit = p[order, c].astype(np.float64), truth[order, c]
-        weight = rng.poisson(1.0, (draws, len(order))).astype(np.float64)
-        tp = np.cumsum(weight * hit, axis=1)  # (draws, n): hits when the first k are taken
+        weight = rng.poisson(1.0, (100, len(order))).astype(np.float64)
+        tp = np.cumsum(weight * hit, axis=1)  # (100, n): hits when the first k are taken
         f = 2 * tp / (np.cumsum(weight, axis=1) + tp[:, -1:] + 1e-9)
         cut = f.argmax(1)
         middle = (sorted_p + np.append(sorted_p[1:], 0.0)) / 2
         positives, default = int(hit.sum()), 0.4 if fallback is None else fallback[c]
         best = float(np.median(middle[cut])) if positives else default
-        chosen.append((positives * best + 3 * default) / (positives + 3))
+        chosen.append((positives * best + trust * default) / (positives + trust))
     return chosen
 
 
