@@ -47,7 +47,7 @@ OUTPUT: Final = "one logit per class; a label where its sigmoid reaches the clas
 class Recipe:
     """Numbers of one training."""
 
-    epochs: int = 24
+    epochs: int = 30
     """Passes; each draws as many records as there are, with replacement, by weight."""
     batch: int = 64
     """Records a step; a smaller set is drawn from several times, so that the norms have enough to average."""
@@ -60,6 +60,8 @@ class Recipe:
     """Record i is drawn with weight max over its labels c of (n_largest / n_c) ** balance."""
     auxiliary: float = 0.5
     """Weight in the loss of the targets beyond the classes (finer statements of the same readings)."""
+    choose_epoch: bool = True
+    """Keep the epoch with the best macro F on the validation windows; else, or without these, the last."""
     compiled: bool = False
     """Fuse the network's steps with torch.compile: 1.6 times as fast on a CPU, but needs a C++ compiler."""
     seed: int = 1
@@ -83,11 +85,11 @@ class Fitted:
     """Outcome of ``fit``."""
 
     state: dict[str, Tensor]
-    """Averaged weights of the best epoch (of the last one without validation)."""
+    """Averaged weights of the chosen epoch."""
     losses: list[float]
     """Mean training loss of each epoch."""
     macro_f: float
-    """Best macro F on the validation windows, thresholds chosen on the same; NaN without validation."""
+    """The same epoch's macro F on the validation windows, thresholds chosen on these; NaN without."""
 
 
 def probabilities(network: SignalNet, x: Tensor, classes: int) -> NDArray[np.float32]:
@@ -172,12 +174,10 @@ def fit(
     log: Log,
     checkpoint: Path | None = None,
 ) -> Fitted:
-    """Train ``network`` on ``train``; keep the averaged weights of the epoch with the best macro F on
-    ``val``.
+    """Train ``network`` on ``train``; keep the averaged weights of the epoch with the best macro F.
 
     Loss: binary cross-entropy, mean over the first ``classes`` targets, plus ``recipe.auxiliary`` times the
-    mean over the others. With a ``checkpoint`` it is written after each epoch, and the training goes on from
-    it.
+    mean over the others. A ``checkpoint`` is written after each epoch, and the training goes on from there.
     """
     torch.manual_seed(recipe.seed)
     trainer = Trainer(network, train, classes, recipe)
@@ -198,7 +198,7 @@ def fit(
             macro = float(np.nanmean(score))
             bce = F.binary_cross_entropy(torch.from_numpy(p), val.y)
             line += f" val bce {bce:.4f} F {macro:.4f} [" + " ".join(f"{s:.2f}" for s in score) + "]"
-        if not macro <= fitted.macro_f:  # better, or the first, or no validation: then the last epoch counts
+        if not (recipe.choose_epoch and macro <= fitted.macro_f):  # NaN compares false: the last epoch counts
             fitted.macro_f = macro
             fitted.state = {key: v.cpu().clone() for key, v in trainer.averaged.state_dict().items()}
         log(f"{line} {time.monotonic() - began:.0f} s")
@@ -247,15 +247,16 @@ def train_on_records(
 
     Args:
         records: (signal (n_samples, n_leads) mV with NaN, fs, lead names, labels); those without label are
-        left out. model_folder: made if missing. start_from: model folder whose weights are the start; the
-        head's rows of classes that both share are taken
-            over, those of new classes are fresh. None starts from scratch.
-        epochs: default falls with the number of records, from 200 (10 records) to 20 (20,000), a third of it
-        from a
-            start.
+            left out. A complete signal is masked as pages of many layouts print it, a partial one stays as it is.
+        model_folder: made if missing.
+        start_from: model folder whose weights are the start; the head's rows of classes that both share are
+            taken over, those of new classes are fresh. None starts from scratch.
+        epochs: default falls with the number of records, from 200 (up to 225 records) to 21 (20,000); a third
+            of it from a start.
+        device: "auto" takes CUDA where there is one.
         log: takes one line at a time; default the module's logger.
 
-    From 50 records on, every seventh gives the validation set, which chooses the epoch and the thresholds.
+    From 50 records on, every seventh is held out and chooses the thresholds; 500 held out choose the epoch too.
 
     Raises EcgPageError when no record has both a label and a signal.
     """
@@ -271,24 +272,22 @@ def train_on_records(
     if epochs is None:
         epochs = int(np.clip(3000 / math.sqrt(n), 20, 200) / (3 if start_from else 1))
     recipe = Recipe(
-        epochs=epochs,
+        epochs=max(1, epochs),
         batch=int(np.clip(n, 16, 64)),
         peak_lr=1e-3 if start_from else 2e-3,
         ema=0.99 if n < 5000 else 0.998,
+        choose_epoch=val is not None and len(val.x) >= 500,
     )
     log(f"classifier: {n} windows, {len(classes)} classes, {epochs} epochs, start: {start_from or 'random'}")
     fitted = fit(network, train, val, len(classes), recipe, log=log)
     network.load_state_dict(fitted.state)
     thresholds = fallback
     if val is not None:
-        thresholds = choose_thresholds(
-            val.y.numpy() > 0.5, probabilities(network, val.x, len(classes)), fallback
-        )
+        p = probabilities(network, val.x, len(classes))
+        thresholds = choose_thresholds(val.y.numpy() > 0.5, p, fallback, trust=10)
     score = "not validated (fewer than 50 records)"
     if val is not None:
-        score = (
-            f"macro F {fitted.macro_f:.3f} on {len(val.x)} held-out windows that chose epoch and thresholds"
-        )
+        score = f"macro F {fitted.macro_f:.3f} on {len(val.x)} held-out windows that chose the thresholds"
     card = Card(
         input=INPUT,
         output=OUTPUT,

@@ -18,8 +18,7 @@ from ecgpage.ecg import LEADS
 
 
 def page_mask(columns: int, rhythm: Sequence[int], starts: Sequence[int] | None = None) -> NDArray[np.bool_]:
-    """Samples (12, 1000) that a page prints: leads in ``columns`` groups, one after the other, and full
-    rhythm strips.
+    """Samples (12, 1000) that a page prints: leads in ``columns`` groups in turn, and full rhythm strips.
 
     ``starts`` gives each group's place in time, in units of its own length (default 0, 1, 2, ...).
     """

@@ -22,8 +22,8 @@ def choose_thresholds(
 ) -> list[float]:
     """Threshold per class that maximises F: the median over 100 bootstrap draws of the best cut.
 
-    With few positives the best cut is chance: it is drawn towards ``fallback`` (default 0.4) as if by ``trust``
-    more positives.
+    With few positives the best cut is chance: it is drawn towards ``fallback`` (default 0.4) as if by
+    ``trust`` more positives.
     """
     rng = np.random.default_rng(0)
     chosen = []
