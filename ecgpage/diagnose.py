@@ -1,10 +1,9 @@
 """From a digitized signal to diagnoses: a 1-D residual network on what the page shows of the twelve leads.
 
 Conventions:
-    signal   float (n_samples, n_leads), mV, NaN where nothing was drawn or nothing can be trusted, any rate
-    and leads window   float32 (12, 1000), mV, leads in the order ``ecg.LEADS``, 10 s at 100 Hz, NaN where not
-    known planes   float32 (24, 1000): twelve leads with the baseline removed and 0 where not known, then
-    twelve masks
+    signal   float (n_samples, n_leads), mV, NaN where nothing was drawn or can be trusted, any rate and leads
+    window   float32 (12, 1000), mV, leads in the order ``ecg.LEADS``, 10 s at 100 Hz, NaN where not known
+    planes   float32 (24, 1000): the leads without baseline and 0 where not known, then twelve masks, 0 or 1
 """
 
 import math
@@ -34,7 +33,7 @@ WINDOW: Final = 10 * FS
 """Samples of one window: the 10 s of a page."""
 
 BASELINE_SIGMA_S: Final = 0.8
-"""Width of the Gaussian that follows the baseline; as a high-pass it halves the power at about 0.2 Hz."""
+"""Width of the Gaussian that follows the baseline; as a high-pass it halves the power at 0.3 Hz."""
 
 LARGEST_MV: Final = 8.0
 """Larger deflections are digitization errors and are cut here."""
@@ -84,8 +83,7 @@ class SignalClassifier:
             lead_names: one per column, any order and case; names that are no standard lead are left out.
 
         A record longer than 10 s is read in 10-s windows and their logits are averaged, weighted by the share
-        of samples that each knows. Without any finite sample there are no labels and the probabilities are
-        NaN.
+        of samples that each knows. Without any finite sample: no labels, and probabilities of NaN.
         """
         windows = to_windows(signal, fs, lead_names)
         if len(windows) == 0:
@@ -101,11 +99,10 @@ class SignalClassifier:
 
 
 def to_windows(signal: ArrayLike, fs: float, lead_names: Sequence[str]) -> NDArray[np.float32]:
-    """(n_samples, n_leads) mV at any rate -> (k, 12, 1000) windows that hold at least one finite sample; k
-    may be 0.
+    """(n_samples, n_leads) mV at any rate -> (k, 12, 1000) windows that hold a finite sample; k may be 0.
 
-    A shorter record is filled up with NaN. A longer one is cut into the fewest windows that cover it, evenly
-    spaced.
+    A shorter record is filled up with NaN. A longer one is cut into the fewest windows that cover it, at even
+    distances.
     """
     leads = to_standard_leads(signal, fs, lead_names)  # (12, n)
     n = leads.shape[1]
@@ -118,11 +115,9 @@ def to_windows(signal: ArrayLike, fs: float, lead_names: Sequence[str]) -> NDArr
 
 
 def to_standard_leads(signal: ArrayLike, fs: float, lead_names: Sequence[str]) -> NDArray[np.float32]:
-    """(n_samples, n_leads) at ``fs`` -> (12, n) at 100 Hz in the order ``LEADS``; a lead that is not there is
-    NaN.
+    """(n_samples, n_leads) at ``fs`` -> (12, n) at 100 Hz in the order ``LEADS``, NaN for a lead not there.
 
-    A lead that is named twice is read from the first column, its gaps from the second. Infinite counts as
-    unknown.
+    A lead that is named twice is read from the first column, its gaps from the second. Infinite is unknown.
     """
     mv = np.asarray(signal, np.float64)
     if mv.ndim != 2 or mv.shape[1] != len(lead_names):
@@ -141,8 +136,8 @@ def to_standard_leads(signal: ArrayLike, fs: float, lead_names: Sequence[str]) -
 def resample(x: NDArray[np.float64], fs_in: float, fs_out: float) -> NDArray[np.float64]:
     """(n_leads, n) -> (n_leads, ceil(n * fs_out / fs_in)), anti-aliased polyphase filter, NaN spans kept.
 
-    Gaps are bridged by straight lines for the filter and put back afterwards, so that no NaN spreads and no
-    step rings.
+    Gaps are bridged by straight lines for the filter and put back afterwards, so that no NaN spreads and
+    no step rings.
     """
     ratio = Fraction(fs_out / fs_in).limit_denominator(10_000)
     if ratio == 1 or x.shape[1] == 0:
@@ -163,8 +158,7 @@ def resample(x: NDArray[np.float64], fs_in: float, fs_out: float) -> NDArray[np.
 
 
 def to_planes(windows: Tensor) -> Tensor:
-    """(n, 12, t) mV with NaN at 100 Hz -> (n, 24, t): leads without baseline and 0 where unknown, then masks
-    0/1.
+    """(n, 12, t) mV with NaN at 100 Hz -> (n, 24, t) planes.
 
     Baseline: the lead's median, then a Gaussian average over the known samples within about 2 s (normalised
     convolution, Knutsson and Westin 1993) of the lead cut at +-0.3 mV, so that neither QRS complexes nor the

@@ -4,7 +4,8 @@
 
 FOLDER_WITH_PACKS holds ``fold1.xz`` ... ``fold9.xz`` (see ``ecgpage.records``) and ``labels.csv``. Folds 1-7
 are trained on, fold 8 stops the training and gives the thresholds, fold 9 is scored once, with ``--score 9``.
-The run takes up again where it was stopped (``--work`` holds the decoded packs, the checkpoint and the log).
+The run takes up again where it was stopped: ``--work`` holds the checkpoint and the log, and the folder
+``packs`` beside it the decoded packs.
 
 ``train_on_records`` does the same for any labelled records, from scratch or from given weights; it is what
 the Challenge's ``train_models`` calls.
@@ -247,7 +248,7 @@ def train_on_records(
 
     Args:
         records: (signal (n_samples, n_leads) mV with NaN, fs, lead names, labels); those without label are
-            left out. A complete signal is masked as pages of many layouts print it, a partial one stays as it is.
+            left out. A complete signal is masked as pages of many layouts print it, a partial one as it is.
         model_folder: made if missing.
         start_from: model folder whose weights are the start; the head's rows of classes that both share are
             taken over, those of new classes are fresh. None starts from scratch.
@@ -256,7 +257,7 @@ def train_on_records(
         device: "auto" takes CUDA where there is one.
         log: takes one line at a time; default the module's logger.
 
-    From 50 records on, every seventh is held out and chooses the thresholds; 500 held out choose the epoch too.
+    From 50 records on every seventh is held out to choose the thresholds; 500 of these choose the epoch too.
 
     Raises EcgPageError when no record has both a label and a signal.
     """

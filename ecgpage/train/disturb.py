@@ -1,5 +1,4 @@
-"""What a printed page and its digitization leave of a recorded ECG, simulated on signals (no picture is
-drawn).
+"""What a printed page and its digitization leave of a recorded ECG, simulated on the signal alone.
 
 Windows are (n, 12, 1000): leads in the order ``ecg.LEADS``, 10 s at 100 Hz, mV, NaN where not known.
 """
