@@ -22,7 +22,6 @@ import scipy.sparse as sparse
 from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator, RectBivariateSpline
 from scipy.sparse.linalg import splu
-from scipy.spatial import cKDTree
 
 from ecgpage.ecg import EcgPageError
 from ecgpage.images import Image
@@ -51,6 +50,8 @@ MIN_FIFTH: Final = 8.0
 MIN_FINE: Final = 1.0
 MAX_BOXES: Final = 100
 """A lattice with more lines than this is one of 1-mm lines when nothing else tells."""
+MAX_ODD: Final = 0.12
+"""Largest difference of a tile from what its neighbours predict, lines."""
 FLAT_PX_PER_MM: Final = 8
 CELL_PX: Final = int(BOX_MM * FLAT_PX_PER_MM)
 STIFFNESS: Final = (0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0)
@@ -65,7 +66,7 @@ class GridMap:
     origin_mm: tuple[float, float]
     """Page x, y of node (0, 0)."""
     quality: Array
-    """(ny, nx) in [0, 1]: share of the lines at the node that were seen; 0 where the map is extrapolated."""
+    """(ny, nx) 1 inside the hull of the part of the page where the grid was followed, 0 where the map is extrapolated."""
     residual_px: float
     """Spread of the located lines around the smooth map, image pixels, root of the mean square."""
     source: str
@@ -238,7 +239,7 @@ class _Tracker:
             for move_x, move_y in ((1, 0), (-1, 0), (0, 1), (0, -1)):
                 pushed += 1
                 heapq.heappush(queue, (-tile.lock, pushed, (key[0] + move_x, key[1] + move_y), tile))
-        return list(done.values())
+        return _agreeing(done)
 
     def _distorted(self, tile: _Tile) -> bool:
         area = np.linalg.det(tile.gradient) * self.carrier_px**2
@@ -267,6 +268,17 @@ class _Tracker:
         return wave_y @ (patch @ wave_x.T)
 
 
+def _agreeing(tiles: dict[tuple[int, int], _Tile]) -> list[_Tile]:
+    """Tiles that lie where the median of their neighbours expects them; text, traces and folds can pull single ones."""
+    kept = []
+    for (i, j), tile in tiles.items():
+        around = [tiles.get((i + di, j + dj)) for di in (-1, 0, 1) for dj in (-1, 0, 1) if (di, dj) != (0, 0)]
+        expected = [n.predict(tile.x, tile.y) for n in around if n is not None]
+        if len(expected) >= 3 and np.abs(np.median(expected, axis=0) - tile.phase).max() < MAX_ODD:
+            kept.append(tile)
+    return kept
+
+
 # ---------------------------------------------------------------------------------------------- fit
 
 
@@ -286,16 +298,10 @@ def _lattice_from_tiles(tiles: list[_Tile]) -> GridMap:
     lines_x, lines_y = np.arange(low[0], high[0] + 1), np.arange(low[1], high[1] + 1)
     at = np.stack(np.meshgrid(lines_x, lines_y), axis=-1).reshape(-1, 2).astype(float)
     shape = (len(lines_y), len(lines_x))
-    tile_lines = _tile_distance(position) / np.median(period)
-    near, _ = cKDTree(phase[keep]).query(at)
-    quality = (near.reshape(shape) < max(1.0, tile_lines)).astype(float)
-    return GridMap(spline(at).reshape(*shape, 2), (0.0, 0.0), quality, float("nan"), "5 mm lines")
-
-
-def _tile_distance(position: Array) -> float:
-    """Median distance of next neighbours on the raster of tiles, pixels."""
-    distance, _ = cKDTree(position).query(position, k=2)
-    return float(np.median(distance[:, 1]))
+    quality = np.zeros(shape, np.uint8)
+    hull = cv2.convexHull(np.rint(phase[keep] - low).astype(np.int32))  # a sheet is convex
+    cv2.fillConvexPoly(quality, hull, 1)
+    return GridMap(spline(at).reshape(*shape, 2), (0.0, 0.0), quality.astype(float), float("nan"), "5 mm lines")
 
 
 def _boxes_from_lines(image: Image, lines: GridMap) -> tuple[GridMap, tuple[float, ...]]:

@@ -1,0 +1,80 @@
+"""The flat page as a raster: what is printed, and the ink that is left when the grid is taken away.
+
+The raster keeps 10 px/mm along time and 8 px/mm along voltage, sampled once from the original picture through the grid
+map. Grid lines stand at known places on it, so their darkness is estimated from all the boxes around (a trace is the odd
+one out in the median) and subtracted; coloured grids fade further because ink is dark in every colour channel.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import median_filter
+
+from ecgpage.grid import BOX_MM, GridMap, flatten
+from ecgpage.images import Image
+
+X_PX_PER_MM: Final = 10
+Y_PX_PER_MM: Final = 8
+BOX_X: Final = int(BOX_MM * X_PX_PER_MM)
+BOX_Y: Final = int(BOX_MM * Y_PX_PER_MM)
+CROSSING_MM: Final = 0.5
+"""Half width of a crossing line, left out of a line's profile."""
+
+Grey = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class FlatPage:
+    """A page flattened onto its grid."""
+
+    grid: GridMap
+    ink: Grey
+    """(h, w) darkness of traces and print without grid and paper, 1.0 = a typical stroke; row 0 is the top."""
+    x0_mm: float
+    """Page x of the centre of column 0."""
+    y0_mm: float
+    """Page y of the centre of row 0."""
+
+    def column(self, x_mm: float) -> float:
+        return (x_mm - self.x0_mm) * X_PX_PER_MM
+
+    def row(self, y_mm: float) -> float:
+        return (y_mm - self.y0_mm) * Y_PX_PER_MM
+
+    def x_mm(self, column: NDArray[np.float64] | float) -> NDArray[np.float64] | float:
+        return self.x0_mm + column / X_PX_PER_MM
+
+    def y_mm(self, row: NDArray[np.float64] | float) -> NDArray[np.float64] | float:
+        return self.y0_mm + row / Y_PX_PER_MM
+
+
+def flatten_page(image: Image, grid: GridMap) -> FlatPage:
+    """Resample the whole grid area of a uint8 (H, W, 3) image once and remove paper and grid."""
+    ny, nx = grid.quality.shape
+    left, top, _, _ = grid.extent_mm
+    x_mm = left - BOX_MM / 2 + (np.arange(nx * BOX_X) + 0.5) / X_PX_PER_MM
+    y_mm = top - BOX_MM / 2 + (np.arange(ny * BOX_Y) + 0.5) / Y_PX_PER_MM
+    dark = flatten(255 - image.max(axis=2), grid, x_mm, y_mm).astype(np.float32)
+    ink = _without_grid(dark, ny, nx)
+    ink *= np.repeat(np.repeat(grid.quality > 0, BOX_Y, axis=0), BOX_X, axis=1)
+    stroke = ink[ink > np.quantile(ink[::3, ::3], 0.995)].mean()
+    return FlatPage(grid, ink / max(float(stroke), 1.0), float(x_mm[0]), float(y_mm[0]))
+
+
+def _without_grid(dark: Grey, ny: int, nx: int) -> Grey:
+    """Darkness above paper and grid, per pixel; boxes are centred on the crossings of the 5-mm lines."""
+    boxes = dark.reshape(ny, BOX_Y, nx, BOX_X)
+    paper = np.median(boxes[:, ::2, :, ::2].transpose(0, 2, 1, 3).reshape(ny, nx, -1), axis=2)
+    beside_y = np.abs(np.arange(BOX_Y) - (BOX_Y - 1) / 2) > CROSSING_MM * Y_PX_PER_MM
+    beside_x = np.abs(np.arange(BOX_X) - (BOX_X - 1) / 2) > CROSSING_MM * X_PX_PER_MM
+    upright = np.median(boxes[:, beside_y], axis=1) - paper[..., None]  # (ny, nx, BOX_X)
+    level = np.median(boxes[..., beside_x], axis=3).swapaxes(1, 2) - paper[..., None]  # (ny, nx, BOX_Y)
+    # a trace runs along x: compare with the boxes above and below first, then along the line
+    upright = median_filter(upright, (3, 5, 1))
+    level = median_filter(median_filter(level, (7, 1, 1)), (1, 5, 1))
+    lines = np.maximum(np.maximum(level, 0).swapaxes(1, 2)[..., None], upright[:, None])
+    smooth_paper = cv2.resize(paper.astype(np.float32), (nx * BOX_X, ny * BOX_Y), interpolation=cv2.INTER_LINEAR)
+    return (dark - smooth_paper - lines.reshape(dark.shape)).astype(np.float32)

@@ -1,0 +1,416 @@
+"""Read the layout of a flat page: which lead is drawn where, over which seconds.
+
+Nothing about positions is assumed. Rows are the long connected lines of ink; the columns come from the separator ticks
+that stand in several rows at one common pitch, or, where there are none, from the number of rows; calibration pulses give
+the gain and the zero level. Names follow the grammar of printed layouts (3 x 4, 6 x 2, 12 x 1 with rhythm strips).
+"""
+
+import logging
+from dataclasses import dataclass, replace
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgpage.ecg import GAIN_MM_PER_MV, LEADS, SPEED_MM_PER_S, EcgPageError
+from ecgpage.flat import X_PX_PER_MM, Y_PX_PER_MM, FlatPage, Grey
+
+log = logging.getLogger(__name__)
+
+Array = NDArray[np.float64]
+
+MAX_ROWS: Final = 14
+ROW_STEP_MM: Final = 0.5
+"""Height of the cells in which rows are searched; they are 1 mm wide."""
+MIN_ROW_SHARE: Final = 0.6
+"""A row is at least this long compared with the longest."""
+MIN_ROW_INK: Final = 0.45
+MIN_PRESENCE: Final = 0.72
+"""A trace is inked nearly everywhere between its ends, a line of text is not."""
+MAX_GAP: Final = 1.8
+"""Neighbouring rows stand at most so many usual distances apart."""
+FRAME_RMS_MM: Final = 0.3
+"""A printed frame or table edge is straighter than any trace."""
+TICK_HEIGHT_MM: Final = 4.5
+TICK_WIDTH_MM: Final = 0.4
+MIN_TICK: Final = 0.3
+SAME_COMB: Final = 0.65
+PULSE_WIDTH_MM: Final = 5.0
+PULSE_HEIGHTS_MM: Final = (10.0, 5.0, 20.0)
+MIN_PULSE: Final = 0.4
+COLUMNS_BY_ROWS: Final = {1: 1, 2: 1, 3: 4, 4: 4, 5: 4, 6: 2, 7: 2, 8: 2, 12: 1, 13: 1}
+"""Columns of the usual layouts when no separators are printed."""
+GRID_ROWS: Final = {4: 3, 2: 6, 1: 12}
+"""Rows that hold the twelve leads in so many columns; more rows are rhythm strips."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of traces across the page."""
+
+    x_mm: Array
+    """(n,) page x, 1 mm apart."""
+    y_mm: Array
+    """(n,) page y of the line of ink near the baseline."""
+    ink: Array
+    """(n,) ink there, 0 to 1."""
+
+    @property
+    def start_mm(self) -> float:
+        return float(self.x_mm[_runs(self.ink)[0]])
+
+    @property
+    def length_mm(self) -> int:
+        return int((self.ink > 0.3).sum())
+
+    @property
+    def level_mm(self) -> float:
+        """Median page y."""
+        return float(np.median(self.y_mm[self.ink > 0.3])) if self.length_mm else float(np.median(self.y_mm))
+
+    @property
+    def presence(self) -> float:
+        """Share of the way from the first to the last ink that is inked."""
+        first, last = _runs(self.ink)
+        return float((self.ink[first : last + 1] > 0.3).mean())
+
+    @property
+    def end_mm(self) -> float:
+        return float(self.x_mm[_runs(self.ink)[1]])
+
+    def y_at(self, x_mm: float | Array) -> Array:
+        return np.interp(x_mm, self.x_mm, self.y_mm)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One lead drawn without a break."""
+
+    lead: str
+    row: int
+    x0_mm: float
+    """Page x of the first sample."""
+    x1_mm: float
+    start_s: float
+    """Time of the first sample in the record."""
+    duration_s: float
+    zero_mm: float
+    """Page y of 0 mV as far as known: the foot of the calibration pulse, else the row's usual level."""
+    is_strip: bool = False
+
+    def baseline(self, rows: list[Row]) -> float:
+        """Usual page y of its ink."""
+        row = rows[self.row]
+        inside = (row.x_mm >= self.x0_mm) & (row.x_mm <= self.x1_mm)
+        return float(np.median(row.y_mm[inside])) if inside.any() else float(np.median(row.y_mm))
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """One calibration pulse; left edge, foot and size in page mm."""
+
+    x_mm: float
+    foot_mm: float
+    height_mm: float
+    score: float
+
+
+@dataclass(frozen=True)
+class PagePlan:
+    """What is drawn where."""
+
+    rows: list[Row]
+    segments: list[Segment]
+    pulses: list[Pulse]
+    ticks_mm: list[float]
+    """Page x of the separators, the same in all rows."""
+    speed_mm_per_s: float
+    gain_mm_per_mv: float
+    confidence: float
+    """How well ink, separators and pulses agree with the layout, 0 to 1."""
+    notes: tuple[str, ...] = ()
+
+
+def read_layout(page: FlatPage, duration_s: float) -> PagePlan:
+    """Plan of an upright page that shows ``duration_s`` seconds of a 12-lead record.
+
+    Raises ``EcgPageError`` when the rows do not fit any known layout.
+    """
+    rows = find_rows(page)
+    width_mm = duration_s * SPEED_MM_PER_S
+    ticks = _tick_signals(page, rows)
+    columns, first_mm, support = _find_columns(page, rows, ticks, width_mm)
+    notes: list[str] = []
+    has_ticks = columns > 1
+    if not has_ticks:
+        columns = COLUMNS_BY_ROWS.get(len(rows), 0)
+        notes.append("no separators seen: columns follow from the number of rows")
+    if columns == 0 or len(rows) < GRID_ROWS.get(columns, 99):
+        raise EcgPageError(f"{len(rows)} rows of traces in {columns} columns fit no known layout; see README, layouts")
+    pulses = _find_pulses(page, rows)
+    if not has_ticks:
+        first_mm = _start_without_ticks(rows, pulses, width_mm)
+    grid_rows = _choose_grid_rows(rows, support if has_ticks else np.zeros(len(rows)), columns)
+    found = [p for p in pulses if p is not None]
+    gain = float(np.median([p.height_mm for p in found])) if found else GAIN_MM_PER_MV
+    if not found:
+        notes.append("no calibration pulse seen: 10 mm/mV taken")
+    notes.append("25 mm/s taken")
+    segments = _name_segments(rows, pulses, grid_rows, columns, first_mm, duration_s)
+    pitch = width_mm / columns
+    ticks_mm = [first_mm + pitch * k for k in range(1, columns)] if has_ticks else []
+    confidence = _confidence(rows, grid_rows, support, found, first_mm, width_mm)
+    return PagePlan(rows, segments, found, ticks_mm, SPEED_MM_PER_S, gain, confidence, tuple(notes))
+
+
+# ---------------------------------------------------------------------------------------------- rows
+
+
+def find_rows(page: FlatPage) -> list[Row]:
+    """Rows of traces from top to bottom: the cheapest left-to-right paths through the ink, one after the other."""
+    step_y = int(ROW_STEP_MM * Y_PX_PER_MM)
+    height, width = (page.ink.shape[0] // step_y * step_y, page.ink.shape[1] // X_PX_PER_MM * X_PX_PER_MM)
+    cells = page.ink[:height, :width].reshape(height // step_y, step_y, width // X_PX_PER_MM, X_PX_PER_MM)
+    left = np.clip(cells.mean(axis=1).max(axis=2), 0, 1)
+    x_mm = page.x0_mm + np.arange(left.shape[1]) + 0.5
+    rows: list[Row] = []
+    for _ in range(MAX_ROWS):
+        path, ink = _cheapest_path(left)
+        rows.append(Row(x_mm, page.y0_mm + (path + 0.5) * ROW_STEP_MM, ink))
+        for offset in range(-4, 5):
+            left[np.clip(path + offset, 0, left.shape[0] - 1), np.arange(left.shape[1])] = 0
+    usual = sorted(row.length_mm for row in rows)[-2]
+    good = [
+        row
+        for row in rows
+        if row.length_mm >= MIN_ROW_SHARE * usual
+        and row.ink[row.ink > 0.3].mean() > MIN_ROW_INK
+        and row.presence > MIN_PRESENCE
+        and not _is_frame(page, row)
+    ]
+    return _regular(sorted(good, key=lambda row: row.level_mm))
+
+
+def _regular(rows: list[Row]) -> list[Row]:
+    """The longest run of rows without a gap much larger than the usual one: printed headers and edges stand apart."""
+    if len(rows) < 3:
+        return rows
+    gaps = np.diff([row.level_mm for row in rows])
+    breaks = [0, *(np.flatnonzero(gaps > MAX_GAP * np.median(gaps)) + 1), len(rows)]
+    runs = [rows[a:b] for a, b in zip(breaks[:-1], breaks[1:], strict=True)]
+    return max(runs, key=len)
+
+
+def _cheapest_path(cells: Grey, reach: int = 6, bend: float = 0.12) -> tuple[NDArray[np.intp], Array]:
+    """Path through (rows, columns) cells that gathers most ink; moves up to ``reach`` cells a column cost ``bend`` each."""
+    height, width = cells.shape
+    cost = 1.0 - cells
+    total = cost[:, 0].copy()
+    came = np.zeros((width, height), np.intp)
+    moves = np.arange(-reach, reach + 1)
+    for x in range(1, width):
+        padded = np.pad(total, reach, constant_values=np.inf)
+        options = np.lib.stride_tricks.sliding_window_view(padded, height) + bend * np.abs(moves)[:, None]
+        best = options.argmin(axis=0)
+        came[x] = np.arange(height) + moves[best]
+        total = options[best, np.arange(height)] + cost[:, x]
+    path = np.empty(width, np.intp)
+    path[-1] = total.argmin()
+    for x in range(width - 1, 0, -1):
+        path[x - 1] = came[x, path[x]]
+    return path, cells[path, np.arange(width)].astype(float)
+
+
+def _runs(ink: Array, least: int = 8) -> tuple[int, int]:
+    """First and last index of the inked part, ignoring specks shorter than ``least``."""
+    seen = (np.convolve(ink > 0.25, np.ones(least), "same") >= 0.7 * least) & (ink > 0.25)
+    where = np.flatnonzero(seen)
+    return (int(where[0]), int(where[-1])) if len(where) else (0, len(ink) - 1)
+
+
+def _is_frame(page: FlatPage, row: Row) -> bool:
+    """Whether the path runs along a straight printed line with nothing that rises from it."""
+    seen = row.ink > 0.3
+    line = np.polyfit(row.x_mm[seen], row.y_mm[seen], 2)
+    error = np.abs(row.y_mm[seen] - np.polyval(line, row.x_mm[seen]))
+    if np.quantile(error, 0.85) > 2 * FRAME_RMS_MM:
+        return False
+    columns = np.clip(np.rint(page.column(row.x_mm[seen])).astype(int), 0, page.ink.shape[1] - 1)
+    base = np.rint(page.row(row.y_mm[seen])).astype(int)
+    risen = np.zeros(len(columns))
+    for offset_mm in (1.5, 2.0, 2.5, 3.0):
+        for sign in (-1, 1):
+            at = np.clip(base + int(sign * offset_mm * Y_PX_PER_MM), 0, page.ink.shape[0] - 1)
+            risen = np.maximum(risen, page.ink[at, columns])
+    return bool((risen > 0.5).mean() < 0.02)
+
+
+# ---------------------------------------------------------------------------------------------- columns
+
+
+def _tick_signals(page: FlatPage, rows: list[Row]) -> Array:
+    """(rows, width) how much each column of the raster looks like a thick vertical tick across the row's baseline."""
+    kernel = np.ones((int(TICK_HEIGHT_MM * Y_PX_PER_MM), int(TICK_WIDTH_MM * X_PX_PER_MM)), np.uint8)
+    thick = cv2.erode(np.clip(page.ink, 0, 1), kernel)
+    columns = np.arange(page.ink.shape[1])
+    x_mm = page.x_mm(columns.astype(float))
+    signals = np.zeros((len(rows), len(columns)))
+    for k, row in enumerate(rows):
+        base = page.row(row.y_at(np.asarray(x_mm)))
+        for offset_mm in np.arange(-2.5, 2.6, 0.25):
+            at = np.clip(np.rint(base + offset_mm * Y_PX_PER_MM).astype(int), 0, page.ink.shape[0] - 1)
+            signals[k] = np.maximum(signals[k], thick[at, columns])
+    return signals
+
+
+def _find_columns(page: FlatPage, rows: list[Row], ticks: Array, width_mm: float) -> tuple[int, float, Array]:
+    """Number of columns, page x of the first sample and the support of each row; (1, nan, zeros) without separators."""
+    near = cv2.dilate(ticks.astype(np.float32), np.ones((1, int(1.2 * X_PX_PER_MM)), np.uint8)).astype(float)
+    found: list[tuple[int, float, float, Array]] = []
+    starts = np.arange(0, max(1, page.ink.shape[1] - int(0.9 * width_mm * X_PX_PER_MM)))
+    for columns in (6, 4, 3, 2):
+        pitch = width_mm / columns * X_PX_PER_MM
+        at = np.rint(starts[:, None] + pitch * np.arange(1, columns)).astype(int)
+        support = near[:, np.clip(at, 0, page.ink.shape[1] - 1)].mean(axis=2)  # (rows, starts)
+        score = np.sort(support, axis=0)[-min(3, len(rows)) :].mean(axis=0)
+        middle = float(np.median(starts[score > score.max() - 1e-6]))
+        found.append((columns, float(score.max()), middle, support[:, round(middle)]))
+    strongest = max(score for _, score, _, _ in found)
+    if strongest < MIN_TICK:
+        return 1, float("nan"), np.zeros(len(rows))
+    # a comb of four also fits two columns by its middle tooth alone, with a third of the score
+    columns, _, start, support = next(f for f in found if f[1] > SAME_COMB * strongest)
+    edges = _tick_centres(page, rows, ticks, start, width_mm / columns * X_PX_PER_MM, columns)
+    return columns, float(page.x_mm(float(np.median(edges)) if len(edges) else start)), support
+
+
+def _tick_centres(page: FlatPage, rows: list[Row], ticks: Array, start: float, pitch: float, columns: int) -> Array:
+    """Start column as each single tick gives it, sub-pixel: centre of its ink minus its place in the comb."""
+    reach = int(1.5 * X_PX_PER_MM)
+    found = []
+    for k in range(1, columns):
+        middle = int(round(start + pitch * k))
+        for r, row in enumerate(rows):
+            if ticks[r, max(0, middle - reach) : middle + reach].max(initial=0.0) < MIN_TICK:
+                continue
+            base = int(round(float(page.row(float(row.y_at(float(page.x_mm(float(middle)))))))))
+            half = int(2.2 * Y_PX_PER_MM)
+            patch = np.clip(page.ink[max(0, base - half) : base + half, middle - reach : middle + reach + 1], 0, 1)
+            if patch.shape[1] < 2 * reach:
+                continue
+            profile = np.quantile(patch, 0.3, axis=0)
+            if profile.max() > MIN_TICK:
+                mass = np.clip(profile - 0.25 * profile.max(), 0, None)
+                found.append((mass * np.arange(patch.shape[1])).sum() / mass.sum() + middle - reach - pitch * k)
+    return np.array(found)
+
+
+def _start_without_ticks(rows: list[Row], pulses: list[Pulse | None], width_mm: float) -> float:
+    """Page x of the first sample from the ends of the rows and the pulses before them."""
+    right = [p.x_mm + PULSE_WIDTH_MM for p in pulses if p is not None]
+    if right:
+        return float(np.median(right))
+    start, end = np.median([r.start_mm for r in rows]), np.median([r.end_mm for r in rows])
+    return float((start + end - width_mm) / 2)
+
+
+def _choose_grid_rows(rows: list[Row], support: Array, columns: int) -> list[int]:
+    """The rows that hold the twelve leads: those with separators, else the upper ones."""
+    need = GRID_ROWS[columns] if columns in GRID_ROWS else 0
+    if need == 0:
+        raise EcgPageError(f"pages with {columns} columns are not read yet; see README, layouts")
+    by_support = np.argsort(-support, kind="stable")[:need] if support.max(initial=0.0) > 0 else np.arange(need)
+    return sorted(int(k) for k in by_support)
+
+
+# ---------------------------------------------------------------------------------------------- pulses
+
+
+def _find_pulses(page: FlatPage, rows: list[Row]) -> list[Pulse | None]:
+    """The calibration pulse at the left end of each row, None where there is none."""
+    starts = np.array([row.start_mm for row in rows])
+    first = float(np.median(starts))
+    return [_find_pulse(page, row, first) for row in rows]
+
+
+def _find_pulse(page: FlatPage, row: Row, first_mm: float) -> Pulse | None:
+    x_mm = np.arange(first_mm - 14.0, first_mm + 6.0, 1 / X_PX_PER_MM)
+    levels = np.median(row.y_at(np.linspace(first_mm, first_mm + 15, 20)))
+    best: Pulse | None = None
+    for height in PULSE_HEIGHTS_MM:
+        for foot in levels + np.arange(-5.0, 5.1, 1 / Y_PX_PER_MM):
+            left = _stroke(page, x_mm, foot - height + 0.4, foot - 0.6)
+            right = _stroke(page, x_mm + PULSE_WIDTH_MM, foot - height + 0.4, foot - 0.6)
+            top = _roof(page, x_mm, foot - height)
+            beyond = [
+                _stroke(page, x, foot + low, foot + high)
+                for x in (x_mm, x_mm + PULSE_WIDTH_MM)
+                for low, high in ((-height - 2.2, -height - 0.8), (1.0, 2.4))
+            ]
+            # strokes that go on belong to a taller pulse
+            score = np.minimum(np.minimum(left, right), top) - np.max(beyond, axis=0)
+            peak = int(score.argmax())
+            if score[peak] > max(MIN_PULSE, best.score if best else 0.0):
+                best = Pulse(float(x_mm[peak]), float(foot), height, float(score[peak]))
+    return best
+
+
+def _stroke(page: FlatPage, x_mm: Array, top_mm: float, bottom_mm: float) -> Array:
+    """Lower quartile of the ink along vertical lines at x_mm, best within +-0.1 mm."""
+    rows = np.clip(np.rint(page.row(np.linspace(top_mm, bottom_mm, 16))).astype(int), 0, page.ink.shape[0] - 1)
+    columns = np.rint(page.column(x_mm)).astype(int)
+    values = [page.ink[rows[:, None], np.clip(columns + d, 0, page.ink.shape[1] - 1)] for d in (-1, 0, 1)]
+    return np.quantile(np.clip(np.max(values, axis=0), 0, 1), 0.25, axis=0)
+
+
+def _roof(page: FlatPage, x_mm: Array, y_mm: float) -> Array:
+    """Lower quartile of the ink along a level line from x_mm to x_mm + the pulse's width."""
+    at = x_mm[:, None] + np.linspace(0.4, PULSE_WIDTH_MM - 0.4, 12)
+    columns = np.clip(np.rint(page.column(at)).astype(int), 0, page.ink.shape[1] - 1)
+    row = int(np.clip(round(float(page.row(y_mm))), 1, page.ink.shape[0] - 2))
+    return np.quantile(np.clip(page.ink[row - 1 : row + 2][:, columns].max(axis=0), 0, 1), 0.25, axis=1)
+
+
+# ---------------------------------------------------------------------------------------------- names
+
+
+def _name_segments(
+    rows: list[Row],
+    pulses: list[Pulse | None],
+    grid_rows: list[int],
+    columns: int,
+    first_mm: float,
+    duration_s: float,
+) -> list[Segment]:
+    """Leads in reading order down the columns, then the strips, which carry lead II until the signals say otherwise."""
+    part_s = duration_s / columns
+    segments = []
+    for column in range(columns):
+        for place, row in enumerate(grid_rows):
+            lead = LEADS[column * len(grid_rows) + place]
+            start_s = column * part_s
+            x0 = first_mm + start_s * SPEED_MM_PER_S
+            segments.append(Segment(lead, row, x0, x0 + part_s * SPEED_MM_PER_S, start_s, part_s, 0.0))
+    for row in range(len(rows)):
+        if row not in grid_rows:
+            x1 = first_mm + duration_s * SPEED_MM_PER_S
+            segments.append(Segment("II", row, first_mm, x1, 0.0, duration_s, 0.0, is_strip=True))
+    return [replace(s, zero_mm=_zero_level(s, rows, pulses)) for s in segments]
+
+
+def _zero_level(segment: Segment, rows: list[Row], pulses: list[Pulse | None]) -> float:
+    pulse = pulses[segment.row]
+    return pulse.foot_mm if pulse is not None else segment.baseline(rows)
+
+
+def _confidence(
+    rows: list[Row], grid_rows: list[int], support: Array, pulses: list[Pulse], first_mm: float, width_mm: float
+) -> float:
+    """Mean of: ink along the rows, separators where expected, the rows' ends where the time axis puts them."""
+    ink = float(np.mean([row.ink[(row.x_mm > first_mm) & (row.x_mm < first_mm + width_mm)].mean() for row in rows]))
+    ends = np.mean([abs(row.end_mm - first_mm - width_mm) < 4 for row in rows])
+    evidence = [min(1.0, ink / 0.6), float(ends), min(1.0, float(np.mean(support[grid_rows])) / 0.6 if len(support) else 0)]
+    if pulses:
+        evidence.append(1.0)
+    return float(np.mean(evidence))
