@@ -81,12 +81,18 @@ def gray(image: Image) -> Image:
 
 
 def threshold(image: Image, rng: Rng, *, dither: bool) -> Image:
-    """Fax or 1-bit scan: fixed or local threshold, or ordered dithering."""
+    """Fax, photocopy or 1-bit scan: fixed, rough or local threshold, or ordered dithering."""
     luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     if dither:
         rank = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]], np.float32)
         level = np.tile((rank + 0.5) * 16, (luma.shape[0] // 4 + 1, luma.shape[1] // 4 + 1))
         binary = luma > level[: luma.shape[0], : luma.shape[1]]
+    elif rng.random() < 0.35:  # photocopy: faint print turns to speckle
+        speckle = rng.standard_normal((luma.shape[0], luma.shape[1]), np.float32) * np.float32(
+            rng.uniform(8, 35)
+        )
+        rough = cv2.add(luma, speckle, dtype=cv2.CV_8U)
+        binary = np.asarray(rough, np.uint8) > rng.uniform(140, 225)
     elif rng.random() < 0.5:
         binary = luma > rng.uniform(110, 215)
     else:

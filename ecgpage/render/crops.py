@@ -141,7 +141,7 @@ def draw_crop(
 def _any_page(n_samples: int, fs: float, rng: Rng) -> Page:
     """Half the pages are the Challenge's, with grids and inks of all kinds."""
     if rng.random() < 0.5:
-        return build_page(random_style(rng), n_samples, fs)
+        return _worn(build_page(random_style(rng), n_samples, fs), rng)
     page = challenge_page(
         n_samples,
         fs,
@@ -151,7 +151,12 @@ def _any_page(n_samples: int, fs: float, rng: Rng) -> Page:
     )
     if rng.random() < 0.6:
         page = replace(page, grid=random_grid(rng))
-    return replace(page, trace_width=page.trace_width * float(rng.uniform(0.7, 1.6)))
+    return _worn(replace(page, trace_width=page.trace_width * float(rng.uniform(0.7, 1.6))), rng)
+
+
+def _worn(page: Page, rng: Rng) -> Page:
+    """Now and then uneven ink."""
+    return replace(page, wear=float(rng.uniform(0.2, 0.9))) if rng.random() < 0.15 else page
 
 
 def _grey(level: float) -> Color:

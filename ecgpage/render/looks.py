@@ -250,7 +250,7 @@ def with_print(style: PageStyle, rng: np.random.Generator) -> PageStyle:
     if rng.random() < 0.1:
         texts.append(Text(f"Page 1 of {rng.integers(1, 3)}", width - 35, height - 3, size, font))
     if rng.random() < 0.12:
-        stamps.append(_code_stamp(width - 25, 2, min(18.0, style.top - 4), rng))
+        stamps.append(code_stamp(width - 25, 2, min(18.0, style.top - 4), rng))
     if rng.random() < 0.08:
         stamps.append(_logo_stamp(width - 60, 3, rng))
     return replace(style, texts=tuple(texts), stamps=tuple(stamps))
@@ -277,7 +277,7 @@ def _measurement_lines(rng: np.random.Generator) -> list[str]:
     ]
 
 
-def _code_stamp(x: float, y: float, size: float, rng: np.random.Generator) -> Stamp:
+def code_stamp(x: float, y: float, size: float, rng: np.random.Generator) -> Stamp:
     """A QR code of an invented number, or a bar code."""
     if size > 8 and rng.random() < 0.6:
         code = cv2.QRCodeEncoder.create().encode(str(rng.integers(10**9)))

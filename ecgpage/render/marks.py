@@ -227,15 +227,22 @@ def wrinkle_texture(image: Image, rng: Rng) -> None:
     _tint(image, 1 - 2 * texture, (0.0, 0.0, 0.0))
 
 
-def ink_gaps(coverage: NDArray[np.float32], rng: Rng) -> NDArray[np.float32]:
-    """Uneven ink: worn thermal heads and weak toner take coverage away in spots."""
-    holes_ = blotch((coverage.shape[0], coverage.shape[1]), max(coverage.shape[1] // 12, 2), rng)
-    return coverage * np.clip(0.2 + holes_ * 2.2, 0, 1)
+def paper_grain(image: Image, scale: float, rng: Rng) -> None:
+    """The fine relief of paper in raking light."""
+    size = (max(int(image.shape[1] / (0.3 * scale)), 2), max(int(image.shape[0] / (0.3 * scale)), 2))
+    noise = rng.standard_normal((min(size[1], 400), min(size[0], 400)), np.float32)
+    level = np.clip(255 - 255 * float(rng.uniform(0.01, 0.05)) * np.abs(noise), 0, 255).astype(np.uint8)
+    tiled = np.tile(level, (-(-size[1] // level.shape[0]), -(-size[0] // level.shape[1])))[
+        : size[1], : size[0]
+    ]
+    factor = cv2.resize(tiled, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    cv2.multiply(image, cv2.merge([factor] * 3), dst=image, scale=1 / 255)
 
 
 MARKS: Final[dict[str, Callable[[Image, float, Rng], None]]] = {
     "fading": fading,
     "yellowing": yellowing,
+    "paper_grain": paper_grain,
     "stains": stains,
     "mould": mould,
     "handwriting": handwriting,

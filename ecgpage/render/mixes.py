@@ -24,6 +24,12 @@ class Mix:
     """How far the 5-mm lines have faded towards the paper, 0 to 1."""
     minor_fade: Range = (0.0, 0.0)
     """The same for the 1-mm lines."""
+    p_dense: float = 0.0
+    """1-mm lines nearly as dark as the 5-mm lines."""
+    p_wear: float = 0.0
+    """Uneven ink in the traces."""
+    p_code: float = 0.0
+    """A QR code in the corner."""
     p_gray: float = 0.0
     """Printed or scanned without colour."""
     sheet_margin: Range = (0.0, 0.0)
@@ -56,7 +62,8 @@ class Mix:
     lens: Range = (0.0, 0.0)
     """Radial distortion."""
     long_side: tuple[int, int] | None = None
-    """Pixels of the longer side; None draws at 200 dpi with the page filling the picture."""
+    """Pixels of the longer side; None draws at ``dpi`` with the page filling the picture."""
+    dpi: float = 200.0
     backgrounds: tuple[str, ...] = ("white",)
     # light
     shading: Range = (0.0, 0.0)
@@ -99,6 +106,9 @@ CLEAN: Final = Mix()
 SCAN: Final = Mix(
     grid_fade=(0.0, 0.5),
     minor_fade=(0.0, 1.0),
+    p_dense=0.1,
+    p_wear=0.1,
+    p_code=0.3,
     p_gray=0.15,
     sheet_margin=(0.0, 8.0),
     rotation=(-2.0, 2.0),
@@ -127,7 +137,9 @@ PHOTO: Final = Mix(
     minor_fade=(0.3, 1.0),
     p_gray=0.08,
     sheet_margin=(0.0, 10.0),
-    marks=(("handwriting", 0.15), ("pen_marks", 0.05)),
+    marks=(("paper_grain", 0.3), ("handwriting", 0.15), ("pen_marks", 0.05)),
+    p_wear=0.2,
+    p_code=0.1,
     folds=4,
     fold_bend=0.18,
     crumples=(0.0, 10.0),
@@ -183,7 +195,7 @@ MIXES: Final[dict[str, Mix]] = {
         crop=(0.0, 0.01),
     ),
     "scan-color": SCAN,
-    "scan-bw": replace(SCAN, p_gray=1.0, cast=0.0, p_threshold=0.15, p_dither=0.05),
+    "scan-bw": replace(SCAN, p_gray=1.0, cast=0.0, p_threshold=0.3, p_dither=0.05),
     "photo-clean": PHOTO,
     "photo-stained": replace(PHOTO, marks=(("stains", 1.0), ("yellowing", 0.3), ("handwriting", 0.15))),
     "photo-deteriorated": replace(
@@ -194,7 +206,7 @@ MIXES: Final[dict[str, Mix]] = {
     ),
     "scan-bw-deteriorated": replace(
         SCAN, marks=DETERIORATED, crease_lines=5, wave=(0.0, 0.8), shading=(0.2, 0.8), p_gray=1.0, cast=0.0,
-        p_threshold=0.1, p_dither=0.03,
+        p_threshold=0.2, p_dither=0.03,
     ),
     "monitor": replace(
         PHOTO, marks=(), folds=0, crumples=(0.0, 0.0), curl=(-2.0, 2.0), wave=(0.0, 0.0), p_screen=1.0,

@@ -144,6 +144,8 @@ class Page:
     grid: Grid | None = field(default_factory=Grid)
     ink: Color = BLACK
     trace_width: float = 0.75 * MM_PER_POINT
+    wear: float = 0.0
+    """Uneven ink, 0 to 1: how much of the trace the palest spots lose."""
     name_size: float = 11 * MM_PER_POINT
     name_font: str = "DejaVuSans"
     segments: tuple[Segment, ...] = ()

@@ -22,7 +22,7 @@ from ecgpage.render.challenge import (
     random_grid_colors,
 )
 from ecgpage.render.layout import build_page
-from ecgpage.render.looks import random_style
+from ecgpage.render.looks import code_stamp, random_style
 from ecgpage.render.mixes import MIXES, Mix, Range
 from ecgpage.render.model import Color, Grid, Page, masked_signal
 from ecgpage.render.raster import draw_page
@@ -90,6 +90,11 @@ def invent_page(
             grid=_printed_grid(mix, rng),
             ink=(float(rng.uniform(0, 51)),) * 3,
         )
+        if rng.random() < mix.p_code:
+            size = 145 / 200 * 25.4
+            page = replace(page, stamps=(code_stamp(page.paper.width - size, 0.0, size, rng),))
+    if rng.random() < mix.p_wear:
+        page = replace(page, wear=float(rng.uniform(0.2, 0.9)))
     margin = max(page.paper.margin, float(rng.uniform(*mix.sheet_margin)))
     return replace(page, paper=replace(page.paper, margin=margin))
 
@@ -103,6 +108,8 @@ def _printed_grid(mix: Mix, rng: Rng) -> Grid:
         major, minor = random_grid_colors(rng)
     else:
         major, minor = GRID_COLORS[str(rng.choice(list(GRID_COLORS)))]
+    if rng.random() < mix.p_dense:
+        minor = (major[0] * 0.5 + 70, major[1] * 0.5 + 70, major[2] * 0.5 + 70)
     if mix.grid_fade[1] > 0 and rng.random() < 0.5:  # toner is darker than a screen's red
         dark = float(rng.uniform(0.4, 1.0))
         major = (major[0] * dark, major[1] * dark, major[2] * dark)
@@ -143,7 +150,7 @@ def _view(mix: Mix, page: Page, rng: Rng) -> View:
     if turned:
         rotation += float(rng.choice([90, 180, 270]))
     if mix.long_side is None:
-        dpi = 200.0
+        dpi = mix.dpi
         columns, rows = round(width * dpi / 25.4), round(height * dpi / 25.4)
         crop = _signed(mix.crop, rng)
         if rotation == 0 and crop == 0 and relief is None:
@@ -197,7 +204,7 @@ def _photograph(mix: Mix, page: Page, signal: NDArray[np.floating], view: View, 
         dpi = float(rng.uniform(80, 140))
     elif mix.long_side is not None:
         dpi *= float(rng.uniform(0.95, 1.2))
-    dpi = 200.0 if mix.long_side is None else dpi
+    dpi = mix.dpi if mix.long_side is None else dpi
     sheet, corner = draw_sheet(page, signal, dpi)
     for name, chance in mix.marks:
         if rng.random() < chance:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ecgpage.render.model import BLACK, Axis, Color, Grid, Page, Paper, Segment, Stamp, Text, Tick
 from ecgpage.render.model import segment_path as path_of
-from ecgpage.render.stroke import Patch, blend, span_coverage, stroke_box, stroke_trace
+from ecgpage.render.stroke import Patch, blend, span_coverage, stroke_box, stroke_trace, worn
 from ecgpage.render.text import text_patch
 
 MM_PER_INCH = 25.4
@@ -31,7 +31,7 @@ def draw_page(page: Page, signal: NDArray[np.floating], dpi: float = 200.0) -> I
         _draw_stamp(image, stamp, page, scale)
     for segment in page.segments:
         x, y = path_of(page, segment, signal)
-        draw_curve(image, x * scale, y * scale, page.trace_width * scale, page.ink)
+        draw_curve(image, x * scale, y * scale, page.trace_width * scale, page.ink, wear=page.wear)
     for pulse in page.pulses:
         draw_curve(image, pulse.x * scale, pulse.y * scale, pulse.width * scale, page.ink)
     for tick in page.separators:
@@ -56,14 +56,17 @@ def page_shape(paper: Paper, dpi: float) -> tuple[int, int]:
     return round(paper.height * dpi / MM_PER_INCH), round(paper.width * dpi / MM_PER_INCH)
 
 
-def draw_curve(image: Image, x: Axis, y: Axis, width: float, ink: Color) -> None:
-    """Stroke a curve that runs from left to right (edge pixels), in place; NaN leaves a gap."""
+def draw_curve(image: Image, x: Axis, y: Axis, width: float, ink: Color, *, wear: float = 0.0) -> None:
+    """Stroke a curve that runs from left to right (edge pixels), in place; NaN leaves a gap.
+
+    ``wear`` as in ``Page.wear``.
+    """
     known = np.isfinite(y)
     ends = np.flatnonzero(np.diff(known, prepend=False, append=False))
     for first, last in zip(ends[::2], ends[1::2], strict=True):
         patch = stroke_trace(x[first:last], y[first:last], width, (image.shape[0], image.shape[1]))
         if patch is not None:
-            blend(image, patch, ink)
+            blend(image, worn(patch, wear, width) if wear else patch, ink)
 
 
 def name_text(page: Page, segment: Segment) -> Text | None:

@@ -98,6 +98,18 @@ def _fill_intervals(top: NDArray[np.float64], bottom: NDArray[np.float64], heigh
     return np.clip(coverage, 0, 1, out=coverage)
 
 
+def worn(patch: Patch, wear: float, width: float) -> Patch:
+    """The stroke with ink missing in spots some pen widths long, as weak toner and worn thermal heads
+    print.
+    """
+    rng = np.random.default_rng((patch.row, patch.col, int(wear * 1e6)))
+    columns = patch.coverage.shape[1]
+    knots = max(int(columns / (3 * width)), 2)
+    spots = np.interp(np.linspace(0, knots - 1, columns), np.arange(knots), rng.beta(0.7, 1.6, knots))
+    keep = (1 - wear * spots).astype(np.float32)
+    return Patch(patch.row, patch.col, patch.coverage * keep)
+
+
 def span_coverage(low: float, high: float, length: int) -> tuple[int, NDArray[np.float32]]:
     """First pixel and coverage of the pixels that the interval [low, high] touches, cut to [0, length)."""
     low, high = max(low, 0.0), min(high, float(length))
