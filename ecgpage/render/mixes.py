@@ -22,6 +22,8 @@ class Mix:
     p_pulse: float = 0.9
     grid_fade: Range = (0.0, 0.0)
     """How far the 5-mm lines have faded towards the paper, 0 to 1."""
+    toner: float = 0.0
+    """Chance that a printer made the 5-mm lines darker and wider than a screen shows them."""
     minor_fade: Range = (0.0, 0.0)
     """The same for the 1-mm lines."""
     p_dense: float = 0.0
@@ -105,6 +107,7 @@ CLEAN: Final = Mix()
 
 SCAN: Final = Mix(
     grid_fade=(0.0, 0.5),
+    toner=0.5,
     minor_fade=(0.0, 1.0),
     p_dense=0.1,
     p_wear=0.1,
@@ -133,7 +136,8 @@ SCAN: Final = Mix(
 
 PHOTO: Final = Mix(
     p_pulse=0.95,
-    grid_fade=(0.0, 0.45),
+    grid_fade=(0.0, 0.4),
+    toner=0.75,
     minor_fade=(0.3, 1.0),
     p_gray=0.08,
     sheet_margin=(0.0, 10.0),
@@ -164,10 +168,10 @@ PHOTO: Final = Mix(
     mixed_light=0.03,
     brightness=(0.7, 0.95),
     cast=0.05,
-    blur=(0.5, 1.8),
+    blur=(0.3, 1.5),
     p_motion=0.15,
-    sharpen=(0.0, 1.5),
-    noise=(0.5, 7.0),
+    sharpen=(0.0, 3.0),
+    noise=(0.3, 4.5),
     gamma=(0.85, 1.4),
     p_resample=0.15,
     jpeg=(45, 95),

@@ -110,11 +110,14 @@ def _printed_grid(mix: Mix, rng: Rng) -> Grid:
         major, minor = GRID_COLORS[str(rng.choice(list(GRID_COLORS)))]
     if rng.random() < mix.p_dense:
         minor = (major[0] * 0.5 + 70, major[1] * 0.5 + 70, major[2] * 0.5 + 70)
-    if mix.grid_fade[1] > 0 and rng.random() < 0.5:  # toner is darker than a screen's red
-        dark = float(rng.uniform(0.4, 1.0))
+    width = Grid().major_width
+    if rng.random() < mix.toner:
+        dark = float(rng.uniform(0.25, 1.0))
         major = (major[0] * dark, major[1] * dark, major[2] * dark)
+        width *= float(rng.uniform(1.0, 2.0))
     fade, minor_fade = rng.uniform(*mix.grid_fade), rng.uniform(*mix.minor_fade)
-    return Grid(_fade(major, fade), _fade(minor, 1 - (1 - fade) * (1 - minor_fade)))
+    minor_ink = _fade(minor, 1 - (1 - fade) * (1 - minor_fade))
+    return Grid(_fade(major, fade), minor_ink, major_width=width)
 
 
 def _fade(color: Color, part: float) -> Color:
