@@ -23,6 +23,10 @@ BOX_Y: Final = int(BOX_MM * Y_PX_PER_MM)
 CROSSING_MM: Final = 0.5
 """Half width of a crossing line, left out of a line's profile."""
 
+BRIDGE_MM: Final = 0.35
+DARK_LINE: Final = 0.25
+"""Lines darker than this share of a stroke hide the ink that crosses them."""
+
 Grey = NDArray[np.float32]
 
 
@@ -77,4 +81,15 @@ def _without_grid(dark: Grey, ny: int, nx: int) -> Grey:
     level = median_filter(median_filter(level, (7, 1, 1)), (1, 5, 1))
     lines = np.maximum(np.maximum(level, 0).swapaxes(1, 2)[..., None], upright[:, None])
     smooth_paper = cv2.resize(paper.astype(np.float32), (nx * BOX_X, ny * BOX_Y), interpolation=cv2.INTER_LINEAR)
-    return (dark - smooth_paper - lines.reshape(dark.shape)).astype(np.float32)
+    ink = (dark - smooth_paper - lines.reshape(dark.shape)).astype(np.float32)
+    return _bridge(ink, np.broadcast_to(level.swapaxes(1, 2)[..., None], boxes.shape).reshape(dark.shape), upright, ny)
+
+
+def _bridge(ink: Grey, level: Grey, upright: Grey, ny: int) -> Grey:
+    """Close strokes where they cross a dark line, under which ink cannot be told from the line."""
+    stroke = ink[ink > np.quantile(ink[::3, ::3], 0.995)].mean()
+    along_y = np.ones((round(2 * BRIDGE_MM * Y_PX_PER_MM) | 1, 1), np.uint8)
+    along_x = np.ones((1, round(2 * BRIDGE_MM * X_PX_PER_MM) | 1), np.uint8)
+    across_level = np.where(level > DARK_LINE * stroke, cv2.morphologyEx(ink, cv2.MORPH_CLOSE, along_y), ink)
+    dark_upright = np.repeat(upright.reshape(ny, -1) > DARK_LINE * stroke, BOX_Y, axis=0)
+    return np.where(dark_upright, cv2.morphologyEx(across_level, cv2.MORPH_CLOSE, along_x), across_level)

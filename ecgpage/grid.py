@@ -54,7 +54,7 @@ MAX_ODD: Final = 0.12
 """Largest difference of a tile from what its neighbours predict, lines."""
 FLAT_PX_PER_MM: Final = 8
 CELL_PX: Final = int(BOX_MM * FLAT_PX_PER_MM)
-STIFFNESS: Final = (0.1, 1.0, 10.0, 100.0, 1000.0, 10000.0)
+STIFFNESS: Final = (0.3, 3.0, 30.0, 300.0, 3e3, 3e4, 3e5)
 
 
 @dataclass(frozen=True)
@@ -376,20 +376,43 @@ def _line_profiles(image: Image, grid: GridMap) -> tuple[Array, Array]:
 
 
 def _refine(image: Image, grid: GridMap, half_width_mm: float, stiffness: float | None) -> tuple[GridMap, float]:
-    """Move the nodes onto the lines seen on the page that the present map flattens; also the stiffness that was used."""
+    """Fit the nodes anew to the lines seen on the page that the present map flattens; also the stiffness that was used.
+
+    What is smoothed is the whole displacement of the lines from one homography, so that a flat page stays exactly flat;
+    each printed line may stand off by its own constant, because printers and plotting programs snap lines to pixels.
+    """
     x0, y0, _, _ = grid.extent_mm
     ny, nx = grid.quality.shape
+    page = np.stack(np.meshgrid(x0 + BOX_MM * np.arange(nx), y0 + BOX_MM * np.arange(ny)), axis=-1)
+    plane = _homography(page, grid)
     offsets = [_line_offsets(profile, half_width_mm) for profile in _line_profiles(image, grid)]
     weights = [weight * (grid.quality > 0) for _, weight in offsets]
+    (offset_x, _), (offset_y, _) = offsets
+    seen_x = np.stack(grid.to_image(page[..., 0] + offset_x, page[..., 1]), axis=-1)
+    seen_y = np.stack(grid.to_image(page[..., 0], page[..., 1] + offset_y), axis=-1)
+    away_x = (_project(np.linalg.inv(plane), seen_x) - page)[..., 0]
+    away_y = (_project(np.linalg.inv(plane), seen_y) - page)[..., 1]
     if stiffness is None:
-        stiffness = _choose_stiffness([o for o, _ in offsets], weights)
-    (smooth_x, rms_x), (smooth_y, rms_y) = (
-        _smooth(offset, weight, stiffness) for (offset, _), weight in zip(offsets, weights, strict=True)
-    )
-    node_x, node_y = np.meshgrid(x0 + BOX_MM * np.arange(nx), y0 + BOX_MM * np.arange(ny))
-    moved = np.stack(grid.to_image(node_x + smooth_x, node_y + smooth_y), axis=-1)
+        stiffness = _choose_stiffness([away_x, away_y.T], [weights[0], weights[1].T])
+    smooth_x, rms_x = _smooth(away_x, weights[0], stiffness)
+    smooth_y, rms_y = (v.T if isinstance(v, np.ndarray) else v for v in _smooth(away_y.T, weights[1].T, stiffness))
+    moved = _project(plane, page + np.stack([smooth_x, smooth_y], axis=-1))
     residual = float(np.hypot(rms_x, rms_y) / np.sqrt(2) * grid.px_per_mm)
+    log.debug("stiffness %g, lines off by %.3f mm", stiffness, residual / grid.px_per_mm)
     return replace(grid, nodes=moved, residual_px=residual), stiffness
+
+
+def _homography(page: Array, grid: GridMap) -> Array:
+    """(3, 3) plane that carries page mm to image px best over the part that was seen."""
+    seen = grid.quality > 0
+    plane, _ = cv2.findHomography(page[seen], grid.nodes[seen], cv2.LMEDS)
+    return np.asarray(plane, float)
+
+
+def _project(plane: Array, points: Array) -> Array:
+    """(..., 2) points under a (3, 3) homography, column vectors."""
+    moved = np.concatenate([points, np.ones_like(points[..., :1])], axis=-1) @ plane.T
+    return moved[..., :2] / moved[..., 2:]
 
 
 def _line_offsets(profiles: Array, half_width_mm: float) -> tuple[Array, Array]:
@@ -411,28 +434,31 @@ def _line_offsets(profiles: Array, half_width_mm: float) -> tuple[Array, Array]:
 
 
 def _smooth(values: Array, weights: Array, stiffness: float) -> tuple[Array, float]:
-    """Robust penalised fit of a smooth surface to weighted values on the lattice.
+    """Robust penalised fit of a smooth surface plus one constant for each line (column) to weighted values.
 
     Returns the surface and the weighted root mean square of the residuals.
     """
     if (weights > 0).sum() < 12:
         return np.zeros_like(values), float("nan")
-    surface, robust = _robust_fit(values, weights, stiffness * _bending(values.shape), rounds=3)
-    rms = np.sqrt((robust * (values - surface) ** 2).sum() / (robust.sum() + 1e-9))
+    penalty = stiffness * _bending(values.shape)
+    snap = np.zeros(values.shape[1])
+    for _ in range(2):
+        surface, robust = _robust_fit(values - snap, weights, penalty, rounds=3)
+        snap = (robust * (values - surface)).sum(axis=0) / (robust.sum(axis=0) + 3.0)
+    rms = np.sqrt((robust * (values - snap - surface) ** 2).sum() / (robust.sum() + 1e-9))
     return surface, float(rms)
 
 
 def _choose_stiffness(values: list[Array], weights: list[Array]) -> float:
-    """The stiffness under which a third of the nodes, held out, is predicted best."""
-    shape = values[0].shape
-    held = np.add.outer(np.arange(shape[0]), np.arange(shape[1])) % 3 == 0
-    penalty = _bending(shape)
+    """The stiffness under which every third line (column), held out as a whole, is predicted best."""
 
     def error(stiffness: float) -> float:
         total = 0.0
         for value, weight in zip(values, weights, strict=True):
-            surface, _ = _robust_fit(value, weight * ~held, stiffness * penalty, rounds=2)
-            missed = np.minimum(np.abs(value - surface)[held], 0.3)
+            held = np.zeros(value.shape, bool)
+            held[:, ::3] = True
+            surface, _ = _robust_fit(value, weight * ~held, stiffness * _bending(value.shape), rounds=2)
+            missed = np.minimum(np.abs(value - surface)[held], 0.5)
             total += float((weight[held] * missed).sum() / (weight[held].sum() + 1e-9))
         return total
 
