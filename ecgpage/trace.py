@@ -11,7 +11,8 @@ from typing import Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter1d, minimum_filter1d
+from scipy.interpolate import PchipInterpolator
+from scipy.signal import find_peaks
 
 from ecgpage.flat import X_PX_PER_MM, Y_PX_PER_MM, FlatPage, Grey
 from ecgpage.leads import PagePlan, Segment
@@ -197,21 +198,25 @@ def _run_edges(
 
 
 def _run_values(top: Array, bottom: Array, thickness: float) -> Array:
-    """Centre line of a pen stroke from the upper and lower edge of its ink.
+    """Centre line of a pen stroke from the upper and lower edge of its ink, one value a column.
 
-    A pen of radius r leaves ink up to the highest point of the centre line within r columns, and down to the lowest:
-    top = min(y) - r, bottom = max(y) + r over a window of 2 r + 1 columns. So the window's largest top, plus r, is the
-    centre line wherever it is monotonous or peaks upwards, and the smallest bottom, minus r, where it is monotonous or
-    peaks downwards; the bend of the run's middle tells which. Level parts keep the middle, which averages the noise of both edges.
+    Where the line is monotonous the middle of the run is right however steep it is. At a peak the pen covers both flanks,
+    so the tip stands half a stroke inside the outermost ink; the columns beside it belong to both flanks and are
+    interpolated.
     """
-    middle = (top + bottom) / 2
+    value = (top + bottom) / 2
     radius = thickness / 2
     reach = max(1, round(radius * X_PX_PER_MM / Y_PX_PER_MM))
-    upper = maximum_filter1d(top, 2 * reach + 1) + radius
-    lower = minimum_filter1d(bottom, 2 * reach + 1) - radius
-    step = 2 * reach + 1
-    padded = np.pad(middle, step, mode="edge")
-    bend = (padded[: -2 * step] + padded[2 * step :]) / 2 - middle  # positive: the middle lies above its neighbours
-    steep = np.where(bend > 0, np.minimum(upper, bottom), np.maximum(lower, top))
-    weight = np.clip((bottom - top) / thickness - 1.2, 0, 1)
-    return weight * steep + (1 - weight) * middle
+    tips = np.zeros(len(value), bool)
+    blurred = np.zeros(len(value), bool)
+    for edge, sign in ((top, -1.0), (bottom, 1.0)):
+        peaks, _ = find_peaks(sign * edge, prominence=thickness, plateau_size=(None, 4 * reach))
+        sharp = peaks[(bottom - top)[peaks] > 1.5 * thickness]
+        value[sharp] = edge[sharp] - sign * radius
+        tips[sharp] = True
+        for offset in range(-reach, reach + 1):
+            blurred[np.clip(sharp + offset, 0, len(value) - 1)] = True
+    kept = np.flatnonzero(tips | ~blurred)
+    if len(kept) < 2:
+        return value
+    return PchipInterpolator(kept, value[kept], extrapolate=True)(np.arange(len(value)))
