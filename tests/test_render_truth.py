@@ -206,6 +206,13 @@ def test_crop_target_runs_through_the_ink() -> None:
     assert np.mean(found) > 0.9
 
 
+def test_long_crops_hold_a_whole_strip() -> None:
+    page = build_page(PageStyle(layout="strip", top=20), 5000, FS)
+    crops = [draw_crop(ecg(k), FS, np.random.default_rng(k), width=2700, page=page) for k in range(3)]
+    assert {crop.image.shape for crop in crops} == {(CROP_ROWS, 2700)}
+    assert max(crop.visible.sum() for crop in crops) > 4900
+
+
 def test_crop_errors_are_small_and_the_truth_is_free_of_them() -> None:
     crop = draw_crop(ecg(1), FS, np.random.default_rng(3), difficulty=0.0)
     np.testing.assert_allclose(crop.target[crop.visible], crop.true[crop.visible], atol=1e-4)

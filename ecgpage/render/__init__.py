@@ -5,7 +5,7 @@ draw_picture          the same page, or one of any layout, as a scan, photograph
 """
 
 from ecgpage.render.challenge import DrawnPage, challenge_page, draw_challenge_page
-from ecgpage.render.mixes import MIXES, Mix, any_look, mixes_hash
+from ecgpage.render.mixes import MIXES, Mix, any_look, mixes_hash, small_page
 from ecgpage.render.picture import draw_picture
 from ecgpage.render.sheet import PageMap
 from ecgpage.render.truth import PageTruth, SegmentTruth
@@ -22,4 +22,5 @@ __all__ = [
     "draw_challenge_page",
     "draw_picture",
     "mixes_hash",
+    "small_page",
 ]

@@ -1,5 +1,6 @@
 """What lens, sensor, scanner and file format do to a picture. uint8 (H, W, 3) RGB in and out; no geometry."""
 
+from functools import lru_cache
 from typing import Final
 
 import cv2
@@ -11,6 +12,7 @@ Rng = np.random.Generator
 
 NOISE_SIDE: Final = 509
 """Side of the noise tile; a prime, so that it does not repeat in step with the grid."""
+BANK_SIDE: Final = 2048
 
 
 def blur(image: Image, sigma: float) -> Image:
@@ -44,18 +46,24 @@ def sharpen(image: Image, amount: float, sigma: float) -> Image:
     return np.asarray(cv2.addWeighted(image, 1 + amount, soft, -amount, 0), np.uint8)
 
 
+@lru_cache(maxsize=4)
+def noise_bank(grain: float) -> NDArray[np.float32]:
+    """Unit noise (BANK_SIDE, BANK_SIDE) with grains of ``grain`` px; pictures take windows anywhere in it."""
+    white = np.random.default_rng(20240521).standard_normal((BANK_SIDE, BANK_SIDE), np.float32)
+    if grain <= 1:
+        return white
+    soft = np.asarray(cv2.GaussianBlur(white, (0, 0), grain / 2), np.float32)
+    return np.asarray(soft / soft.std(), np.float32)
+
+
 def noise(image: Image, sigma: float, rng: Rng, *, grain: float = 1.0, gray: bool = False) -> Image:
     """Sensor noise with standard deviation ``sigma`` grey levels; ``grain`` is its size in px."""
     if sigma <= 0:
         return image
-    channels = 1 if gray else 3
-    tile = rng.standard_normal((NOISE_SIDE, NOISE_SIDE, channels), np.float32)
-    if grain > 1:
-        soft = cv2.GaussianBlur(tile, (0, 0), grain / 2)
-        tile = np.asarray(soft, np.float32).reshape(NOISE_SIDE, NOISE_SIDE, channels)
-        tile /= max(float(tile.std()), 1e-6)
-    if gray:
-        tile = np.repeat(tile, 3, axis=2)
+    bank = noise_bank(grain)
+    corners = rng.integers(0, BANK_SIDE - NOISE_SIDE, (1 if gray else 3, 2))
+    windows = [bank[r : r + NOISE_SIDE, c : c + NOISE_SIDE] for r, c in corners]
+    tile = np.stack(windows * 3 if gray else windows, axis=2)
     pattern = np.clip(tile * sigma, -127, 127).round().astype(np.int8)
     rows, columns = image.shape[:2]
     for top in range(0, rows, NOISE_SIDE):

@@ -12,7 +12,6 @@ Conventions:
 """
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, Final
 
 import cv2
@@ -88,7 +87,7 @@ class _Warp:
         column, row = (x - self.origin[0]) / self.scale[0], (y - self.origin[1]) / self.scale[1]
         goal = column.copy(), row.copy()
         second: Any = None
-        for _ in range(4):
+        for _ in range(3):
             at = np.stack([column - 0.5, row - 0.5], axis=-1).astype(np.float32)[None]
             moved = cv2.remap(self.error, at, second, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
             column, row = goal[0] - moved[:, 0] / self.scale[0], goal[1] - moved[:, 1] / self.scale[1]
@@ -131,6 +130,9 @@ def draw_crop(
         borderMode=cv2.BORDER_REPLICATE,
     )  # fmt: skip
     x, y = segment_path(page, segment, signal)
+    near = (x > box[0]) & (x < box[2])
+    near[:2] = True
+    x, y = x[near], y[near]
     column, row = warp.to_crop((x - corner[0]) * scale, (y - corner[1]) * scale)
     target, visible = _per_column(column, row, width)
     nominal = (x - mm_left) * PX_PER_MM_TIME, (y - segment.baseline + HALF_HEIGHT) * PX_PER_MM_VOLTAGE
@@ -238,18 +240,12 @@ def _lit(grey: Image, rng: Rng) -> Image:
     return np.asarray(cv2.multiply(grey, full, dtype=cv2.CV_8U), np.uint8)
 
 
-@lru_cache(maxsize=1)
-def _noise_bank() -> NDArray[np.float32]:
-    """Unit noise (2, 2048, 2048), white and coarse-grained; crops take a window anywhere in it."""
-    white = np.random.default_rng(20240521).standard_normal((2048, 2048), np.float32)
-    coarse = np.asarray(cv2.GaussianBlur(white, (0, 0), 0.8), np.float32)
-    return np.stack([white, coarse / coarse.std()])
-
-
 def _noisy(grey: Image, sigma: float, rng: Rng) -> Image:
     """Grey sensor noise, now and then coarse-grained."""
-    bank = _noise_bank()[int(rng.random() < 0.4)]
-    row, column = (int(rng.integers(n - m)) for n, m in zip(bank.shape, grey.shape, strict=True))
+    bank = camera.noise_bank(1.6 if rng.random() < 0.4 else 1.0)
+    repeats = [-(-m // n) for n, m in zip(bank.shape, grey.shape, strict=True)]
+    bank = np.tile(bank, repeats) if max(repeats) > 1 else bank
+    row, column = (int(rng.integers(n - m + 1)) for n, m in zip(bank.shape, grey.shape, strict=True))
     pattern = bank[row : row + grey.shape[0], column : column + grey.shape[1]]
     if rng.random() < 0.5:
         pattern = pattern[::-1, ::-1]

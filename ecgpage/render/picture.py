@@ -166,7 +166,7 @@ def _view(mix: Mix, page: Page, rng: Rng) -> View:
         )
     else:
         aspect = (width + 2 * page.paper.margin) / (height + 2 * page.paper.margin)
-        if mix.tilt[1] > 0:
+        if mix.frame == "camera":
             aspect = float(rng.choice(ASPECTS)) if rng.random() < 0.8 else aspect
         columns = int(rng.integers(*mix.long_side))
         rows = round(columns / aspect)
@@ -201,13 +201,15 @@ def _view(mix: Mix, page: Page, rng: Rng) -> View:
 def _photograph(mix: Mix, page: Page, signal: NDArray[np.floating], view: View, rng: Rng) -> Image:
     """The picture from the model: sheet, marks, scene, camera."""
     middle = (page.paper.width / 2, page.paper.height / 2)
-    dpi = float(np.clip(view.page_map.px_per_mm(middle) * 25.4, 100, 400))
+    dpi = float(np.clip(view.page_map.px_per_mm(middle) * 25.4, 40, 400))
     flat = mix.long_side is None and view.relief is None and mix.rotation == (0.0, 0.0)
     if mix.p_screen and rng.random() < mix.p_screen:
         dpi = float(rng.uniform(80, 140))
     elif mix.long_side is not None:
         dpi *= float(rng.uniform(0.95, 1.2))
     dpi = mix.dpi if mix.long_side is None else dpi
+    if dpi < 90 and page.grid is not None:  # as if it had been shrunk: lines lie between pixels
+        page = replace(page, grid=replace(page.grid, snap=False))
     sheet, corner = draw_sheet(page, signal, dpi)
     for name, chance in mix.marks:
         if rng.random() < chance:

@@ -15,6 +15,8 @@ from ecgpage.render.sheet import Displacement, spline_displacement
 
 STEP: Final = 1.5
 PAD: Final = 30.0
+MAX_SLOPE: Final = 0.7
+"""Rise over run."""
 
 Field = NDArray[np.float64]
 
@@ -114,7 +116,13 @@ def make_relief(spec: ReliefSpec, page_size: tuple[float, float], rng: np.random
     if spec.wave:
         noise = ndimage.gaussian_filter(rng.standard_normal(field.shape), 22 / STEP)
         field += noise * (spec.wave / max(noise.std(), 1e-12))
-    return Relief(_levelled(field, x, y))
+    return _tamed(Relief(_levelled(field, x, y)))
+
+
+def _tamed(relief: Relief) -> Relief:
+    """Flatten a relief that is steeper than ``MAX_SLOPE``: it would hide parts of itself."""
+    steepest = float(np.hypot(*relief.normals()).max())
+    return relief if steepest <= MAX_SLOPE else Relief(relief.height * (MAX_SLOPE / steepest))
 
 
 def _crumples(spec: ReliefSpec, x: Field, y: Field, rng: np.random.Generator) -> Field:

@@ -119,15 +119,15 @@ def _light(scene: Scene, lamp: Lamp, flat: NDArray[np.float64], source: Lattice,
         level *= light.vignette(x, y, lamp.vignette)
     for depth in lamp.shadows:
         level *= light.shadow(x, y, depth, rng)
-    size = scene.sheet.shape
-    on_sheet = (
-        (source[..., 0] > -1)
-        & (source[..., 0] < size[1])
-        & (source[..., 1] > -1)
-        & (source[..., 1] < size[0])
-    )
     if lamp.shading:
-        level *= _relief_shading(scene, lamp, flat, on_sheet, rng)
+        angle, elevation = float(rng.uniform(0, 2 * np.pi)), float(rng.uniform(0.45, 1.2))
+        inside = _distance_inside(scene, source)
+        _cast_shadow(scene.under, inside, 0.5 * lamp.shading, angle)
+        if scene.relief is not None:
+            shade = scene.relief.shading((-np.cos(angle), -np.sin(angle)), elevation).astype(np.float32)
+            seen = _remap(shade, ((flat + PAD) / STEP).astype(np.float32), borderMode=cv2.BORDER_REPLICATE)
+            # beside the sheet it fades out, without a step that would show the lattice
+            level *= 1 + np.float32(lamp.shading) * (seen - 1) * np.clip(1 + inside / 10, 0, 1)
     if lamp.glare:
         level += light.glare(x, y, lamp.glare, rng)
     colors = light.color_cast(lamp.cast, rng) * np.ones((1, 1, 3), np.float32)
@@ -136,19 +136,23 @@ def _light(scene: Scene, lamp: Lamp, flat: NDArray[np.float64], source: Lattice,
     return np.ascontiguousarray(level[..., None] * colors, np.float32)
 
 
-def _relief_shading(
-    scene: Scene, lamp: Lamp, flat: NDArray[np.float64], on_sheet: NDArray[np.bool_], rng: Rng
-) -> Lattice:
-    """Shading of the paper's shape on the sheet, and the sheet's own soft shadow beside it."""
-    angle, elevation = rng.uniform(0, 2 * np.pi), rng.uniform(0.45, 1.2)
-    beside = np.asarray(cv2.GaussianBlur(on_sheet.astype(np.float32), (0, 0), 2.5), np.float32)
-    shift = (float(4 * np.cos(angle)), float(4 * np.sin(angle)))
-    move = np.array([[1, 0, shift[0]], [0, 1, shift[1]]], np.float32)
-    beside = np.asarray(cv2.warpAffine(beside, move, beside.shape[::-1]), np.float32)
-    factor = np.where(on_sheet, 1, 1 - 0.5 * lamp.shading * beside).astype(np.float32)
-    if scene.relief is not None:
-        shade = scene.relief.shading((-np.cos(angle), -np.sin(angle)), float(elevation)).astype(np.float32)
-        at = ((flat + PAD) / STEP).astype(np.float32)
-        seen = np.asarray(_remap(shade, at, borderMode=cv2.BORDER_REPLICATE), np.float32)
-        factor[on_sheet] *= (1 + np.float32(lamp.shading) * (seen - 1))[on_sheet]
-    return factor
+def _distance_inside(scene: Scene, source: Lattice) -> Lattice:
+    """Distance of each lattice node from the sheet's nearest edge, mm; negative beside the sheet."""
+    rows, columns = scene.sheet.shape[:2]
+    x, y = source[..., 0], source[..., 1]
+    edges = np.stack([x, columns - x, y, rows - y])
+    return np.asarray(edges.min(axis=0) / np.float32(scene.scale), np.float32)
+
+
+def _cast_shadow(under: Image, inside: Lattice, depth: float, angle: float) -> None:
+    """Darken the background beside the sheet, on the side away from the light, in place."""
+    move = np.array([[1, 0, 3 * np.cos(angle)], [0, 1, 3 * np.sin(angle)]], np.float32)
+    moved = cv2.warpAffine(inside, move, inside.shape[::-1], borderMode=cv2.BORDER_REPLICATE)
+    dark = 1 - np.float32(min(depth, 0.8)) / (
+        1 + np.exp(-np.clip(np.asarray(moved, np.float32) / 4, -30, 30))
+    )
+    factor = np.repeat((dark * 255).astype(np.uint8)[..., None], 3, axis=2)
+    size = (factor.shape[1] * STRIDE, factor.shape[0] * STRIDE)
+    large = cv2.resize(factor, size, interpolation=cv2.INTER_LINEAR)
+    seen = large[STRIDE : STRIDE + under.shape[0], STRIDE : STRIDE + under.shape[1]]
+    cv2.multiply(under, seen, dst=under, scale=1 / 255)

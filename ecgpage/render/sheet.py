@@ -113,7 +113,7 @@ class PageMap:
         for _ in range(self.iterations):
             change = target - (guess + self.displacement(guess))
             guess += change
-            if np.abs(change).max(initial=0.0) < 1e-9:
+            if np.abs(change).max(initial=0.0) < 1e-8:
                 break
         sheet[known] = guess
         return sheet
