@@ -55,20 +55,23 @@ class FlatPage:
         return self.y0_mm + row / Y_PX_PER_MM
 
 
-def flatten_page(image: Image, grid: GridMap) -> FlatPage:
-    """Resample the whole grid area of a uint8 (H, W, 3) image once and remove paper and grid."""
+def flatten_page(image: Image, grid: GridMap, *, bridge: bool = True) -> FlatPage:
+    """Resample the whole grid area of a uint8 (H, W, 3) image once and remove paper and grid.
+
+    ``bridge=False`` leaves strokes open where they cross dark lines.
+    """
     ny, nx = grid.quality.shape
     left, top, _, _ = grid.extent_mm
     x_mm = left - BOX_MM / 2 + (np.arange(nx * BOX_X) + 0.5) / X_PX_PER_MM
     y_mm = top - BOX_MM / 2 + (np.arange(ny * BOX_Y) + 0.5) / Y_PX_PER_MM
     dark = flatten(255 - image.max(axis=2), grid, x_mm, y_mm).astype(np.float32)
-    ink = _without_grid(dark, ny, nx)
+    ink = _without_grid(dark, ny, nx, bridge)
     ink *= np.repeat(np.repeat(grid.quality > 0, BOX_Y, axis=0), BOX_X, axis=1)
     stroke = ink[ink > np.quantile(ink[::3, ::3], 0.995)].mean()
     return FlatPage(grid, ink / max(float(stroke), 1.0), float(x_mm[0]), float(y_mm[0]))
 
 
-def _without_grid(dark: Grey, ny: int, nx: int) -> Grey:
+def _without_grid(dark: Grey, ny: int, nx: int, bridge: bool) -> Grey:
     """Darkness above paper and grid, per pixel; boxes are centred on the crossings of the 5-mm lines."""
     boxes = dark.reshape(ny, BOX_Y, nx, BOX_X)
     paper = np.median(boxes[:, ::2, :, ::2].transpose(0, 2, 1, 3).reshape(ny, nx, -1), axis=2)
@@ -80,9 +83,15 @@ def _without_grid(dark: Grey, ny: int, nx: int) -> Grey:
     upright = median_filter(upright, (3, 5, 1))
     level = median_filter(median_filter(level, (7, 1, 1)), (1, 5, 1))
     lines = np.maximum(np.maximum(level, 0).swapaxes(1, 2)[..., None], upright[:, None])
-    smooth_paper = cv2.resize(paper.astype(np.float32), (nx * BOX_X, ny * BOX_Y), interpolation=cv2.INTER_LINEAR)
+    smooth_paper = cv2.resize(
+        paper.astype(np.float32), (nx * BOX_X, ny * BOX_Y), interpolation=cv2.INTER_LINEAR
+    )
     ink = (dark - smooth_paper - lines.reshape(dark.shape)).astype(np.float32)
-    return _bridge(ink, np.broadcast_to(level.swapaxes(1, 2)[..., None], boxes.shape).reshape(dark.shape), upright, ny)
+    if not bridge:
+        return ink
+    return _bridge(
+        ink, np.broadcast_to(level.swapaxes(1, 2)[..., None], boxes.shape).reshape(dark.shape), upright, ny
+    )
 
 
 def _bridge(ink: Grey, level: Grey, upright: Grey, ny: int) -> Grey:

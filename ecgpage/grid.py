@@ -108,7 +108,9 @@ class GridMap:
         return replace(self, nodes=nodes, quality=quality, origin_mm=(0.0, 0.0))
 
 
-def flatten(image: NDArray[np.uint8] | Grey, grid: GridMap, x_mm: Array, y_mm: Array) -> NDArray[np.uint8] | Grey:
+def flatten(
+    image: NDArray[np.uint8] | Grey, grid: GridMap, x_mm: Array, y_mm: Array
+) -> NDArray[np.uint8] | Grey:
     """The one resampling: image values at the page raster x_mm x y_mm (Lanczos), (len(y), len(x)[, 3]), same dtype.
 
     Where the image is finer than the raster it is averaged down first, so that thin lines do not alias.
@@ -122,8 +124,8 @@ def flatten(image: NDArray[np.uint8] | Grey, grid: GridMap, x_mm: Array, y_mm: A
     return cv2.remap(image, map_x, map_y, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
 
 
-def lock_grid(image: Image, carriers: list[Carrier]) -> GridMap:
-    """Map of the grid that one of the ``carriers`` locks to best.
+def lock_grid(image: Image, carriers: list[Carrier], *, refine: bool = True) -> GridMap:
+    """Map of the grid that one of the ``carriers`` locks to best; ``refine=False`` leaves the spline through the tiles.
 
     Raises ``EcgPageError`` when none of them can be followed over a good part of a page.
     """
@@ -134,7 +136,12 @@ def lock_grid(image: Image, carriers: list[Carrier]) -> GridMap:
             tracker = _Tracker(image, carrier, carrier_px)
             tiles = tracker.grow()
             share = len(tiles) / tracker.n_tiles
-            log.debug("lines %.1f px apart, %.0f px wide: %.0f %% locked", carrier.period_px, carrier_px, 100 * share)
+            log.debug(
+                "lines %.1f px apart, %.0f px wide: %.0f %% locked",
+                carrier.period_px,
+                carrier_px,
+                100 * share,
+            )
             if len(tiles) >= MIN_TILES:
                 best = max(best, (share * carrier.score, share, tiles), key=lambda found: found[0])
             if share > GOOD_SHARE:
@@ -146,7 +153,7 @@ def lock_grid(image: Image, carriers: list[Carrier]) -> GridMap:
     lines = _lattice_from_tiles(best[2])
     grid, half_widths_mm = _boxes_from_lines(image, lines)
     stiffness = None
-    for half_width_mm in half_widths_mm:
+    for half_width_mm in half_widths_mm if refine else ():
         grid, stiffness = _refine(image, grid, half_width_mm, stiffness)
     return grid
 
@@ -191,7 +198,11 @@ class _Tracker:
         self.offsets = np.arange(-self.radius, self.radius + 1)
         self.shift = 0.8 * sigma
         self.windows = np.stack(
-            [self._gauss(0.0, 1.1 * sigma), self._gauss(-self.shift, 0.9 * sigma), self._gauss(self.shift, 0.9 * sigma)]
+            [
+                self._gauss(0.0, 1.1 * sigma),
+                self._gauss(-self.shift, 0.9 * sigma),
+                self._gauss(self.shift, 0.9 * sigma),
+            ]
         )
         self.step = 1.5 * sigma
         self.columns = int(self.picture.shape[1] / self.step) + 1
@@ -233,7 +244,11 @@ class _Tracker:
                 continue
             predicted = parent.predict(round(x), round(y))
             tile = self._measure(x, y, predicted, parent.gradient, rounds=1)
-            if tile.lock < MIN_LOCK or np.abs(tile.phase - predicted).max() > MAX_STEP or self._distorted(tile):
+            if (
+                tile.lock < MIN_LOCK
+                or np.abs(tile.phase - predicted).max() > MAX_STEP
+                or self._distorted(tile)
+            ):
                 continue
             done[key] = tile
             for move_x, move_y in ((1, 0), (-1, 0), (0, 1), (0, -1)):
@@ -259,7 +274,9 @@ class _Tracker:
                 gradient[axis] += 0.7 * np.array([slope_x, slope_y]) / (4 * np.pi * self.shift)
             turn = np.angle(response[0, 0]) / (2 * np.pi)
             phase[axis] += (turn - predicted[axis] + 0.5) % 1.0 - 0.5
-            beside = [abs(self._demodulate(patch, f * gradient[axis], self.windows[:1])[0, 0]) for f in (0.62, 1.41)]
+            beside = [
+                abs(self._demodulate(patch, f * gradient[axis], self.windows[:1])[0, 0]) for f in (0.62, 1.41)
+            ]
             locks.append(abs(response[0, 0]) / (np.mean(beside) + 1e-6))
         return _Tile(float(col), float(row), phase, gradient, float(min(locks)))
 
@@ -301,7 +318,9 @@ def _lattice_from_tiles(tiles: list[_Tile]) -> GridMap:
     quality = np.zeros(shape, np.uint8)
     hull = cv2.convexHull(np.rint(phase[keep] - low).astype(np.int32))  # a sheet is convex
     cv2.fillConvexPoly(quality, hull, 1)
-    return GridMap(spline(at).reshape(*shape, 2), (0.0, 0.0), quality.astype(float), float("nan"), "5 mm lines")
+    return GridMap(
+        spline(at).reshape(*shape, 2), (0.0, 0.0), quality.astype(float), float("nan"), "5 mm lines"
+    )
 
 
 def _boxes_from_lines(image: Image, lines: GridMap) -> tuple[GridMap, tuple[float, ...]]:
@@ -322,7 +341,9 @@ def _boxes_from_lines(image: Image, lines: GridMap) -> tuple[GridMap, tuple[floa
     if fine > MIN_FINE or not (min(stands_x, stands_y) > MIN_FIFTH or n_lines > MAX_BOXES):
         return lines, (1.5, 1.0, 0.7)
     rows, columns = slice(fifth_y, None, 5), slice(fifth_x, None, 5)
-    kept = replace(lines, nodes=lines.nodes[rows, columns], quality=lines.quality[rows, columns], source="1 mm lines")
+    kept = replace(
+        lines, nodes=lines.nodes[rows, columns], quality=lines.quality[rows, columns], source="1 mm lines"
+    )
     return kept, (0.45, 0.45)
 
 
@@ -341,7 +362,9 @@ def _every_fifth(strength: Array) -> tuple[int, float]:
     if min(len(p) for p in phases) < 4:
         return 0, 0.0
     middle = np.array([np.median(p) for p in phases])
-    spread = np.median([1.48 * np.median(np.abs(p - m)) / np.sqrt(len(p)) for p, m in zip(phases, middle, strict=True)])
+    spread = np.median(
+        [1.48 * np.median(np.abs(p - m)) / np.sqrt(len(p)) for p, m in zip(phases, middle, strict=True)]
+    )
     best = int(middle.argmax())
     return best, float((middle[best] - np.delete(middle, best).max()) / (spread + 1e-3))
 
@@ -375,7 +398,9 @@ def _line_profiles(image: Image, grid: GridMap) -> tuple[Array, Array]:
     return np.median(cells[:, beside], axis=1), np.median(cells[:, :, :, beside], axis=3).swapaxes(1, 2)
 
 
-def _refine(image: Image, grid: GridMap, half_width_mm: float, stiffness: float | None) -> tuple[GridMap, float]:
+def _refine(
+    image: Image, grid: GridMap, half_width_mm: float, stiffness: float | None
+) -> tuple[GridMap, float]:
     """Fit the nodes anew to the lines seen on the page that the present map flattens; also the stiffness that was used.
 
     What is smoothed is the whole displacement of the lines from one homography, so that a flat page stays exactly flat;
@@ -395,7 +420,9 @@ def _refine(image: Image, grid: GridMap, half_width_mm: float, stiffness: float 
     if stiffness is None:
         stiffness = _choose_stiffness([away_x, away_y.T], [weights[0], weights[1].T])
     smooth_x, rms_x = _smooth(away_x, weights[0], stiffness)
-    smooth_y, rms_y = (v.T if isinstance(v, np.ndarray) else v for v in _smooth(away_y.T, weights[1].T, stiffness))
+    smooth_y, rms_y = (
+        v.T if isinstance(v, np.ndarray) else v for v in _smooth(away_y.T, weights[1].T, stiffness)
+    )
     moved = _project(plane, page + np.stack([smooth_x, smooth_y], axis=-1))
     residual = float(np.hypot(rms_x, rms_y) / np.sqrt(2) * grid.px_per_mm)
     log.debug("stiffness %g, lines off by %.3f mm", stiffness, residual / grid.px_per_mm)
@@ -419,7 +446,9 @@ def _line_offsets(profiles: Array, half_width_mm: float) -> tuple[Array, Array]:
     """Where the dark line stands in each (ny, nx, cell) profile: offset from the middle in mm, and a weight in [0, 1]."""
     at_mm = (np.arange(CELL_PX) - (CELL_PX - 1) / 2) / FLAT_PX_PER_MM
     inside = np.abs(at_mm) <= half_width_mm
-    smooth = cv2.GaussianBlur(profiles.reshape(-1, CELL_PX).astype(np.float32), (0, 0), sigmaX=1.5, sigmaY=1e-3)
+    smooth = cv2.GaussianBlur(
+        profiles.reshape(-1, CELL_PX).astype(np.float32), (0, 0), sigmaX=1.5, sigmaY=1e-3
+    )
     smooth = smooth.reshape(profiles.shape)
     peak = np.where(inside, smooth, -np.inf).argmax(axis=-1)
     near = np.abs(np.arange(CELL_PX) - peak[..., None]) <= 0.4 * FLAT_PX_PER_MM
@@ -465,11 +494,15 @@ def _choose_stiffness(values: list[Array], weights: list[Array]) -> float:
     return min(STIFFNESS, key=error)
 
 
-def _robust_fit(values: Array, weights: Array, penalty: sparse.csc_array, *, rounds: int) -> tuple[Array, Array]:
+def _robust_fit(
+    values: Array, weights: Array, penalty: sparse.csc_array, *, rounds: int
+) -> tuple[Array, Array]:
     robust, surface = weights, np.zeros_like(values)
     for _ in range(rounds):
         system = sparse.diags_array(robust.ravel() + 1e-9) + penalty
-        solver = splu(system.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+        solver = splu(
+            system.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
+        )
         surface = solver.solve((robust * values).ravel()).reshape(values.shape)
         error = np.abs(values - surface)
         scale = 1.48 * np.median(error[weights > 0]) + 0.01

@@ -36,18 +36,26 @@ def read_image(path: str | Path) -> Image:
             warnings.simplefilter("ignore", PilImage.DecompressionBombWarning)
             return _decode(path)
     except FileNotFoundError:
-        raise EcgPageError(f"{path}: no such image; the header names it, so put it beside the header") from None
+        raise EcgPageError(
+            f"{path}: no such image; the header names it, so put it beside the header"
+        ) from None
     except (OSError, ValueError, SyntaxError, PilImage.DecompressionBombError) as error:
-        raise EcgPageError(f"{path}: cannot be decoded ({error}); save the page again as PNG or JPEG") from error
+        raise EcgPageError(
+            f"{path}: cannot be decoded ({error}); save the page again as PNG or JPEG"
+        ) from error
 
 
 def _decode(path: Path) -> Image:
     with PilImage.open(path) as picture:
         width, height = picture.size
         if width * height > MAX_PIXELS:
-            raise EcgPageError(f"{path}: {width} x {height} px is more than can be read; scan at 600 dpi or less")
+            raise EcgPageError(
+                f"{path}: {width} x {height} px is more than can be read; scan at 600 dpi or less"
+            )
         if min(width, height) < MIN_SIDE_PX:
-            raise EcgPageError(f"{path}: {width} x {height} px is too small for an ECG page; scan at 100 dpi or more")
+            raise EcgPageError(
+                f"{path}: {width} x {height} px is too small for an ECG page; scan at 100 dpi or more"
+            )
         factor = -(-max(width, height) // MAX_SIDE_PX)
         if factor > 1:
             log.info("%s: %d x %d px, averaged by %d", path, width, height, factor)
@@ -70,7 +78,9 @@ def _with_exif(rgb: PilImage.Image, source: PilImage.Image) -> PilImage.Image:
 def _to_rgb(picture: PilImage.Image) -> PilImage.Image:
     if picture.mode.startswith("I") or picture.mode == "F":
         values = np.asarray(picture, np.float32)
-        full = 1.0 if picture.mode == "F" and values.max() <= 1 else (65535.0 if values.max() > 255 else 255.0)
+        full = (
+            1.0 if picture.mode == "F" and values.max() <= 1 else (65535.0 if values.max() > 255 else 255.0)
+        )
         return PilImage.fromarray(np.clip(values / full * 255 + 0.5, 0, 255).astype(np.uint8)).convert("RGB")
     if picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info:
         rgba = picture.convert("RGBA")

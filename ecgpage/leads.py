@@ -147,7 +147,9 @@ def read_layout(page: FlatPage, duration_s: float) -> PagePlan:
         columns = COLUMNS_BY_ROWS.get(len(rows), 0)
         notes.append("no separators seen: columns follow from the number of rows")
     if columns == 0 or len(rows) < GRID_ROWS.get(columns, 99):
-        raise EcgPageError(f"{len(rows)} rows of traces in {columns} columns fit no known layout; see README, layouts")
+        raise EcgPageError(
+            f"{len(rows)} rows of traces in {columns} columns fit no known layout; see README, layouts"
+        )
     pulses = _find_pulses(page, rows)
     if not has_ticks:
         first_mm = _start_without_ticks(rows, pulses, width_mm)
@@ -162,6 +164,39 @@ def read_layout(page: FlatPage, duration_s: float) -> PagePlan:
     ticks_mm = [first_mm + pitch * k for k in range(1, columns)] if has_ticks else []
     confidence = _confidence(rows, grid_rows, support, found, first_mm, width_mm)
     return PagePlan(rows, segments, found, ticks_mm, SPEED_MM_PER_S, gain, confidence, tuple(notes))
+
+
+def upright_score(page: FlatPage, plan: PagePlan) -> float:
+    """How much speaks for the page being upright rather than upside down, about -2 to 3.
+
+    Pulses stand before the traces, names near the beginning of a lead, strips below the twelve leads.
+    """
+    score = 1.0 if plan.pulses else 0.0
+    first, last = (
+        [_ink_beside(page, plan, s, at_end) for s in plan.segments if not s.is_strip]
+        for at_end in (False, True)
+    )
+    score += float(
+        np.clip(4 * (np.mean(first) - np.mean(last)) / (np.mean(first) + np.mean(last) + 1e-6), -1, 1)
+    )
+    strips = [s.row for s in plan.segments if s.is_strip]
+    if strips:
+        score += 1.0 if min(strips) > max(s.row for s in plan.segments if not s.is_strip) else -1.0
+    return score
+
+
+def _ink_beside(page: FlatPage, plan: PagePlan, segment: Segment, at_end: bool) -> float:
+    """Share of ink above and below the trace in the 8 mm at the segment's beginning or end, where a name may stand."""
+    x0 = segment.x1_mm - 8.5 if at_end else segment.x0_mm + 0.7
+    columns = slice(max(0, round(float(page.column(x0)))), max(0, round(float(page.column(x0 + 7.8)))))
+    level = segment.baseline(plan.rows)
+    bands = []
+    for low, high in ((3.0, 9.0), (-9.0, -3.0)):
+        rows = slice(
+            max(0, round(float(page.row(level + low)))), max(0, round(float(page.row(level + high))))
+        )
+        bands.append((page.ink[rows, columns] > 0.5).mean() if page.ink[rows, columns].size else 0.0)
+    return float(np.sum(bands))
 
 
 # ---------------------------------------------------------------------------------------------- rows
@@ -285,7 +320,9 @@ def _find_columns(page: FlatPage, rows: list[Row], ticks: Array, width_mm: float
     return columns, float(page.x_mm(float(np.median(edges)) if len(edges) else start)), support
 
 
-def _tick_centres(page: FlatPage, rows: list[Row], ticks: Array, start: float, pitch: float, columns: int) -> Array:
+def _tick_centres(
+    page: FlatPage, rows: list[Row], ticks: Array, start: float, pitch: float, columns: int
+) -> Array:
     """Start column as each single tick gives it, sub-pixel: centre of its ink minus its place in the comb."""
     reach = int(1.5 * X_PX_PER_MM)
     found = []
@@ -296,13 +333,17 @@ def _tick_centres(page: FlatPage, rows: list[Row], ticks: Array, start: float, p
                 continue
             base = int(round(float(page.row(float(row.y_at(float(page.x_mm(float(middle)))))))))
             half = int(2.2 * Y_PX_PER_MM)
-            patch = np.clip(page.ink[max(0, base - half) : base + half, middle - reach : middle + reach + 1], 0, 1)
+            patch = np.clip(
+                page.ink[max(0, base - half) : base + half, middle - reach : middle + reach + 1], 0, 1
+            )
             if patch.shape[1] < 2 * reach:
                 continue
             profile = np.quantile(patch, 0.3, axis=0)
             if profile.max() > MIN_TICK:
                 mass = np.clip(profile - 0.25 * profile.max(), 0, None)
-                found.append((mass * np.arange(patch.shape[1])).sum() / mass.sum() + middle - reach - pitch * k)
+                found.append(
+                    (mass * np.arange(patch.shape[1])).sum() / mass.sum() + middle - reach - pitch * k
+                )
     return np.array(found)
 
 
@@ -320,7 +361,9 @@ def _choose_grid_rows(rows: list[Row], support: Array, columns: int) -> list[int
     need = GRID_ROWS[columns] if columns in GRID_ROWS else 0
     if need == 0:
         raise EcgPageError(f"pages with {columns} columns are not read yet; see README, layouts")
-    by_support = np.argsort(-support, kind="stable")[:need] if support.max(initial=0.0) > 0 else np.arange(need)
+    by_support = (
+        np.argsort(-support, kind="stable")[:need] if support.max(initial=0.0) > 0 else np.arange(need)
+    )
     return sorted(int(k) for k in by_support)
 
 
@@ -358,7 +401,9 @@ def _find_pulse(page: FlatPage, row: Row, first_mm: float) -> Pulse | None:
 
 def _stroke(page: FlatPage, x_mm: Array, top_mm: float, bottom_mm: float) -> Array:
     """Lower quartile of the ink along vertical lines at x_mm, best within +-0.1 mm."""
-    rows = np.clip(np.rint(page.row(np.linspace(top_mm, bottom_mm, 16))).astype(int), 0, page.ink.shape[0] - 1)
+    rows = np.clip(
+        np.rint(page.row(np.linspace(top_mm, bottom_mm, 16))).astype(int), 0, page.ink.shape[0] - 1
+    )
     columns = np.rint(page.column(x_mm)).astype(int)
     values = [page.ink[rows[:, None], np.clip(columns + d, 0, page.ink.shape[1] - 1)] for d in (-1, 0, 1)]
     return np.quantile(np.clip(np.max(values, axis=0), 0, 1), 0.25, axis=0)
@@ -405,12 +450,23 @@ def _zero_level(segment: Segment, rows: list[Row], pulses: list[Pulse | None]) -
 
 
 def _confidence(
-    rows: list[Row], grid_rows: list[int], support: Array, pulses: list[Pulse], first_mm: float, width_mm: float
+    rows: list[Row],
+    grid_rows: list[int],
+    support: Array,
+    pulses: list[Pulse],
+    first_mm: float,
+    width_mm: float,
 ) -> float:
     """Mean of: ink along the rows, separators where expected, the rows' ends where the time axis puts them."""
-    ink = float(np.mean([row.ink[(row.x_mm > first_mm) & (row.x_mm < first_mm + width_mm)].mean() for row in rows]))
+    ink = float(
+        np.mean([row.ink[(row.x_mm > first_mm) & (row.x_mm < first_mm + width_mm)].mean() for row in rows])
+    )
     ends = np.mean([abs(row.end_mm - first_mm - width_mm) < 4 for row in rows])
-    evidence = [min(1.0, ink / 0.6), float(ends), min(1.0, float(np.mean(support[grid_rows])) / 0.6 if len(support) else 0)]
+    evidence = [
+        min(1.0, ink / 0.6),
+        float(ends),
+        min(1.0, float(np.mean(support[grid_rows])) / 0.6 if len(support) else 0),
+    ]
     if pulses:
         evidence.append(1.0)
     return float(np.mean(evidence))

@@ -84,9 +84,15 @@ def find_carriers(image: Image, *, limit: int = 4) -> list[Carrier]:
     carriers = []
     for peak in peaks:
         angle = int(pooled[peak].argmax())
-        near = scores[:, max(0, peak - 2) : peak + 3, max(0, angle - 2) : angle + 3].reshape(len(scores), -1).max(axis=1)
+        near = (
+            scores[:, max(0, peak - 2) : peak + 3, max(0, angle - 2) : angle + 3]
+            .reshape(len(scores), -1)
+            .max(axis=1)
+        )
         seeds = centres[np.argsort(-near)] / scale
-        carriers.append(Carrier(PERIODS_PX[peak] / scale, float(ANGLES_RAD[angle]), float(by_period[peak]), seeds))
+        carriers.append(
+            Carrier(PERIODS_PX[peak] / scale, float(ANGLES_RAD[angle]), float(by_period[peak]), seeds)
+        )
     return carriers
 
 
@@ -95,7 +101,8 @@ def _tiles(contrast: Grey) -> tuple[Grey, NDArray[np.float64]]:
     height, width = contrast.shape
     contrast = np.pad(contrast, ((0, max(0, TILE_PX - height)), (0, max(0, TILE_PX - width))))
     starts = [
-        np.linspace(0, n - TILE_PX, max(1, round((n - TILE_PX) / TILE_STEP_PX) + 1)).astype(int) for n in contrast.shape
+        np.linspace(0, n - TILE_PX, max(1, round((n - TILE_PX) / TILE_STEP_PX) + 1)).astype(int)
+        for n in contrast.shape
     ]
     window = np.outer(np.hanning(TILE_PX), np.hanning(TILE_PX)).astype(np.float32)
     corners = [(x, y) for y in starts[0] for x in starts[1]]
@@ -112,6 +119,8 @@ def _harmonic_scores(tiles: Grey) -> Grey:
     at_x = np.concatenate([k * np.cos(turn) / period for turn, k in turns]) * TILE_PX + TILE_PX // 2
     at_y = np.concatenate([k * np.sin(turn) / period for turn, k in turns]) * TILE_PX + TILE_PX // 2
     at_x, at_y = at_x.astype(np.float32), at_y.astype(np.float32)
-    sampled = np.stack([cv2.remap(p, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT) for p in power])
+    sampled = np.stack(
+        [cv2.remap(p, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT) for p in power]
+    )
     harmonics = sampled.reshape(len(tiles), 2, len(HARMONIC_WEIGHTS), *period.shape)
     return np.einsum("nahpt,h->napt", harmonics, np.float32(HARMONIC_WEIGHTS)).min(axis=1)

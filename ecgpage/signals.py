@@ -52,12 +52,17 @@ class PageSignals:
     """The segments with the strips' final names."""
 
 
-def assemble(traces: list[Trace], plan: PagePlan, fs: float, n_samples: int) -> PageSignals:
-    """Signals of a page at ``fs`` Hz, ``n_samples`` long, from the traces of its segments."""
+def assemble(
+    traces: list[Trace], plan: PagePlan, fs: float, n_samples: int, *, strip: bool = True
+) -> PageSignals:
+    """Signals of a page at ``fs`` Hz, ``n_samples`` long, from the traces of its segments.
+
+    ``strip=False`` leaves the rhythm strips out.
+    """
     mv = np.full((n_samples, len(LEADS)), np.nan, np.float32)
     readings = {lead: LeadReading(lead, "none", 0.0, "not drawn on this page") for lead in LEADS}
     short = [t for t in traces if not t.segment.is_strip]
-    strips = [_named_strip(t, short, plan, fs) for t in traces if t.segment.is_strip]
+    strips = [_named_strip(t, short, plan, fs) for t in traces if t.segment.is_strip and strip]
     for trace in short + strips:
         lead = trace.segment.lead
         reason = _refusal(trace)
@@ -113,7 +118,9 @@ def _named_strip(strip: Trace, short: list[Trace], plan: PagePlan, fs: float) ->
     score = {}
     for trace in short:
         start, part = _sampled(trace, plan, fs, 10**9)
-        score[trace.segment.lead] = _correlation(values[max(0, start - first) : start - first + len(part)], part, fs)
+        score[trace.segment.lead] = _correlation(
+            values[max(0, start - first) : start - first + len(part)], part, fs
+        )
     best = max(score, key=lambda lead: score[lead], default="II")
     if score.get(best, 0.0) < max(MIN_AGREEMENT, score.get("II", 0.0) + 0.1):
         best = "II"

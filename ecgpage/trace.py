@@ -57,12 +57,12 @@ class Trace:
         return float(np.isfinite(self.y_mm).mean())
 
 
-def read_traces(page: FlatPage, plan: PagePlan) -> list[Trace]:
-    """One trace for each segment of the plan."""
-    return [_read_trace(page, plan, segment) for segment in plan.segments]
+def read_traces(page: FlatPage, plan: PagePlan, *, spikes: bool = True) -> list[Trace]:
+    """One trace for each segment of the plan; ``spikes=False`` leaves the way where it cuts across narrow spikes."""
+    return [_read_trace(page, plan, segment, spikes) for segment in plan.segments]
 
 
-def _read_trace(page: FlatPage, plan: PagePlan, segment: Segment) -> Trace:
+def _read_trace(page: FlatPage, plan: PagePlan, segment: Segment, spikes: bool) -> Trace:
     first, last = round(float(page.column(segment.x0_mm))), round(float(page.column(segment.x1_mm)))
     level = float(page.row(segment.baseline(plan.rows)))
     reach = int(REACH_MM * Y_PX_PER_MM)
@@ -71,11 +71,18 @@ def _read_trace(page: FlatPage, plan: PagePlan, segment: Segment) -> Trace:
     ink = _cut(page.ink, rows, columns)
     x_mm = np.asarray(page.x_mm(columns.astype(float)))
     marks = [segment.x0_mm, segment.x1_mm, *plan.ticks_mm] if plan.ticks_mm else []
-    hidden = np.any([np.abs(x_mm - mark) < TICK_HALF_MM for mark in marks], axis=0) if marks else np.zeros(len(x_mm), bool)
+    hidden = (
+        np.any([np.abs(x_mm - mark) < TICK_HALF_MM for mark in marks], axis=0)
+        if marks
+        else np.zeros(len(x_mm), bool)
+    )
     ink[:, hidden] = 0.3  # whatever stands there is a separator
-    cost = np.clip((CLEAR - ink) / (CLEAR - 0.1), 0, 1) + PRIOR_PER_MM * np.abs(rows - level)[:, None] / Y_PX_PER_MM
+    cost = (
+        np.clip((CLEAR - ink) / (CLEAR - 0.1), 0, 1)
+        + PRIOR_PER_MM * np.abs(rows - level)[:, None] / Y_PX_PER_MM
+    )
     low, high = _cheapest_way(cost)
-    y, strength = _values(np.clip(ink, 0, 1.5), low, high, hidden)
+    y, strength = _values(np.clip(ink, 0, 1.5), low, high, hidden, spikes)
     return Trace(segment, x_mm, np.asarray(page.y_mm(y + top)), strength)
 
 
@@ -120,7 +127,7 @@ def _cheapest_way(cost: Array) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 
 def _values(
-    ink: Array, low: NDArray[np.intp], high: NDArray[np.intp], hidden: NDArray[np.bool_]
+    ink: Array, low: NDArray[np.intp], high: NDArray[np.intp], hidden: NDArray[np.bool_], spikes: bool
 ) -> tuple[Array, Array]:
     """Row of the trace (sub-pixel) and ink along it for each column; NaN rows where too long a part has no ink."""
     width = ink.shape[1]
@@ -129,7 +136,9 @@ def _values(
     on_way = np.array([ink[a : b + 1, x].max() for x, (a, b) in enumerate(zip(low, high, strict=True))])
     usual = max(float(np.median(on_way[~hidden])) if (~hidden).any() else 1.0, 0.3)
     inked = ink > EDGE * usual
-    low, high, jumped = _into_spikes(inked, low, high)
+    jumped = np.zeros(width, bool)
+    if spikes:
+        low, high, jumped = _into_spikes(inked, low, high)
     seen = ((on_way > EDGE * usual) | jumped) & ~hidden
     top, bottom = _run_edges(ink, inked, low, high, EDGE * usual)
     thickness = float(np.median((bottom - top)[seen])) if seen.any() else 2.0
@@ -164,12 +173,19 @@ def _into_spikes(
     cut &= ~_long_runs(cut, round(MAX_SPIKE_MM * X_PX_PER_MM))
     distance = np.where(trace, np.abs(index - (low + high) // 2), 10**6)
     nearest = distance.argmin(axis=0)
-    return np.where(cut, nearest, low), np.where(cut, nearest, high), cut & (distance[nearest, columns] < 10**6)
+    return (
+        np.where(cut, nearest, low),
+        np.where(cut, nearest, high),
+        cut & (distance[nearest, columns] < 10**6),
+    )
 
 
 def _long_runs(mask: NDArray[np.bool_], longest: int) -> NDArray[np.bool_]:
     """Where ``mask`` stays true for more than ``longest`` entries."""
-    return cv2.morphologyEx(mask.astype(np.uint8)[None], cv2.MORPH_OPEN, np.ones((1, longest + 1), np.uint8))[0] > 0
+    return (
+        cv2.morphologyEx(mask.astype(np.uint8)[None], cv2.MORPH_OPEN, np.ones((1, longest + 1), np.uint8))[0]
+        > 0
+    )
 
 
 def _run_edges(

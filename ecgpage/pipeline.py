@@ -1,0 +1,141 @@
+"""From the pictures of one record to its signals: image -> page -> grid -> leads -> trace -> signals.
+
+Every stage is a module with one public function; this one strings them together, tries which way up the page lies and
+turns every failure into a result with a reason.
+"""
+
+import logging
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgpage.ecg import LEADS, EcgPageError
+from ecgpage.flat import FlatPage, flatten_page
+from ecgpage.grid import GridMap, lock_grid
+from ecgpage.images import Image, read_image
+from ecgpage.leads import PagePlan, read_layout, upright_score
+from ecgpage.page import find_carriers
+from ecgpage.signals import LeadReading, PageSignals, assemble
+from ecgpage.trace import Trace, read_traces
+
+log = logging.getLogger(__name__)
+
+PAGE_S: Final = 10.0
+"""Seconds on one page."""
+SURE_UPRIGHT: Final = 2.0
+"""Evidence from which the page is not tried upside down."""
+MIN_CONFIDENCE: Final = 0.35
+"""Plans below this are refused: what looks like rows of traces is something else."""
+STAGES: Final = ("refine", "bridge", "spikes", "strip")
+"""Stages that can be left out, to measure what they are worth."""
+
+
+@dataclass(frozen=True)
+class PageReading:
+    """Everything that was read of one page."""
+
+    grid: GridMap
+    plan: PagePlan
+    traces: list[Trace]
+    signals: PageSignals
+
+
+@dataclass(frozen=True)
+class RecordReading:
+    """The answer for one record, whatever happened."""
+
+    mv: NDArray[np.float32]
+    """(n_samples, 12) in the order ``ecg.LEADS``, NaN where nothing is known."""
+    readings: list[LeadReading]
+    """One for each lead."""
+    pages: list[PageReading | None]
+    """One for each image, None where it could not be read."""
+    reasons: list[str] = field(default_factory=list)
+    """Why something is missing."""
+    seconds: float = 0.0
+
+    @property
+    def is_empty(self) -> bool:
+        return not bool(np.isfinite(self.mv).any())
+
+
+class Digitizer:
+    """Reads pages; holds what has to be loaded once."""
+
+    def __init__(self, *, without: Collection[str] = ()) -> None:
+        unknown = set(without) - set(STAGES)
+        if unknown:
+            raise EcgPageError(f"unknown stage {', '.join(sorted(unknown))}; stages are {', '.join(STAGES)}")
+        self.without = frozenset(without)
+
+    def read_record(self, paths: Sequence[str | Path], fs: float, n_samples: int) -> RecordReading:
+        """Signals at ``fs`` Hz, ``n_samples`` long, from the images of one record.
+
+        Several images show one page after the other when the record is longer than one page; else the same page, of
+        which the best reading counts. Never raises for what is in a picture: the result says why something is missing.
+        """
+        began = time.perf_counter()
+        mv = np.full((n_samples, len(LEADS)), np.nan, np.float32)
+        readings = [LeadReading(lead, "none", 0.0, "no page could be read") for lead in LEADS]
+        pages: list[PageReading | None] = []
+        reasons: list[str] = []
+        per_page = min(n_samples, round(PAGE_S * fs))
+        in_turn = n_samples > round(1.5 * PAGE_S * fs) and len(paths) > 1
+        for number, path in enumerate(paths):
+            try:
+                page = self.read_page(read_image(path), fs, per_page)
+            except EcgPageError as error:
+                reasons.append(str(error) if str(path) in str(error) else f"{path}: {error}")
+                pages.append(None)
+                continue
+            pages.append(page)
+            if in_turn:
+                start = number * per_page
+                room = mv[start : start + per_page]
+                room[:] = page.signals.mv[: len(room)]
+                readings = page.signals.readings
+        if not in_turn and any(pages):
+            best = max((p for p in pages if p is not None), key=lambda p: p.plan.confidence)
+            mv[: len(best.signals.mv)] = best.signals.mv
+            readings = best.signals.readings
+        if not paths:
+            reasons.append("the header names no image; add a line '# Image: FILE'")
+        return RecordReading(mv, readings, pages, reasons, time.perf_counter() - began)
+
+    def read_page(self, image: Image, fs: float, n_samples: int) -> PageReading:
+        """Everything on one page; uint8 (H, W, 3) RGB. Raises ``EcgPageError`` when it cannot be read."""
+        grid = lock_grid(image, find_carriers(image), refine="refine" not in self.without)
+        flat, plan = self._upright(image, grid, n_samples / fs)
+        if plan.confidence < MIN_CONFIDENCE:
+            raise EcgPageError(f"no 12-lead ECG recognised on the grid (confidence {plan.confidence:.2f})")
+        traces = read_traces(flat, plan, spikes="spikes" not in self.without)
+        signals = assemble(traces, plan, fs, n_samples, strip="strip" not in self.without)
+        return PageReading(flat.grid, plan, traces, signals)
+
+    def _upright(self, image: Image, grid: GridMap, duration_s: float) -> tuple[FlatPage, PagePlan]:
+        """The page and its plan, turned so that rows run along x and the evidence is for the right way up."""
+        found: list[tuple[float, FlatPage, PagePlan]] = []
+        reasons: list[str] = []
+        for turn in (0, 2, 1, 3):
+            if turn == 1 and found:
+                break  # rows along x were seen
+            flat = flatten_page(image, grid.turned(turn), bridge="bridge" not in self.without)
+            try:
+                plan = read_layout(flat, duration_s)
+            except EcgPageError as error:
+                reasons.append(str(error))
+                continue
+            score = upright_score(flat, plan) + plan.confidence
+            log.debug("turned %d deg: evidence %.2f", 90 * turn, score)
+            found.append((score, flat, plan))
+            if score > SURE_UPRIGHT:
+                break
+        if not found:
+            raise EcgPageError(reasons[0])
+        _, flat, plan = max(found, key=lambda f: f[0])
+        return flat, plan

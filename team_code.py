@@ -1,0 +1,140 @@
+"""The Challenge's three functions, thin over the package ``ecgpage``.
+
+Only names that the organisers' ``helper_code`` has too are used of it, so that their file can take the place of ours.
+"""
+
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ecgpage.diagnose import SignalClassifier
+from ecgpage.ecg import LEADS, EcgPageError, canonical_lead
+from ecgpage.pipeline import Digitizer
+from ecgpage.train.classifier import train_on_records
+from helper_code import (
+    find_records,
+    get_image_files_from_header,
+    get_num_samples,
+    get_sampling_frequency,
+    get_signal_names,
+    load_header,
+    load_labels,
+    load_signals,
+)
+
+log = logging.getLogger("team_code")
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SHIPPED = ("pretrained", "model")
+"""Folders beside this file that may hold shipped weights; a mounted ``model`` hides the second, not the first."""
+LIMIT_MV = 32.0
+"""WFDB's 16 bits at 1000 per mV hold no more than 32.767 mV."""
+FALLBACK_FS, FALLBACK_SAMPLES = 500.0, 5000
+
+
+def train_models(data_folder: str, model_folder: str, verbose: bool) -> None:
+    """Train the classifier on the labelled records of ``data_folder``; ``model_folder`` gets all that ``load_models`` needs.
+
+    Starts from the shipped weights where there are some.
+    """
+    _log_to_stderr(verbose)
+    records = find_records(data_folder)
+    if not records:
+        raise EcgPageError(f"{data_folder}: no records; give a folder with WFDB headers (.hea)")
+    start = _shipped_weights()
+    if start is not None:
+        _copy_weights(start, model_folder)
+    train_on_records(_training_records(data_folder, records), model_folder, start_from=start, log=log.info)
+
+
+def load_models(model_folder: str, verbose: bool) -> tuple[Digitizer, SignalClassifier]:
+    """The digitizer and the classifier; ``EcgPageError`` names the file and the way out when weights are missing or wrong."""
+    _log_to_stderr(verbose)
+    return Digitizer(), SignalClassifier.load(model_folder)
+
+
+def run_models(
+    record: str, digitization_model: Digitizer, classification_model: SignalClassifier, verbose: bool
+) -> tuple[np.ndarray | None, list[str]]:
+    """Signals and labels of one record.
+
+    Returns float32 (n_samples, n_leads) mV in header order, NaN where nothing is known, within +-32 mV (None when the
+    header says 0 samples), and the labels. A page that cannot be read gives all NaN and no labels, and the log says why.
+    """
+    header = load_header(record)
+    fs = get_sampling_frequency(header) or FALLBACK_FS
+    n_samples = get_num_samples(header) or 0
+    names = get_signal_names(header)
+    reading = digitization_model.read_record(_image_paths(record, header), fs, n_samples or FALLBACK_SAMPLES)
+    for reason in reading.reasons:
+        log.warning("%s: %s", record, reason)
+    labels = [] if reading.is_empty else classification_model.predict(reading.mv, fs, LEADS).labels
+    if n_samples == 0:
+        return None, labels
+    signal = np.full((n_samples, len(names)), np.nan, np.float32)
+    for column, name in enumerate(names):
+        lead = canonical_lead(name)
+        if lead is None:
+            log.warning("%s: %r is none of the twelve leads; it stays empty", record, name)
+        else:
+            signal[:, column] = reading.mv[:, LEADS.index(lead)]
+    return np.clip(signal, -LIMIT_MV, LIMIT_MV), labels
+
+
+def _image_paths(record: str, header: str) -> list[str]:
+    """Paths of the images that the header names; none when it names none."""
+    try:
+        files = get_image_files_from_header(header)
+    except Exception:  # noqa: BLE001 - the organisers' helper raises plain Exception for a header without images
+        return []
+    return [os.path.join(os.path.dirname(record), file) for file in files if file]
+
+
+def _training_records(
+    data_folder: str, records: list[str]
+) -> Iterator[tuple[np.ndarray, float, list[str], list[str]]]:
+    """(signal, fs, lead names, labels) of every record that can be read; the others are named in the log."""
+    for record in records:
+        path = os.path.join(data_folder, record)
+        try:
+            signal, fields = load_signals(path)
+            labels = [label for label in load_labels(path) if label]
+        except Exception as error:  # noqa: BLE001 - one bad record must not stop the training
+            log.warning("%s: left out (%s)", path, error)
+            continue
+        if signal is None or not labels:
+            log.info("%s: left out (no %s)", path, "signal" if signal is None else "label")
+            continue
+        yield signal, float(fields["fs"]), list(fields["sig_name"]), labels
+
+
+def _shipped_weights() -> str | None:
+    folders = [os.path.join(HERE, name) for name in SHIPPED]
+    return next((folder for folder in folders if os.path.exists(os.path.join(folder, "weights.json"))), None)
+
+
+def _copy_weights(start: str, model_folder: str) -> None:
+    """Everything shipped goes along: the stages that are not trained here need theirs too."""
+    os.makedirs(model_folder, exist_ok=True)
+    if os.path.realpath(start) == os.path.realpath(model_folder):
+        return
+    for name in os.listdir(start):
+        if name.endswith((".safetensors", ".json")):
+            shutil.copyfile(os.path.join(start, name), os.path.join(model_folder, name))
+
+
+def _log_to_stderr(verbose: Any) -> None:
+    """Reasons always, progress when verbose; once."""
+    root = logging.getLogger()
+    if not root.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        root.addHandler(handler)
+    level = logging.INFO if verbose else logging.WARNING
+    for name in ("team_code", "ecgpage"):
+        logging.getLogger(name).setLevel(level)
