@@ -13,6 +13,7 @@ from ecgpage.ecg import LEADS, EcgPageError
 from ecgpage.render import MIXES, DrawnPage, Mix, any_look, draw_picture, mixes_hash
 from ecgpage.render.crops import CROP_ROWS, draw_crop
 from ecgpage.render.effects import disturb, spread, wander
+from ecgpage.render.flatten import crop_picture
 from ecgpage.render.layout import LAYOUTS, PageStyle, build_page
 from ecgpage.render.looks import LOOKS, random_style
 from ecgpage.render.model import masked_signal, read_back, segment_path
@@ -211,6 +212,26 @@ def test_long_crops_hold_a_whole_strip() -> None:
     crops = [draw_crop(ecg(k), FS, np.random.default_rng(k), width=2700, page=page) for k in range(3)]
     assert {crop.image.shape for crop in crops} == {(CROP_ROWS, 2700)}
     assert max(crop.visible.sum() for crop in crops) > 4900
+
+
+@pytest.mark.parametrize("name", ["generator-clean", "photo-deteriorated"])
+def test_crops_of_pictures_are_exact(name: str) -> None:
+    drawn = draw_picture(ecg(2), FS, mix=geometry_only(MIXES[name]), seed=11)
+    errors = []
+    for index in (1, 5, 12):
+        crop = crop_picture(drawn, index)
+        ink = 255.0 - crop.image
+        row = CROP_ROWS / 2 - crop.target.reshape(-1, 2).mean(axis=1) * 80 - 0.5
+        flat = crop.visible.reshape(-1, 2).all(axis=1) & (np.abs(np.gradient(row)) < 0.1)
+        for c in np.flatnonzero(flat)[30:]:
+            r = round(row[c])
+            part = ink[max(r - 8, 0) : r + 9, c]
+            part = np.where(part > 60, part, 0)
+            if len(part) == 17 and part.any() and not part[:3].any() and not part[-3:].any():
+                errors.append(part @ np.arange(-8, 9) / part.sum() + r - row[c])
+    assert len(errors) > 200
+    assert abs(np.mean(errors)) < 0.05
+    assert np.std(errors) < 0.15
 
 
 def test_crop_errors_are_small_and_the_truth_is_free_of_them() -> None:

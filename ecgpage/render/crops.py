@@ -134,9 +134,9 @@ def draw_crop(
     near[:2] = True
     x, y = x[near], y[near]
     column, row = warp.to_crop((x - corner[0]) * scale, (y - corner[1]) * scale)
-    target, visible = _per_column(column, row, width)
+    target, visible = per_column(column, row, width)
     nominal = (x - mm_left) * PX_PER_MM_TIME, (y - segment.baseline + HALF_HEIGHT) * PX_PER_MM_VOLTAGE
-    true, _ = _per_column(*nominal, width)
+    true, _ = per_column(*nominal, width)
     return Crop(np.asarray(image, np.uint8), target, visible, true, segment.lead)
 
 
@@ -283,7 +283,7 @@ def _wave(columns: int, rows: int, rng: Rng) -> NDArray[np.float32]:
     return np.asarray(cv2.resize(coarse, (columns, rows), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def _per_column(
+def per_column(
     column: NDArray[np.float64], row: NDArray[np.float64], width: int
 ) -> tuple[Values, NDArray[np.bool_]]:
     """The path through (column, row), crop edge coordinates, read at each half pixel's centre: mV and
@@ -300,4 +300,12 @@ def _per_column(
     return np.where(visible, mv, 0).astype(np.float32), np.asarray(visible, np.bool_)
 
 
-__all__ = ["CROP_ROWS", "Crop", "draw_crop"]
+__all__ = [
+    "CROP_ROWS",
+    "HALF_HEIGHT",
+    "PX_PER_MM_TIME",
+    "PX_PER_MM_VOLTAGE",
+    "Crop",
+    "draw_crop",
+    "per_column",
+]
