@@ -196,7 +196,7 @@ def _expose(region: Image, scale: float, difficulty: float, rng: Rng) -> Image:
     grey = np.asarray(cv2.cvtColor(region, cv2.COLOR_RGB2GRAY), np.uint8)
     if rng.random() < 0.75:
         grey = _lit(grey, rng)
-    blur = float(rng.uniform(0.3, 1.0 + 0.7 * difficulty)) * min(scale / 8, 1.3)
+    blur = float(rng.uniform(0.3, 0.9 + 0.6 * difficulty)) * min(scale / 8, 1.3)
     grey = camera.blur(grey, blur if rng.random() < 0.85 else 0.0)
     if rng.random() < 0.1 * difficulty:
         grey = camera.motion_blur(grey, float(rng.uniform(1.5, 4)), float(rng.uniform(0, np.pi)))
@@ -262,8 +262,8 @@ def _errors(width: int, scale: float, offset: tuple[float, float], difficulty: f
     wide = 4.0 if rng.random() < 0.05 else 1.0
     dx = rng.normal(0, 0.06) + rng.normal(0, 0.0015) * u + rng.normal(0, 0.004) * v
     dy = rng.normal(0, 0.15 * wide) + rng.normal(0, 0.004) * v + rng.normal(0, 0.004) * u
-    dx += float(np.exp(rng.normal(np.log(0.05), 0.6))) * _wave(u.size, v.size, rng)
-    dy += float(np.exp(rng.normal(np.log(0.12), 0.6))) * _wave(u.size, v.size, rng)
+    dx += float(np.exp(rng.normal(np.log(0.04), 0.6))) * _wave(u.size, v.size, rng)
+    dy += float(np.exp(rng.normal(np.log(0.06), 0.7))) * _wave(u.size, v.size, rng)
     if rng.random() < 0.15:  # a fold the map was too stiff for
         kink = np.abs(u - rng.uniform(u.min(), u.max())) + 0 * v
         dx += rng.normal(0, 0.008) * kink

@@ -11,6 +11,7 @@ and curvature. The way back solves the same equations by iteration.
 """
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,26 +26,32 @@ class Displacement:
 
     coefficients: NDArray[np.float64]
     """(2, rows, columns), for x and y, mm."""
+    values: NDArray[np.float64]
+    """(2, rows, columns) what the spline takes at its lattice points."""
     origin: float
     """Sheet coordinate, both axes, of the first lattice point, mm."""
     step: float
 
     def __call__(self, sheet: Points) -> Points:
         """Displacement (n, 2) at ``sheet`` (n, 2); beyond the lattice that of its edge."""
-        rows_columns = (sheet[:, ::-1].T - self.origin) / self.step
-        return np.stack(
-            [
-                ndimage.map_coordinates(c, rows_columns, order=3, mode="nearest", prefilter=False)
-                for c in self.coefficients
-            ],
-            axis=1,
-        )
+        return self._interpolate(sheet, self.coefficients, order=3)
+
+    def roughly(self, sheet: Points) -> Points:
+        """The same by linear interpolation: five times faster, for first guesses."""
+        return self._interpolate(sheet, self.values, order=1)
+
+    def _interpolate(self, sheet: Points, lattices: NDArray[np.float64], order: Literal[1, 3]) -> Points:
+        at = (sheet[:, ::-1].T - self.origin) / self.step
+        taken = [
+            ndimage.map_coordinates(v, at, order=order, mode="nearest", prefilter=False) for v in lattices
+        ]
+        return np.stack(taken, axis=1)
 
 
 def spline_displacement(values: NDArray[np.float64], origin: float, step: float) -> Displacement:
     """Displacement that takes ``values`` (2, rows, columns) mm at its lattice points."""
     coefficients = np.stack([ndimage.spline_filter(v, order=3, mode="nearest") for v in values])
-    return Displacement(coefficients, origin, step)
+    return Displacement(coefficients, values, origin, step)
 
 
 @dataclass(frozen=True)
@@ -110,11 +117,12 @@ class PageMap:
         known = np.isfinite(page).all(axis=1)
         target = page[known]
         guess = target.copy()
-        for _ in range(self.iterations):
-            change = target - (guess + self.displacement(guess))
-            guess += change
-            if np.abs(change).max(initial=0.0) < 1e-8:
-                break
+        for evaluate, tolerance in ((self.displacement.roughly, 1e-3), (self.displacement, 1e-8)):
+            for _ in range(self.iterations):
+                change = target - (guess + evaluate(guess))
+                guess += change
+                if np.abs(change).max(initial=0.0) < tolerance:
+                    break
         sheet[known] = guess
         return sheet
 
