@@ -364,7 +364,7 @@ def _reading(decoded: Decoded, x0_mm: float, x1_mm: float, level_mm: float) -> R
         np.asarray(v[0, first : first + count].cpu(), np.float64)
         for v in (decoded.height_mm, decoded.sigma_mm, decoded.visible)
     )
-    x_mm = x0_mm + STEP_MM * np.arange(len(height))
+    x_mm = x0_mm + STEP_MM * np.arange(len(height), dtype=np.float64)
     return Reading(x_mm, np.where(visible >= 0.5, level_mm - height, np.nan), sigma, visible)
 
 
