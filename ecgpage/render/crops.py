@@ -113,7 +113,7 @@ def draw_crop(
         page = _any_page(len(signal), fs, rng)
     segment = _choose_segment(page, rng)
     mm_left = _choose_start(page, segment, width / PX_PER_MM_TIME, rng)
-    scale = float(np.exp(rng.uniform(np.log(5.0), np.log(13.0))))
+    scale = float(np.exp(rng.uniform(np.log(5.0), np.log(11.5))))
     box = (
         mm_left - PAD,
         segment.baseline - HALF_HEIGHT - PAD,
