@@ -14,7 +14,7 @@ import numpy as np
 
 from ecgpage.diagnose import SignalClassifier
 from ecgpage.ecg import LEADS, EcgPageError, canonical_lead
-from ecgpage.pipeline import Digitizer
+from ecgpage.pipeline import Digitizer, RecordReading
 from ecgpage.train.classifier import train_on_records
 from helper_code import (
     find_records,
@@ -67,20 +67,34 @@ def run_models(
     header says 0 samples), and the labels. A page that cannot be read gives all NaN and no labels, and the log says why.
     """
     header = load_header(record)
+    reading = digitize_record(record, header, digitization_model)
+    return answer(header, reading, classification_model)
+
+
+def digitize_record(record: str, header: str, digitizer: Digitizer) -> RecordReading:
+    """What the images of a record show, at the header's rate and length; the log says what is missing."""
     fs = get_sampling_frequency(header) or FALLBACK_FS
-    n_samples = get_num_samples(header) or 0
-    names = get_signal_names(header)
-    reading = digitization_model.read_record(_image_paths(record, header), fs, n_samples or FALLBACK_SAMPLES)
+    n_samples = get_num_samples(header) or FALLBACK_SAMPLES
+    reading = digitizer.read_record(_image_paths(record, header), fs, n_samples)
     for reason in reading.reasons:
         log.warning("%s: %s", record, reason)
-    labels = [] if reading.is_empty else classification_model.predict(reading.mv, fs, LEADS).labels
+    return reading
+
+
+def answer(
+    header: str, reading: RecordReading, classifier: SignalClassifier
+) -> tuple[np.ndarray | None, list[str]]:
+    """Signal in the header's order and labels, as ``run_models`` returns them."""
+    fs = get_sampling_frequency(header) or FALLBACK_FS
+    n_samples, names = get_num_samples(header) or 0, get_signal_names(header)
+    labels = [] if reading.is_empty else classifier.predict(reading.mv, fs, LEADS).labels
     if n_samples == 0:
         return None, labels
     signal = np.full((n_samples, len(names)), np.nan, np.float32)
     for column, name in enumerate(names):
         lead = canonical_lead(name)
         if lead is None:
-            log.warning("%s: %r is none of the twelve leads; it stays empty", record, name)
+            log.warning("%r is none of the twelve leads; it stays empty", name)
         else:
             signal[:, column] = reading.mv[:, LEADS.index(lead)]
     return np.clip(signal, -LIMIT_MV, LIMIT_MV), labels
@@ -90,7 +104,7 @@ def _image_paths(record: str, header: str) -> list[str]:
     """Paths of the images that the header names; none when it names none."""
     try:
         files = get_image_files_from_header(header)
-    except Exception:  # noqa: BLE001 - the organisers' helper raises plain Exception for a header without images
+    except Exception:  # the organisers' helper raises plain Exception for a header without images
         return []
     return [os.path.join(os.path.dirname(record), file) for file in files if file]
 
@@ -104,10 +118,10 @@ def _training_records(
         try:
             signal, fields = load_signals(path)
             labels = [label for label in load_labels(path) if label]
-        except Exception as error:  # noqa: BLE001 - one bad record must not stop the training
+        except Exception as error:  # one bad record must not stop the training
             log.warning("%s: left out (%s)", path, error)
             continue
-        if signal is None or not labels:
+        if signal is None or fields is None or not labels:
             log.info("%s: left out (no %s)", path, "signal" if signal is None else "label")
             continue
         yield signal, float(fields["fs"]), list(fields["sig_name"]), labels

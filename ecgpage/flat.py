@@ -6,7 +6,7 @@ one out in the median) and subtracted; coloured grids fade further because ink i
 """
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import cv2
 import numpy as np
@@ -28,6 +28,7 @@ DARK_LINE: Final = 0.25
 """Lines darker than this share of a stroke hide the ink that crosses them."""
 
 Grey = NDArray[np.float32]
+Place = TypeVar("Place", float, NDArray[np.float64])
 
 
 @dataclass(frozen=True)
@@ -42,17 +43,21 @@ class FlatPage:
     y0_mm: float
     """Page y of the centre of row 0."""
 
-    def column(self, x_mm: float) -> float:
+    def column(self, x_mm: Place) -> Place:
+        """Column (not whole) of the raster at page x."""
         return (x_mm - self.x0_mm) * X_PX_PER_MM
 
-    def row(self, y_mm: float) -> float:
+    def row(self, y_mm: Place) -> Place:
+        """Row (not whole) of the raster at page y."""
         return (y_mm - self.y0_mm) * Y_PX_PER_MM
 
-    def x_mm(self, column: NDArray[np.float64] | float) -> NDArray[np.float64] | float:
-        return self.x0_mm + column / X_PX_PER_MM
+    def x_mm(self, column: Place) -> Place:
+        """Page x of a column."""
+        return column / X_PX_PER_MM + self.x0_mm
 
-    def y_mm(self, row: NDArray[np.float64] | float) -> NDArray[np.float64] | float:
-        return self.y0_mm + row / Y_PX_PER_MM
+    def y_mm(self, row: Place) -> Place:
+        """Page y of a row."""
+        return row / Y_PX_PER_MM + self.y0_mm
 
 
 def flatten_page(image: Image, grid: GridMap, *, bridge: bool = True) -> FlatPage:

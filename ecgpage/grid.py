@@ -18,8 +18,8 @@ from typing import Final
 
 import cv2
 import numpy as np
-import scipy.sparse as sparse
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.interpolate import RBFInterpolator, RectBivariateSpline
 from scipy.sparse.linalg import splu
 
@@ -108,10 +108,8 @@ class GridMap:
         return replace(self, nodes=nodes, quality=quality, origin_mm=(0.0, 0.0))
 
 
-def flatten(
-    image: NDArray[np.uint8] | Grey, grid: GridMap, x_mm: Array, y_mm: Array
-) -> NDArray[np.uint8] | Grey:
-    """The one resampling: image values at the page raster x_mm x y_mm (Lanczos), (len(y), len(x)[, 3]), same dtype.
+def flatten(image: Image, grid: GridMap, x_mm: Array, y_mm: Array) -> Image:
+    """The one resampling: uint8 image values at the page raster x_mm x y_mm (Lanczos), (len(y), len(x)[, 3]).
 
     Where the image is finer than the raster it is averaged down first, so that thin lines do not alias.
     """
@@ -119,9 +117,12 @@ def flatten(
     step_mm = (x_mm[-1] - x_mm[0]) / max(1, len(x_mm) - 1)
     shrink = int(grid.px_per_mm * step_mm / 1.5)
     if shrink > 1:
-        image = cv2.resize(image, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA)
-        map_x, map_y = (map_x + 0.5) / shrink - 0.5, (map_y + 0.5) / shrink - 0.5
-    return cv2.remap(image, map_x, map_y, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
+        image = np.asarray(
+            cv2.resize(image, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA), np.uint8
+        )
+        map_x, map_y = ((m + np.float32(0.5)) / np.float32(shrink) - np.float32(0.5) for m in (map_x, map_y))
+    flat = cv2.remap(image, map_x, map_y, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(flat, np.uint8)
 
 
 def lock_grid(image: Image, carriers: list[Carrier], *, refine: bool = True) -> GridMap:
@@ -156,12 +157,6 @@ def lock_grid(image: Image, carriers: list[Carrier], *, refine: bool = True) -> 
     for half_width_mm in half_widths_mm if refine else ():
         grid, stiffness = _refine(image, grid, half_width_mm, stiffness)
     return grid
-
-
-def _tile_area(position: Array) -> float:
-    """Square pixels per tile, from the distance of next neighbours on their square raster."""
-    distance, _ = cKDTree(position).query(position, k=2)
-    return float(np.median(distance[:, 1]) ** 2)
 
 
 # ---------------------------------------------------------------------------------------------- grow
@@ -347,7 +342,7 @@ def _boxes_from_lines(image: Image, lines: GridMap) -> tuple[GridMap, tuple[floa
     return kept, (0.45, 0.45)
 
 
-def _line_strength(profiles: Array, seen: NDArray[np.bool_]) -> Array:
+def _line_strength(profiles: Grey, seen: NDArray[np.bool_]) -> Array:
     """(n_lines,) mean height of each line (second axis of profiles) over where the grid was seen, NaN where too short."""
     height = profiles[..., CELL_PX // 2 - 2 : CELL_PX // 2 + 2].mean(axis=-1)
     mask = seen if seen.shape == height.shape else seen.T
@@ -376,13 +371,13 @@ def _running_median(values: Array, width: int = 11) -> Array:
         return np.nanmedian(np.lib.stride_tricks.sliding_window_view(padded, width), axis=-1)
 
 
-def _finer_lines(profiles: Array) -> float:
+def _finer_lines(profiles: Grey) -> float:
     """How far the fifth harmonic of the mean profile stands above the fourth and sixth, natural log."""
     power = np.abs(np.fft.rfft(profiles.mean(axis=0)))
     return float(np.log((power[5] + 1e-3) / (0.5 * (power[4] + power[6]) + 1e-3)))
 
 
-def _line_profiles(image: Image, grid: GridMap) -> tuple[Array, Array]:
+def _line_profiles(image: Image, grid: GridMap) -> tuple[Grey, Grey]:
     """(ny, nx, CELL_PX) contrast across the near-vertical and the near-horizontal line of each node, line in the middle.
 
     Each is the median along one line distance with the crossing line left out, so that traces and text do not count.
@@ -395,7 +390,9 @@ def _line_profiles(image: Image, grid: GridMap) -> tuple[Array, Array]:
     contrast = local_contrast(dark, 2.0 * FLAT_PX_PER_MM, limit=3.0)
     cells = contrast.reshape(ny, CELL_PX, nx, CELL_PX)
     beside = np.abs(np.arange(CELL_PX) - (CELL_PX - 1) / 2) > 0.9 * FLAT_PX_PER_MM
-    return np.median(cells[:, beside], axis=1), np.median(cells[:, :, :, beside], axis=3).swapaxes(1, 2)
+    across_x = np.median(cells[:, beside], axis=1)
+    across_y = np.median(cells[:, :, :, beside], axis=3).swapaxes(1, 2)
+    return np.asarray(across_x, np.float32), np.asarray(across_y, np.float32)
 
 
 def _refine(
@@ -410,13 +407,14 @@ def _refine(
     ny, nx = grid.quality.shape
     page = np.stack(np.meshgrid(x0 + BOX_MM * np.arange(nx), y0 + BOX_MM * np.arange(ny)), axis=-1)
     plane = _homography(page, grid)
+    image_to_page = np.asarray(np.linalg.inv(plane), np.float64)
     offsets = [_line_offsets(profile, half_width_mm) for profile in _line_profiles(image, grid)]
     weights = [weight * (grid.quality > 0) for _, weight in offsets]
     (offset_x, _), (offset_y, _) = offsets
     seen_x = np.stack(grid.to_image(page[..., 0] + offset_x, page[..., 1]), axis=-1)
     seen_y = np.stack(grid.to_image(page[..., 0], page[..., 1] + offset_y), axis=-1)
-    away_x = (_project(np.linalg.inv(plane), seen_x) - page)[..., 0]
-    away_y = (_project(np.linalg.inv(plane), seen_y) - page)[..., 1]
+    away_x = (_project(image_to_page, seen_x) - page)[..., 0]
+    away_y = (_project(image_to_page, seen_y) - page)[..., 1]
     if stiffness is None:
         stiffness = _choose_stiffness([away_x, away_y.T], [weights[0], weights[1].T])
     smooth_x, rms_x = _smooth(away_x, weights[0], stiffness)
@@ -442,7 +440,7 @@ def _project(plane: Array, points: Array) -> Array:
     return moved[..., :2] / moved[..., 2:]
 
 
-def _line_offsets(profiles: Array, half_width_mm: float) -> tuple[Array, Array]:
+def _line_offsets(profiles: Grey, half_width_mm: float) -> tuple[Array, Array]:
     """Where the dark line stands in each (ny, nx, cell) profile: offset from the middle in mm, and a weight in [0, 1]."""
     at_mm = (np.arange(CELL_PX) - (CELL_PX - 1) / 2) / FLAT_PX_PER_MM
     inside = np.abs(at_mm) <= half_width_mm

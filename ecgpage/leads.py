@@ -5,6 +5,7 @@ that stand in several rows at one common pitch, or, where there are none, from t
 the gain and the zero level. Names follow the grammar of printed layouts (3 x 4, 6 x 2, 12 x 1 with rhythm strips).
 """
 
+import itertools
 import logging
 from dataclasses import dataclass, replace
 from typing import Final
@@ -79,8 +80,13 @@ class Row:
     def end_mm(self) -> float:
         return float(self.x_mm[_runs(self.ink)[1]])
 
-    def y_at(self, x_mm: float | Array) -> Array:
-        return np.interp(x_mm, self.x_mm, self.y_mm)
+    def level_at(self, x_mm: float) -> float:
+        """Page y of the row at one page x."""
+        return float(np.interp(x_mm, self.x_mm, self.y_mm))
+
+    def y_at(self, x_mm: Array) -> Array:
+        """Page y of the row at page x."""
+        return np.asarray(np.interp(x_mm, self.x_mm, self.y_mm), np.float64)
 
 
 @dataclass(frozen=True)
@@ -188,13 +194,11 @@ def upright_score(page: FlatPage, plan: PagePlan) -> float:
 def _ink_beside(page: FlatPage, plan: PagePlan, segment: Segment, at_end: bool) -> float:
     """Share of ink above and below the trace in the 8 mm at the segment's beginning or end, where a name may stand."""
     x0 = segment.x1_mm - 8.5 if at_end else segment.x0_mm + 0.7
-    columns = slice(max(0, round(float(page.column(x0)))), max(0, round(float(page.column(x0 + 7.8)))))
+    columns = slice(max(0, round(page.column(x0))), max(0, round(page.column(x0 + 7.8))))
     level = segment.baseline(plan.rows)
     bands = []
     for low, high in ((3.0, 9.0), (-9.0, -3.0)):
-        rows = slice(
-            max(0, round(float(page.row(level + low)))), max(0, round(float(page.row(level + high))))
-        )
+        rows = slice(max(0, round(page.row(level + low))), max(0, round(page.row(level + high))))
         bands.append((page.ink[rows, columns] > 0.5).mean() if page.ink[rows, columns].size else 0.0)
     return float(np.sum(bands))
 
@@ -212,7 +216,8 @@ def find_rows(page: FlatPage) -> list[Row]:
     rows: list[Row] = []
     for _ in range(MAX_ROWS):
         path, ink = _cheapest_path(left)
-        rows.append(Row(x_mm, page.y0_mm + (path + 0.5) * ROW_STEP_MM, ink))
+        level = np.asarray(page.y0_mm + (path + 0.5) * ROW_STEP_MM, np.float64)
+        rows.append(Row(x_mm, level, ink))
         for offset in range(-4, 5):
             left[np.clip(path + offset, 0, left.shape[0] - 1), np.arange(left.shape[1])] = 0
     usual = sorted(row.length_mm for row in rows)[-2]
@@ -233,7 +238,7 @@ def _regular(rows: list[Row]) -> list[Row]:
         return rows
     gaps = np.diff([row.level_mm for row in rows])
     breaks = [0, *(np.flatnonzero(gaps > MAX_GAP * np.median(gaps)) + 1), len(rows)]
-    runs = [rows[a:b] for a, b in zip(breaks[:-1], breaks[1:], strict=True)]
+    runs = [rows[a:b] for a, b in itertools.pairwise(breaks)]
     return max(runs, key=len)
 
 
@@ -292,7 +297,7 @@ def _tick_signals(page: FlatPage, rows: list[Row]) -> Array:
     x_mm = page.x_mm(columns.astype(float))
     signals = np.zeros((len(rows), len(columns)))
     for k, row in enumerate(rows):
-        base = page.row(row.y_at(np.asarray(x_mm)))
+        base = page.row(row.y_at(x_mm))
         for offset_mm in np.arange(-2.5, 2.6, 0.25):
             at = np.clip(np.rint(base + offset_mm * Y_PX_PER_MM).astype(int), 0, page.ink.shape[0] - 1)
             signals[k] = np.maximum(signals[k], thick[at, columns])
@@ -327,11 +332,11 @@ def _tick_centres(
     reach = int(1.5 * X_PX_PER_MM)
     found = []
     for k in range(1, columns):
-        middle = int(round(start + pitch * k))
+        middle = round(start + pitch * k)
         for r, row in enumerate(rows):
             if ticks[r, max(0, middle - reach) : middle + reach].max(initial=0.0) < MIN_TICK:
                 continue
-            base = int(round(float(page.row(float(row.y_at(float(page.x_mm(float(middle)))))))))
+            base = round(page.row(row.level_at(page.x_mm(float(middle)))))
             half = int(2.2 * Y_PX_PER_MM)
             patch = np.clip(
                 page.ink[max(0, base - half) : base + half, middle - reach : middle + reach + 1], 0, 1
@@ -358,7 +363,7 @@ def _start_without_ticks(rows: list[Row], pulses: list[Pulse | None], width_mm: 
 
 def _choose_grid_rows(rows: list[Row], support: Array, columns: int) -> list[int]:
     """The rows that hold the twelve leads: those with separators, else the upper ones."""
-    need = GRID_ROWS[columns] if columns in GRID_ROWS else 0
+    need = GRID_ROWS.get(columns, 0)
     if need == 0:
         raise EcgPageError(f"pages with {columns} columns are not read yet; see README, layouts")
     by_support = (
@@ -413,7 +418,7 @@ def _roof(page: FlatPage, x_mm: Array, y_mm: float) -> Array:
     """Lower quartile of the ink along a level line from x_mm to x_mm + the pulse's width."""
     at = x_mm[:, None] + np.linspace(0.4, PULSE_WIDTH_MM - 0.4, 12)
     columns = np.clip(np.rint(page.column(at)).astype(int), 0, page.ink.shape[1] - 1)
-    row = int(np.clip(round(float(page.row(y_mm))), 1, page.ink.shape[0] - 2))
+    row = int(np.clip(round(page.row(y_mm)), 1, page.ink.shape[0] - 2))
     return np.quantile(np.clip(page.ink[row - 1 : row + 2][:, columns].max(axis=0), 0, 1), 0.25, axis=1)
 
 

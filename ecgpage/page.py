@@ -47,25 +47,25 @@ def darkness(image: Image, scale: float) -> Grey:
     if scale != 1.0:
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=how)
-    return 255.0 - grey.astype(np.float32)
+    return np.float32(255) - np.asarray(grey, np.float32)
 
 
 def local_contrast(dark: Grey, sigma_px: float, limit: float) -> Grey:
     """Darkness against its surroundings in units of the local spread, clipped to +-``limit``: flattens light and shadow."""
     detail = dark - _blur(dark, sigma_px)
     spread = np.sqrt(_blur(detail * detail, 2 * sigma_px) + 4.0)
-    return np.clip(detail / spread, -limit, limit)
+    return np.asarray(np.clip(detail / spread, -limit, limit), np.float32)
 
 
 def _blur(values: Grey, sigma_px: float) -> Grey:
     """Wide Gaussian blur, done on a reduced picture: it has no detail to lose."""
     reduce = max(1, int(sigma_px / 4))
     if reduce == 1:
-        return cv2.GaussianBlur(values, (0, 0), sigma_px)
+        return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma_px), np.float32)
     height, width = values.shape
     small = cv2.resize(values, (-(-width // reduce), -(-height // reduce)), interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), sigma_px / reduce)
-    return cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def find_carriers(image: Image, *, limit: int = 4) -> list[Carrier]:
@@ -123,4 +123,4 @@ def _harmonic_scores(tiles: Grey) -> Grey:
         [cv2.remap(p, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT) for p in power]
     )
     harmonics = sampled.reshape(len(tiles), 2, len(HARMONIC_WEIGHTS), *period.shape)
-    return np.einsum("nahpt,h->napt", harmonics, np.float32(HARMONIC_WEIGHTS)).min(axis=1)
+    return np.einsum("nahpt,h->napt", harmonics, np.array(HARMONIC_WEIGHTS, np.float32)).min(axis=1)

@@ -63,13 +63,13 @@ def read_traces(page: FlatPage, plan: PagePlan, *, spikes: bool = True) -> list[
 
 
 def _read_trace(page: FlatPage, plan: PagePlan, segment: Segment, spikes: bool) -> Trace:
-    first, last = round(float(page.column(segment.x0_mm))), round(float(page.column(segment.x1_mm)))
-    level = float(page.row(segment.baseline(plan.rows)))
+    first, last = round(page.column(segment.x0_mm)), round(page.column(segment.x1_mm))
+    level = page.row(segment.baseline(plan.rows))
     reach = int(REACH_MM * Y_PX_PER_MM)
     top = round(level) - reach
     columns, rows = np.arange(first, last), np.arange(top, top + 2 * reach + 1)
     ink = _cut(page.ink, rows, columns)
-    x_mm = np.asarray(page.x_mm(columns.astype(float)))
+    x_mm = page.x_mm(columns.astype(float))
     marks = [segment.x0_mm, segment.x1_mm, *plan.ticks_mm] if plan.ticks_mm else []
     hidden = (
         np.any([np.abs(x_mm - mark) < TICK_HALF_MM for mark in marks], axis=0)
@@ -83,7 +83,7 @@ def _read_trace(page: FlatPage, plan: PagePlan, segment: Segment, spikes: bool) 
     )
     low, high = _cheapest_way(cost)
     y, strength = _values(np.clip(ink, 0, 1.5), low, high, hidden, spikes)
-    return Trace(segment, x_mm, np.asarray(page.y_mm(y + top)), strength)
+    return Trace(segment, x_mm, page.y_mm(y + top), strength)
 
 
 def _cut(ink: Grey, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Grey:

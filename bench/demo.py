@@ -1,0 +1,66 @@
+"""Run the shipped example pages through the official command line, draw what was read, print a short table.
+
+python -m bench.demo [--out out/demo]
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import cv2
+import numpy as np
+
+from ecgpage.images import read_image
+from ecgpage.overlay import draw_overlay
+from ecgpage.pipeline import Digitizer
+from evaluate_model import evaluate_model
+from helper_code import (
+    find_records,
+    get_image_files,
+    get_num_samples,
+    get_sampling_frequency,
+    load_header,
+    load_labels,
+)
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, default=ROOT / "out" / "demo")
+    out = parser.parse_args().out
+    source, reference = ROOT / "examples" / "input", ROOT / "examples" / "reference"
+    command = [sys.executable, "run_model.py", "-d", str(source), "-m", "model", "-o", str(out)]
+    print("$ python", " ".join(os.path.relpath(c, ROOT) if os.path.isabs(c) else c for c in command[1:]))
+    subprocess.run(command, cwd=ROOT, check=True)
+    scores = evaluate_model(str(reference), str(out))
+    print(f"{'record':<12} {'leads found':>11} {'SNR dB':>7}  {'labels (true)':<24} overlay")
+    for record in find_records(str(source)):
+        found, picture = _draw(source / record, out / f"{record}.png")
+        snr = np.nanmean([value for (name, _), value in scores[6].items() if name == record])
+        labels = (
+            f"{', '.join(load_labels(str(out / record)))} ({', '.join(load_labels(str(reference / record)))})"
+        )
+        print(f"{record:<12} {found:>8}/12 {snr:>7.2f}  {labels:<24} {os.path.relpath(picture)}")
+
+
+def _draw(record: Path, picture: Path) -> tuple[int, Path]:
+    """Number of leads with a value, and the overlay picture written to ``picture``."""
+    header = load_header(str(record))
+    image_path = record.parent / get_image_files(str(record))[0]
+    fs, n_samples = get_sampling_frequency(header), get_num_samples(header)
+    reading = Digitizer().read_record([image_path], fs or 500.0, n_samples or 5000)
+    page = reading.pages[0]
+    if page is not None:
+        overlay = draw_overlay(read_image(image_path), page)
+        cv2.imwrite(str(picture), cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
+    return int(np.isfinite(reading.mv).any(axis=0).sum()), picture
+
+
+if __name__ == "__main__":
+    main()
