@@ -1,10 +1,11 @@
 """Read the waveform of one lead from its crop: a convolutional network with self-attention along time.
 
 The network sees a grey crop of the flat page, 40 mm high around the lead's usual level, and gives for each
-2 ms (half a crop column) a distribution over voltage. The value is the distribution's mean around its mode,
-so it lies between the bins; two further outputs say whether the lead is drawn there at all and how far off
-the value may be. Everything but the attention is convolutional, and the attention has no absolute positions,
-so segments and strips of any length go through the same weights; long ones in overlapping tiles.
+2 ms (half a crop column) a distribution over voltage. The value is the distribution's mean around the bin
+through which the most likely way runs, so it lies between the bins; two further outputs say whether the lead
+is drawn there at all and how far off the value may be. Everything but the attention is convolutional, and the
+attention has no absolute positions, so segments and strips of any length go through the same weights; long
+ones in overlapping tiles.
 
 Conventions:
     crop      uint8 (ROWS, W) grey, 8 px/mm along voltage, 10 px/mm along time, W a multiple of ``STRIDE``;
@@ -52,6 +53,10 @@ STEP_MM: Final = 0.05
 BIN_MM: Final = 2 / Y_PX_PER_MM
 AROUND_MODE: Final = 6
 """Bins on each side of the mode that make up the value."""
+CLIMB: Final = 0.1
+"""Cost, in nats, of a bin's height between neighbouring steps when the way through the bins is chosen."""
+MAX_COST: Final = 8.0
+"""Nats; a step that says nothing of the way cannot forbid it either."""
 MARGIN_MM: Final = 3.0
 """Context that is cropped before and after a window, so that its ends are not read blindly."""
 TILE_PX: Final = 704
@@ -282,19 +287,53 @@ def bin_heights(device: torch.device | None = None) -> Tensor:
     return (BINS / 2 - 0.5 - torch.arange(BINS, device=device, dtype=torch.float32)) * BIN_MM
 
 
-def mean_around_mode(logits: Tensor) -> Tensor:
-    """Voltage logits (b, BINS, t) to heights (b, t), mm: mean over the bins around the most likely one."""
+def mean_around_mode(logits: Tensor, mode: Tensor | None = None) -> Tensor:
+    """Voltage logits (b, BINS, t) to heights (b, t), mm: mean over the bins around ``mode`` (b, t).
+
+    Without it, around the most likely bin of each step.
+    """
+    mode = logits.argmax(1) if mode is None else mode
     offsets = torch.arange(-AROUND_MODE, AROUND_MODE + 1, device=logits.device)
-    index = logits.argmax(1, keepdim=True) + offsets[None, :, None]  # (b, 2 * AROUND_MODE + 1, t)
+    index = mode[:, None] + offsets[None, :, None]  # (b, 2 * AROUND_MODE + 1, t)
     inside = (index >= 0) & (index < BINS)
     index = index.clamp(0, BINS - 1)
     near = logits.gather(1, index).masked_fill(~inside, -torch.inf).softmax(1)
     return (near * bin_heights(logits.device)[index]).sum(1)
 
 
+def likely_way(logits: Tensor) -> Tensor:
+    """Bins (b, t) of the most likely connected way through voltage logits (b, BINS, t), by dynamic programming.
+
+    A step's bin costs the negative log of its probability, at most MAX_COST, and each bin climbed from step to
+    step costs CLIMB: neighbouring leads whose traces cross the lead's own do not catch the reading for single
+    steps. The best bin to come from is a running minimum, because climbing costs a difference of ramps.
+    """
+    cost = (-logits.log_softmax(1)).clamp_max(MAX_COST).permute(2, 0, 1).cpu().numpy()  # (t, b, BINS)
+    steps, batch, _ = cost.shape
+    index = np.broadcast_to(np.arange(BINS, dtype=np.int16), (batch, BINS))
+    ramp = (CLIMB * np.arange(BINS)).astype(np.float32)
+    total = cost[0]
+    came = np.empty(cost.shape, np.int16)
+    for t in range(1, steps):
+        below, above = total - ramp, (total + ramp)[:, ::-1]
+        best_below, best_above = np.minimum.accumulate(below, 1), np.minimum.accumulate(above, 1)
+        from_below = np.maximum.accumulate(np.where(below <= best_below, index, 0), 1)
+        from_above = BINS - 1 - np.maximum.accumulate(np.where(above <= best_above, index, 0), 1)[:, ::-1]
+        cost_below, cost_above = best_below + ramp, best_above[:, ::-1] - ramp
+        came[t] = np.where(cost_below <= cost_above, from_below, from_above)
+        total = np.minimum(cost_below, cost_above) + cost[t]
+    way = np.empty((batch, steps), np.int64)
+    way[:, -1] = total.argmin(1)
+    rows = np.arange(batch)
+    for t in range(steps - 1, 0, -1):
+        way[:, t - 1] = came[t, rows, way[:, t]]
+    return torch.from_numpy(way).to(logits.device)
+
+
 def decode(logits: Tensor, drawn: Tensor, log_error: Tensor) -> Decoded:
     """The network's outputs as numbers; a Laplace error of mean size a has standard deviation 1.41 a."""
-    return Decoded(mean_around_mode(logits), log_error.clamp(-6, 4).exp() * 2**0.5, drawn.sigmoid())
+    height = mean_around_mode(logits, likely_way(logits))
+    return Decoded(height, log_error.clamp(-6, 4).exp() * 2**0.5, drawn.sigmoid())
 
 
 # --- windows, crops, tiles ----------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from ecgpage.tracenet import (
     TraceNet,
     bin_heights,
     cut_crop,
+    likely_way,
     mean_around_mode,
     tile_edges,
 )
@@ -89,7 +90,7 @@ def test_a_shift_along_time_shifts_the_output(net: TraceNet) -> None:
 
 def test_batches_and_single_crops_read_alike(shipped: TraceNet) -> None:
     rng = np.random.default_rng(3)
-    crops = [draw_crop(synthetic_ecg(k), FS, rng, width=320).image for k in range(3)]
+    crops = [draw_crop(synthetic_ecg(k), FS, rng, width=320).image for k in range(2)]
     together = shipped.read_crops(crops)
     for crop, found in zip(crops, together, strict=True):
         alone = shipped.read_crops([crop])[0]
@@ -101,6 +102,22 @@ def test_the_mean_around_the_mode_lies_between_the_bins(height_mm: float) -> Non
     logits = -0.5 * ((bin_heights() - height_mm) / 0.25) ** 2
     read = mean_around_mode(logits[None, :, None])
     assert float(read) == pytest.approx(height_mm, abs=1e-3)
+
+
+def test_the_way_does_not_jump_to_another_trace_for_a_step() -> None:
+    own = -0.5 * ((bin_heights() - 2.0) / 0.25) ** 2
+    other = -0.5 * ((bin_heights() + 15.0) / 0.25) ** 2
+    logits = torch.logaddexp(own, other - 1)[:, None].repeat(1, 60)  # (BINS, 60)
+    logits[:, 30:32] = torch.logaddexp(own - 1, other)[:, None]
+    assert set(likely_way(logits[None])[0].tolist()) == {int(own.argmax())}
+    assert int(logits[:, 30].argmax()) != int(own.argmax())
+
+
+def test_the_way_follows_a_steep_edge() -> None:
+    edge = torch.cat([torch.zeros(20), torch.linspace(0, 12, 8), torch.full((20,), 12.0)])
+    logits = -0.5 * ((bin_heights()[:, None] - edge) / 0.25) ** 2
+    read = mean_around_mode(logits[None], likely_way(logits[None]))[0]
+    torch.testing.assert_close(read, edge, atol=0.02, rtol=0)
 
 
 @pytest.mark.parametrize("height_mv", [0.0, 0.123, -0.461])
