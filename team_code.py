@@ -55,7 +55,7 @@ def train_models(data_folder: str, model_folder: str, verbose: bool) -> None:
 def load_models(model_folder: str, verbose: bool) -> tuple[Digitizer, SignalClassifier]:
     """The digitizer and the classifier; ``EcgPageError`` names the file and the way out when weights are missing or wrong."""
     _log_to_stderr(verbose)
-    return Digitizer(), SignalClassifier.load(model_folder)
+    return Digitizer.load(model_folder), SignalClassifier.load(model_folder)
 
 
 def run_models(

@@ -54,7 +54,7 @@ def _draw(record: Path, picture: Path) -> tuple[int, Path]:
     header = load_header(str(record))
     image_path = record.parent / get_image_files(str(record))[0]
     fs, n_samples = get_sampling_frequency(header), get_num_samples(header)
-    reading = Digitizer().read_record([image_path], fs or 500.0, n_samples or 5000)
+    reading = Digitizer.load(ROOT / "model").read_record([image_path], fs or 500.0, n_samples or 5000)
     page = reading.pages[0]
     if page is not None:
         overlay = draw_overlay(read_image(image_path), page)

@@ -24,6 +24,7 @@ os.environ.setdefault(
 
 import cv2
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from ecgpage.diagnose import SignalClassifier
@@ -34,8 +35,9 @@ from ecgpage.render.folder import Task, write_record
 from ecgpage.render.sources import Pack
 from evaluate_model import evaluate_model
 from helper_code import find_records, load_header, load_signals, save_header, save_labels, save_signals
-from team_code import SHIPPED, answer, digitize_record, load_models
+from team_code import answer, digitize_record, load_models
 
+ROOT = Path(__file__).resolve().parent.parent
 REPORT_FOLD = "9"
 REAL_KINDS = ("scans", "photos")
 
@@ -82,13 +84,15 @@ def draw_kind(kind: str, data: Path, folder: Path, n_records: int) -> None:
         write_record(task, pack.read(index))
 
 
-def read_one(task: tuple[str, str, str, str, Sequence[str]]) -> PageScore:
+def read_one(task: tuple[str, str, str, str, str, Sequence[str]]) -> PageScore:
     """Read one record and write signals and labels as run_model does."""
-    name, source, reference, output, without = task
+    name, source, reference, output, model, without = task
     cv2.setNumThreads(1)
+    torch.set_num_threads(1)
     if not _loaded:
-        _loaded.append(load_models(str(Path(__file__).parent.parent / SHIPPED[-1]), False))
-    digitizer, classifier = Digitizer(without=without), _loaded[0][1]
+        _loaded.append(load_models(model, False))
+    loaded, classifier = _loaded[0]
+    digitizer = Digitizer(loaded.network, without=without)
     began = time.perf_counter()
     header = load_header(os.path.join(source, name))
     reading = digitize_record(os.path.join(source, name), header, digitizer)
@@ -123,11 +127,11 @@ def _share(truth: np.ndarray, read: np.ndarray) -> float:
 
 
 def score_kind(
-    kind: str, source: Path, reference: Path, output: Path, without: Sequence[str], jobs: int
+    kind: str, source: Path, reference: Path, output: Path, model: Path, without: Sequence[str], jobs: int
 ) -> KindScore:
     """Read all records of ``source`` and score them against ``reference``."""
     names = find_records(str(reference))
-    tasks = [(name, str(source), str(reference), str(output), tuple(without)) for name in names]
+    tasks = [(name, str(source), str(reference), str(output), str(model), tuple(without)) for name in names]
     with ProcessPoolExecutor(jobs) as pool:
         pages = list(tqdm(pool.map(read_one, tasks), total=len(tasks), desc=kind, file=sys.stderr))
     scores = evaluate_model(str(reference), str(output), jobs=jobs)
@@ -180,6 +184,7 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=["scans", "photos", "generator-clean"], choices=kinds)
     parser.add_argument("--records", type=int, default=30, help="drawn pages of each kind")
     parser.add_argument("--without", action="append", default=[], choices=STAGES, help="leave a stage out")
+    parser.add_argument("--model", type=Path, default=ROOT / "model", help="folder with the weights")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
     rows = []
@@ -192,7 +197,7 @@ def main() -> None:
         if not find_records(str(reference)):
             raise EcgPageError(f"{reference}: no records; give --data a folder with real/{kind}")
         answers = args.out / "answers" / "-".join([kind, *(f"without-{s}" for s in args.without)])
-        rows.append(score_kind(kind, source, reference, answers, args.without, args.jobs))
+        rows.append(score_kind(kind, source, reference, answers, args.model, args.without, args.jobs))
         print(table(rows[-1:]).splitlines()[-1], file=sys.stderr)
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False

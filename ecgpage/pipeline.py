@@ -22,6 +22,7 @@ from ecgpage.leads import PagePlan, read_layout, upright_score
 from ecgpage.page import find_carriers
 from ecgpage.signals import LeadReading, PageSignals, assemble
 from ecgpage.trace import Trace, read_traces
+from ecgpage.tracenet import TraceNet
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ SURE_UPRIGHT: Final = 2.0
 """Evidence from which the page is not tried upside down."""
 MIN_CONFIDENCE: Final = 0.35
 """Plans below this are refused: what looks like rows of traces is something else."""
-STAGES: Final = ("refine", "bridge", "spikes", "strip")
+STAGES: Final = ("refine", "bridge", "network", "spikes", "strip")
 """Stages that can be left out, to measure what they are worth."""
 
 
@@ -67,11 +68,17 @@ class RecordReading:
 class Digitizer:
     """Reads pages; holds what has to be loaded once."""
 
-    def __init__(self, *, without: Collection[str] = ()) -> None:
+    def __init__(self, network: TraceNet | None = None, *, without: Collection[str] = ()) -> None:
         unknown = set(without) - set(STAGES)
         if unknown:
             raise EcgPageError(f"unknown stage {', '.join(sorted(unknown))}; stages are {', '.join(STAGES)}")
         self.without = frozenset(without)
+        self.network = None if "network" in self.without else network
+
+    @classmethod
+    def load(cls, folder: str | Path, *, without: Collection[str] = ()) -> "Digitizer":
+        """With the weights of a model folder; ``EcgPageError`` when they are missing or wrong."""
+        return cls(TraceNet.load(folder), without=without)
 
     def read_record(self, paths: Sequence[str | Path], fs: float, n_samples: int) -> RecordReading:
         """Signals at ``fs`` Hz, ``n_samples`` long, from the images of one record.
@@ -113,7 +120,9 @@ class Digitizer:
         flat, plan = self._upright(image, grid, n_samples / fs)
         if plan.confidence < MIN_CONFIDENCE:
             raise EcgPageError(f"no 12-lead ECG recognised on the grid (confidence {plan.confidence:.2f})")
-        traces = read_traces(flat, plan, spikes="spikes" not in self.without)
+        traces = read_traces(
+            image, flat, plan, self.network, spikes="spikes" not in self.without
+        )
         signals = assemble(traces, plan, fs, n_samples, strip="strip" not in self.without)
         return PageReading(flat.grid, plan, traces, signals)
 

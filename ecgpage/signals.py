@@ -22,8 +22,6 @@ Array = NDArray[np.float64]
 
 MIN_COVERAGE: Final = 0.5
 """A segment with less of its trace found is given up."""
-MIN_INK: Final = 0.25
-"""A segment with less ink along it is given up: the way ran over paper."""
 MAX_LAG_S: Final = 0.04
 MIN_AGREEMENT: Final = 0.5
 """Correlation from which a strip is taken for a lead other than II."""
@@ -85,9 +83,7 @@ def _refusal(trace: Trace) -> str:
     """Why a trace cannot be trusted; empty when it can."""
     if trace.coverage < MIN_COVERAGE:
         return f"only {100 * trace.coverage:.0f} % of the trace was found"
-    if np.mean(trace.ink) < MIN_INK:
-        return "the trace is too faint to follow"
-    return ""
+    return trace.reason
 
 
 def _sampled(trace: Trace, plan: PagePlan, fs: float, n_samples: int) -> tuple[int, NDArray[np.float32]]:
