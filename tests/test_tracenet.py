@@ -26,6 +26,7 @@ from ecgpage.tracenet import (
     mean_around_mode,
     tile_edges,
 )
+from ecgpage.train.trace import Recipe, Trainer, column_loss, example, snr_db
 
 MODEL = Path(__file__).parents[1] / "model"
 FS = 500.0
@@ -199,3 +200,40 @@ def test_the_shipped_weights_read_a_clean_page(shipped: TraceNet) -> None:
         scores.append(10 * np.log10(true[seen].var() / noise.var()))
     assert np.mean(scores) > 15
     assert min(scores) > 8
+
+
+def test_a_crop_seen_from_lower_on_the_page_moves_ink_and_truth_together() -> None:
+    crop = draw_crop(synthetic_ecg(), FS, np.random.default_rng(6), width=64)
+    image, height, drawn = example(crop, 8)
+    np.testing.assert_array_equal(image[:-8], crop.image[8:])
+    np.testing.assert_allclose(height[drawn], crop.target[drawn] * 10 + 1.0, atol=1e-5)
+
+
+def test_the_column_loss_is_least_at_the_truth() -> None:
+    bins = bin_heights()[None, :, None]
+    height, drawn = torch.tensor([[1.13, -4.0]]), torch.tensor([[True, False]])
+    losses = {
+        shift: float(column_loss(-0.5 * ((bins - height - shift) / 0.25) ** 2, height, drawn, 1.0))
+        for shift in (-0.2, 0.0, 0.2)
+    }
+    assert min(losses, key=lambda shift: losses[shift]) == 0.0
+
+
+def test_the_snr_forgives_an_offset_and_nothing_else() -> None:
+    truth = torch.sin(torch.arange(500.0) / 20)[None]
+    drawn = torch.ones(1, 500, dtype=torch.bool)
+    noise = 0.1 * torch.cos(torch.arange(500.0))[None]
+    assert float(snr_db(truth + noise + 3, truth, drawn)) == pytest.approx(20, abs=0.3)
+
+
+def test_a_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    parts = [example(draw_crop(synthetic_ecg(), FS, rng, width=64), 0) for _ in range(2)]
+    image, height, drawn = (torch.from_numpy(np.stack(part)) for part in zip(*parts, strict=True))
+    first = Trainer(Recipe(), torch.device("cpu"), compiled=False)
+    first.step((image, height, drawn))
+    first.save(tmp_path / "checkpoint.pt")
+    second = Trainer(Recipe(), torch.device("cpu"), compiled=False)
+    second.resume(tmp_path / "checkpoint.pt")
+    assert (second.steps, second.progress.crops) == (1, 2)
+    assert first.step((image, height, drawn)) == pytest.approx(second.step((image, height, drawn)), rel=1e-3)
