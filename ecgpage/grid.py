@@ -53,6 +53,8 @@ MAX_BOXES: Final = 100
 MAX_ODD: Final = 0.12
 """Largest difference of a tile from what its neighbours predict, lines."""
 FLAT_PX_PER_MM: Final = 8
+MAX_SNAP_MM: Final = 0.1
+"""Lines on whole pixels at 150 dpi and more stand off by less."""
 CELL_PX: Final = int(BOX_MM * FLAT_PX_PER_MM)
 STIFFNESS: Final = (0.3, 3.0, 30.0, 300.0, 3e3, 3e4, 3e5)
 
@@ -473,7 +475,9 @@ def _smooth(values: Array, weights: Array, stiffness: float) -> tuple[Array, flo
         surface, robust = _robust_fit(values - snap, weights, penalty, rounds=3)
         snap = (robust * (values - surface)).sum(axis=0) / (robust.sum(axis=0) + 3.0)
     rms = np.sqrt((robust * (values - snap - surface) ** 2).sum() / (robust.sum() + 1e-9))
-    return surface, float(rms)
+    # what no plotting program does to a line, a scanner that stutters or a crease along it did
+    moved = np.sign(snap) * np.maximum(np.abs(snap) - MAX_SNAP_MM, 0)
+    return surface + moved, float(rms)
 
 
 def _choose_stiffness(values: list[Array], weights: list[Array]) -> float:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ecgpage.ecg import GAIN_MM_PER_MV, LEADS, SPEED_MM_PER_S, EcgPageError
 from ecgpage.flat import X_PX_PER_MM, Y_PX_PER_MM, FlatPage, Grey
+from ecgpage.grid import BOX_MM
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,10 @@ TICK_HEIGHT_MM: Final = 4.5
 TICK_WIDTH_MM: Final = 0.4
 MIN_TICK: Final = 0.3
 SAME_COMB: Final = 0.65
+"""A comb with fewer teeth wins only where the finer one has less than this share of its support."""
+ON_LINE_MM: Final = 0.25
+LINE_AHEAD_MM: Final = 0.0635
+"""Grid lines of the Challenge's generator stand half a pixel (200 dpi) right of where its time axis puts them."""
 PULSE_WIDTH_MM: Final = 5.0
 PULSE_HEIGHTS_MM: Final = (10.0, 5.0, 20.0)
 MIN_PULSE: Final = 0.4
@@ -159,6 +164,7 @@ def read_layout(page: FlatPage, duration_s: float) -> PagePlan:
     pulses = _find_pulses(page, rows)
     if not has_ticks:
         first_mm = _start_without_ticks(rows, pulses, width_mm)
+    first_mm = _start_on_line(first_mm)
     grid_rows = _choose_grid_rows(rows, support if has_ticks else np.zeros(len(rows)), columns)
     found = [p for p in pulses if p is not None]
     gain = float(np.median([p.height_mm for p in found])) if found else GAIN_MM_PER_MV
@@ -359,6 +365,16 @@ def _start_without_ticks(rows: list[Row], pulses: list[Pulse | None], width_mm: 
         return float(np.median(right))
     start, end = np.median([r.start_mm for r in rows]), np.median([r.end_mm for r in rows])
     return float((start + end - width_mm) / 2)
+
+
+def _start_on_line(first_mm: float) -> float:
+    """The start on the 5-mm line that it lies on within the error of ticks and pulses, else as it is.
+
+    Pages that are plotted together with their grid begin their rows on a line, and the lattice, smoothed over all lines,
+    is known better than single ticks, which are drawn on whole pixels.
+    """
+    on_line = BOX_MM * round(first_mm / BOX_MM) - LINE_AHEAD_MM
+    return on_line if abs(first_mm - on_line) < ON_LINE_MM else first_mm
 
 
 def _choose_grid_rows(rows: list[Row], support: Array, columns: int) -> list[int]:
