@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
 from ecgpage.grid import BOX_MM, GridMap, flatten
-from ecgpage.images import Image
+from ecgpage.images import Image, brightest_channel
 
 X_PX_PER_MM: Final = 10
 Y_PX_PER_MM: Final = 8
@@ -69,7 +69,7 @@ def flatten_page(image: Image, grid: GridMap, *, bridge: bool = True) -> FlatPag
     left, top, _, _ = grid.extent_mm
     x_mm = left - BOX_MM / 2 + (np.arange(nx * BOX_X) + 0.5) / X_PX_PER_MM
     y_mm = top - BOX_MM / 2 + (np.arange(ny * BOX_Y) + 0.5) / Y_PX_PER_MM
-    dark = flatten(255 - image.max(axis=2), grid, x_mm, y_mm).astype(np.float32)
+    dark = flatten(255 - brightest_channel(image), grid, x_mm, y_mm).astype(np.float32)
     ink = _without_grid(dark, ny, nx, bridge)
     ink *= np.repeat(np.repeat(grid.quality > 0, BOX_Y, axis=0), BOX_X, axis=1)
     stroke = ink[ink > np.quantile(ink[::3, ::3], 0.995)].mean()
@@ -82,6 +82,7 @@ def _without_grid(dark: Grey, ny: int, nx: int, bridge: bool) -> Grey:
     paper = np.median(boxes[:, ::2, :, ::2].transpose(0, 2, 1, 3).reshape(ny, nx, -1), axis=2)
     beside_y = np.abs(np.arange(BOX_Y) - (BOX_Y - 1) / 2) > CROSSING_MM * Y_PX_PER_MM
     beside_x = np.abs(np.arange(BOX_X) - (BOX_X - 1) / 2) > CROSSING_MM * X_PX_PER_MM
+    beside_y[::2], beside_x[::2] = False, False  # half of them tell enough
     upright = np.median(boxes[:, beside_y], axis=1) - paper[..., None]  # (ny, nx, BOX_X)
     level = np.median(boxes[..., beside_x], axis=3).swapaxes(1, 2) - paper[..., None]  # (ny, nx, BOX_Y)
     # a trace runs along x: compare with the boxes above and below first, then along the line

@@ -4,6 +4,7 @@ import logging
 import warnings
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PilImage
@@ -43,6 +44,18 @@ def read_image(path: str | Path) -> Image:
         raise EcgPageError(
             f"{path}: cannot be decoded ({error}); save the page again as PNG or JPEG"
         ) from error
+
+
+def darkest_channel(image: Image) -> NDArray[np.uint8]:
+    """(H, W) smallest of the three channels: coloured lines keep their contrast."""
+    red, green, blue = cv2.split(image)
+    return np.asarray(cv2.min(cv2.min(red, green), blue), np.uint8)
+
+
+def brightest_channel(image: Image) -> NDArray[np.uint8]:
+    """(H, W) largest of the three channels: coloured lines fade, ink that is dark in all colours stays."""
+    red, green, blue = cv2.split(image)
+    return np.asarray(cv2.max(cv2.max(red, green), blue), np.uint8)
 
 
 def _decode(path: Path) -> Image:

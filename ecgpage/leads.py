@@ -399,25 +399,37 @@ def _find_pulses(page: FlatPage, rows: list[Row]) -> list[Pulse | None]:
 
 
 def _find_pulse(page: FlatPage, row: Row, first_mm: float) -> Pulse | None:
+    """Best pulse near the beginning of a row: first on a coarse raster of feet, then finely around the best."""
     x_mm = np.arange(first_mm - 14.0, first_mm + 6.0, 1 / X_PX_PER_MM)
-    levels = np.median(row.y_at(np.linspace(first_mm, first_mm + 15, 20)))
-    best: Pulse | None = None
-    for height in PULSE_HEIGHTS_MM:
-        for foot in levels + np.arange(-5.0, 5.1, 1 / Y_PX_PER_MM):
-            left = _stroke(page, x_mm, foot - height + 0.4, foot - 0.6)
-            right = _stroke(page, x_mm + PULSE_WIDTH_MM, foot - height + 0.4, foot - 0.6)
-            top = _roof(page, x_mm, foot - height)
-            beyond = [
-                _stroke(page, x, foot + low, foot + high)
-                for x in (x_mm, x_mm + PULSE_WIDTH_MM)
-                for low, high in ((-height - 2.2, -height - 0.8), (1.0, 2.4))
-            ]
-            # strokes that go on belong to a taller pulse
-            score = np.minimum(np.minimum(left, right), top) - np.max(beyond, axis=0)
-            peak = int(score.argmax())
-            if score[peak] > max(MIN_PULSE, best.score if best else 0.0):
-                best = Pulse(float(x_mm[peak]), float(foot), height, float(score[peak]))
-    return best
+    level = float(np.median(row.y_at(np.linspace(first_mm, first_mm + 15, 20))))
+    coarse = [
+        _pulse_at(page, x_mm, level + offset, height, roof_px=3)
+        for height in PULSE_HEIGHTS_MM
+        for offset in np.arange(-5.0, 5.1, 0.5)
+    ]
+    likely = max(coarse, key=lambda p: p.score)
+    fine = [
+        _pulse_at(page, x_mm, likely.foot_mm + offset, likely.height_mm, roof_px=1)
+        for offset in np.arange(-5, 6) / Y_PX_PER_MM
+    ]
+    best = max(fine, key=lambda p: p.score)
+    return best if best.score > MIN_PULSE else None
+
+
+def _pulse_at(page: FlatPage, x_mm: Array, foot: float, height: float, *, roof_px: int) -> Pulse:
+    """The best pulse of this foot and height along x_mm: two strokes that end at foot and roof, and the roof."""
+    ends = (x_mm, x_mm + PULSE_WIDTH_MM)
+    strokes = [_stroke(page, x, foot - height + 0.4, foot - 0.6) for x in ends]
+    roof = _roof(page, x_mm, foot - height, roof_px)
+    # strokes that go on belong to a taller pulse
+    beyond = [
+        _stroke(page, x, foot + low, foot + high)
+        for x in ends
+        for low, high in ((-height - 2.2, -height - 0.8), (1.0, 2.4))
+    ]
+    score = np.minimum(np.minimum(*strokes), roof) - np.max(beyond, axis=0)
+    peak = int(score.argmax())
+    return Pulse(float(x_mm[peak]), foot, height, float(score[peak]))
 
 
 def _stroke(page: FlatPage, x_mm: Array, top_mm: float, bottom_mm: float) -> Array:
@@ -430,12 +442,13 @@ def _stroke(page: FlatPage, x_mm: Array, top_mm: float, bottom_mm: float) -> Arr
     return np.quantile(np.clip(np.max(values, axis=0), 0, 1), 0.25, axis=0)
 
 
-def _roof(page: FlatPage, x_mm: Array, y_mm: float) -> Array:
-    """Lower quartile of the ink along a level line from x_mm to x_mm + the pulse's width."""
+def _roof(page: FlatPage, x_mm: Array, y_mm: float, reach_px: int) -> Array:
+    """Lower quartile of the ink along a level line from x_mm to x_mm + the pulse's width, best within +-reach_px rows."""
     at = x_mm[:, None] + np.linspace(0.4, PULSE_WIDTH_MM - 0.4, 12)
     columns = np.clip(np.rint(page.column(at)).astype(int), 0, page.ink.shape[1] - 1)
-    row = int(np.clip(round(page.row(y_mm)), 1, page.ink.shape[0] - 2))
-    return np.quantile(np.clip(page.ink[row - 1 : row + 2][:, columns].max(axis=0), 0, 1), 0.25, axis=1)
+    row = int(np.clip(round(page.row(y_mm)), reach_px, page.ink.shape[0] - 1 - reach_px))
+    near = page.ink[row - reach_px : row + reach_px + 1][:, columns].max(axis=0)
+    return np.quantile(np.clip(near, 0, 1), 0.25, axis=1)
 
 
 # ---------------------------------------------------------------------------------------------- names

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from ecgpage.images import Image
+from ecgpage.images import Image, darkest_channel
 
 Grey = NDArray[np.float32]
 
@@ -43,10 +43,10 @@ class Carrier:
 
 def darkness(image: Image, scale: float) -> Grey:
     """(h, w) darkest colour channel, resized by ``scale``: coloured lines keep their contrast, paper does not matter."""
-    grey = image.min(axis=2)
+    grey = darkest_channel(image)
     if scale != 1.0:
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        grey = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=how)
+        grey = np.asarray(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=how), np.uint8)
     return np.float32(255) - np.asarray(grey, np.float32)
 
 

@@ -24,7 +24,7 @@ MIN_COVERAGE: Final = 0.5
 """A segment with less of its trace found is given up."""
 MAX_LAG_S: Final = 0.04
 MIN_AGREEMENT: Final = 0.5
-"""Correlation from which a strip is taken for a lead other than II."""
+"""Correlation from which a strip repeats a lead."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def assemble(
     mv = np.full((n_samples, len(LEADS)), np.nan, np.float32)
     readings = {lead: LeadReading(lead, "none", 0.0, "not drawn on this page") for lead in LEADS}
     short = [t for t in traces if not t.segment.is_strip]
-    strips = [_named_strip(t, short, plan, fs) for t in traces if t.segment.is_strip and strip]
+    strips = _named_strips([t for t in traces if t.segment.is_strip], short, plan, fs) if strip else []
     for trace in short + strips:
         lead = trace.segment.lead
         reason = _refusal(trace)
@@ -108,8 +108,20 @@ def _common_level(fixed: NDArray[np.float32], moving: NDArray[np.float32]) -> fl
     return float(np.median(fixed[both] - moving[both])) if both.any() else 0.0
 
 
-def _named_strip(strip: Trace, short: list[Trace], plan: PagePlan, fs: float) -> Trace:
-    """The strip under the name of the lead that it repeats; II unless another lead agrees clearly better."""
+def _named_strips(strips: list[Trace], short: list[Trace], plan: PagePlan, fs: float) -> list[Trace]:
+    """Strips under the names of the leads that they repeat, each lead once; rows that repeat none are left out."""
+    best: dict[str, tuple[float, Trace]] = {}
+    for strip in strips:
+        lead, agreement = _repeated_lead(strip, short, plan, fs)
+        if agreement < MIN_AGREEMENT:
+            log.info("a row at %.0f mm repeats no lead and is left out", strip.segment.zero_mm)
+        elif lead not in best or agreement > best[lead][0]:
+            best[lead] = (agreement, replace(strip, segment=replace(strip.segment, lead=lead)))
+    return [strip for _, strip in best.values()]
+
+
+def _repeated_lead(strip: Trace, short: list[Trace], plan: PagePlan, fs: float) -> tuple[str, float]:
+    """The lead that a strip repeats and their correlation; II unless another one agrees clearly better."""
     first, values = _sampled(strip, plan, fs, round((strip.segment.start_s + strip.segment.duration_s) * fs))
     score = {}
     for trace in short:
@@ -118,9 +130,9 @@ def _named_strip(strip: Trace, short: list[Trace], plan: PagePlan, fs: float) ->
             values[max(0, start - first) : start - first + len(part)], part, fs
         )
     best = max(score, key=lambda lead: score[lead], default="II")
-    if score.get(best, 0.0) < max(MIN_AGREEMENT, score.get("II", 0.0) + 0.1):
+    if score.get(best, 0.0) < score.get("II", 0.0) + 0.1:
         best = "II"
-    return replace(strip, segment=replace(strip.segment, lead=best))
+    return best, score.get(best, 0.0)
 
 
 def _correlation(a: NDArray[np.float32], b: NDArray[np.float32], fs: float) -> float:
