@@ -149,6 +149,8 @@ def read_layout(page: FlatPage, duration_s: float) -> PagePlan:
     Raises ``EcgPageError`` when the rows do not fit any known layout.
     """
     rows = find_rows(page)
+    if not rows:
+        raise EcgPageError("no rows of traces on the grid; is this an ECG page?")
     width_mm = duration_s * SPEED_MM_PER_S
     ticks = _tick_signals(page, rows)
     columns, first_mm, support = _find_columns(page, rows, ticks, width_mm)

@@ -20,7 +20,7 @@ from ecgpage.grid import GridMap, lock_grid
 from ecgpage.images import Image, read_image
 from ecgpage.leads import PagePlan, read_layout, upright_score
 from ecgpage.page import find_carriers
-from ecgpage.signals import LeadReading, PageSignals, assemble
+from ecgpage.signals import LeadReading, PageSignals, assemble, contradiction
 from ecgpage.trace import Trace, read_traces
 from ecgpage.tracenet import TraceNet
 
@@ -120,10 +120,11 @@ class Digitizer:
         flat, plan = self._upright(image, grid, n_samples / fs)
         if plan.confidence < MIN_CONFIDENCE:
             raise EcgPageError(f"no 12-lead ECG recognised on the grid (confidence {plan.confidence:.2f})")
-        traces = read_traces(
-            image, flat, plan, self.network, spikes="spikes" not in self.without
-        )
+        traces = read_traces(image, flat, plan, self.network, spikes="spikes" not in self.without)
         signals = assemble(traces, plan, fs, n_samples, strip="strip" not in self.without)
+        misread = contradiction(signals.mv, fs)
+        if misread:
+            raise EcgPageError(misread)
         return PageReading(flat.grid, plan, traces, signals)
 
     def _upright(self, image: Image, grid: GridMap, duration_s: float) -> tuple[FlatPage, PagePlan]:

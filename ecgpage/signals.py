@@ -22,6 +22,9 @@ Array = NDArray[np.float64]
 
 MIN_COVERAGE: Final = 0.5
 """A segment with less of its trace found is given up."""
+MIN_LAW: Final = 0.4
+"""Correlation between the sides of Einthoven's or Goldberger's law below which leads are misnamed."""
+MAX_CANCEL: Final = 0.1
 MAX_LAG_S: Final = 0.04
 MIN_AGREEMENT: Final = 0.5
 """Correlation from which a strip repeats a lead."""
@@ -77,6 +80,35 @@ def assemble(
         column[first : first + len(values)] = np.where(np.isfinite(values), values, before)
         readings[lead] = LeadReading(lead, trace.source, trace.coverage)
     return PageSignals(mv, [readings[lead] for lead in LEADS], [t.segment for t in short + strips])
+
+
+def contradiction(mv: NDArray[np.float32], fs: float) -> str:
+    """Why signals (n_samples, 12) cannot be the twelve leads that their names say; empty when they can.
+
+    Limb leads obey I + III = II and aVR = -(aVL + aVF) (Einthoven, Goldberger), whatever the page; when neither holds even
+    roughly, rows or times were misread. Chest leads that sum to nothing like limb leads are limb leads.
+    """
+    lead = {name: mv[:, k].astype(float) for k, name in enumerate(LEADS)}
+    laws = ((lead["I"] + lead["III"], lead["II"]), (-lead["aVL"] - lead["aVF"], lead["aVR"]))
+    agreement = [_plain_correlation(a, b, fs) for a, b in laws]
+    known = [r for r in agreement if np.isfinite(r)]
+    if known and max(known) < MIN_LAW:
+        return f"I + III and II do not agree (correlation {max(known):.2f}): the layout was misread"
+    total = lead["V4"] + lead["V5"] + lead["V6"]
+    common = np.isfinite(total)
+    if common.sum() > fs:
+        parts = sum(np.var(lead[name][common]) for name in ("V4", "V5", "V6"))
+        if np.var(total[common]) < MAX_CANCEL * parts:
+            return "V4 + V5 + V6 cancel as only limb leads do: the page shows no chest leads where they were taken"
+    return ""
+
+
+def _plain_correlation(a: Array, b: Array, fs: float) -> float:
+    """Correlation coefficient where both are known, NaN with less than a second in common."""
+    both = np.isfinite(a) & np.isfinite(b)
+    if both.sum() < fs or a[both].std() == 0 or b[both].std() == 0:
+        return float("nan")
+    return float(np.corrcoef(a[both], b[both])[0, 1])
 
 
 def _refusal(trace: Trace) -> str:

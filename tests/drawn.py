@@ -17,7 +17,8 @@ FS = 500.0
 def record(name: str = "noise") -> np.ndarray:
     """(5000, 12) mV at 500 Hz, leads in the order ``LEADS``, complete."""
     signal, fields = load_signals(str(GOLDEN / name))
-    assert signal is not None and fields is not None
+    assert signal is not None
+    assert fields is not None
     assert fields["fs"] == FS
     order = [[n.lower() for n in fields["sig_name"]].index(lead.lower()) for lead in LEADS]
     return np.nan_to_num(signal[:, order])

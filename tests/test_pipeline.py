@@ -1,0 +1,149 @@
+"""Draw a page, read it back, compare: clean, without the network, turned, photographed; refuse what is no ECG."""
+
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from ecgpage.ecg import EcgPageError
+from ecgpage.grid import GridMap, lock_grid
+from ecgpage.page import find_carriers
+from ecgpage.pipeline import STAGES, Digitizer, PageReading
+from ecgpage.render import DrawnPage
+from helper_code import align_signals, compute_snr
+from tests.drawn import FS, clean_page
+
+MODEL = Path(__file__).parent.parent / "model"
+N_SAMPLES = 5000
+
+
+@cache
+def digitizer() -> Digitizer:
+    return Digitizer.load(MODEL)
+
+
+@cache
+def clean_reading() -> PageReading:
+    return digitizer().read_page(clean_page().image, FS, N_SAMPLES)
+
+
+def mean_snr(page: DrawnPage, mv: np.ndarray) -> float:
+    """Challenge SNR, mean over the leads, dB."""
+    scores = []
+    for truth, read in zip(page.masked_signal.T.astype(float), mv.T.astype(float), strict=True):
+        aligned, late, high = align_signals(truth, read, 256)
+        fits = abs(late) <= FS / 2 and abs(high) <= 1
+        scores.append(compute_snr(truth, aligned if fits else read)[0])
+    return float(np.nanmean(scores))
+
+
+def test_a_clean_page_is_read_by_the_network() -> None:
+    reading = clean_reading()
+    assert {r.source for r in reading.signals.readings} == {"network"}
+    assert mean_snr(clean_page(), reading.signals.mv) > 20.0
+
+
+def test_nothing_is_invented_outside_the_printed_windows() -> None:
+    printed = np.isfinite(clean_page().masked_signal)
+    read = np.isfinite(clean_reading().signals.mv)
+    assert not read[~printed].any()
+    assert read[printed].mean() > 0.98
+
+
+def test_the_ink_alone_gives_a_usable_signal() -> None:
+    without = Digitizer(without=["network"])
+    reading = without.read_page(clean_page().image, FS, N_SAMPLES)
+    assert {r.source for r in reading.signals.readings} == {"classical"}
+    assert mean_snr(clean_page(), reading.signals.mv) > 10.0
+
+
+def test_the_layout_is_found_where_it_was_drawn() -> None:
+    page, plan = clean_page(), clean_reading().plan
+    assert [s.lead for s in plan.segments if not s.is_strip] == [
+        "I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6",
+    ]  # fmt: skip
+    drawn = {(t.lead, t.stop - t.start > 2000): t for t in page.truth.segments}
+    for segment in plan.segments:
+        start_px = clean_reading().grid.to_image(
+            np.array([segment.x0_mm]), np.array([segment.baseline(plan.rows)])
+        )[0][0]
+        assert start_px == pytest.approx(drawn[segment.lead, segment.is_strip].xy[0, 0], abs=0.3)
+    assert plan.gain_mm_per_mv == 10.0
+
+
+@pytest.mark.parametrize("quarter_turns", [1, 2, 3])
+def test_a_turned_page_is_read_upright(quarter_turns: int) -> None:
+    image = np.ascontiguousarray(np.rot90(clean_page().image, quarter_turns))
+    reading = digitizer().read_page(image, FS, N_SAMPLES)
+    assert mean_snr(clean_page(), reading.signals.mv) > 18.0
+
+
+def test_a_page_lying_aslant_on_a_dark_table_is_read() -> None:
+    page = clean_page()
+    height, width = page.image.shape[:2]
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    seen = np.array([[260, 190], [2210, 90], [2330, 1720], [150, 1780]], np.float32)
+    plane = cv2.getPerspectiveTransform(corners, seen)
+    table = np.zeros((1900, 2500, 3), np.uint8) + np.array([60, 45, 35], np.uint8)
+    photo = cv2.warpPerspective(
+        page.image, plane, (2500, 1900), table, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_TRANSPARENT
+    )
+    reading = digitizer().read_page(np.asarray(photo, np.uint8), FS, N_SAMPLES)
+    assert mean_snr(page, reading.signals.mv) > 15.0
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.full((900, 1200, 3), 255, np.uint8),
+        np.random.default_rng(0).integers(0, 256, (900, 1200, 3), np.uint8),
+        cv2.applyColorMap(
+            np.add.outer(np.arange(900) % 256, np.arange(1200) % 256).astype(np.uint8), cv2.COLORMAP_JET
+        ),
+    ],
+    ids=["white", "noise", "something else"],
+)
+def test_what_is_no_ecg_is_refused_with_a_reason(image: np.ndarray) -> None:
+    with pytest.raises(EcgPageError, match=r"grid|rows|recognised"):
+        digitizer().read_page(image, FS, N_SAMPLES)
+
+
+def test_an_empty_grid_is_refused() -> None:
+    paper = np.full((1100, 1500, 3), 250, np.uint8)
+    for at in range(20, 1480, 40):
+        paper[:, at : at + 2] = paper[at : at + 2] = (230, 120, 120)
+    with pytest.raises(EcgPageError):
+        digitizer().read_page(paper, FS, N_SAMPLES)
+
+
+def test_unknown_stages_are_named() -> None:
+    with pytest.raises(EcgPageError, match="nonsense"):
+        Digitizer(without=["nonsense"])
+    assert "network" in STAGES
+
+
+@cache
+def clean_grid() -> GridMap:
+    return lock_grid(clean_page().image, find_carriers(clean_page().image))
+
+
+def test_the_map_lies_on_the_page_to_a_tenth_of_a_pixel() -> None:
+    """Constant offset aside: the lattice starts anywhere, and lines stand half a pixel off the generator's traces."""
+    grid, page = clean_grid(), clean_page()
+    seen = grid.quality > 0
+    true_mm = page.truth.page_map.page_from_image(grid.nodes[seen])
+    x, y = np.meshgrid(
+        *(o + 5.0 * np.arange(n) for o, n in zip(grid.origin_mm, seen.shape[::-1], strict=True))
+    )
+    error_px = (true_mm - np.stack([x[seen], y[seen]], axis=-1)) * page.truth.px_per_mm
+    assert (error_px - np.median(error_px, axis=0)).std(axis=0).max() < 0.1
+
+
+def test_turning_the_map_turns_the_page() -> None:
+    grid = clean_grid()
+    turned = grid.turned(2)
+    np.testing.assert_allclose(turned.nodes[0, 0], grid.nodes[-1, -1])
+    assert turned.quality.shape == grid.quality.shape
+    assert grid.turned(1).quality.shape == grid.quality.shape[::-1]

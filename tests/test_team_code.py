@@ -1,0 +1,180 @@
+"""The Challenge's functions on headers and images of every kind, good and bad."""
+
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PilImage
+
+from ecgpage.ecg import LEADS, EcgPageError
+from helper_code import load_signals, save_signals
+from team_code import load_models, run_models, train_models
+from tests.drawn import FS, clean_page, record
+
+ROOT = Path(__file__).parent.parent
+MODEL = str(ROOT / "model")
+
+
+@cache
+def models() -> tuple:  # type: ignore[type-arg]
+    return load_models(MODEL, False)
+
+
+def header(
+    *, names: tuple[str, ...] = LEADS, fs: float = FS, samples: int = 5000, images: str | None = "r-0.png"
+) -> str:
+    lines = [f"r {len(names)} {fs:g} {samples}"]
+    lines += [f"r.dat 16 1000.0(0)/mV 16 0    {name}" for name in names]
+    if images is not None:
+        lines.append(f"# Image: {images}")
+    return "\n".join(lines) + "\n"
+
+
+def write(folder: Path, text: str, *, picture: bool = True) -> str:
+    (folder / "r.hea").write_text(text)
+    if picture:
+        PilImage.fromarray(clean_page().image).save(folder / "r-0.png")
+    return str(folder / "r")
+
+
+def run(record_path: str) -> tuple[np.ndarray | None, list[str]]:
+    return run_models(record_path, *models(), False)
+
+
+def test_a_page_gives_signals_and_labels_in_header_order(tmp_path: Path) -> None:
+    names = ("V6", "AVR", "I", "II")
+    signal, labels = run(write(tmp_path, header(names=names)))
+    assert signal is not None
+    assert (signal.dtype, signal.shape) == (np.float32, (5000, 4))
+    assert labels
+    truth = clean_page().masked_signal
+    for column, lead in enumerate(("V6", "aVR", "I", "II")):
+        true = truth[:, LEADS.index(lead)]
+        both = np.isfinite(true) & np.isfinite(signal[:, column])
+        assert both.sum() > 0.9 * np.isfinite(true).sum()
+        assert np.corrcoef(true[both], signal[both, column])[0, 1] > 0.95
+
+
+@pytest.mark.parametrize("fs", [100, 250, 1000])
+def test_the_headers_rate_and_length_are_kept(tmp_path: Path, fs: int) -> None:
+    signal, _ = run(write(tmp_path, header(fs=fs, samples=10 * fs)))
+    assert signal is not None
+    assert signal.shape == (10 * fs, 12)
+    assert np.isfinite(signal[: 2 * fs, 0]).mean() > 0.95
+    assert np.isnan(signal[3 * fs :, 0]).all()
+
+
+def test_no_samples_in_the_header_give_labels_only(tmp_path: Path) -> None:
+    signal, labels = run(write(tmp_path, header(samples=0)))
+    assert signal is None
+    assert labels
+
+
+def test_of_two_images_the_readable_one_counts(tmp_path: Path) -> None:
+    PilImage.new("RGB", (800, 600), "white").save(tmp_path / "blank.png")
+    signal, _ = run(write(tmp_path, header(images="blank.png, r-0.png")))
+    assert signal is not None
+    assert np.isfinite(signal[:, 1]).mean() > 0.95
+
+
+def test_an_unknown_lead_stays_empty(tmp_path: Path) -> None:
+    signal, _ = run(write(tmp_path, header(names=("I", "V7"))))
+    assert signal is not None
+    assert np.isfinite(signal[:, 0]).any()
+    assert np.isnan(signal[:, 1]).all()
+
+
+def _truncate(folder: Path) -> None:
+    path = folder / "r-0.png"
+    path.write_bytes(path.read_bytes()[:20000])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "images", "says"),
+    [
+        (lambda folder: (folder / "r-0.png").unlink(), "r-0.png", "no such image"),
+        (_truncate, "r-0.png", "cannot be decoded"),
+        (lambda folder: (folder / "r-0.png").write_text("?"), "r-0.png", "cannot be decoded"),
+        (lambda folder: PilImage.new("L", (1, 1)).save(folder / "r-0.png"), "r-0.png", "too small"),
+        (
+            lambda folder: PilImage.new("L", (900, 700), 255).save(folder / "r-0.png"),
+            "r-0.png",
+            "no ECG grid",
+        ),
+        (lambda folder: None, None, "names no image"),
+    ],
+    ids=["missing", "truncated", "text", "1x1", "all white", "no image line"],
+)
+def test_a_bad_page_gives_nothing_but_a_reason(  # type: ignore[no-untyped-def]
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil, images: str | None, says: str
+) -> None:
+    path = write(tmp_path, header(images=images))
+    spoil(tmp_path)
+    with caplog.at_level(logging.WARNING):
+        signal, labels = run(path)
+    assert signal is not None
+    assert signal.shape == (5000, 12)
+    assert np.isnan(signal).all()
+    assert labels == []
+    assert says in caplog.text
+    assert path in caplog.text
+
+
+def test_a_12000_px_scan_is_read_in_less_than_2_gb(tmp_path: Path) -> None:
+    page = PilImage.fromarray(clean_page().image).convert("L")
+    page.resize((12000, 9273), PilImage.Resampling.BILINEAR).save(tmp_path / "r-0.png", compress_level=1)
+    path = write(tmp_path, header(), picture=False)
+    program = (
+        "import resource, numpy as np\n"
+        "from team_code import load_models, run_models\n"
+        f"signal, _ = run_models({path!r}, *load_models({MODEL!r}, False), False)\n"
+        "print(np.isfinite(signal[:, 1]).mean(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True, timeout=300
+    )
+    found, peak_gb = (float(v) for v in done.stdout.split())
+    assert found > 0.9
+    assert peak_gb < 2.0
+
+
+def test_missing_or_changed_weights_are_named(tmp_path: Path) -> None:
+    with pytest.raises(EcgPageError, match="nowhere"):
+        load_models(str(tmp_path / "nowhere"), False)
+    shutil.copytree(MODEL, tmp_path / "model")
+    weights = next((tmp_path / "model").glob("*.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
+    with pytest.raises(EcgPageError, match=weights.name):
+        load_models(str(tmp_path / "model"), False)
+
+
+def test_training_writes_all_that_loading_needs(tmp_path: Path) -> None:
+    data = tmp_path / "data" / "a"
+    data.mkdir(parents=True)
+    for k, label in enumerate(["NORM", "AFIB/AFL", "NORM", "New class"]):
+        name = f"r{k}"
+        text = header(images=f"{name}-0.png").replace("r.dat", f"{name}.dat").replace("r 12", f"{name} 12")
+        (data / f"{name}.hea").write_text(text + f"# Labels: {label}\n")
+        save_signals(str(data / name), record(), [f"Labels: {label}"])
+    shutil.copy(data / "r0.hea", data / "broken.hea")  # its signal file is that of another record
+    (data / "unlabelled.hea").write_text(header())
+    train_models(str(tmp_path / "data"), str(tmp_path / "model"), False)
+    digitizer, classifier = load_models(str(tmp_path / "model"), False)
+    assert set(classifier.classes) == {"NORM", "AFIB/AFL", "New class"}
+    assert digitizer.network is not None
+    assert load_signals(str(data / "r0"))[0] is not None
+
+
+def test_training_without_records_says_so(tmp_path: Path) -> None:
+    with pytest.raises(EcgPageError, match="no records"):
+        train_models(str(tmp_path), str(tmp_path / "model"), False)
+
+
+def test_no_file_of_the_shipped_model_changes_in_these_tests() -> None:
+    assert sorted(os.listdir(MODEL)) == ["signal_classifier.safetensors", "trace.safetensors", "weights.json"]
