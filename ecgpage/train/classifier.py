@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -61,8 +61,8 @@ class Recipe:
     """Record i is drawn with weight max over its labels c of (n_largest / n_c) ** balance."""
     auxiliary: float = 0.5
     """Weight in the loss of the targets beyond the classes (finer statements of the same readings)."""
-    choose_epoch: bool = True
-    """Keep the epoch with the best macro F on the validation windows; else, or without these, the last."""
+    choose: Literal["macro F", "loss"] = "macro F"
+    """Keep the epoch that is best on the validation windows by this; without these, the last."""
     compiled: bool = False
     """Fuse the network's steps with torch.compile: 1.6 times as fast on a CPU, but needs a C++ compiler."""
     seed: int = 1
@@ -91,6 +91,8 @@ class Fitted:
     """Mean training loss of each epoch."""
     macro_f: float
     """The same epoch's macro F on the validation windows, thresholds chosen on these; NaN without."""
+    merit: float = math.nan
+    """What chose the epoch, the larger the better; NaN without validation."""
 
 
 def probabilities(network: SignalNet, x: Tensor, classes: int) -> NDArray[np.float32]:
@@ -175,7 +177,7 @@ def fit(
     log: Log,
     checkpoint: Path | None = None,
 ) -> Fitted:
-    """Train ``network`` on ``train``; keep the averaged weights of the epoch with the best macro F.
+    """Train ``network`` on ``train``; keep the averaged weights of the best epoch.
 
     Loss: binary cross-entropy, mean over the first ``classes`` targets, plus ``recipe.auxiliary`` times the
     mean over the others. A ``checkpoint`` is written after each epoch, and the training goes on from there.
@@ -192,20 +194,21 @@ def fit(
         began = time.monotonic()
         fitted.losses.append(trainer.run_epoch(np.random.default_rng([recipe.seed, epoch])))
         line = f"epoch {epoch} loss {fitted.losses[-1]:.4f}"
-        macro = math.nan
+        macro = merit = math.nan
         if val is not None:
             truth, p = val.y.numpy() > 0.5, probabilities(trainer.averaged, val.x, classes)
             score = f_measures(truth, p >= np.array(choose_thresholds(truth, p)))
             macro = float(np.nanmean(score))
-            bce = F.binary_cross_entropy(torch.from_numpy(p), val.y)
+            bce = float(F.binary_cross_entropy(torch.from_numpy(p), val.y))
+            merit = macro if recipe.choose == "macro F" else -bce
             line += f" val bce {bce:.4f} F {macro:.4f} [" + " ".join(f"{s:.2f}" for s in score) + "]"
-        if not (recipe.choose_epoch and macro <= fitted.macro_f):  # NaN compares false: the last epoch counts
-            fitted.macro_f = macro
+        if not merit <= fitted.merit:  # better, the first, or NaN
+            fitted.macro_f, fitted.merit = macro, merit
             fitted.state = {key: v.cpu().clone() for key, v in trainer.averaged.state_dict().items()}
         log(f"{line} {time.monotonic() - began:.0f} s")
         if checkpoint is not None:
-            saved = {"trainer": trainer.state_dict(), "fitted": [fitted.state, fitted.losses, fitted.macro_f]}
-            torch.save(saved, checkpoint.with_suffix(".new"))
+            kept = [fitted.state, fitted.losses, fitted.macro_f, fitted.merit]
+            torch.save({"trainer": trainer.state_dict(), "fitted": kept}, checkpoint.with_suffix(".new"))
             checkpoint.with_suffix(".new").replace(checkpoint)
     return fitted
 
@@ -252,12 +255,13 @@ def train_on_records(
         model_folder: made if missing.
         start_from: model folder whose weights are the start; the head's rows of classes that both share are
             taken over, those of new classes are fresh. None starts from scratch.
-        epochs: default falls with the number of records, from 200 (up to 225 records) to 21 (20,000); a third
-            of it from a start.
+        epochs: default falls with the number of records, from 200 (up to 225 records) to 21 (20,000); from a
+            start from 30 (up to 100 records) to 3.
         device: "auto" takes CUDA where there is one.
         log: takes one line at a time; default the module's logger.
 
-    From 50 records on every seventh is held out to choose the thresholds; 500 of these choose the epoch too.
+    From 50 records on every seventh is held out: the loss there chooses the epoch (macro F of few records would
+    do so by chance), the probabilities there the thresholds.
 
     Raises EcgPageError when no record has both a label and a signal.
     """
@@ -271,13 +275,13 @@ def train_on_records(
     train, val = _split(examples, classes)
     n = len(train.x)
     if epochs is None:
-        epochs = int(np.clip(3000 / math.sqrt(n), 20, 200) / (3 if start_from else 1))
+        epochs = int(np.clip(300 / n**0.5, 3, 30) if start_from else np.clip(3000 / n**0.5, 20, 200))
     recipe = Recipe(
         epochs=max(1, epochs),
         batch=int(np.clip(n, 16, 64)),
-        peak_lr=1e-3 if start_from else 2e-3,
+        peak_lr=5e-4 if start_from else 2e-3,
         ema=0.99 if n < 5000 else 0.998,
-        choose_epoch=val is not None and len(val.x) >= 500,
+        choose="loss",
     )
     log(f"classifier: {n} windows, {len(classes)} classes, {epochs} epochs, start: {start_from or 'random'}")
     fitted = fit(network, train, val, len(classes), recipe, log=log)
@@ -288,7 +292,9 @@ def train_on_records(
         thresholds = choose_thresholds(val.y.numpy() > 0.5, p, fallback, trust=10)
     score = "not validated (fewer than 50 records)"
     if val is not None:
-        score = f"macro F {fitted.macro_f:.3f} on {len(val.x)} held-out windows that chose the thresholds"
+        score = (
+            f"macro F {fitted.macro_f:.3f} on {len(val.x)} held-out windows that chose epoch and thresholds"
+        )
     card = Card(
         input=INPUT,
         output=OUTPUT,
