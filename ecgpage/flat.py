@@ -72,8 +72,7 @@ def flatten_page(image: Image, grid: GridMap, *, bridge: bool = True) -> FlatPag
     dark = flatten(255 - brightest_channel(image), grid, x_mm, y_mm).astype(np.float32)
     ink = _without_grid(dark, ny, nx, bridge)
     ink *= np.repeat(np.repeat(grid.quality > 0, BOX_Y, axis=0), BOX_X, axis=1)
-    stroke = ink[ink > np.quantile(ink[::3, ::3], 0.995)].mean()
-    return FlatPage(grid, ink / max(float(stroke), 1.0), float(x_mm[0]), float(y_mm[0]))
+    return FlatPage(grid, ink / max(_stroke_level(ink), 1.0), float(x_mm[0]), float(y_mm[0]))
 
 
 def _without_grid(dark: Grey, ny: int, nx: int, bridge: bool) -> Grey:
@@ -100,9 +99,14 @@ def _without_grid(dark: Grey, ny: int, nx: int, bridge: bool) -> Grey:
     )
 
 
+def _stroke_level(ink: Grey) -> float:
+    """Darkness of a typical stroke: mean of the darkest half per cent, which traces and print fill on any page."""
+    return float(ink[ink >= np.quantile(ink[::3, ::3], 0.995)].mean())
+
+
 def _bridge(ink: Grey, level: Grey, upright: Grey, ny: int) -> Grey:
     """Close strokes where they cross a dark line, under which ink cannot be told from the line."""
-    stroke = ink[ink > np.quantile(ink[::3, ::3], 0.995)].mean()
+    stroke = _stroke_level(ink)
     along_y = np.ones((round(2 * BRIDGE_MM * Y_PX_PER_MM) | 1, 1), np.uint8)
     along_x = np.ones((1, round(2 * BRIDGE_MM * X_PX_PER_MM) | 1), np.uint8)
     across_level = np.where(level > DARK_LINE * stroke, cv2.morphologyEx(ink, cv2.MORPH_CLOSE, along_y), ink)

@@ -24,6 +24,8 @@ MIN_COVERAGE: Final = 0.5
 """A segment with less of its trace found is given up."""
 MIN_LAW: Final = 0.4
 """Correlation between the sides of Einthoven's or Goldberger's law below which leads are misnamed."""
+MAX_RATIO: Final = 1.4
+"""Largest ratio of the sizes of both sides; in Cabrera order under standard names it is 1.5."""
 MAX_CANCEL: Final = 0.1
 MAX_LAG_S: Final = 0.04
 MIN_AGREEMENT: Final = 0.5
@@ -90,10 +92,10 @@ def contradiction(mv: NDArray[np.float32], fs: float) -> str:
     """
     lead = {name: mv[:, k].astype(float) for k, name in enumerate(LEADS)}
     laws = ((lead["I"] + lead["III"], lead["II"]), (-lead["aVL"] - lead["aVF"], lead["aVR"]))
-    agreement = [_plain_correlation(a, b, fs) for a, b in laws]
+    agreement = [_agreement(a, b, fs) for a, b in laws]
     known = [r for r in agreement if np.isfinite(r)]
     if known and max(known) < MIN_LAW:
-        return f"I + III and II do not agree (correlation {max(known):.2f}): the layout was misread"
+        return "I + III and II, aVL + aVF and -aVR do not agree: the layout was misread"
     total = lead["V4"] + lead["V5"] + lead["V6"]
     common = np.isfinite(total)
     if common.sum() > fs:
@@ -103,12 +105,13 @@ def contradiction(mv: NDArray[np.float32], fs: float) -> str:
     return ""
 
 
-def _plain_correlation(a: Array, b: Array, fs: float) -> float:
-    """Correlation coefficient where both are known, NaN with less than a second in common."""
+def _agreement(a: Array, b: Array, fs: float) -> float:
+    """Correlation coefficient where both are known, 0 when their sizes differ; NaN with less than a second in common."""
     both = np.isfinite(a) & np.isfinite(b)
     if both.sum() < fs or a[both].std() == 0 or b[both].std() == 0:
         return float("nan")
-    return float(np.corrcoef(a[both], b[both])[0, 1])
+    ratio = a[both].std() / b[both].std()
+    return float(np.corrcoef(a[both], b[both])[0, 1]) if 1 / MAX_RATIO < ratio < MAX_RATIO else 0.0
 
 
 def _refusal(trace: Trace) -> str:
