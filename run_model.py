@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 
-from team_code import load_models, run_models
-
 from ecgpage.ecg import EcgPageError
 from helper_code import *
+from team_code import load_models, run_models
 
 
 def get_parser() -> argparse.ArgumentParser:
