@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 os.environ.setdefault(
@@ -132,7 +133,8 @@ def score_kind(
     """Read all records of ``source`` and score them against ``reference``."""
     names = find_records(str(reference))
     tasks = [(name, str(source), str(reference), str(output), str(model), tuple(without)) for name in names]
-    with ProcessPoolExecutor(jobs) as pool:
+    # forked children would inherit locks of the drawing threads
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         pages = list(tqdm(pool.map(read_one, tasks), total=len(tasks), desc=kind, file=sys.stderr))
     scores = evaluate_model(str(reference), str(output), jobs=jobs)
     snr = scores[6]

@@ -53,8 +53,8 @@ MAX_BOXES: Final = 100
 MAX_ODD: Final = 0.12
 """Largest difference of a tile from what its neighbours predict, lines."""
 FLAT_PX_PER_MM: Final = 8
-MAX_SNAP_MM: Final = 0.1
-"""Lines on whole pixels at 150 dpi and more stand off by less."""
+MAX_SNAP_MM: Final = 0.08
+"""Half a pixel at 160 dpi; lines that plotting programs draw on whole pixels at 200 dpi stand off by up to 0.064."""
 CELL_PX: Final = int(BOX_MM * FLAT_PX_PER_MM)
 STIFFNESS: Final = (0.3, 3.0, 30.0, 300.0, 3e3, 3e4, 3e5)
 
@@ -476,8 +476,9 @@ def _smooth(values: Array, weights: Array, stiffness: float) -> tuple[Array, flo
         surface, robust = _robust_fit(values - snap, weights, penalty, rounds=3)
         snap = (robust * (values - surface)).sum(axis=0) / (robust.sum(axis=0) + 3.0)
     rms = np.sqrt((robust * (values - snap - surface) ** 2).sum() / (robust.sum() + 1e-9))
-    # what no plotting program does to a line, a scanner that stutters or a crease along it did
-    moved = np.sign(snap) * np.maximum(np.abs(snap) - MAX_SNAP_MM, 0)
+    # snapping moves a line by no more than half a pixel; one that stands off further was moved by a scanner that
+    # stutters or by a crease, and its traces with it
+    moved = snap * np.clip(np.abs(snap) / MAX_SNAP_MM - 1, 0, 1)
     return surface + moved, float(rms)
 
 
