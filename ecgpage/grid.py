@@ -47,9 +47,12 @@ GOOD_SHARE: Final = 0.4
 MAX_FINE_PX: Final = 25.0
 MAX_SPLINE_TILES: Final = 1200
 MIN_FIFTH: Final = 8.0
+ABSENT: Final = 0.2
 MIN_FINE: Final = 1.0
 MAX_BOXES: Final = 100
 """A lattice with more lines than this is one of 1-mm lines when nothing else tells."""
+MAX_JUMP: Final = 2
+"""Tiles without a lock that are jumped at a time."""
 MAX_ODD: Final = 0.12
 """Largest difference of a tile from what its neighbours predict, lines."""
 FLAT_PX_PER_MM: Final = 8
@@ -181,6 +184,10 @@ class _Tile:
         return self.phase + self.gradient @ np.array([x - self.x, y - self.y])
 
 
+_Step = tuple[float, int, tuple[int, int], _Tile, tuple[int, int], int]
+"""Priority, order, where to, from which tile, in which direction, tiles jumped on the way."""
+
+
 class _Tracker:
     """Follow a carrier over the picture by lock-in, best tiles first."""
 
@@ -232,10 +239,10 @@ class _Tracker:
         start_x, start_y = seed.x % self.step, seed.y % self.step
         first = (int((seed.x - start_x) / self.step), int((seed.y - start_y) / self.step))
         done: dict[tuple[int, int], _Tile] = {}
-        queue: list[tuple[float, int, tuple[int, int], _Tile]] = [(-seed.lock, 0, first, seed)]
+        queue: list[_Step] = [(-seed.lock, 0, first, seed, (0, 0), 0)]
         pushed = 0
         while queue:
-            _, _, key, parent = heapq.heappop(queue)
+            priority, _, key, parent, move, jumped = heapq.heappop(queue)
             x, y = start_x + key[0] * self.step, start_y + key[1] * self.step
             if key in done or not (0 <= x < width and 0 <= y < height):
                 continue
@@ -246,11 +253,18 @@ class _Tracker:
                 or np.abs(tile.phase - predicted).max() > MAX_STEP
                 or self._distorted(tile)
             ):
+                # creases and pen strokes hide the grid for a tile or two: look behind them
+                if jumped < MAX_JUMP and move != (0, 0):
+                    pushed += 1
+                    behind = (key[0] + move[0], key[1] + move[1])
+                    heapq.heappush(queue, (priority / 2, pushed, behind, parent, move, jumped + 1))
                 continue
             done[key] = tile
-            for move_x, move_y in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+            for move in ((1, 0), (-1, 0), (0, 1), (0, -1)):
                 pushed += 1
-                heapq.heappush(queue, (-tile.lock, pushed, (key[0] + move_x, key[1] + move_y), tile))
+                heapq.heappush(
+                    queue, (-tile.lock, pushed, (key[0] + move[0], key[1] + move[1]), tile, move, 0)
+                )
         return _agreeing(done)
 
     def _distorted(self, tile: _Tile) -> bool:
@@ -330,6 +344,14 @@ def _boxes_from_lines(image: Image, lines: GridMap) -> tuple[GridMap, tuple[floa
     seen = lines.quality > 0
     strength = [_line_strength(p, seen) for p in (across_x, across_y.swapaxes(0, 1))]
     strength_x, strength_y = strength[0], strength[1]
+    halves = [_absent_half(s) for s in strength]
+    if (
+        halves[0] is not None and halves[1] is not None
+    ):  # tracked at half the period: every second line is none
+        rows, columns = slice(halves[1], None, 2), slice(halves[0], None, 2)
+        return _boxes_from_lines(
+            image, replace(lines, nodes=lines.nodes[rows, columns], quality=lines.quality[rows, columns])
+        )
     fifth_x, stands_x = _every_fifth(strength_x)
     fifth_y, stands_y = _every_fifth(strength_y)
     fine = min(_finer_lines(across_x[seen]), _finer_lines(across_y[seen]))
@@ -350,6 +372,15 @@ def _line_strength(profiles: Grey, seen: NDArray[np.bool_]) -> Array:
     mask = seen if seen.shape == height.shape else seen.T
     count = mask.sum(axis=0)
     return np.where(count > 5, (height * mask).sum(axis=0) / np.maximum(count, 1), np.nan)
+
+
+def _absent_half(strength: Array) -> int | None:
+    """Phase 0 or 1 of the lines that are there when every second one is not; None when all are."""
+    middle = [
+        float(np.nanmedian(strength[k::2])) if np.isfinite(strength[k::2]).any() else 0.0 for k in (0, 1)
+    ]
+    strong = int(middle[1] > middle[0])
+    return strong if middle[1 - strong] < ABSENT * middle[strong] else None
 
 
 def _every_fifth(strength: Array) -> tuple[int, float]:

@@ -300,7 +300,9 @@ def _is_frame(page: FlatPage, row: Row) -> bool:
 def _tick_signals(page: FlatPage, rows: list[Row]) -> Array:
     """(rows, width) how much each column of the raster looks like a thick vertical tick across the row's baseline."""
     kernel = np.ones((int(TICK_HEIGHT_MM * Y_PX_PER_MM), int(TICK_WIDTH_MM * X_PX_PER_MM)), np.uint8)
-    thick = cv2.erode(np.clip(page.ink, 0, 1), kernel)
+    # the median takes noise out of the ticks, and traces, which are thinner, altogether
+    clean = cv2.medianBlur(np.clip(page.ink * 200, 0, 200).astype(np.uint8), 5)
+    thick = cv2.erode(clean, kernel).astype(np.float32) / 200
     columns = np.arange(page.ink.shape[1])
     x_mm = page.x_mm(columns.astype(float))
     signals = np.zeros((len(rows), len(columns)))
