@@ -100,6 +100,15 @@ class Digitizer:
                 reasons.append(str(error) if str(path) in str(error) else f"{path}: {error}")
                 pages.append(None)
                 continue
+            except (
+                Exception
+            ) as error:  # one odd page must not stop a batch; the log keeps the trace for a report
+                log.exception("%s: unexpected error", path)
+                reasons.append(
+                    f"{path}: unexpected {type(error).__name__}: {error}; please report it with the image"
+                )
+                pages.append(None)
+                continue
             pages.append(page)
             if in_turn:
                 start = number * per_page
