@@ -40,10 +40,14 @@ MIN_LOCK: Final = 2.0
 MAX_STEP: Final = 0.28
 """Largest phase surprise between neighbouring tiles, lines; half a line would be ambiguous."""
 MIN_TILES: Final = 12
+MIN_LINES: Final = 6
+"""5-mm lines in each direction that a page shows at least; splines need four."""
 MIN_SHARE: Final = 0.1
 """A page fills at least a tenth of its picture."""
 GOOD_SHARE: Final = 0.4
 """Do not try other periods once this share of the picture is locked."""
+SURE_FINE_SHARE: Final = 0.8
+"""The same for fine lines, whose multiples lock here and there."""
 MAX_FINE_PX: Final = 25.0
 MAX_SPLINE_TILES: Final = 1200
 MIN_FIFTH: Final = 8.0
@@ -136,6 +140,7 @@ def lock_grid(image: Image, carriers: list[Carrier], *, refine: bool = True) -> 
     Raises ``EcgPageError`` when none of them can be followed over a good part of a page.
     """
     best: tuple[float, float, list[_Tile]] = (0.0, 0.0, [])
+    sure = False
     for carrier in carriers:
         # fine lines may be the 1-mm ones: follow many of them at once
         for carrier_px in [CARRIER_PX] if carrier.period_px > MAX_FINE_PX else [CARRIER_PX / 4, CARRIER_PX]:
@@ -150,14 +155,17 @@ def lock_grid(image: Image, carriers: list[Carrier], *, refine: bool = True) -> 
             )
             if len(tiles) >= MIN_TILES:
                 best = max(best, (share * carrier.score, share, tiles), key=lambda found: found[0])
-            if share > GOOD_SHARE:
+            sure = share > (GOOD_SHARE if carrier.period_px > MAX_FINE_PX else SURE_FINE_SHARE)
+            if sure:
                 break
-        if best[1] > GOOD_SHARE:
+        if sure:
             break
     if best[1] < MIN_SHARE:
         raise EcgPageError("no ECG grid found; photograph the whole page, sharp and well lit, or scan it")
     lines = _lattice_from_tiles(best[2])
     grid, half_widths_mm = _boxes_from_lines(image, lines)
+    if min(grid.quality.shape) < MIN_LINES:
+        raise EcgPageError("the ECG grid shows on too small a part of the picture; photograph the whole page")
     stiffness = None
     for half_width_mm in half_widths_mm if refine else ():
         grid, stiffness = _refine(image, grid, half_width_mm, stiffness)
@@ -195,6 +203,9 @@ class _Tracker:
         self.carrier = carrier
         self.carrier_px = carrier_px
         self.scale = carrier_px / carrier.period_px
+        self.max_jump = (
+            MAX_JUMP if carrier_px == CARRIER_PX else 0
+        )  # fine lines cannot be counted so far ahead
         sigma = CARRIER_PX
         self.picture = local_contrast(darkness(image, self.scale), 0.6 * sigma, limit=2.0)
         self.radius = int(2.4 * sigma)
@@ -254,7 +265,7 @@ class _Tracker:
                 or self._distorted(tile)
             ):
                 # creases and pen strokes hide the grid for a tile or two: look behind them
-                if jumped < MAX_JUMP and move != (0, 0):
+                if jumped < self.max_jump and move != (0, 0):
                     pushed += 1
                     behind = (key[0] + move[0], key[1] + move[1])
                     heapq.heappush(queue, (priority / 2, pushed, behind, parent, move, jumped + 1))
