@@ -52,6 +52,8 @@ MAX_FINE_PX: Final = 25.0
 MAX_SPLINE_TILES: Final = 1200
 MIN_FIFTH: Final = 8.0
 ABSENT: Final = 0.2
+MANY_BOXES: Final = 70
+"""A4 along its longer side has 59 boxes."""
 MIN_FINE: Final = 1.0
 MAX_BOXES: Final = 100
 """A lattice with more lines than this is one of 1-mm lines when nothing else tells."""
@@ -134,8 +136,11 @@ def flatten(image: Image, grid: GridMap, x_mm: Array, y_mm: Array) -> Image:
     return np.asarray(flat, np.uint8)
 
 
-def lock_grid(image: Image, carriers: list[Carrier], *, refine: bool = True) -> GridMap:
+def lock_grid(image: Image, carriers: list[Carrier], *, refine: bool = True, jump: bool = False) -> GridMap:
     """Map of the grid that one of the ``carriers`` locks to best; ``refine=False`` leaves the spline through the tiles.
+
+    ``jump`` looks for the grid behind creases and strokes that hide it for a tile or two: more of a damaged page is followed,
+    at some risk of miscounting where the lines are hard to tell.
 
     Raises ``EcgPageError`` when none of them can be followed over a good part of a page.
     """
@@ -144,7 +149,7 @@ def lock_grid(image: Image, carriers: list[Carrier], *, refine: bool = True) -> 
     for carrier in carriers:
         # fine lines may be the 1-mm ones: follow many of them at once
         for carrier_px in [CARRIER_PX] if carrier.period_px > MAX_FINE_PX else [CARRIER_PX / 4, CARRIER_PX]:
-            tracker = _Tracker(image, carrier, carrier_px)
+            tracker = _Tracker(image, carrier, carrier_px, jump)
             tiles = tracker.grow()
             share = len(tiles) / tracker.n_tiles
             log.debug(
@@ -199,7 +204,7 @@ _Step = tuple[float, int, tuple[int, int], _Tile, tuple[int, int], int]
 class _Tracker:
     """Follow a carrier over the picture by lock-in, best tiles first."""
 
-    def __init__(self, image: Image, carrier: Carrier, carrier_px: float) -> None:
+    def __init__(self, image: Image, carrier: Carrier, carrier_px: float, jump: bool) -> None:
         self.carrier = carrier
         self.carrier_px = carrier_px
         self.scale = carrier_px / carrier.period_px
@@ -253,22 +258,20 @@ class _Tracker:
         queue: list[_Step] = [(-seed.lock, 0, first, seed, (0, 0), 0)]
         pushed = 0
         while queue:
-            priority, _, key, parent, move, jumped = heapq.heappop(queue)
+            _, _, key, parent, move, jumped = heapq.heappop(queue)
             x, y = start_x + key[0] * self.step, start_y + key[1] * self.step
             if key in done or not (0 <= x < width and 0 <= y < height):
                 continue
             predicted = parent.predict(round(x), round(y))
             tile = self._measure(x, y, predicted, parent.gradient, rounds=1)
-            if (
-                tile.lock < MIN_LOCK
-                or np.abs(tile.phase - predicted).max() > MAX_STEP
-                or self._distorted(tile)
-            ):
+            step = np.abs(tile.phase - predicted).max()
+            if tile.lock < MIN_LOCK or step > MAX_STEP or self._distorted(tile):
                 # creases and pen strokes hide the grid for a tile or two: look behind them
                 if jumped < self.max_jump and move != (0, 0):
                     pushed += 1
                     behind = (key[0] + move[0], key[1] + move[1])
-                    heapq.heappush(queue, (priority / 2, pushed, behind, parent, move, jumped + 1))
+                    last = -parent.lock / 1000  # after everything that can be reached without a jump
+                    heapq.heappush(queue, (last, pushed, behind, parent, move, jumped + 1))
                 continue
             done[key] = tile
             for move in ((1, 0), (-1, 0), (0, 1), (0, -1)):
@@ -355,10 +358,10 @@ def _boxes_from_lines(image: Image, lines: GridMap) -> tuple[GridMap, tuple[floa
     seen = lines.quality > 0
     strength = [_line_strength(p, seen) for p in (across_x, across_y.swapaxes(0, 1))]
     strength_x, strength_y = strength[0], strength[1]
+    n_lines = max(np.any(seen, axis=0).sum(), np.any(seen, axis=1).sum())
     halves = [_absent_half(s) for s in strength]
-    if (
-        halves[0] is not None and halves[1] is not None
-    ):  # tracked at half the period: every second line is none
+    # tracked at half the period, so that every second line is none
+    if n_lines > MANY_BOXES and halves[0] is not None and halves[1] is not None:
         rows, columns = slice(halves[1], None, 2), slice(halves[0], None, 2)
         return _boxes_from_lines(
             image, replace(lines, nodes=lines.nodes[rows, columns], quality=lines.quality[rows, columns])
@@ -366,7 +369,6 @@ def _boxes_from_lines(image: Image, lines: GridMap) -> tuple[GridMap, tuple[floa
     fifth_x, stands_x = _every_fifth(strength_x)
     fifth_y, stands_y = _every_fifth(strength_y)
     fine = min(_finer_lines(across_x[seen]), _finer_lines(across_y[seen]))
-    n_lines = max(np.any(seen, axis=0).sum(), np.any(seen, axis=1).sum())
     log.debug("every fifth %.1f %.1f, finer lines %.1f, %d lines", stands_x, stands_y, fine, n_lines)
     if fine > MIN_FINE or not (min(stands_x, stands_y) > MIN_FIFTH or n_lines > MAX_BOXES):
         return lines, (1.5, 1.0, 0.7)

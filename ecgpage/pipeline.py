@@ -19,7 +19,7 @@ from ecgpage.flat import FlatPage, flatten_page
 from ecgpage.grid import GridMap, lock_grid
 from ecgpage.images import Image, read_image
 from ecgpage.leads import PagePlan, read_layout, upright_score
-from ecgpage.page import find_carriers
+from ecgpage.page import Carrier, find_carriers
 from ecgpage.signals import LeadReading, PageSignals, assemble, contradiction
 from ecgpage.trace import Trace, read_traces
 from ecgpage.tracenet import TraceNet
@@ -125,7 +125,21 @@ class Digitizer:
 
     def read_page(self, image: Image, fs: float, n_samples: int) -> PageReading:
         """Everything on one page; uint8 (H, W, 3) RGB. Raises ``EcgPageError`` when it cannot be read."""
-        grid = lock_grid(image, find_carriers(image), refine="refine" not in self.without)
+        carriers = find_carriers(image)
+        try:
+            return self._read_on_grid(image, carriers, fs, n_samples, jump=False)
+        except EcgPageError as error:
+            first = error
+        try:
+            return self._read_on_grid(image, carriers, fs, n_samples, jump=True)
+        except EcgPageError:
+            raise first from None
+
+    def _read_on_grid(
+        self, image: Image, carriers: list[Carrier], fs: float, n_samples: int, *, jump: bool
+    ) -> PageReading:
+        """One attempt; ``jump`` as in ``lock_grid``."""
+        grid = lock_grid(image, carriers, refine="refine" not in self.without, jump=jump)
         flat, plan = self._upright(image, grid, n_samples / fs)
         if plan.confidence < MIN_CONFIDENCE:
             raise EcgPageError(f"no 12-lead ECG recognised on the grid (confidence {plan.confidence:.2f})")
