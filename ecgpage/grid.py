@@ -208,9 +208,8 @@ class _Tracker:
         self.carrier = carrier
         self.carrier_px = carrier_px
         self.scale = carrier_px / carrier.period_px
-        self.max_jump = (
-            MAX_JUMP if carrier_px == CARRIER_PX else 0
-        )  # fine lines cannot be counted so far ahead
+        # fine lines cannot be counted so far ahead
+        self.max_jump = MAX_JUMP if jump and carrier_px == CARRIER_PX else 0
         sigma = CARRIER_PX
         self.picture = local_contrast(darkness(image, self.scale), 0.6 * sigma, limit=2.0)
         self.radius = int(2.4 * sigma)
