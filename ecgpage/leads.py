@@ -39,6 +39,7 @@ TICK_WIDTH_MM: Final = 0.4
 MIN_TICK: Final = 0.3
 SAME_COMB: Final = 0.65
 """A comb with fewer teeth wins only where the finer one has less than this share of its support."""
+MAX_ZERO_MM: Final = 12.0
 ON_LINE_MM: Final = 0.25
 LINE_AHEAD_MM: Final = 0.0635
 """Grid lines of the Challenge's generator stand half a pixel (200 dpi) right of where its time axis puts them."""
@@ -250,7 +251,7 @@ def _regular(rows: list[Row]) -> list[Row]:
     return max(runs, key=len)
 
 
-def _cheapest_path(cells: Grey, reach: int = 6, bend: float = 0.12) -> tuple[NDArray[np.intp], Array]:
+def _cheapest_path(cells: Grey, reach: int = 6, bend: float = 0.25) -> tuple[NDArray[np.intp], Array]:
     """Path through (rows, columns) cells that gathers most ink; moves up to ``reach`` cells a column cost ``bend`` each."""
     height, width = cells.shape
     cost = 1.0 - cells
@@ -483,8 +484,9 @@ def _name_segments(
 
 
 def _zero_level(segment: Segment, rows: list[Row], pulses: list[Pulse | None]) -> float:
-    pulse = pulses[segment.row]
-    return pulse.foot_mm if pulse is not None else segment.baseline(rows)
+    """The pulse's foot, unless the segment runs so far from it that it cannot be its own."""
+    pulse, baseline = pulses[segment.row], segment.baseline(rows)
+    return pulse.foot_mm if pulse is not None and abs(pulse.foot_mm - baseline) < MAX_ZERO_MM else baseline
 
 
 def _confidence(
