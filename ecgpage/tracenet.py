@@ -165,10 +165,12 @@ class Attention(nn.Module):
 class TraceNet(nn.Module):
     """Crop to voltage distribution, visibility and expected error for each step."""
 
-    def __init__(self, widths: Sequence[int] = (32, 48, 64, 96), hidden: int = 128, heads: int = 4) -> None:
+    def __init__(
+        self, widths: Sequence[int] = (48, 64, 96, 128), hidden: int = 160, heads: int = 4, layers: int = 3
+    ) -> None:
         """``widths``: channels at 1/2, 1/4, 1/8 and 1/16 of the columns (1/4 ... 1/32 of the rows)."""
         super().__init__()
-        self.settings = {"widths": list(widths), "hidden": hidden, "heads": heads}
+        self.settings = {"widths": list(widths), "hidden": hidden, "heads": heads, "layers": layers}
         fine, deep = widths[0], widths[-1]
         self.stem = ConvNorm(16, fine)
         self.row = nn.Parameter(torch.zeros(1, fine, ROWS // 4, 1))
@@ -176,7 +178,7 @@ class TraceNet(nn.Module):
         self.down = nn.ModuleList([ConvNorm(a, b, 2, 2) for a, b in pairwise(widths)])
         rows = ROWS // 4 >> (len(widths) - 1)
         self.gather = nn.Linear(rows * deep, hidden)
-        self.attention = nn.ModuleList([Attention(hidden, heads) for _ in range(2)])
+        self.attention = nn.ModuleList([Attention(hidden, heads) for _ in range(layers)])
         self.spread = nn.Linear(hidden, rows * deep)
         self.bottom = Residual(deep)
         self.up = nn.ModuleList([ConvNorm(b, a, 1) for a, b in pairwise(widths)])

@@ -1,7 +1,7 @@
 """The trace network: conventions of crops, steps and bins, tiles, and the shipped weights on drawn leads."""
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 
 import cv2
@@ -26,7 +26,7 @@ from ecgpage.tracenet import (
     mean_around_mode,
     tile_edges,
 )
-from ecgpage.train.trace import Recipe, Trainer, column_loss, example, snr_db
+from ecgpage.train.trace import Pool, Recipe, Trainer, batches, column_loss, example, snr_db
 
 MODEL = Path(__file__).parents[1] / "model"
 FS = 500.0
@@ -235,5 +235,27 @@ def test_a_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
     first.save(tmp_path / "checkpoint.pt")
     second = Trainer(Recipe(), torch.device("cpu"), compiled=False)
     second.resume(tmp_path / "checkpoint.pt")
-    assert (second.steps, second.progress.crops) == (1, 2)
-    assert first.step((image, height, drawn)) == pytest.approx(second.step((image, height, drawn)), rel=1e-3)
+    assert (second.steps, second.progress.seen) == (1, 2)
+    losses = [
+        {key: float(value) for key, value in trainer.step((image, height, drawn)).items()}
+        for trainer in (first, second)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def test_a_pool_keeps_the_newest_crops() -> None:
+    pool = Pool(8, torch.device("cpu"))
+    for k in range(12):
+        image = torch.full((2, 4, 4), k, dtype=torch.uint8)
+        pool.add((image, torch.full((2, 8), float(k)), torch.ones(2, 8, dtype=torch.bool)))
+    image, height, _ = pool.take(200)
+    assert set(image.float().mean((1, 2)).tolist()) == {8, 9, 10, 11}
+    assert torch.equal(image[:, 0, 0].float(), height[:, 0])
+
+
+def test_repeated_crops_are_seen_as_often_as_asked() -> None:
+    crop = (torch.zeros(8, 4, 4, dtype=torch.uint8), torch.zeros(8, 8), torch.ones(8, 8, dtype=torch.bool))
+    recipe = Recipe(batch=4, repeat=3, pool=64)
+    steps = list(islice(batches([crop] * 12, recipe, torch.device("cpu")), 60))
+    assert sum(new for _, new in steps) == 96
+    assert {len(image) for (image, _, _), _ in steps} == {4}
