@@ -64,7 +64,7 @@ P_SCREEN: Final = 0.04
 """Chance that a photo is one of a screen."""
 P_OUTSIDE: Final = 0.25
 """Chance that the picture did not cover all of the page."""
-OUTSIDE_DEPTH: Final = 0.06
+OUTSIDE_DEPTH: Final = 0.08
 """How far a side without picture reaches into the page, as a part of its size."""
 LEAST_SEEN: Final = 0.4
 """Part of a box that has to be on the page; less is no box."""
@@ -198,7 +198,12 @@ def page_mix(name: str, width: int, rng: Rng, any_look: float) -> Mix:
         return photo
     if name == "worn":
         return replace(
-            photo, marks=WORN_MARKS, crumples=(0.0, 60.0), crumple_slope=(0.0, 0.1), crease_lines=4
+            photo,
+            p_screen=0.0,
+            marks=WORN_MARKS,
+            crumples=(0.0, 60.0),
+            crumple_slope=(0.0, 0.1),
+            crease_lines=4,
         )
     scan = replace(
         photo,
@@ -325,7 +330,7 @@ def _without_edge(image: Image, boxes: Boxes, rng: Rng) -> Image:
     first, last = rng.uniform(0, max(room, 0.0), 2)
     depth = np.linspace(float(first), float(last), columns).astype(np.intp)  # (columns,)
     row = np.arange(rows)[:, None]
-    kind = rng.choice(["white", "border", "black"], p=[0.5, 0.4, 0.1])
+    kind = rng.choice(["white", "border", "black"], p=[0.3, 0.6, 0.1])
     if kind == "border":
         filled = turned[np.maximum(row, depth[None]), np.arange(columns)[None]]
     else:
