@@ -109,6 +109,53 @@ def threshold(image: Image, rng: Rng, *, dither: bool) -> Image:
     return np.repeat((binary * np.uint8(255))[..., None], 3, axis=2)
 
 
+def fax(gray: Image, px_per_mm: float, rng: Rng) -> Image:
+    """Sent by fax: (H, W) grey in, black and white out, 4 to 8 dots a millimetre, half as many down the page
+    in the coarse mode; edges are ragged and now and then a line is shifted by a dot.
+    """
+    across = float(rng.uniform(4, 8.1))
+    down = across * float(rng.choice([1.0, 0.5, 1.0]))
+    size = (
+        max(round(gray.shape[1] * across / px_per_mm), 8),
+        max(round(gray.shape[0] * down / px_per_mm), 8),
+    )
+    shrinks = size[0] * size[1] < gray.size
+    dots = cv2.resize(gray, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    rough = np.asarray(dots, np.float32) + rng.standard_normal(size[::-1], np.float32) * np.float32(
+        rng.uniform(2, 16)
+    )
+    binary = rough > np.float32(np.median(dots) * rng.uniform(0.6, 0.88))
+    shift = (rng.random(size[1]) < 0.02).astype(np.intp) * rng.choice([-1, 1])
+    columns = np.clip(np.arange(size[0]) + shift[:, None], 0, size[0] - 1)
+    jagged = np.take_along_axis(binary, columns, axis=1).astype(np.uint8) * np.uint8(255)
+    style = cv2.INTER_NEAREST if rng.random() < 0.5 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(jagged, gray.shape[::-1], interpolation=style), np.uint8)
+
+
+def hdr(image: Image, strength: float, flatten: float, radius: float) -> Image:
+    """Local tone mapping as phones do it, (H, W) or (H, W, 3): differences from the surroundings (``radius``
+    px) grow by ``strength``, which leaves pale halos around dark strokes; the surroundings' own differences
+    shrink by ``flatten`` (0 to 1).
+    """
+    small = cv2.resize(image, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), max(radius / 4, 0.5))
+    soft = cv2.resize(small, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    level = flatten * float(np.mean(small))
+    return np.asarray(cv2.addWeighted(image, 1 + strength, soft, -(strength + flatten), level), np.uint8)
+
+
+def screen_pattern(
+    shape: tuple[int, int], pitch: float, angle: float, depth: float, phase: float
+) -> NDArray[np.float32]:
+    """What the pixels of a screen leave in a picture of it, (rows, columns) factor: waves ``pitch`` px apart
+    along ``angle``; a pitch below 2 px gives moiré.
+    """
+    across = np.exp(2j * np.pi * (np.arange(shape[1]) * np.cos(angle) / pitch + phase)).astype(np.complex64)
+    down = np.exp(2j * np.pi * np.arange(shape[0]) * np.sin(angle) / pitch).astype(np.complex64)
+    wave = np.outer(down.real, across.real) - np.outer(down.imag, across.imag)
+    return np.asarray(1 - depth / 2 + depth / 2 * wave, np.float32)
+
+
 def jpeg(image: Image, quality: int) -> Image:
     """Compress and decompress; the usual 4:2:0 colour."""
     if quality >= 100:

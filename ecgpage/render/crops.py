@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from ecgpage.render import camera, light, marks
 from ecgpage.render.challenge import challenge_page, invent_patient
 from ecgpage.render.effects import disturb
-from ecgpage.render.layout import build_page
-from ecgpage.render.looks import random_grid, random_style
+from ecgpage.render.layout import PageStyle, build_page
+from ecgpage.render.looks import A4, random_grid, random_plotter, random_style
 from ecgpage.render.model import Color, Page, Segment, segment_path
 from ecgpage.render.region import draw_region
 
@@ -34,6 +34,11 @@ CROP_ROWS: Final = round(2 * HALF_HEIGHT * PX_PER_MM_VOLTAGE)
 MM_PER_MV: Final = 10.0
 PAD: Final = 2.5
 """mm that are drawn beyond the crop, for the errors of the earlier stages."""
+
+CROP_MARKS: Final = (
+    ("fading", 0.1), ("thermal", 0.05), ("stains", 0.05), ("handwriting", 0.08), ("pen_marks", 0.05),
+)  # fmt: skip
+"""Marks and their chances in a crop."""
 
 Image = NDArray[np.uint8]
 Rng = np.random.Generator
@@ -47,9 +52,11 @@ class Crop:
     image: Image
     """(CROP_ROWS, width) grey."""
     target: Values
-    """Where the ink runs in this column, as millivolts; 0 where nothing is drawn."""
+    """Where the trace runs in this column, as millivolts; 0 where nothing is drawn. A coarse plotter's ink
+    lies beside it.
+    """
     visible: NDArray[np.bool_]
-    """The lead is drawn in this column and within the crop."""
+    """The lead is drawn in this column, within the crop, and not hidden by a hole or something opaque."""
     true: Values
     """What the lead's signal is at the column's nominal time: ``target`` without the errors of earlier
     stages.
@@ -73,11 +80,11 @@ class _Warp:
     def remap_table(self) -> NDArray[np.float32]:
         """Region position, pixel centres at integers, of each crop pixel's centre."""
         rows, columns = self.error.shape[:2]
-        table = self.error.copy()
-        table[..., 0] += (np.arange(columns, dtype=np.float32) + 0.5) * self.scale[0] + self.origin[0] - 0.5
-        table[..., 1] += ((np.arange(rows, dtype=np.float32) + 0.5) * self.scale[1] + self.origin[1] - 0.5)[
-            :, None
-        ]
+        x = (np.arange(columns, dtype=np.float32) + 0.5) * self.scale[0] + self.origin[0] - 0.5
+        y = (np.arange(rows, dtype=np.float32) + 0.5) * self.scale[1] + self.origin[1] - 0.5
+        table = np.empty_like(self.error)
+        np.add(self.error[..., 0], x.astype(np.float32), out=table[..., 0])
+        np.add(self.error[..., 1], y.astype(np.float32)[:, None], out=table[..., 1])
         return table
 
     def to_crop(
@@ -113,7 +120,8 @@ def draw_crop(
         page = _any_page(len(signal), fs, rng)
     segment = _choose_segment(page, rng)
     mm_left = _choose_start(page, segment, width / PX_PER_MM_TIME, rng)
-    scale = float(np.exp(rng.uniform(np.log(5.0), np.log(11.5))))
+    low = 3.8 if rng.random() < 0.1 else 5.0
+    scale = float(np.exp(rng.uniform(np.log(low), np.log(11.5))))
     box = (
         mm_left - PAD,
         segment.baseline - HALF_HEIGHT - PAD,
@@ -121,6 +129,7 @@ def draw_crop(
         segment.baseline + HALF_HEIGHT + PAD,
     )
     region, corner = draw_region(page, signal, box, scale)
+    covered = _cover(region, scale, corner, rng) if rng.random() < 0.06 * difficulty else None
     grey = _expose(region, scale, difficulty, rng)
     offset = (mm_left - corner[0], segment.baseline - HALF_HEIGHT - corner[1])
     warp = _errors(width, scale, offset, difficulty, rng)
@@ -134,6 +143,8 @@ def draw_crop(
     near[:2] = True
     x, y = x[near], y[near]
     column, row = warp.to_crop((x - corner[0]) * scale, (y - corner[1]) * scale)
+    if covered is not None:
+        row = np.where(covered.at(np.stack([x, y], axis=1)), np.nan, row)
     target, visible = per_column(column, row, width)
     nominal = (x - mm_left) * PX_PER_MM_TIME, (y - segment.baseline + HALF_HEIGHT) * PX_PER_MM_VOLTAGE
     true, _ = per_column(*nominal, width)
@@ -143,7 +154,7 @@ def draw_crop(
 def _any_page(n_samples: int, fs: float, rng: Rng) -> Page:
     """Half the pages are the Challenge's, with grids and inks of all kinds."""
     if rng.random() < 0.5:
-        return _worn(build_page(random_style(rng), n_samples, fs), rng)
+        return _worn(build_page(_varied(random_style(rng), rng), n_samples, fs), rng)
     page = challenge_page(
         n_samples,
         fs,
@@ -156,9 +167,30 @@ def _any_page(n_samples: int, fs: float, rng: Rng) -> Page:
     return _worn(replace(page, trace_width=page.trace_width * float(rng.uniform(0.7, 1.6))), rng)
 
 
+def _varied(style: PageStyle, rng: Rng) -> PageStyle:
+    """Rows close together, other speeds and gains, more often than they are met."""
+    kind = rng.random()
+    if kind < 0.12:
+        pitch, bottom = float(rng.uniform(12, 16)), float(rng.uniform(3, 10))
+        width, height = A4
+        paper = replace(style.paper, width=width, height=height)
+        top = height - bottom - 12 * pitch
+        style = replace(style, layout="12x1", paper=paper, top=top, bottom=bottom, snap_to_grid=False)
+    elif kind < 0.2:
+        style = replace(style, layout="6x2")
+    if rng.random() < 0.05:
+        style = replace(style, speed=50.0)
+    if rng.random() < 0.1:
+        style = replace(style, gain=float(rng.choice([5.0, 20.0])))
+    if rng.random() < 0.04:
+        style = replace(style, chest_gain=style.gain / 2)
+    return style
+
+
 def _worn(page: Page, rng: Rng) -> Page:
-    """Now and then uneven ink."""
-    return replace(page, wear=float(rng.uniform(0.2, 0.9))) if rng.random() < 0.15 else page
+    """Now and then uneven ink, or a coarse plotter."""
+    wear = float(rng.uniform(0.2, 0.9)) if rng.random() < 0.15 else 0.0
+    return replace(page, wear=wear, plotter=random_plotter(rng) if rng.random() < 0.12 else None)
 
 
 def _grey(level: float) -> Color:
@@ -181,42 +213,80 @@ def _choose_start(page: Page, segment: Segment, width: float, rng: Rng) -> float
     return float(rng.uniform(segment.x0 - 8, max(end - width + 8, segment.x0 - 7)))
 
 
+def _cover(region: Image, scale: float, corner: tuple[float, float], rng: Rng) -> marks.Covered | None:
+    """A hole, opaque tape or thick pen on the region (in place), and what it hides."""
+    kind = rng.random()
+    if kind < 0.3:
+        at = rng.uniform(0.1, 0.9, 2) * region.shape[1::-1]
+        shade = float(rng.uniform(10, 150) if rng.random() < 0.8 else rng.uniform(200, 255))
+        over = [marks.punch(region, (at[0], at[1]), float(rng.uniform(2.2, 3.6)) * scale, shade)]
+    else:
+        over = marks.lay_on("tape" if kind < 0.45 else "marker", region, scale, rng)
+    origin = (-corner[0] * scale, -corner[1] * scale)
+    return marks.covered(over, (region.shape[0], region.shape[1]), scale, origin)
+
+
 def _expose(region: Image, scale: float, difficulty: float, rng: Rng) -> Image:
-    """Marks, light and camera on the region, RGB to grey (h, w)."""
-    if rng.random() < 0.08 * difficulty:
-        marks.handwriting(region, scale, rng)
-    if rng.random() < 0.05 * difficulty:
-        marks.pen_marks(region, scale, rng)
+    """Marks, light, camera and file on the region, RGB to grey (h, w)."""
+    for name, chance in CROP_MARKS:
+        if rng.random() < chance * difficulty:
+            marks.MARKS[name](region, scale, rng)
     if rng.random() < 0.08 * difficulty:
         marks.toner_loss(region, scale, rng, 2)
-    if rng.random() < 0.05 * difficulty:
-        marks.stains(region, scale, rng)
-    if rng.random() < 0.1:
-        marks.fading(region, scale, rng)
     grey = np.asarray(cv2.cvtColor(region, cv2.COLOR_RGB2GRAY), np.uint8)
     if rng.random() < 0.75:
         grey = _lit(grey, rng)
+    if rng.random() < 0.05 * difficulty:
+        grey = _from_screen(grey, rng)
+    return _filed(_taken(grey, scale, difficulty, rng), scale, difficulty, rng)
+
+
+def _taken(grey: Image, scale: float, difficulty: float, rng: Rng) -> Image:
+    """Lens, sensor and what the camera makes of it."""
     blur = float(rng.uniform(0.3, 0.9 + 0.6 * difficulty)) * min(scale / 8, 1.3)
     grey = camera.blur(grey, blur if rng.random() < 0.85 else 0.0)
     if rng.random() < 0.1 * difficulty:
         grey = camera.motion_blur(grey, float(rng.uniform(1.5, 4)), float(rng.uniform(0, np.pi)))
     if rng.random() < 0.8:
         grey = _noisy(grey, float(rng.exponential(4.0)) * difficulty, rng)
+    if rng.random() < 0.06 * difficulty:
+        strength, flatten = float(rng.uniform(0.3, 1.5)), float(rng.uniform(0, 0.7))
+        grey = camera.hdr(grey, strength, flatten, float(rng.uniform(0.6, 6)) * scale)
     if rng.random() < 0.4:
         grey = camera.sharpen(grey, float(rng.uniform(0, 1.5)), float(rng.uniform(0.7, 2)))
+    return grey
+
+
+def _filed(grey: Image, scale: float, difficulty: float, rng: Rng) -> Image:
+    """Contrast, one bit a pixel, compression."""
     if rng.random() < 0.5:
         table = 255 * np.linspace(0, 1, 256) ** rng.uniform(0.7, 1.5)
         low, high = rng.uniform(0, 40), rng.uniform(200, 275)
         grey = np.asarray(
             cv2.LUT(grey, np.clip(low + table * (high - low) / 255, 0, 255).astype(np.uint8)), np.uint8
         )
-    if rng.random() < 0.05 * difficulty:
+    if rng.random() < 0.025 * difficulty:
+        grey = camera.fax(grey, scale, rng)
+    elif rng.random() < (0.08 if scale > 7.5 else 0.04) * difficulty:
         paper = np.median(grey) if rng.random() < 0.4 else np.asarray(cv2.blur(grey, (61, 61)), np.float32)
         grey = np.asarray(np.where(grey > paper * rng.uniform(0.7, 0.92), 255, 0), np.uint8)
     if rng.random() < 0.6:
         _, data = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 95))])
         grey = np.asarray(cv2.imdecode(np.asarray(data), cv2.IMREAD_GRAYSCALE), np.uint8)
     return grey
+
+
+def _from_screen(grey: Image, rng: Rng) -> Image:
+    """Waves of a screen's pixels, their moiré, and bands of its refresh."""
+    shape = (grey.shape[0], grey.shape[1])
+    level = np.ones(shape, np.float32)
+    for _ in range(int(rng.integers(1, 3))):
+        pitch, angle = float(np.exp(rng.uniform(np.log(1.05), np.log(25)))), float(rng.uniform(0, np.pi))
+        level *= camera.screen_pattern(shape, pitch, angle, float(rng.uniform(0.04, 0.25)), rng.random())
+    if rng.random() < 0.4:
+        y = np.linspace(0, 1, shape[0], dtype=np.float32)[:, None]
+        level *= light.refresh_band(y, float(rng.uniform(0.02, 0.2)), rng)
+    return np.asarray(cv2.multiply(grey, level, dtype=cv2.CV_8U), np.uint8)
 
 
 def _lit(grey: Image, rng: Rng) -> Image:
@@ -264,8 +334,10 @@ def _errors(width: int, scale: float, offset: tuple[float, float], difficulty: f
     dy = rng.normal(0, 0.15 * wide) + rng.normal(0, 0.004) * v + rng.normal(0, 0.004) * u
     dx += float(np.exp(rng.normal(np.log(0.04), 0.6))) * _wave(u.size, v.size, rng)
     dy += float(np.exp(rng.normal(np.log(0.06), 0.7))) * _wave(u.size, v.size, rng)
-    if rng.random() < 0.15:  # a fold the map was too stiff for
-        kink = np.abs(u - rng.uniform(u.min(), u.max())) + 0 * v
+    for _ in range(int(rng.choice(3, p=[0.8, 0.14, 0.06]))):  # folds the map was too stiff for
+        angle = rng.normal(0, 0.1) if rng.random() < 0.7 else rng.uniform(0, np.pi)
+        across = u * np.float32(np.cos(angle)) + v * np.float32(np.sin(angle))
+        kink = np.abs(across - rng.uniform(across.min(), across.max()))
         dx += rng.normal(0, 0.008) * kink
         dy += rng.normal(0, 0.015) * kink
     error = np.stack([dx, dy], axis=-1).astype(np.float32) * np.float32(scale * difficulty)

@@ -15,6 +15,8 @@ LIMB_MIX: Final = ((1, 0), (0, 1), (-1, 1), (-0.5, -0.5), (1, -0.5), (-0.5, 1))
 def disturb(signal: NDArray[np.floating], fs: float, rng: Rng, *, chance: float = 0.15) -> Signal:
     """A copy with each kind of disturbance added with probability ``chance``."""
     result = np.array(signal, np.float32)
+    if rng.random() < chance:
+        result = at_rate(result, fs, float(rng.uniform(0.7, 1.5)), rng)
     seconds = np.arange(len(result)) / fs
     if rng.random() < chance:
         result += spread(wander(seconds, rng), result.shape[1], rng)
@@ -31,7 +33,53 @@ def disturb(signal: NDArray[np.floating], fs: float, rng: Rng, *, chance: float 
         np.clip(result, -limit, limit, out=result)
     if rng.random() < chance / 4:
         result[:, int(rng.integers(result.shape[1]))] = np.float32(rng.normal(0, 0.05))
+    if rng.random() < chance / 4:
+        lead = int(rng.integers(result.shape[1]))
+        result[:, lead] = loose(result[:, lead], fs, rng)
     return result
+
+
+def at_rate(signal: NDArray[np.floating], fs: float, factor: float, rng: Rng) -> Signal:
+    """The recording with its time compressed by ``factor``, as long as it was: a faster heart above 1.
+
+    A slower one shows a window of the stretched recording. For a faster one a second copy follows where it
+    agrees best with the first one's end, over whose last fifth of a second the two are blended.
+    """
+    n = len(signal)
+    length = int(np.floor((n - 1) / factor)) + 1
+    start = 0.0 if length <= n else float(rng.uniform(0, n - 1 - (n - 1) * factor))
+    at = start + np.arange(min(length, n), dtype=np.float64) * factor
+    left = np.minimum(at.astype(np.intp), n - 2)
+    part = (at - left).astype(np.float32)[:, None]
+    known = np.asarray(signal, np.float32)
+    changed = known[left] * (1 - part) + known[left + 1] * part
+    while len(changed) < n:
+        changed = _continued(changed, max(int(0.2 * fs), 2))
+    return np.asarray(changed[:n], np.float32)
+
+
+def _continued(signal: Signal, overlap: int) -> Signal:
+    """``signal`` followed by itself from where ``overlap`` samples agree best with its end."""
+    end = signal[-overlap:]
+    # late starts would add little: only the first half is searched
+    starts = np.arange(0, max(len(signal) // 2 - overlap, 1), 4)
+    grid = np.linspace(0, overlap - 1, 12).astype(np.intp)
+    off = signal[starts[:, None] + grid] - end[grid]
+    best = int(starts[np.argmin(np.nan_to_num(off**2, nan=1.0).sum(axis=(1, 2)))])
+    weight = np.linspace(0, 1, overlap, dtype=np.float32)[:, None]
+    blended = end * (1 - weight) + signal[best : best + overlap] * weight
+    return np.asarray(np.concatenate([signal[:-overlap], blended, signal[best + overlap :]]), np.float32)
+
+
+def loose(lead: NDArray[np.float32], fs: float, rng: Rng) -> NDArray[np.float32]:
+    """A lead whose electrode comes off: driven to the amplifier's limit, from where it recovers or not."""
+    limit, at = float(rng.choice([-1, 1]) * rng.uniform(1.0, 2.5)), int(rng.integers(len(lead)))
+    held = int(rng.uniform(0.1, 2.0) * fs)
+    since = np.maximum(np.arange(len(lead)) - at - held, 0) / fs
+    pull = np.where(np.arange(len(lead)) >= at, np.exp(-since / rng.uniform(0.1, 1.0)), 0.0)
+    if rng.random() < 0.3:
+        pull = np.where(np.arange(len(lead)) >= at, 1.0, 0.0)
+    return np.asarray(lead * (1 - pull) + limit * pull, np.float32)
 
 
 def wander(seconds: NDArray[np.float64], rng: Rng) -> NDArray[np.float64]:

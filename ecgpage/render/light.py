@@ -28,6 +28,8 @@ class Lamp:
     cast: float = 0.0
     screen: bool = False
     """The page shines by itself, through the pixels of a panel."""
+    refresh: float = 0.0
+    """Depth of the bands that a screen's refresh leaves."""
 
 
 def gradient(x: Light, y: Light, strength: float, rng: Rng) -> Light:
@@ -66,6 +68,12 @@ def glare(x: Light, y: Light, strength: float, rng: Rng) -> Light:
     return np.asarray(
         strength * np.exp(-((x - cx) ** 2 + ((y - cy) * stretch) ** 2) / (2 * size**2)), np.float32
     )
+
+
+def refresh_band(y: Light, strength: float, rng: Rng) -> Light:
+    """Bands across a picture of a screen that was redrawn while the shutter ran down."""
+    wave = np.sin(2 * np.pi * (y * rng.uniform(0.5, 4) + rng.random()))
+    return np.asarray(1 - strength * (0.5 + 0.5 * np.tanh(wave * rng.uniform(0.7, 5))), np.float32)
 
 
 def color_cast(strength: float, rng: Rng) -> NDArray[np.float32]:

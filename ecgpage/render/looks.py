@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ecgpage.render.challenge import GRID_COLORS, random_grid_colors
 from ecgpage.render.layout import LAYOUTS, PageStyle
-from ecgpage.render.model import Color, Grid, Paper, Stamp, Text
+from ecgpage.render.model import Color, Grid, Paper, Plotter, Stamp, Text
 from ecgpage.render.text import FONTS
 
 LETTER: Final = (279.4, 215.9)
@@ -46,7 +46,7 @@ STATEMENTS: Final = (
 
 def random_style(rng: np.random.Generator) -> PageStyle:
     """A page of any look and layout."""
-    look = rng.choice(list(LOOKS), p=[0.4, 0.2, 0.15, 0.15, 0.1])
+    look = rng.choice(list(LOOKS), p=[0.38, 0.19, 0.14, 0.12, 0.09, 0.08])
     return LOOKS[str(look)](rng)
 
 
@@ -184,12 +184,52 @@ def monitor(rng: np.random.Generator) -> PageStyle:
     return with_print(style, rng)
 
 
+def thermal(rng: np.random.Generator) -> PageStyle:
+    """A portable recorder: blue-grey print of a thermal head on tinted paper, all of it in the head's dots."""
+    printed = rng.random() < 0.4  # the head prints the grid, too
+    colors = ((90, 92, 110), (170, 172, 185)) if printed else PRINTED_GRIDS[int(rng.integers(3))]
+    minor = str(rng.choice(["lines", "dots"], p=[0.5, 0.5])) if printed else "lines"
+    width, height = A4 if rng.random() < 0.5 else (float(rng.uniform(230, 297)), float(rng.uniform(110, 215)))
+    dark = float(rng.uniform(20, 90))
+    few = height < 150
+    style = PageStyle(
+        layout=str(
+            rng.choice(["3x4+1", "3x4", "6x2", "3 strips"] if few else ["3x4+1", "3x4+3", "6x2", "12x1"])
+        ),
+        paper=Paper(width, height, color=(248, 248, 250) if printed else (252, 246, 244)),
+        grid=Grid(colors[0], colors[1], 0.2, 0.125, minor_kind=minor, snap=False),  # type: ignore[arg-type]
+        left=float(rng.uniform(3, 10)),
+        top=float(rng.uniform(8, 25)),
+        bottom=6,
+        snap_to_grid=bool(rng.random() < 0.5),
+        pulse=rng.choice(["left", "right", "none"]),
+        separator=rng.choice(["none", "marks", "dotted"]),
+        name_place="above",
+        name_offset=float(rng.uniform(5, 9)),
+        name_size=float(rng.uniform(2.5, 3.8)),
+        name_font=str(rng.choice(["DejaVuSansMono", "DejaVuSans-Bold", "DejaVuSans"])),
+        trace_width=float(rng.uniform(0.25, 0.5)),
+        ink=(dark, dark, dark + float(rng.uniform(0, 40))),
+    )
+    return with_print(style, rng)
+
+
+def random_plotter(rng: np.random.Generator) -> Plotter:
+    """A device that redraws the recording at 100 to 250 points a second, or on the dots of a bitmap."""
+    if rng.random() < 0.5:
+        points = float(rng.choice([100, 120, 125, 150, 200, 240, 250]))
+        return Plotter(25.0 / points, stairs=bool(rng.random() < 0.35), smooth=bool(rng.random() < 0.5))
+    dot = 25.4 / float(rng.choice([96, 100, 120, 144, 150, 203]))
+    return Plotter(dot, quantum=dot, stairs=bool(rng.random() < 0.6), smooth=bool(rng.random() < 0.5))
+
+
 LOOKS: Final[dict[str, Callable[[np.random.Generator], PageStyle]]] = {
     "mixed": mixed,
     "muse": muse,
     "schiller": schiller,
     "edan": edan,
     "monitor": monitor,
+    "thermal": thermal,
 }
 
 
@@ -333,4 +373,12 @@ def _towards_white(color: Color, fade: float) -> Color:
     return red, green, blue
 
 
-__all__ = ["LAYOUT_ODDS", "LOOKS", "any_layout", "random_grid", "random_style", "with_print"]
+__all__ = [
+    "LAYOUT_ODDS",
+    "LOOKS",
+    "any_layout",
+    "random_grid",
+    "random_plotter",
+    "random_style",
+    "with_print",
+]

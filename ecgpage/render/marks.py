@@ -1,10 +1,12 @@
 """What people and time leave on a sheet: handwriting, pen marks, stains, mould, holes, tape, faded print.
 
 All functions work in place on the picture of the flat sheet, uint8 (H, W, 3) RGB at ``scale`` px/mm, and
-are drawn at random from the generator that they are given.
+are drawn at random from the generator that they are given. Those of ``COVERS`` return what they put over
+the print, so that the truth knows where nothing is left to see.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -173,33 +175,69 @@ def fading(image: Image, scale: float, rng: Rng) -> None:
     np.subtract(255, rest, out=image)
 
 
-def holes(image: Image, scale: float, rng: Rng) -> None:
-    """Two punched holes at an edge, dark as what lies below."""
+def holes(image: Image, scale: float, rng: Rng) -> list[Patch]:
+    """Two punched holes at an edge, dark as what lies below, or some holes anywhere: burns, pins, tears."""
     height, width = image.shape[:2]
     shade = float(rng.uniform(20, 120))
-    along = 40 * scale
-    x, y = (8 * scale, height / 2) if rng.random() < 0.5 else (width / 2, 8 * scale)
-    for side in (-1, 1):
-        at = (x, y + side * along) if x < y else (x + side * along, y)
-        cv2.circle(
-            image,
-            (round(at[0] * 16), round(at[1] * 16)),
-            round(3 * scale * 16),
-            (shade,) * 3,
-            -1,
-            cv2.LINE_AA,
-            4,
-        )
+    if rng.random() < 0.4:
+        places = [rng.uniform(0.03, 0.97, 2) * (width, height) for _ in range(int(rng.integers(1, 4)))]
+        radii = [float(rng.uniform(1, 4)) * scale for _ in places]
+    else:
+        along, inset = 40 * scale, float(rng.uniform(6, 14)) * scale
+        x, y = (inset, height / 2) if rng.random() < 0.5 else (width / 2, inset)
+        shift = (0.0, along) if x < y else (along, 0.0)
+        places = [np.array([x, y]) + side * np.array(shift) for side in (-1, 1)]
+        radii = [3 * scale] * 2
+    return [punch(image, (at[0], at[1]), radius, shade) for at, radius in zip(places, radii, strict=True)]
 
 
-def tape(image: Image, scale: float, rng: Rng) -> None:
-    """A strip of clear or yellowed tape."""
+def punch(image: Image, at: tuple[float, float], radius: float, shade: float) -> Patch:
+    """A round hole of ``radius`` px around ``at`` (edge pixels), through which the grey ``shade`` is seen."""
+    t = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+    patch = filled(np.stack([np.cos(t), np.sin(t)], axis=1) * radius + at)
+    blend(image, patch, (shade,) * 3)
+    return patch
+
+
+def filled(corners: NDArray[np.float64]) -> Patch:
+    """Coverage of a convex polygon (n, 2), edge pixels."""
+    low = np.floor(corners.min(axis=0)).astype(int) - 1
+    size = np.ceil(corners.max(axis=0)).astype(int) + 2 - low
+    mask = np.zeros((int(size[1]), int(size[0])), np.uint8)
+    cv2.fillConvexPoly(mask, np.round((corners - low - 0.5) * 16).astype(np.int32), 255, cv2.LINE_AA, 4)
+    return Patch(int(low[1]), int(low[0]), mask.astype(np.float32) * np.float32(1 / 255))
+
+
+def tape(image: Image, scale: float, rng: Rng) -> list[Patch]:
+    """A strip of clear or yellowed tape; one in three is opaque."""
     centre = rng.uniform(0, 1, 2) * image.shape[1::-1]
     size = rng.uniform((40, 12), (120, 20)) * scale
     corners = cv2.boxPoints((tuple(centre), tuple(size), float(rng.uniform(0, 180))))
+    if rng.random() < 1 / 3:
+        patch = filled(np.asarray(corners, np.float64))
+        color = ((236, 233, 228), (222, 204, 160), (190, 165, 120), (150, 155, 165))[int(rng.integers(4))]
+        blend(image, patch, color)
+        return [patch]
     mask = np.zeros((image.shape[0] // 2, image.shape[1] // 2), np.uint8)
     cv2.fillConvexPoly(mask, np.round(corners / 2 * 16).astype(np.int32), 255, cv2.LINE_AA, 4)
     _tint(image, mask.astype(np.float32) * np.float32(rng.uniform(0.3, 0.8) / 255), (235, 222, 180))
+    return []
+
+
+def marker(image: Image, scale: float, rng: Rng) -> list[Patch]:
+    """Strokes of a thick felt pen or of correction fluid: nothing shows through."""
+    height, width = image.shape[:2]
+    color = ((15.0,) * 3, (25.0, 30.0, 90.0), (150.0, 20.0, 30.0), (246.0,) * 3)[int(rng.integers(4))]
+    patches = []
+    for _ in range(int(rng.integers(1, 4))):
+        start = rng.uniform((0.02, 0.02), (0.95, 0.95)) * (width, height)
+        length, turn = float(rng.uniform(4, 45)) * scale, rng.normal(0, 0.5)
+        t = np.linspace(0, 1, 24)
+        sway = float(rng.normal(0, 0.06)) * np.sin(np.pi * t)
+        points = _turned(np.stack([t, sway], axis=1) * length, turn) + start
+        patches.append(stroke_mask(points, float(rng.uniform(1.2, 4.5)) * scale))
+        blend(image, patches[-1], color)
+    return patches
 
 
 def toner_loss(image: Image, scale: float, rng: Rng, lines: int) -> None:
@@ -239,6 +277,35 @@ def paper_grain(image: Image, scale: float, rng: Rng) -> None:
     cv2.multiply(image, cv2.merge([factor] * 3), dst=image, scale=1 / 255)
 
 
+def thermal(image: Image, scale: float, rng: Rng) -> None:
+    """Thermal paper: blue-grey print on a slight tint, bands where the paper ran unevenly, lines that a
+    worn head leaves blank or pale, a darker edge.
+    """
+    height, width = image.shape[:2]
+    mm = np.arange(width, dtype=np.float32) / np.float32(scale)
+    along = np.full(width, rng.uniform(0.6, 0.95), np.float32)
+    for reach, depth in (
+        (rng.uniform(0.8, 3), 0.12),
+        (rng.uniform(6, 25), 0.12),
+        (rng.uniform(60, 200), 0.2),
+    ):
+        knots = np.arange(0, mm[-1] + 2 * reach, reach)
+        along += np.interp(mm, knots, rng.normal(0, depth * rng.uniform(0.2, 1), len(knots))).astype(
+            np.float32
+        )
+    down = np.ones(height, np.float32)
+    for _ in range(int(rng.integers(0, 4))):
+        row, thick = int(rng.integers(height)), max(round(float(rng.uniform(0.1, 0.3)) * scale), 1)
+        down[row : row + thick] *= rng.uniform(0.1, 0.7)
+    keep = np.clip(np.outer(down, np.clip(along, 0.3, 1)) * 255, 0, 255).astype(np.uint8)
+    blue = (keep * np.float32(rng.uniform(0.75, 1.0))).astype(np.uint8)
+    ink = cv2.merge([keep, keep, blue])
+    cv2.multiply(255 - image, ink, dst=image, scale=1 / 255)
+    np.subtract(255, image, out=image)
+    tint = rng.uniform((228, 228, 222), (252, 252, 255))
+    image[:] = cv2.LUT(image, (np.arange(256)[:, None] * (tint / 255)).astype(np.uint8)[None])
+
+
 MARKS: Final[dict[str, Callable[[Image, float, Rng], None]]] = {
     "fading": fading,
     "yellowing": yellowing,
@@ -247,7 +314,58 @@ MARKS: Final[dict[str, Callable[[Image, float, Rng], None]]] = {
     "mould": mould,
     "handwriting": handwriting,
     "pen_marks": pen_marks,
+    "thermal": thermal,
+}
+
+COVERS: Final[dict[str, Callable[[Image, float, Rng], list[Patch]]]] = {
     "tape": tape,
     "holes": holes,
+    "marker": marker,
 }
-"""In the order in which they are laid on."""
+
+
+def lay_on(name: str, image: Image, scale: float, rng: Rng) -> list[Patch]:
+    """Put the mark ``name`` on the sheet; returns what hides the print (pixels of ``image``)."""
+    if name in COVERS:
+        return COVERS[name](image, scale, rng)
+    MARKS[name](image, scale, rng)
+    return []
+
+
+@dataclass(frozen=True)
+class Covered:
+    """Where on a page nothing is left to see."""
+
+    mask: NDArray[np.bool_]
+    """(H, W) of the flat picture."""
+    scale: float
+    """px/mm."""
+    corner: tuple[float, float]
+    """Edge pixel (x, y) of the page's origin."""
+
+    def at(self, page: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether page positions (n, 2) mm are hidden; beyond the picture and at NaN they are not."""
+        place = page * self.scale + np.array(self.corner)
+        with np.errstate(invalid="ignore"):
+            known = (place >= 0).all(axis=1) & (place < self.mask.shape[::-1]).all(axis=1)
+        hidden = np.zeros(len(page), np.bool_)
+        column, row = place[known].astype(np.intp).T
+        hidden[known] = self.mask[row, column]
+        return hidden
+
+
+def covered(
+    patches: Sequence[Patch], shape: tuple[int, int], scale: float, corner: tuple[float, float]
+) -> Covered | None:
+    """What ``patches`` hide of a flat picture of ``shape`` (rows, columns); None when there are none."""
+    if not patches:
+        return None
+    mask = np.zeros(shape, np.bool_)
+    for patch in patches:
+        rows, columns = patch.coverage.shape
+        top, left = max(patch.row, 0), max(patch.col, 0)
+        bottom, right = min(patch.row + rows, shape[0]), min(patch.col + columns, shape[1])
+        if bottom > top and right > left:
+            part = patch.coverage[top - patch.row : bottom - patch.row, left - patch.col : right - patch.col]
+            mask[top:bottom, left:right] |= part > 0.9
+    return Covered(mask, scale, corner)

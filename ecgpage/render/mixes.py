@@ -30,6 +30,8 @@ class Mix:
     """1-mm lines nearly as dark as the 5-mm lines."""
     p_wear: float = 0.0
     """Uneven ink in the traces."""
+    p_plotter: float = 0.0
+    """Traces drawn with fewer points than were recorded, or on the dots of a coarse bitmap."""
     p_code: float = 0.0
     """A QR code in the corner."""
     p_gray: float = 0.0
@@ -95,6 +97,9 @@ class Mix:
     gamma: Range = (1.0, 1.0)
     p_resample: float = 0.0
     p_streaks: float = 0.0
+    p_hdr: float = 0.0
+    """Local tone mapping."""
+    p_fax: float = 0.0
     p_threshold: float = 0.0
     p_dither: float = 0.0
     jpeg: tuple[int, int] = (100, 100)
@@ -113,6 +118,8 @@ SCAN: Final = Mix(
     minor_fade=(0.0, 1.0),
     p_dense=0.1,
     p_wear=0.1,
+    p_plotter=0.1,
+    marks=(("thermal", 0.05), ("marker", 0.02)),
     p_code=0.3,
     p_gray=0.15,
     sheet_margin=(0.0, 8.0),
@@ -143,8 +150,15 @@ PHOTO: Final = Mix(
     minor_fade=(0.3, 1.0),
     p_gray=0.08,
     sheet_margin=(0.0, 10.0),
-    marks=(("paper_grain", 0.3), ("handwriting", 0.15), ("pen_marks", 0.05)),
+    marks=(
+        ("thermal", 0.05),
+        ("paper_grain", 0.3),
+        ("handwriting", 0.15),
+        ("pen_marks", 0.05),
+        ("marker", 0.02),
+    ),
     p_wear=0.2,
+    p_plotter=0.1,
     p_code=0.1,
     folds=4,
     fold_bend=0.18,
@@ -175,6 +189,7 @@ PHOTO: Final = Mix(
     p_motion=0.15,
     sharpen=(0.0, 3.0),
     noise=(0.3, 4.5),
+    p_hdr=0.08,
     gamma=(0.85, 1.4),
     p_resample=0.15,
     jpeg=(45, 95),
@@ -182,8 +197,8 @@ PHOTO: Final = Mix(
 )
 
 DETERIORATED: Final = (
-    ("fading", 0.5), ("yellowing", 0.6), ("stains", 0.6), ("mould", 0.6), ("handwriting", 0.2), ("tape", 0.1),
-    ("holes", 0.1),
+    ("thermal", 0.1), ("fading", 0.5), ("yellowing", 0.6), ("stains", 0.6), ("mould", 0.6), ("handwriting", 0.2),
+    ("marker", 0.05), ("tape", 0.1), ("holes", 0.1),
 )  # fmt: skip
 
 MIXES: Final[dict[str, Mix]] = {
@@ -202,7 +217,7 @@ MIXES: Final[dict[str, Mix]] = {
         crop=(0.0, 0.01),
     ),
     "scan-color": SCAN,
-    "scan-bw": replace(SCAN, p_gray=1.0, cast=0.0, p_threshold=0.3, p_dither=0.05),
+    "scan-bw": replace(SCAN, p_gray=1.0, cast=0.0, p_threshold=0.3, p_dither=0.05, p_fax=0.08),
     "photo-clean": PHOTO,
     "photo-stained": replace(PHOTO, marks=(("stains", 1.0), ("yellowing", 0.3), ("handwriting", 0.15))),
     "photo-deteriorated": replace(
@@ -213,7 +228,7 @@ MIXES: Final[dict[str, Mix]] = {
     ),
     "scan-bw-deteriorated": replace(
         SCAN, marks=DETERIORATED, crease_lines=5, wave=(0.0, 0.8), shading=(0.2, 0.8), p_gray=1.0, cast=0.0,
-        p_threshold=0.2, p_dither=0.03,
+        p_threshold=0.2, p_dither=0.03, p_fax=0.08,
     ),
     "monitor": replace(
         PHOTO, marks=(), folds=0, crumples=(0.0, 0.0), curl=(-2.0, 2.0), wave=(0.0, 0.0), p_screen=1.0,
@@ -236,11 +251,15 @@ def small_page(width: int = 640, *, chance_of_any_look: float = 0.5) -> Mix:
         p_dense=0.05,
         p_gray=0.2,
         marks=(
+            ("thermal", 0.05),
             ("handwriting", 0.15),
             ("pen_marks", 0.08),
             ("stains", 0.1),
             ("yellowing", 0.1),
             ("fading", 0.1),
+            ("marker", 0.03),
+            ("tape", 0.03),
+            ("holes", 0.03),
         ),
         crease_lines=2,
         crumples=(0.0, 8.0),

@@ -98,6 +98,20 @@ class Tick:
 
 
 @dataclass(frozen=True)
+class Plotter:
+    """A device that draws fewer points than were recorded, or only on the dots of its own bitmap."""
+
+    step: float
+    """Time between two drawn points, mm on the page."""
+    quantum: float = 0.0
+    """Heights are whole multiples of this above or below the baseline, mm; 0 for any height."""
+    stairs: bool = False
+    """Each point is held over its step; otherwise straight lines join the points."""
+    smooth: bool = True
+    """A point is the trace's mean over its step; otherwise its value in the middle of the step."""
+
+
+@dataclass(frozen=True)
 class Bar:
     """A filled upright rectangle: frames, logos, bar codes."""
 
@@ -146,6 +160,8 @@ class Page:
     trace_width: float = 0.75 * MM_PER_POINT
     wear: float = 0.0
     """Uneven ink, 0 to 1: how much of the trace the palest spots lose."""
+    plotter: Plotter | None = None
+    """How the traces' ink is put down; the truth stays the recorded trace. None draws every sample."""
     name_size: float = 11 * MM_PER_POINT
     name_font: str = "DejaVuSans"
     segments: tuple[Segment, ...] = ()
@@ -164,6 +180,52 @@ def segment_path(page: Page, segment: Segment, signal: NDArray[np.floating]) -> 
     mv = np.asarray(signal[segment.start : segment.stop, segment.channel], np.float64)
     x = segment.x0 + np.arange(len(mv), dtype=np.float64) * (page.speed / page.fs)
     return x, segment.baseline - mv * segment.gain
+
+
+def ink_path(page: Page, segment: Segment, signal: NDArray[np.floating]) -> tuple[Axis, Axis]:
+    """Where the pen goes, mm: ``segment_path`` as the page's plotter draws it, x (m,) rising and y (m,)."""
+    x, y = segment_path(page, segment, signal)
+    return (x, y) if page.plotter is None else plotted(page.plotter, x, y, segment.baseline)
+
+
+def plotted(plotter: Plotter, x: Axis, y: Axis, baseline: float) -> tuple[Axis, Axis]:
+    """Path (m,), (m,) that ``plotter`` makes of a trace x (n,) rising, y (n,), mm; NaN leaves a gap."""
+    known = np.isfinite(y)
+    ends = np.flatnonzero(np.diff(known, prepend=False, append=False))
+    paths = [
+        _plotted_run(plotter, x[first:last], y[first:last], baseline)
+        for first, last in zip(ends[::2], ends[1::2], strict=True)
+        if last - first > 1
+    ]
+    if not paths:
+        return x[:0], y[:0]
+    gap = np.array([np.nan])
+    pieces = [(np.append(px, px[-1]), np.append(py, gap)) for px, py in paths]
+    return np.concatenate([p[0] for p in pieces]), np.concatenate([p[1] for p in pieces])
+
+
+def _plotted_run(plotter: Plotter, x: Axis, y: Axis, baseline: float) -> tuple[Axis, Axis]:
+    count = max(int(np.ceil((x[-1] - x[0]) / plotter.step - 1e-9)), 1)
+    edges = np.minimum(x[0] + plotter.step * np.arange(count + 1, dtype=np.float64), x[-1])
+    middle = (edges[:-1] + edges[1:]) / 2
+    if plotter.smooth:
+        area = np.concatenate([[0.0], np.cumsum(np.diff(x) * (y[1:] + y[:-1]) / 2)])
+        # between samples the area grows as a parabola: the trapezoids' edges are added as samples
+        at = np.interp(edges, x, y)
+        cell = np.clip(np.searchsorted(x, edges, side="right") - 1, 0, len(x) - 2)
+        level = np.diff(area[cell] + (edges - x[cell]) * (y[cell] + at) / 2) / np.diff(edges)
+    else:
+        level = np.interp(middle, x, y)
+    if plotter.quantum:
+        level = baseline + np.round((level - baseline) / plotter.quantum) * plotter.quantum
+    if plotter.stairs:
+        flank = 0.01 * plotter.step
+        corners = np.stack([edges[:-1] + flank, edges[1:] - flank], axis=1).ravel()
+        return corners, np.repeat(level, 2)
+    return (
+        np.concatenate([edges[:1], middle, edges[-1:]]),
+        np.concatenate([level[:1], level, level[-1:]]),
+    )
 
 
 def read_back(page: Page, segment: Segment, xy: Axis) -> tuple[Axis, Axis]:

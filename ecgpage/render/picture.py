@@ -22,13 +22,14 @@ from ecgpage.render.challenge import (
     random_grid_colors,
 )
 from ecgpage.render.layout import build_page
-from ecgpage.render.looks import code_stamp, random_style
+from ecgpage.render.looks import code_stamp, random_plotter, random_style
 from ecgpage.render.mixes import MIXES, Mix, Range
 from ecgpage.render.model import Color, Grid, Page, masked_signal
 from ecgpage.render.raster import draw_page
 from ecgpage.render.relief import Relief, ReliefSpec, make_relief, random_folds
 from ecgpage.render.scene import Scene, compose
 from ecgpage.render.sheet import PageMap, camera_homography, flat_map
+from ecgpage.render.stroke import Patch
 from ecgpage.render.truth import page_truth
 
 Image = NDArray[np.uint8]
@@ -63,8 +64,9 @@ def draw_picture(
     kind = MIXES[mix] if isinstance(mix, str) else mix
     page = invent_page(kind, signal.shape[0], fs, rng, lead_names=lead_names, header=header)
     view = _view(kind, page, rng)
-    image = _photograph(kind, page, signal, view, rng)
-    return DrawnPage(image, page_truth(page, signal, view.page_map, view.shape), masked_signal(page, signal))
+    image, covered = _photograph(kind, page, signal, view, rng)
+    truth = page_truth(page, signal, view.page_map, view.shape, covered)
+    return DrawnPage(image, truth, masked_signal(page, signal))
 
 
 def invent_page(
@@ -95,6 +97,8 @@ def invent_page(
             page = replace(page, stamps=(code_stamp(page.paper.width - size, 0.0, size, rng),))
     if rng.random() < mix.p_wear:
         page = replace(page, wear=float(rng.uniform(0.2, 0.9)))
+    if mix.p_plotter and rng.random() < mix.p_plotter:
+        page = replace(page, plotter=random_plotter(rng))
     margin = max(page.paper.margin, float(rng.uniform(*mix.sheet_margin)))
     return replace(page, paper=replace(page.paper, margin=margin))
 
@@ -198,8 +202,10 @@ def _view(mix: Mix, page: Page, rng: Rng) -> View:
     return View(page_map, (rows, columns), relief)
 
 
-def _photograph(mix: Mix, page: Page, signal: NDArray[np.floating], view: View, rng: Rng) -> Image:
-    """The picture from the model: sheet, marks, scene, camera."""
+def _photograph(
+    mix: Mix, page: Page, signal: NDArray[np.floating], view: View, rng: Rng
+) -> tuple[Image, marks.Covered | None]:
+    """The picture from the model (sheet, marks, scene, camera) and what the marks hide."""
     middle = (page.paper.width / 2, page.paper.height / 2)
     dpi = float(np.clip(view.page_map.px_per_mm(middle) * 25.4, 40, 400))
     flat = mix.long_side is None and view.relief is None and mix.rotation == (0.0, 0.0)
@@ -211,20 +217,22 @@ def _photograph(mix: Mix, page: Page, signal: NDArray[np.floating], view: View, 
     if dpi < 90 and page.grid is not None:  # as if it had been shrunk: lines lie between pixels
         page = replace(page, grid=replace(page.grid, snap=False))
     sheet, corner = draw_sheet(page, signal, dpi)
+    over: list[Patch] = []
     for name, chance in mix.marks:
         if rng.random() < chance:
-            marks.MARKS[name](sheet, dpi / 25.4, rng)
+            over += marks.lay_on(name, sheet, dpi / 25.4, rng)
     if mix.crease_lines:
         marks.toner_loss(sheet, dpi / 25.4, rng, int(rng.integers(mix.crease_lines + 1)))
     if rng.random() < mix.wrinkle_texture:
         marks.wrinkle_texture(sheet, rng)
+    covered = marks.covered(over, (sheet.shape[0], sheet.shape[1]), dpi / 25.4, corner)
     image = sheet
     if not flat or view.shape != sheet.shape[:2]:
         under = background(str(rng.choice(mix.backgrounds)), view.shape, rng)
         image = compose(
             Scene(sheet, dpi / 25.4, corner, under, view.page_map, view.relief), _lamp(mix, rng), rng
         )
-    return _develop(mix, image, rng)
+    return _develop(mix, image, view.page_map.px_per_mm(middle), rng), covered
 
 
 def draw_sheet(page: Page, signal: NDArray[np.floating], dpi: float) -> tuple[Image, tuple[int, int]]:
@@ -252,10 +260,11 @@ def _lamp(mix: Mix, rng: Rng) -> light.Lamp:
         mixed=mix.mixed_light,
         cast=mix.cast,
         screen=mix.p_screen > 0,
+        refresh=float(rng.uniform(0.02, 0.25)) if mix.p_screen and rng.random() < 0.3 else 0.0,
     )
 
 
-def _develop(mix: Mix, image: Image, rng: Rng) -> Image:
+def _develop(mix: Mix, image: Image, px_per_mm: float, rng: Rng) -> Image:
     """Lens, sensor, processing, file."""
     gray = bool(rng.random() < mix.p_gray)
     image = camera.blur(image, _signed(mix.blur, rng))
@@ -265,6 +274,9 @@ def _develop(mix: Mix, image: Image, rng: Rng) -> Image:
     image = camera.noise(
         image, noise, rng, grain=float(rng.choice([1.0, 1.5, 2.5])), gray=mix.long_side is None
     )
+    if mix.p_hdr and rng.random() < mix.p_hdr:
+        strength, flatten = float(rng.uniform(0.3, 1.5)), float(rng.uniform(0, 0.7))
+        image = camera.hdr(image, strength, flatten, float(rng.uniform(0.6, 6)) * px_per_mm)
     image = camera.sharpen(image, _signed(mix.sharpen, rng), float(rng.uniform(0.7, 2.0)))
     gamma = _signed(mix.gamma, rng)
     if gamma != 1.0:
@@ -282,6 +294,9 @@ def _develop(mix: Mix, image: Image, rng: Rng) -> Image:
         image = camera.resample(image, float(rng.uniform(0.45, 0.95)))
     if rng.random() < mix.p_threshold:
         image = camera.threshold(image, rng, dither=bool(rng.random() < mix.p_dither / mix.p_threshold))
+    if mix.p_fax and rng.random() < mix.p_fax:
+        sent = camera.fax(np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8), px_per_mm, rng)
+        image = np.asarray(cv2.cvtColor(sent, cv2.COLOR_GRAY2RGB), np.uint8)
     if rng.random() < mix.p_streaks:
         image = camera.streaks(image, rng)
     if rng.random() < mix.p_jpeg:

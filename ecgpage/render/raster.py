@@ -10,8 +10,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgpage.render.model import BLACK, Axis, Color, Grid, Page, Paper, Segment, Stamp, Text, Tick
-from ecgpage.render.model import segment_path as path_of
+from ecgpage.render.model import (
+    BLACK,
+    Axis,
+    Color,
+    Grid,
+    Page,
+    Paper,
+    Segment,
+    Stamp,
+    Text,
+    Tick,
+    ink_path,
+)
 from ecgpage.render.stroke import Patch, blend, span_coverage, stroke_box, stroke_trace, worn
 from ecgpage.render.text import text_patch
 
@@ -30,7 +41,7 @@ def draw_page(page: Page, signal: NDArray[np.floating], dpi: float = 200.0) -> I
     for stamp in page.stamps:
         _draw_stamp(image, stamp, page, scale)
     for segment in page.segments:
-        x, y = path_of(page, segment, signal)
+        x, y = ink_path(page, segment, signal)
         draw_curve(image, x * scale, y * scale, page.trace_width * scale, page.ink, wear=page.wear)
     for pulse in page.pulses:
         draw_curve(image, pulse.x * scale, pulse.y * scale, pulse.width * scale, page.ink)
@@ -161,7 +172,10 @@ def _axis_classes(
     inside = np.zeros(length)
     first, part = span_coverage(low - 1, high + 1, length)
     inside[first : first + len(part)] = part
-    table, index = np.unique(np.stack([*coverage, inside], axis=1).round(3), axis=0, return_inverse=True)
+    # thousandths of the three in one number: sorting those is several times faster than sorting rows
+    minor, major, within = (np.rint(part * 1000).astype(np.int64) for part in (*coverage, inside))
+    key, index = np.unique((minor * 1024 + major) * 1024 + within, return_inverse=True)
+    table = np.stack([key >> 20, (key >> 10) & 1023, key & 1023], axis=1) / 1000
     return np.asarray(index, np.intp).reshape(-1), table[:, [0, 2]], table[:, [1, 2]]
 
 

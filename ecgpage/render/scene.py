@@ -41,6 +41,16 @@ class Scene:
     relief: Relief | None
 
 
+@dataclass(frozen=True)
+class Panel:
+    """The pixels of a screen."""
+
+    transmission: Image
+    """(64, 3) across one pixel, for red, green, blue."""
+    axes: NDArray[np.float32] | None = None
+    """(2, 2) dots of the page to pixels of the screen; None when they are the same."""
+
+
 def compose(scene: Scene, lamp: Lamp, rng: Rng) -> Image:
     """The lit picture, uint8 (H, W, 3)."""
     shape = scene.under.shape[:2]
@@ -77,16 +87,18 @@ def _enlarge(lattice: Lattice, top: int) -> Lattice:
     return large[STRIDE:-STRIDE, STRIDE:-STRIDE]
 
 
-def _draw_band(sheet: Image, band: Image, at: Lattice, panel: NDArray[np.uint8] | None) -> None:
+def _draw_band(sheet: Image, band: Image, at: Lattice, panel: Panel | None) -> None:
     """Sample the sheet for one band; pixels that see no paper keep the background."""
     inside = (at[..., 0].max() > 0) and (at[..., 1].max() > 0)
     if not inside or at[..., 0].min() > sheet.shape[1] or at[..., 1].min() > sheet.shape[0]:
         return
     _remap(sheet, at, dst=band, borderMode=cv2.BORDER_TRANSPARENT)
     if panel is not None:
-        index = (at * len(panel)).astype(np.int32) & (len(panel) - 1)
-        cv2.multiply(band, panel[index[..., 0]], dst=band, scale=1 / 255)
-        down = panel[index[..., 1]][..., :1]
+        table = panel.transmission
+        place = at if panel.axes is None else cv2.transform(at, panel.axes)
+        index = (np.asarray(place) * len(table)).astype(np.int32) & (len(table) - 1)
+        cv2.multiply(band, table[index[..., 0]], dst=band, scale=1 / 255)
+        down = table[index[..., 1]][..., :1]
         cv2.multiply(band, np.repeat(down, 3, axis=2), dst=band, scale=1 / 255)
 
 
@@ -98,12 +110,19 @@ def _remap(source: NDArray[Any], at: Lattice, **options: Any) -> NDArray[Any]:
     return np.asarray(cv2.remap(source, at, second, cv2.INTER_LINEAR, **options))
 
 
-def _panel(rng: Rng) -> NDArray[np.uint8]:
-    """Transmission (64, 3) across one pixel of a screen: red, green and blue stripes, softened."""
+def _panel(rng: Rng) -> Panel:
+    """A screen: as a rule one dot of the page in three stripes, else coarser pixels or lozenges."""
     phase = np.arange(64) / 64
+    kind = rng.random()
     depth = float(rng.uniform(0.05, 0.45))
     stripes = [1 - depth * (0.5 - 0.5 * np.cos(2 * np.pi * (phase - c / 3))) for c in range(3)]
-    return np.asarray(255 * np.stack(stripes, axis=1), np.uint8)
+    table = np.asarray(255 * np.stack(stripes, axis=1), np.uint8)
+    if kind < 0.5:
+        return Panel(table)
+    turn = np.pi / 4 if kind > 0.75 else float(rng.normal(0, 0.02))
+    pitch = float(rng.uniform(0.7, 1.4)) if kind > 0.75 else float(rng.uniform(1.3, 3.5))
+    axes = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]], np.float32)
+    return Panel(table, axes / np.float32(pitch))
 
 
 def _light(scene: Scene, lamp: Lamp, flat: NDArray[np.float64], source: Lattice, rng: Rng) -> Lattice:
@@ -128,6 +147,8 @@ def _light(scene: Scene, lamp: Lamp, flat: NDArray[np.float64], source: Lattice,
             seen = _remap(shade, ((flat + PAD) / STEP).astype(np.float32), borderMode=cv2.BORDER_REPLICATE)
             # beside the sheet it fades out, without a step that would show the lattice
             level *= 1 + np.float32(lamp.shading) * (seen - 1) * np.clip(1 + inside / 10, 0, 1)
+    if lamp.refresh:
+        level *= light.refresh_band(y, lamp.refresh, rng)
     if lamp.glare:
         level += light.glare(x, y, lamp.glare, rng)
     colors = light.color_cast(lamp.cast, rng) * np.ones((1, 1, 3), np.float32)

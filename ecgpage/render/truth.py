@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ecgpage.render.marks import Covered
 from ecgpage.render.model import Box, Page, Segment, Text, segment_path
 from ecgpage.render.raster import MM_PER_INCH, name_text, page_text_patch
 from ecgpage.render.sheet import PageMap, Points
@@ -40,7 +41,7 @@ class SegmentTruth:
     gain: float
     """mm/mV; negative where the lead is drawn upside down."""
     visible: NDArray[np.bool_]
-    """(stop - start,) drawn and within the picture."""
+    """(stop - start,) drawn, within the picture, and not hidden by a hole or something opaque."""
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,14 @@ class PageTruth:
 
 
 def page_truth(
-    page: Page, signal: NDArray[np.floating], page_map: PageMap, image_shape: tuple[int, int]
+    page: Page,
+    signal: NDArray[np.floating],
+    page_map: PageMap,
+    image_shape: tuple[int, int],
+    covered: Covered | None = None,
 ) -> PageTruth:
     """Truth of ``page`` with ``signal`` (n_samples, n_channels) mV in a picture of ``image_shape`` (rows,
-    columns).
+    columns), of which ``covered`` cannot be seen.
     """
     width, height, margin = page.paper.width, page.paper.height, page.paper.margin
     paths = [np.stack(segment_path(page, s, signal), axis=1) for s in page.segments]
@@ -88,6 +93,7 @@ def page_truth(
     sheet = (-margin, -margin, width + margin, height + margin)
     corners = [rectangle((0.0, 0.0, width, height)), rectangle(sheet)]
     # the map's iterations are dear for few points: one call for all of them
+    hidden = [covered.at(path) if covered else np.zeros(len(path), np.bool_) for path in paths]
     groups = [paths, [rectangle(f) for f in frames], ends, names, pulses, corners]
     paths, polygons, ends, names, pulses, corners = _project_all(page_map, groups)
     name_boxes = iter([bounds(name) for name in names])
@@ -104,10 +110,10 @@ def page_truth(
                 strip=segment.strip,
                 baseline=end,
                 gain=segment.gain,
-                visible=_within(xy, image_shape),
+                visible=_within(xy, image_shape) & ~under,
             )
-            for segment, xy, polygon, text, end in zip(
-                page.segments, paths, polygons, texts, ends, strict=True
+            for segment, xy, polygon, text, end, under in zip(
+                page.segments, paths, polygons, texts, ends, hidden, strict=True
             )
         ),
         pulses=tuple(bounds(pulse) for pulse in pulses),
