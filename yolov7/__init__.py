@@ -3,10 +3,11 @@
 Own implementation of C.-Y. Wang, A. Bochkovskiy, H.-Y. M. Liao, *YOLOv7: Trainable bag-of-freebies sets new
 state-of-the-art for real-time object detectors*, 2022, arXiv 2207.02696 (called "the paper" below).
 
-blocks    convolutions, ELAN, max-pool downsampling, spatial pyramids, RepConv, implicit knowledge
-network   configurations and the network
-boxes     letterbox, decoding, non-maximum suppression
-loss      dynamic label assignment and losses
+blocks     convolutions, ELAN, max-pool downsampling, spatial pyramids, RepConv, implicit knowledge
+network    configurations and the network
+boxes      letterbox, decoding, non-maximum suppression
+loss       dynamic label assignment and losses
+precision  average precision of detections
 
 Conventions:
     images   float (b, channels, h, w), 0 to 1, h and w multiples of 32
@@ -18,6 +19,7 @@ Conventions:
 from yolov7.boxes import PAD_GREY, Detections, Letterbox, decode, letterbox, suppress
 from yolov7.loss import LossWeights, Targets, assign, detection_loss
 from yolov7.network import STRIDES, Config, YoloV7
+from yolov7.precision import average_precision
 
 __all__ = [
     "PAD_GREY",
@@ -29,6 +31,7 @@ __all__ = [
     "Targets",
     "YoloV7",
     "assign",
+    "average_precision",
     "decode",
     "detection_loss",
     "letterbox",

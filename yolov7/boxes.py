@@ -19,19 +19,20 @@ PAD_GREY: Final = 114
 
 @dataclass(frozen=True)
 class Letterbox:
-    """How a picture lies on its square canvas: canvas = picture * scale + (left, top), edge coordinates."""
+    """How a picture lies on its square canvas: canvas = picture * scale + corner, edge coordinates."""
 
-    scale: float
-    left: int
-    top: int
+    scale: tuple[float, float]
+    """Along x and y: equal but for the rounding to whole pixels."""
+    corner: tuple[int, int]
+    """x and y of the picture's upper left corner on the canvas."""
 
     def to_canvas(self, boxes: NDArray[np.floating]) -> NDArray[np.float32]:
         """Boxes (n, 4) of the picture, in px of the canvas."""
-        return np.asarray(boxes * self.scale + (self.left, self.top) * 2, np.float32)
+        return np.asarray(boxes * (self.scale * 2) + self.corner * 2, np.float32)
 
     def to_picture(self, boxes: NDArray[np.floating]) -> NDArray[np.float32]:
         """Boxes (n, 4) of the canvas, in px of the picture."""
-        return np.asarray((boxes - (self.left, self.top) * 2) / self.scale, np.float32)
+        return np.asarray((boxes - self.corner * 2) / (self.scale * 2), np.float32)
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,9 @@ class Detections:
     scores: Tensor
     """float32 (n,) objectness x probability of the class, 0 to 1."""
     classes: Tensor
-    """int64 (n,)."""
+    """int64 (n,) the most likely class."""
+    probabilities: Tensor
+    """float32 (n, classes) of each class, 0 to 1, if there is an object; they need not add up to 1."""
 
 
 def letterbox(grey: Grey, size: int) -> tuple[Grey, Letterbox]:
@@ -57,12 +60,12 @@ def letterbox(grey: Grey, size: int) -> tuple[Grey, Letterbox]:
     scale = size / max(h, w)
     rows, columns = max(1, round(h * scale)), max(1, round(w * scale))
     left, top = (size - columns) // 2, (size - rows) // 2
-    if scale != 1:
+    if (rows, columns) != (h, w):
         way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         grey = np.asarray(cv2.resize(grey, (columns, rows), interpolation=way), np.uint8)
     canvas = np.full((size, size), PAD_GREY, np.uint8)
     canvas[top : top + rows, left : left + columns] = grey
-    return canvas, Letterbox(scale, left, top)
+    return canvas, Letterbox((columns / w, rows / h), (left, top))
 
 
 def decode(
@@ -100,10 +103,10 @@ def suppress(
     found = []
     for picture in predictions:
         sure = picture[picture[:, 4] >= score]
-        scores, classes = (sure[:, 5:] * sure[:, 4:5]).max(1)
-        keep = scores >= score
-        boxes = box_convert(sure[keep, :4], "cxcywh", "xyxy")
-        scores, classes = scores[keep], classes[keep]
+        sure = sure[sure[:, 4] * sure[:, 5:].amax(1) >= score]
+        probabilities, classes = sure[:, 5:].max(1)
+        scores = probabilities * sure[:, 4]
+        boxes = box_convert(sure[:, :4], "cxcywh", "xyxy")
         best = batched_nms(boxes, scores, classes, overlap)[:most]
-        found.append(Detections(boxes[best], scores[best], classes[best]))
+        found.append(Detections(boxes[best], scores[best], classes[best], sure[best, 5:]))
     return found
