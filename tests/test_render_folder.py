@@ -12,6 +12,7 @@ from ecgpage.records import save_pack
 from ecgpage.render.__main__ import main
 from ecgpage.render.dataset import DrawnCrops, DrawnPages
 from ecgpage.render.folder import LATTICE_STEP, Task, write_record
+from ecgpage.render.model import read_back
 from ecgpage.render.sources import Pack, Recording, WfdbFolder, usable
 
 FS = 100.0
@@ -165,3 +166,15 @@ def test_datasets_draw_on_the_fly() -> None:
     crops = DrawnCrops(signals, FS, length=3, width=256)
     assert [crop.image.shape for crop in (crops[k] for k in range(3))] == [(320, 256)] * 3
     assert len(list(crops)) == 3
+
+
+def test_disturbed_pages_show_what_their_reference_says() -> None:
+    pages = DrawnPages(signal(1)[None].astype(np.float32), FS, ["generator-clean"], disturbed=1.0)
+    drawn = pages[0]
+    strip = next(s for s in drawn.truth.segments if s.strip)
+    _, mv = read_back(
+        drawn.truth.page, drawn.truth.page.segments[-1], drawn.truth.page_map.page_from_image(strip.xy)
+    )
+    column = LEADS.index(strip.lead)
+    np.testing.assert_allclose(mv, drawn.masked_signal[:, column], atol=1e-4)
+    assert np.abs(drawn.masked_signal[:, column] - pages.signals[0][:, column]).max() > 0.01

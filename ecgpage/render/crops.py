@@ -12,6 +12,7 @@ Conventions:
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final
 
 import cv2
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgpage.render import camera, light, marks
-from ecgpage.render.challenge import challenge_page, invent_patient
+from ecgpage.render.challenge import challenge_page
 from ecgpage.render.effects import disturb
 from ecgpage.render.layout import PageStyle, build_page
 from ecgpage.render.looks import A4, random_grid, random_plotter, random_style
@@ -32,6 +33,8 @@ HALF_HEIGHT: Final = 20.0
 """mm above and below the baseline."""
 CROP_ROWS: Final = round(2 * HALF_HEIGHT * PX_PER_MM_VOLTAGE)
 MM_PER_MV: Final = 10.0
+STRIDE: Final = 16
+"""Pixels between the points at which the errors of earlier stages are evaluated; linear between them."""
 PAD: Final = 2.5
 """mm that are drawn beyond the crop, for the errors of the earlier stages."""
 
@@ -66,26 +69,26 @@ class Crop:
 
 @dataclass(frozen=True)
 class _Warp:
-    """Crop edge coordinates to region edge coordinates: nominal scale plus small errors on a coarse
-    lattice.
-    """
+    """Crop edge coordinates to region edge coordinates: nominal scale plus small errors on a lattice."""
 
     scale: tuple[float, float]
     """Region pixels per crop pixel, x and y."""
     origin: tuple[float, float]
     """Region position of the crop's corner."""
     error: NDArray[np.float32]
-    """(CROP_ROWS, width, 2) further displacement, region pixels."""
+    """(rows, columns, 2) further displacement, region pixels, on the lattice of ``_lattice``."""
+    shape: tuple[int, int]
+    """Rows and columns of the crop."""
 
     def remap_table(self) -> NDArray[np.float32]:
         """Region position, pixel centres at integers, of each crop pixel's centre."""
-        rows, columns = self.error.shape[:2]
-        x = (np.arange(columns, dtype=np.float32) + 0.5) * self.scale[0] + self.origin[0] - 0.5
-        y = (np.arange(rows, dtype=np.float32) + 0.5) * self.scale[1] + self.origin[1] - 0.5
-        table = np.empty_like(self.error)
-        np.add(self.error[..., 0], x.astype(np.float32), out=table[..., 0])
-        np.add(self.error[..., 1], y.astype(np.float32)[:, None], out=table[..., 1])
-        return table
+        column, row = _lattice(self.shape)
+        nodes = self.error.copy()
+        nodes[..., 0] += column * self.scale[0] + self.origin[0] - 0.5
+        nodes[..., 1] += (row * self.scale[1] + self.origin[1] - 0.5)[:, None]
+        size = (nodes.shape[1] * STRIDE, nodes.shape[0] * STRIDE)
+        table = np.asarray(cv2.resize(nodes, size, interpolation=cv2.INTER_LINEAR), np.float32)
+        return table[STRIDE : STRIDE + self.shape[0], STRIDE : STRIDE + self.shape[1]]
 
     def to_crop(
         self, x: NDArray[np.float64], y: NDArray[np.float64]
@@ -95,7 +98,7 @@ class _Warp:
         goal = column.copy(), row.copy()
         second: Any = None
         for _ in range(3):
-            at = np.stack([column - 0.5, row - 0.5], axis=-1).astype(np.float32)[None]
+            at = (np.stack([column, row], axis=-1) / STRIDE + 0.5).astype(np.float32)[None]
             moved = cv2.remap(self.error, at, second, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)[0]
             column, row = goal[0] - moved[:, 0] / self.scale[0], goal[1] - moved[:, 1] / self.scale[1]
         return column, row
@@ -155,16 +158,16 @@ def _any_page(n_samples: int, fs: float, rng: Rng) -> Page:
     """Half the pages are the Challenge's, with grids and inks of all kinds."""
     if rng.random() < 0.5:
         return _worn(build_page(_varied(random_style(rng), rng), n_samples, fs), rng)
-    page = challenge_page(
-        n_samples,
-        fs,
-        header=invent_patient(rng),
-        pulse=bool(rng.random() < 0.85),
-        ink=_grey(float(rng.uniform(0, 90))),
-    )
+    page = replace(_challenge(n_samples, fs, bool(rng.random() < 0.85)), ink=_grey(float(rng.uniform(0, 90))))
     if rng.random() < 0.6:
         page = replace(page, grid=random_grid(rng))
     return _worn(replace(page, trace_width=page.trace_width * float(rng.uniform(0.7, 1.6))), rng)
+
+
+@lru_cache(maxsize=8)
+def _challenge(n_samples: int, fs: float, pulse: bool) -> Page:
+    """The Challenge's page; its header stands far from all leads."""
+    return challenge_page(n_samples, fs, pulse=pulse)
 
 
 def _varied(style: PageStyle, rng: Rng) -> PageStyle:
@@ -327,8 +330,9 @@ def _errors(width: int, scale: float, offset: tuple[float, float], difficulty: f
 
     ``offset`` is the crop's corner in the region, mm; ``scale`` the region's px/mm.
     """
-    u = np.linspace(-0.5, 0.5, 17, dtype=np.float32)[None, :] * np.float32(width / PX_PER_MM_TIME)
-    v = np.linspace(-0.5, 0.5, 11, dtype=np.float32)[:, None] * np.float32(2 * HALF_HEIGHT)
+    column, row = _lattice((CROP_ROWS, width))
+    u = (column[None, :] - np.float32(width / 2)) / np.float32(PX_PER_MM_TIME)
+    v = (row[:, None] - np.float32(CROP_ROWS / 2)) / np.float32(PX_PER_MM_VOLTAGE)
     wide = 4.0 if rng.random() < 0.05 else 1.0
     dx = rng.normal(0, 0.06) + rng.normal(0, 0.0015) * u + rng.normal(0, 0.004) * v
     dy = rng.normal(0, 0.15 * wide) + rng.normal(0, 0.004) * v + rng.normal(0, 0.004) * u
@@ -341,12 +345,21 @@ def _errors(width: int, scale: float, offset: tuple[float, float], difficulty: f
         dx += rng.normal(0, 0.008) * kink
         dy += rng.normal(0, 0.015) * kink
     error = np.stack([dx, dy], axis=-1).astype(np.float32) * np.float32(scale * difficulty)
-    full = np.asarray(cv2.resize(error, (width, CROP_ROWS), interpolation=cv2.INTER_CUBIC), np.float32)
     return _Warp(
         (scale / PX_PER_MM_TIME, scale / PX_PER_MM_VOLTAGE),
         (offset[0] * scale, offset[1] * scale),
-        np.ascontiguousarray(full),
+        error,
+        (CROP_ROWS, width),
     )
+
+
+def _lattice(shape: tuple[int, int]) -> tuple[Values, Values]:
+    """Crop edge coordinates of lattice columns and rows, ``STRIDE`` px apart and one beyond each side."""
+    row, column = (
+        (np.arange(-(-length // STRIDE) + 2, dtype=np.float32) - np.float32(0.5)) * np.float32(STRIDE)
+        for length in shape
+    )
+    return column, row
 
 
 def _wave(columns: int, rows: int, rng: Rng) -> NDArray[np.float32]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ecgpage.render.challenge import DrawnPage
 from ecgpage.render.crops import Crop, draw_crop
+from ecgpage.render.effects import disturb
 from ecgpage.render.mixes import Mix
 from ecgpage.render.picture import draw_picture
 
@@ -24,6 +25,10 @@ class DrawnPages:
     seed: int = 0
     epoch: int = 0
     """Set it to draw new pictures of the same signals."""
+    disturbed: float = 0.0
+    """Chance of each of the disturbances of ``effects.disturb``: another heart rate, wander, hum, faults of
+    leads. The page's ``masked_signal`` is the disturbed one.
+    """
 
     def __len__(self) -> int:
         return len(self.signals)
@@ -33,7 +38,10 @@ class DrawnPages:
             raise IndexError(index)
         seed = (self.seed, self.epoch, index)
         mix = self.mixes[int(np.random.default_rng((*seed, 1)).integers(len(self.mixes)))]
-        return draw_picture(self.signals[index], self.fs, mix=mix, seed=seed)
+        signal = self.signals[index]
+        if self.disturbed:
+            signal = disturb(signal, self.fs, np.random.default_rng((*seed, 2)), chance=self.disturbed)
+        return draw_picture(signal, self.fs, mix=mix, seed=seed)
 
 
 @dataclass

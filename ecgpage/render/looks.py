@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Final
 
 import cv2
@@ -320,12 +321,18 @@ def _measurement_lines(rng: np.random.Generator) -> list[str]:
 def code_stamp(x: float, y: float, size: float, rng: np.random.Generator) -> Stamp:
     """A QR code of an invented number, or a bar code."""
     if size > 8 and rng.random() < 0.6:
-        code = cv2.QRCodeEncoder.create().encode(str(rng.integers(10**9)))
-        return Stamp((x, y, x + size, y + size), 255 - np.asarray(code, np.uint8), background=True)
+        return Stamp((x, y, x + size, y + size), _qr_code(int(rng.integers(100))), background=True)
     bars = (rng.random(60) < 0.5).astype(np.uint8) * 255
     return Stamp(
         (x - 20, y, x + 20, y + 8), np.asarray(bars[None].repeat(4, axis=0), np.uint8), background=True
     )
+
+
+@lru_cache(maxsize=100)
+def _qr_code(number: int) -> NDArray[np.uint8]:
+    """QR code of a nine-digit number made of ``number``, 255 where there is ink."""
+    code = cv2.QRCodeEncoder.create().encode(f"{number * 7919_0817 % 10**9:09d}")
+    return 255 - np.asarray(code, np.uint8)
 
 
 def _logo_stamp(x: float, y: float, rng: np.random.Generator) -> Stamp:

@@ -135,10 +135,10 @@ def blend(image: NDArray[np.uint8], patch: Patch, color: tuple[float, float, flo
     if bottom <= top or right <= left:
         return
     coverage = patch.coverage[top - patch.row : bottom - patch.row, left - patch.col : right - patch.col]
-    region = image[top:bottom, left:right]
-    where = coverage > 1 / 512
-    if not where.any():
+    row, column = np.divmod(np.flatnonzero(coverage > 1 / 512), right - left)
+    if len(row) == 0:
         return
-    alpha = coverage[where][:, None]
-    old = region[where].astype(np.float32)
-    region[where] = (old + (np.array(color, np.float32) - old) * alpha + 0.5).astype(np.uint8)
+    alpha = coverage[row, column][:, None]
+    row, column = row + top, column + left
+    old = image[row, column].astype(np.float32)
+    image[row, column] = (old + (np.array(color, np.float32) - old) * alpha + 0.5).astype(np.uint8)
