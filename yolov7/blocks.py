@@ -12,7 +12,7 @@ Activation = Callable[[], nn.Module]
 """Makes one activation module."""
 
 NORM_EPS = 1e-3
-NORM_MOMENTUM = 0.03
+NORM_MOMENTUM = 0.1
 
 
 def batch_norm(n: int) -> nn.BatchNorm2d:

@@ -24,8 +24,6 @@ TOP_IOUS: Final = 10
 """Candidates whose IoUs sum up to the number that an object takes (dynamic k)."""
 IOU_COST: Final = 3.0
 """Weight of -log IoU beside the class cost."""
-LEVEL_WEIGHTS: Final = (4.0, 1.0, 0.4)
-"""Of the objectness at strides 8, 16 and 32: most cells of the fine level are empty (YOLOv4's balance)."""
 
 
 @dataclass(frozen=True)
@@ -113,13 +111,10 @@ def detection_loss(
     classes = F.binary_cross_entropy_with_logits(flat[picture, place, 5:], name, reduction="sum") / count
     goal = torch.zeros_like(flat[..., 4])
     goal[picture, place] = paired_iou(positives.boxes.detach(), true)
-    objectness = F.binary_cross_entropy_with_logits(flat[..., 4], goal, reduction="none")
-    sizes = [level[0, ..., 0].numel() for level in raw]
-    parts = objectness.split(sizes, 1)
-    balanced = torch.stack([w * part.sum() for w, part in zip(LEVEL_WEIGHTS, parts, strict=True)])
+    objectness = F.binary_cross_entropy_with_logits(flat[..., 4], goal, reduction="sum") / count
     return {
         "box": weights.box * box,
-        "objectness": weights.objectness * balanced.sum() / count,
+        "objectness": weights.objectness * objectness,
         "classes": weights.classes * classes,
     }
 
