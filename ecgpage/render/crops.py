@@ -123,7 +123,7 @@ def draw_crop(
         page = _any_page(len(signal), fs, rng)
     segment = _choose_segment(page, rng)
     mm_left = _choose_start(page, segment, width / PX_PER_MM_TIME, rng)
-    low = 3.8 if rng.random() < 0.1 else 5.0
+    low = 3.2 if rng.random() < 0.12 else 5.0
     scale = float(np.exp(rng.uniform(np.log(low), np.log(11.5))))
     box = (
         mm_left - PAD,

@@ -91,6 +91,8 @@ class PageStyle:
     pulse: Literal["left", "right", "none"] = "left"
     pulse_foot: float = 1.0
     """Flat line before and after the pulse."""
+    pulse_span: float = 5.0
+    """Width of the pulse's top: 0.2 s at 25 mm/s; printers keep it at other speeds."""
     separator: Literal["tick", "marks", "dotted", "gap", "none"] = "tick"
     separator_length: float = 6.25
     gap: float = 0.0
@@ -106,10 +108,6 @@ class PageStyle:
     stamps: tuple[Stamp, ...] = ()
 
 
-PULSE_SPAN: Final = 5.0
-"""Width of the pulse's top, mm: 0.2 s at 25 mm/s; printers keep it at other speeds."""
-
-
 def build_page(
     style: PageStyle, n_samples: int, fs: float, *, lead_names: Sequence[str] = LEADS, start: int = 0
 ) -> Page:
@@ -121,7 +119,7 @@ def build_page(
     layout = LAYOUTS[style.layout]
     strips = style.strip_leads[: layout.strips]
     rows = len(layout.columns[0]) + len(strips)
-    reach = PULSE_SPAN + 2 * style.pulse_foot
+    reach = style.pulse_span + 2 * style.pulse_foot
     left = (
         style.left + (reach if style.pulse == "left" else 0.0) + (8.0 if style.name_place == "left" else 0.0)
     )
@@ -231,10 +229,9 @@ def _pulses(style: PageStyle, segments: Sequence[Segment], left: float, end: flo
     if style.pulse == "none":
         return []
     foot = style.pulse_foot
-    x0 = left - PULSE_SPAN - 2 * foot if style.pulse == "left" else end
-    x = x0 + np.array(
-        [0.0, foot, foot + 0.02, foot + PULSE_SPAN - 0.02, foot + PULSE_SPAN, PULSE_SPAN + 2 * foot]
-    )
+    span = style.pulse_span
+    x0 = left - span - 2 * foot if style.pulse == "left" else end
+    x = x0 + np.array([0.0, foot, foot + 0.02, foot + span - 0.02, foot + span, span + 2 * foot])
     if foot == 0:
         x += np.array([0.0, 0.01, 0.02, -0.02, -0.01, 0.0])
     height = np.array([0.0, 0.0, 1.0, 1.0, 0.0, 0.0])
@@ -247,7 +244,8 @@ def _pulses(style: PageStyle, segments: Sequence[Segment], left: float, end: flo
 
 def _separators(style: PageStyle, segments: Sequence[Segment], left: float) -> list[Tick]:
     half = style.separator_length / 2
-    width = 3 * style.trace_width
+    # long lines are as thin as the trace
+    width = (3 if style.separator_length < 15 else 1) * style.trace_width
     ticks: list[Tick] = []
     for s in (s for s in segments if s.x0 > left + 1 and not s.strip):
         x, y = s.x0 - style.gap / 2, s.baseline

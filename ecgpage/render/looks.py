@@ -84,8 +84,10 @@ def mixed(rng: np.random.Generator) -> PageStyle:
         snap_to_grid=bool(rng.random() < 0.6),
         pulse=rng.choice(["left", "right", "none"], p=[0.65, 0.1, 0.25]),
         pulse_foot=float(rng.choice([0.0, 1.0, 2.5])),
+        pulse_span=float(rng.choice([5.0, 2.5], p=[0.85, 0.15])),
         separator=rng.choice(["tick", "marks", "dotted", "gap", "none"], p=[0.4, 0.15, 0.1, 0.1, 0.25]),
-        separator_length=float(rng.uniform(2, 12)),
+        # now and then lines that run on from row to row
+        separator_length=float(rng.uniform(2, 12) if rng.random() < 0.85 else rng.uniform(20, 60)),
         gap=float(rng.random() < 0.15) * float(rng.uniform(0.5, 5)),
         name_place=name_place,  # type: ignore[arg-type]
         name_offset=float(rng.uniform(3.5, 9) if name_place == "below" else rng.uniform(4, 11)),
