@@ -163,7 +163,8 @@ def assign(flat: Tensor, shapes: Sequence[tuple[int, ...]], config: Config, targ
     """Dynamic assignment of flat logits (b, n, 5 + classes) whose levels have ``shapes`` (h, w) cells.
 
     An object takes its k cheapest candidates, k the sum of its TOP_IOUS best IoUs, at least one; a place that
-    several want goes to the one for which it is cheapest.
+    several want goes to the one for which it is cheapest. Beyond the paper, an object that loses all its places
+    so takes its cheapest free one: rows of long strips lie closer than the cells that predict them.
     """
     with torch.no_grad():
         may = candidates(shapes, config, targets)
@@ -178,6 +179,7 @@ def assign(flat: Tensor, shapes: Sequence[tuple[int, ...]], config: Config, targ
         rank = cost.argsort(2).argsort(2)
         taken = (rank < wanted[..., None]) & may.allowed
         taken = _cheapest(taken, cost, may.place, flat.shape[1])
+        taken = taken | _left_over(taken, cost, may, flat.shape[1])
         picture, target, choice = taken.nonzero(as_tuple=True)
     place = may.place[picture, target, choice]
     boxes = _boxes(
@@ -226,3 +228,15 @@ def _cheapest(taken: Tensor, cost: Tensor, place: Tensor, places: int) -> Tensor
     row = torch.where(taken, row, g)
     first = row.new_full((b, places), g).scatter_reduce(1, at, row.flatten(1), "amin")
     return taken & (row == first.gather(1, at).view_as(row))
+
+
+def _left_over(taken: Tensor, cost: Tensor, may: Candidates, places: int) -> Tensor:
+    """The cheapest candidate (b, g, K) that nobody has ``taken``, of each object that has none."""
+    at = may.place.flatten(1)
+    owned = torch.zeros(len(at), places, device=at.device).scatter_reduce(
+        1, at, taken.flatten(1).float(), "amax"
+    )
+    free = may.allowed & (owned.gather(1, at).view_as(cost) == 0) & ~taken.any(2, keepdim=True)
+    price = torch.where(free, cost, torch.inf)
+    first = F.one_hot(price.argmin(2), cost.shape[2]).bool() & free
+    return _cheapest(first, cost, may.place, places)
