@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from ecgpage.ecg import CLASSES, LEADS, EcgPageError
 from ecgpage.records import load_pack, twelve_leads
-from ecgpage.render.mixes import Mix, small_page
+from ecgpage.render.mixes import DETERIORATED, Mix, small_page
 from ecgpage.render.picture import draw_picture
 from ecgpage.render.truth import PageTruth
 
@@ -71,10 +71,6 @@ LEAST_SEEN: Final = 0.4
 LEAST_SIDE: Final = 3.0
 """Pixels; boxes that are narrower on the page are left out."""
 
-WORN_MARKS: Final = (
-    ("fading", 0.5), ("yellowing", 0.6), ("stains", 0.6), ("mould", 0.6), ("handwriting", 0.2),
-)  # fmt: skip
-"""Marks of a worn page and the chance of each."""
 MIX_ODDS: Final[dict[str, float]] = {"photo": 0.5, "scan": 0.2, "worn": 0.18, "clean": 0.12}
 
 
@@ -200,7 +196,7 @@ def page_mix(name: str, width: int, rng: Rng, any_look: float) -> Mix:
         return replace(
             photo,
             p_screen=0.0,
-            marks=WORN_MARKS,
+            marks=DETERIORATED,
             crumples=(0.0, 60.0),
             crumple_slope=(0.0, 0.1),
             crease_lines=4,
@@ -225,6 +221,8 @@ def page_mix(name: str, width: int, rng: Rng, any_look: float) -> Mix:
         brightness=(0.9, 1.02),
         cast=0.015,
         p_motion=0.0,
+        p_hdr=0.0,
+        p_fax=0.04,
         noise=(0.0, 5.0),
         p_threshold=0.12,
         p_dither=0.02,
@@ -234,7 +232,7 @@ def page_mix(name: str, width: int, rng: Rng, any_look: float) -> Mix:
     return replace(
         scan, marks=(), crease_lines=0, wave=(0.0, 0.0), brightness=(1.0, 1.0), shading=(0.0, 0.0),
         gradient=(0.0, 0.0), cast=0.0, blur=(0.0, 0.4), sharpen=(0.0, 0.0), noise=(0.0, 1.0), gamma=(1.0, 1.0),
-        p_resample=0.0, p_threshold=0.05, backgrounds=("white",),
+        p_resample=0.0, p_threshold=0.05, p_fax=0.0, backgrounds=("white",),
     )  # fmt: skip
 
 
