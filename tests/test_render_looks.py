@@ -130,6 +130,16 @@ def test_a_fax_has_two_tones_and_keeps_lines_in_place(seed: int) -> None:
     assert abs(row - 200) < 2.2
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_one_bit_scans_keep_strokes_and_paper(seed: int) -> None:
+    gray = np.full((200, 300), 215, np.uint8)
+    gray[:, 148:153] = 25
+    scanned = camera.one_bit(gray, np.random.default_rng(seed))
+    assert set(np.unique(scanned)) <= {0, 255}
+    assert (scanned[:, 149:152] == 0).mean() > 0.9
+    assert (scanned[:, 200:] == 255).mean() > 0.75
+
+
 def test_tone_mapping_makes_halos_and_leaves_flat_paper_alone() -> None:
     flat = np.full((80, 120), 180, np.uint8)
     np.testing.assert_array_equal(camera.hdr(flat, 1.0, 0.5, 12.0), flat)

@@ -1,7 +1,7 @@
 """What lens, sensor, scanner and file format do to a picture. uint8 (H, W, 3) RGB in and out; no geometry."""
 
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -92,9 +92,7 @@ def threshold(image: Image, rng: Rng, *, dither: bool) -> Image:
     """Fax, photocopy or 1-bit scan: fixed, rough or local threshold, or ordered dithering."""
     luma = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     if dither:
-        rank = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]], np.float32)
-        level = np.tile((rank + 0.5) * 16, (luma.shape[0] // 4 + 1, luma.shape[1] // 4 + 1))
-        binary = luma > level[: luma.shape[0], : luma.shape[1]]
+        binary = luma > _dither_levels((luma.shape[0], luma.shape[1]))
     elif rng.random() < 0.35:  # photocopy: faint print turns to speckle
         speckle = rng.standard_normal((luma.shape[0], luma.shape[1]), np.float32) * np.float32(
             rng.uniform(8, 35)
@@ -107,6 +105,35 @@ def threshold(image: Image, rng: Rng, *, dither: bool) -> Image:
         local = cv2.blur(luma, (61, 61)).astype(np.float32)
         binary = luma > local * rng.uniform(0.72, 0.92)
     return np.repeat((binary * np.uint8(255))[..., None], 3, axis=2)
+
+
+def one_bit(gray: Image, rng: Rng) -> Image:
+    """Scanned or copied with one bit a pixel, (H, W) grey in and out: a level, rough (faint print turns to
+    speckle), fixed or after the surroundings, or a dither.
+    """
+    kind = rng.random()
+    paper = float(np.median(gray))
+    if kind < 0.45:
+        speckle = rng.standard_normal(gray.shape, np.float32) * np.float32(rng.uniform(6, 40))
+        return _black_below(
+            np.asarray(cv2.add(gray, speckle, dtype=cv2.CV_32F)), paper * rng.uniform(0.6, 0.92)
+        )
+    if kind < 0.65:
+        return _black_below(gray, paper * rng.uniform(0.6, 0.92))
+    if kind < 0.85:
+        return _black_below(gray, np.asarray(cv2.blur(gray, (61, 61)), np.float32) * rng.uniform(0.7, 0.92))
+    white = paper / 255 if rng.random() < 0.7 else 1.0  # most scanners make the paper white first
+    return _black_below(gray, _dither_levels((gray.shape[0], gray.shape[1])) * np.float32(white))
+
+
+def _black_below(gray: NDArray[Any], level: NDArray[np.floating] | float) -> Image:
+    return np.where(gray > level, np.uint8(255), np.uint8(0))
+
+
+def _dither_levels(shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Thresholds of an ordered dither, (rows, columns)."""
+    rank = np.array([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]], np.float32)
+    return np.tile((rank + 0.5) * 16, (shape[0] // 4 + 1, shape[1] // 4 + 1))[: shape[0], : shape[1]]
 
 
 def fax(gray: Image, px_per_mm: float, rng: Rng) -> Image:

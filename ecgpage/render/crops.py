@@ -270,9 +270,8 @@ def _filed(grey: Image, scale: float, difficulty: float, rng: Rng) -> Image:
         )
     if rng.random() < 0.025 * difficulty:
         grey = camera.fax(grey, scale, rng)
-    elif rng.random() < (0.08 if scale > 7.5 else 0.04) * difficulty:
-        paper = np.median(grey) if rng.random() < 0.4 else np.asarray(cv2.blur(grey, (61, 61)), np.float32)
-        grey = np.asarray(np.where(grey > paper * rng.uniform(0.7, 0.92), 255, 0), np.uint8)
+    elif rng.random() < (0.1 if scale > 6 else 0.04) * difficulty:
+        grey = camera.one_bit(grey, rng)
     if rng.random() < 0.6:
         _, data = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 95))])
         grey = np.asarray(cv2.imdecode(np.asarray(data), cv2.IMREAD_GRAYSCALE), np.uint8)
