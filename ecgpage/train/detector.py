@@ -21,7 +21,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress as ignore
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,6 +39,7 @@ from ecgpage.train.pages import DrawnFlatPage, PageShards
 from ecgpage.weights import Card, half_precision, save_tensors
 from yolov7 import (
     PAD_GREY,
+    Config,
     Detections,
     Letterbox,
     Targets,
@@ -248,6 +249,13 @@ def cluster_anchors(boxes: NDArray[np.floating], count: int = 9, seed: int = 0) 
     return [(round(float(w)), round(float(h))) for w, h in centres]
 
 
+def config_of(size: int) -> Config:
+    """The network that ships, its anchors in px of a canvas of ``size``."""
+    share = size / SIZE
+    anchors = tuple(tuple((w * share, h * share) for w, h in level) for level in CONFIG.anchors)
+    return replace(CONFIG, anchors=anchors)
+
+
 # --- training -----------------------------------------------------------------------------------------------
 
 
@@ -272,10 +280,13 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, device: torch.device, *, compiled: bool) -> None:
         self.recipe, self.device = recipe, device
-        self.network = YoloV7(CONFIG).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.config = config_of(recipe.size)
+        self.network = YoloV7(self.config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.network).eval()
         self.forward = torch.compile(self.network) if compiled else self.network
-        self.optimizer = torch.optim.AdamW(_groups(self.network, recipe.weight_decay), lr=recipe.peak_lr)
+        self.optimizer = torch.optim.AdamW(
+            _groups(self.network, recipe.weight_decay), lr=recipe.peak_lr, fused=True
+        )
         self.progress = Progress()
         self.steps = 0
 
@@ -299,7 +310,7 @@ class Trainer:
         self.network.train()
         with torch.autocast(self.device.type, torch.bfloat16):
             raw = self.forward(images.contiguous(memory_format=torch.channels_last))
-        parts = detection_loss(raw, CONFIG, targets)
+        parts = detection_loss(raw, self.config, targets)
         loss = torch.stack(list(parts.values())).sum()
         self.optimizer.zero_grad()
         loss.backward()
