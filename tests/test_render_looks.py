@@ -13,8 +13,9 @@ from ecgpage.render import Mix, camera, draw_picture, marks
 from ecgpage.render.effects import at_rate, loose
 from ecgpage.render.layout import PageStyle, build_page
 from ecgpage.render.looks import random_plotter
-from ecgpage.render.model import Plotter, ink_path, plotted, segment_path
+from ecgpage.render.model import Grid, Plotter, ink_path, plotted, segment_path
 from ecgpage.render.raster import draw_page
+from ecgpage.render.region import draw_region
 
 from .test_render_truth import FS, ecg
 
@@ -187,3 +188,16 @@ def test_a_loose_electrode_drives_its_lead_to_the_limit() -> None:
         held = gone[start : start + 25]
         assert np.ptp(held) < 1e-6
         assert 1.0 <= abs(held[0]) <= 2.5
+
+
+def test_heavy_lines_stand_every_25_mm_on_whole_pages_and_parts() -> None:
+    grid = Grid((0.0, 0.0, 0.0), (230.0, 230.0, 230.0), 0.2, 0.1, snap=False, heavy_step=25.0)
+    page = replace(build_page(PageStyle(grid=grid, name_place="none"), 5000, FS), segments=(), pulses=())
+    image = draw_page(replace(page, separators=(), texts=()), ecg(), 254)
+    dark = 255.0 - image[50:2000:7, :, 0].mean(axis=0)
+    ink = np.array([dark[round(x * 10) - 4 : round(x * 10) + 5].sum() for x in np.arange(5.0, 270, 5.0)])
+    heavy = np.arange(1, 54) % 5 == 0
+    assert ink[heavy].min() > 1.5 * ink[~heavy].max()
+    part, corner = draw_region(page, ecg(), (40, 30, 90, 70), 10.0)
+    assert corner == (40, 30)
+    np.testing.assert_allclose(part, draw_page(page, ecg(), 254)[300:700, 400:900], atol=3)

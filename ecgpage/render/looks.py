@@ -258,6 +258,7 @@ def random_grid(rng: np.random.Generator) -> Grid | None:
         minor_width=width,
         minor_kind=minor_kind,  # type: ignore[arg-type]
         snap=bool(rng.random() < 0.5),
+        heavy_step=25.0 if rng.random() < 0.06 else 0.0,
     )
 
 

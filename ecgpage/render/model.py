@@ -48,6 +48,8 @@ class Grid:
     major_kind: Literal["lines", "dots", "none"] = "lines"
     snap: bool = True
     """Lines sit on whole pixels, as a plotting library or a laser printer puts them."""
+    heavy_step: float = 0.0
+    """Every so many mm a line is drawn more than twice as wide, 25 on many devices; 0 for none."""
     area: Box | None = None
     """The printed part, the whole paper when None. Lines are counted from its left and bottom edges."""
 

@@ -63,8 +63,23 @@ def draw_picture(
     rng = np.random.default_rng(seed)
     kind = MIXES[mix] if isinstance(mix, str) else mix
     page = invent_page(kind, signal.shape[0], fs, rng, lead_names=lead_names, header=header)
-    view = _view(kind, page, rng)
-    image, covered = _photograph(kind, page, signal, view, rng)
+    return photograph(page, signal, kind, rng)
+
+
+def photograph(
+    page: Page,
+    signal: NDArray[np.floating],
+    mix: Mix,
+    rng: Rng,
+    *,
+    shape: tuple[int, int] | None = None,
+) -> DrawnPage:
+    """A picture of the kind ``mix`` of a page, with ``signal`` (n_samples, n_channels) mV.
+
+    ``shape`` (rows, columns) fixes the picture's size, which the mix else draws at random.
+    """
+    view = _view(mix, page, rng, shape)
+    image, covered = _photograph(mix, page, signal, view, rng)
     truth = page_truth(page, signal, view.page_map, view.shape, covered)
     return DrawnPage(image, truth, masked_signal(page, signal))
 
@@ -148,7 +163,7 @@ def _relief(mix: Mix, page: Page, rng: Rng) -> Relief | None:
     return make_relief(spec, size, rng) if bent else None
 
 
-def _view(mix: Mix, page: Page, rng: Rng) -> View:
+def _view(mix: Mix, page: Page, rng: Rng, size: tuple[int, int] | None = None) -> View:
     """Choose the camera's pose, lens and the paper's shape."""
     width, height = page.paper.width, page.paper.height
     relief = _relief(mix, page, rng)
@@ -176,6 +191,8 @@ def _view(mix: Mix, page: Page, rng: Rng) -> View:
         rows = round(columns / aspect)
         if turned and rotation % 180 > 45 and rng.random() < 0.7:
             columns, rows = rows, columns
+        if size is not None:
+            rows, columns = size
         scale, shift = None, rng.normal(0, mix.offset, 2)
     distance = float(rng.uniform(280, 500))
     tilt, towards = _signed(mix.tilt, rng), float(rng.uniform(0, 360))

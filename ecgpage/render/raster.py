@@ -35,6 +35,8 @@ def draw_page(page: Page, signal: NDArray[np.floating], dpi: float = 200.0) -> I
     scale = dpi / MM_PER_INCH
     shape = page_shape(page.paper, dpi)
     image = draw_grid(page.grid, page.paper, dpi)
+    if page.grid is not None and page.grid.heavy_step:
+        _draw_heavy_lines(image, page.grid, page.paper, scale)
     for bar in page.bars:
         x0, y0, x1, y1 = (v * scale for v in bar.box)
         blend(image, stroke_box((x0, y0, x1, y1), shape), bar.color or page.ink)
@@ -128,6 +130,25 @@ def draw_grid(grid: Grid | None, paper: Paper, dpi: float) -> Image:
     palette = (color + 0.5).astype(np.uint8)
     lines = np.take(palette, x_class, axis=1).reshape(len(palette), -1)
     return np.take(lines, y_class, axis=0).reshape(rows, columns, 3)
+
+
+def _draw_heavy_lines(image: Image, grid: Grid, paper: Paper, scale: float) -> None:
+    """The lines of ``Grid.heavy_step``, counted as all others from the left and bottom edges."""
+    x0, y0, x1, y1 = grid.area or (0.0, 0.0, paper.width, paper.height)
+    half = 1.2 * grid.major_width
+    shape = (image.shape[0], image.shape[1])
+    for x in np.arange(x0, x1 + half, grid.heavy_step):
+        blend(
+            image,
+            stroke_box(((x - half) * scale, y0 * scale, (x + half) * scale, y1 * scale), shape),
+            grid.major,
+        )
+    for y in np.arange(y1, y0 - half, -grid.heavy_step):
+        blend(
+            image,
+            stroke_box((x0 * scale, (y - half) * scale, x1 * scale, (y + half) * scale), shape),
+            grid.major,
+        )
 
 
 def _grid_layers(
