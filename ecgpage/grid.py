@@ -13,6 +13,7 @@ what is printed on it (``leads``).
 import heapq
 import logging
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -20,7 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.interpolate import RBFInterpolator, RectBivariateSpline
+from scipy.interpolate import RBFInterpolator, make_interp_spline
 from scipy.sparse.linalg import splu
 
 from ecgpage.ecg import EcgPageError
@@ -50,6 +51,8 @@ SURE_FINE_SHARE: Final = 0.8
 """The same for fine lines, whose multiples lock here and there."""
 MAX_FINE_PX: Final = 25.0
 MAX_SPLINE_TILES: Final = 1200
+MAX_SPLINE_LINES: Final = 64
+"""Of more lines in one direction the thin-plate spline is evaluated at so many places."""
 MIN_FIFTH: Final = 8.0
 ABSENT: Final = 0.2
 MANY_BOXES: Final = 70
@@ -65,7 +68,17 @@ FLAT_PX_PER_MM: Final = 8
 MAX_SNAP_MM: Final = 0.08
 """Half a pixel at 160 dpi; lines that plotting programs draw on whole pixels at 200 dpi stand off by up to 0.064."""
 CELL_PX: Final = int(BOX_MM * FLAT_PX_PER_MM)
-STIFFNESS: Final = (0.3, 3.0, 30.0, 300.0, 3e3, 3e4, 3e5)
+STIFFNESS: Final = (0.03, 0.3, 3.0, 30.0, 300.0, 3e3, 3e4, 3e5)
+RASTERS_DPI: Final = (72, 96, 100, 120, 144, 150, 180, 200, 240, 300)
+"""Resolutions at which pages are plotted and printed; 254 dpi has no lines between pixels."""
+MIN_RASTER: Final = 0.4
+"""Share of the lines' variance that a raster explains when it is there."""
+MIN_RASTER_LINES: Final = 20
+MIN_ON_LINE: Final = 4
+"""Places on a line that tell where it stands."""
+MAX_RASTER_MM: Final = 0.18
+"""Lines further off tell of paper and scanner; half a pixel at 72 dpi."""
+TREND_LINES: Final = 2.0
 
 
 @dataclass(frozen=True)
@@ -97,26 +110,40 @@ class GridMap:
         return float(np.median(steps) / BOX_MM)
 
     def to_image(self, x_mm: Array, y_mm: Array) -> tuple[Array, Array]:
-        """Image x, y for matching arrays of page x, y (any shape), cubic between the nodes."""
-        shape = np.shape(x_mm)
-        x, y = (s(np.ravel(y_mm), np.ravel(x_mm), grid=False) for s in self._splines())
-        return x.reshape(shape), y.reshape(shape)
+        """Image x, y for matching arrays of page x, y (any shape), cubic between the nodes, straight on beyond them."""
+        across, down = self._weights(np.ravel(x_mm), np.ravel(y_mm))
+        seen = np.empty((len(across), 2))
+        for part in np.array_split(np.arange(len(across)), 1 + across.size // 1_000_000):
+            seen[part] = np.einsum("ni,nic->nc", across[part], np.tensordot(down[part], self.nodes, 1))
+        return seen[:, 0].reshape(np.shape(x_mm)), seen[:, 1].reshape(np.shape(x_mm))
 
     def window(self, x_mm: Array, y_mm: Array) -> tuple[Grey, Grey]:
         """float32 (len(y_mm), len(x_mm)) image x and y of the page raster x_mm x y_mm; both ascending."""
-        map_x, map_y = (s(y_mm, x_mm, grid=True).astype(np.float32) for s in self._splines())
+        across, down = self._weights(x_mm, y_mm)
+        map_x, map_y = (((down @ self.nodes[..., k]) @ across.T).astype(np.float32) for k in (0, 1))
         return map_x, map_y
 
-    def _splines(self) -> tuple[RectBivariateSpline, RectBivariateSpline]:
+    def _weights(self, x_mm: Array, y_mm: Array) -> tuple[Array, Array]:
+        """(n, nx) and (m, ny): what each column and row of nodes adds to n places along x and m along y."""
         ny, nx = self.quality.shape
         x0, y0 = self.origin_mm
-        at = (y0 + BOX_MM * np.arange(ny), x0 + BOX_MM * np.arange(nx))
-        return RectBivariateSpline(*at, self.nodes[..., 0]), RectBivariateSpline(*at, self.nodes[..., 1])
+        return _cardinal_splines(x_mm, x0, nx), _cardinal_splines(y_mm, y0, ny)
 
     def turned(self, quarter_turns: int) -> "GridMap":
         """The same map for the page seen after ``quarter_turns`` counter-clockwise turns by 90 degrees."""
         nodes, quality = np.rot90(self.nodes, quarter_turns), np.rot90(self.quality, quarter_turns)
         return replace(self, nodes=nodes, quality=quality, origin_mm=(0.0, 0.0))
+
+
+def _cardinal_splines(at_mm: Array, first_mm: float, count: int) -> Array:
+    """(n, count) values at n places of the cubic splines that are 1 at one of ``count`` nodes and 0 at the others."""
+    nodes = first_mm + BOX_MM * np.arange(count)
+    splines = make_interp_spline(nodes, np.eye(count), k=min(3, count - 1))
+    inside = np.clip(at_mm, nodes[0], nodes[-1])
+    values = np.asarray(splines(inside), np.float64)
+    beyond = np.flatnonzero(inside != at_mm)
+    values[beyond] += (at_mm - inside)[beyond, None] * splines(inside[beyond], 1)
+    return values
 
 
 def flatten(image: Image, grid: GridMap, x_mm: Array, y_mm: Array) -> Image:
@@ -167,13 +194,15 @@ def lock_grid(image: Image, carriers: list[Carrier], *, refine: bool = True, jum
             break
     if best[1] < MIN_SHARE:
         raise EcgPageError("no ECG grid found; photograph the whole page, sharp and well lit, or scan it")
+    dark = np.asarray(255 - darkest_channel(image), np.uint8)
     lines = _lattice_from_tiles(best[2])
-    grid, half_widths_mm = _boxes_from_lines(image, lines)
+    grid, half_widths_mm = _boxes_from_lines(dark, lines)
     if min(grid.quality.shape) < MIN_LINES:
         raise EcgPageError("the ECG grid shows on too small a part of the picture; photograph the whole page")
     stiffness = None
+    last = half_widths_mm[-1]
     for half_width_mm in half_widths_mm if refine else ():
-        grid, stiffness = _refine(image, grid, half_width_mm, stiffness)
+        grid, stiffness = _refine(dark, grid, half_width_mm, stiffness, rasters=half_width_mm == last)
     return grid
 
 
@@ -337,23 +366,35 @@ def _lattice_from_tiles(tiles: list[_Tile]) -> GridMap:
         error = np.linalg.norm(spline(phase) - position, axis=1)
         keep = error < 0.15 * period
     lines_x, lines_y = np.arange(low[0], high[0] + 1), np.arange(low[1], high[1] + 1)
-    at = np.stack(np.meshgrid(lines_x, lines_y), axis=-1).reshape(-1, 2).astype(float)
     shape = (len(lines_y), len(lines_x))
     quality = np.zeros(shape, np.uint8)
     hull = cv2.convexHull(np.rint(phase[keep] - low).astype(np.int32))  # a sheet is convex
     cv2.fillConvexPoly(quality, hull, 1)
     return GridMap(
-        spline(at).reshape(*shape, 2), (0.0, 0.0), quality.astype(float), float("nan"), "5 mm lines"
+        _on_lines(spline, lines_x, lines_y), (0.0, 0.0), quality.astype(float), float("nan"), "5 mm lines"
     )
 
 
-def _boxes_from_lines(image: Image, lines: GridMap) -> tuple[GridMap, tuple[float, ...]]:
+def _on_lines(spline: RBFInterpolator, lines_x: NDArray[np.intp], lines_y: NDArray[np.intp]) -> Array:
+    """(ny, nx, 2) image x, y where the lines cross; of many lines the spline takes some and a bicubic one the rest."""
+    coarse = [
+        np.linspace(lines[0], lines[-1], min(len(lines), MAX_SPLINE_LINES)) for lines in (lines_x, lines_y)
+    ]
+    at = np.stack(np.meshgrid(*coarse), axis=-1)
+    nodes = spline(at.reshape(-1, 2)).reshape(at.shape)
+    if at.shape[:2] == (len(lines_y), len(lines_x)):
+        return np.asarray(nodes, np.float64)
+    across, down = (make_interp_spline(a, np.eye(len(a)), k=3) for a in coarse)
+    return np.einsum("yj,jic,xi->yxc", down(lines_y), nodes, across(lines_x), optimize=True)
+
+
+def _boxes_from_lines(dark: Image, lines: GridMap) -> tuple[GridMap, tuple[float, ...]]:
     """Decide whether the tracked lines are 1 or 5 mm apart and keep every fifth in the first case.
 
     Every fifth line stands out from the others -> 1 mm; finer lines between them -> 5 mm; else by their number.
     Returns the 5-mm lattice and the search half widths in mm for the refinement.
     """
-    across_x, across_y = _line_profiles(image, lines)
+    across_x, across_y = _line_profiles(dark, lines)
     seen = lines.quality > 0
     strength = [_line_strength(p, seen) for p in (across_x, across_y.swapaxes(0, 1))]
     strength_x, strength_y = strength[0], strength[1]
@@ -363,7 +404,7 @@ def _boxes_from_lines(image: Image, lines: GridMap) -> tuple[GridMap, tuple[floa
     if n_lines > MANY_BOXES and halves[0] is not None and halves[1] is not None:
         rows, columns = slice(halves[1], None, 2), slice(halves[0], None, 2)
         return _boxes_from_lines(
-            image, replace(lines, nodes=lines.nodes[rows, columns], quality=lines.quality[rows, columns])
+            dark, replace(lines, nodes=lines.nodes[rows, columns], quality=lines.quality[rows, columns])
         )
     fifth_x, stands_x = _every_fifth(strength_x)
     fifth_y, stands_y = _every_fifth(strength_y)
@@ -422,7 +463,7 @@ def _finer_lines(profiles: Grey) -> float:
     return float(np.log((power[5] + 1e-3) / (0.5 * (power[4] + power[6]) + 1e-3)))
 
 
-def _line_profiles(image: Image, grid: GridMap) -> tuple[Grey, Grey]:
+def _line_profiles(dark: Image, grid: GridMap) -> tuple[Grey, Grey]:
     """(ny, nx, CELL_PX) contrast across the near-vertical and the near-horizontal line of each node, line in the middle.
 
     Each is the median along one line distance with the crossing line left out, so that traces and text do not count.
@@ -431,8 +472,8 @@ def _line_profiles(image: Image, grid: GridMap) -> tuple[Grey, Grey]:
     x0, y0, _, _ = grid.extent_mm
     x_mm = x0 - BOX_MM / 2 + (np.arange(nx * CELL_PX) + 0.5) / FLAT_PX_PER_MM
     y_mm = y0 - BOX_MM / 2 + (np.arange(ny * CELL_PX) + 0.5) / FLAT_PX_PER_MM
-    dark = flatten(255 - darkest_channel(image), grid, x_mm, y_mm).astype(np.float32)
-    contrast = local_contrast(dark, 2.0 * FLAT_PX_PER_MM, limit=3.0)
+    flat = flatten(dark, grid, x_mm, y_mm).astype(np.float32)
+    contrast = local_contrast(flat, 2.0 * FLAT_PX_PER_MM, limit=3.0)
     cells = contrast.reshape(ny, CELL_PX, nx, CELL_PX)
     beside = np.abs(np.arange(CELL_PX) - (CELL_PX - 1) / 2) > 0.9 * FLAT_PX_PER_MM
     beside[::2] = False  # half of them tell enough
@@ -442,35 +483,93 @@ def _line_profiles(image: Image, grid: GridMap) -> tuple[Grey, Grey]:
 
 
 def _refine(
-    image: Image, grid: GridMap, half_width_mm: float, stiffness: float | None
+    dark: Image, grid: GridMap, half_width_mm: float, stiffness: float | None, *, rasters: bool
 ) -> tuple[GridMap, float]:
     """Fit the nodes anew to the lines seen on the page that the present map flattens; also the stiffness that was used.
 
     What is smoothed is the whole displacement of the lines from one homography, so that a flat page stays exactly flat;
-    each printed line may stand off by its own constant, because printers and plotting programs snap lines to pixels.
+    each printed line may stand off by its own constant, because printers and plotting programs snap lines to pixels. With
+    ``rasters`` the program's raster is looked for in these constants; where it shows, they are known, and the lines are
+    followed as they were before the snapping.
     """
     x0, y0, _, _ = grid.extent_mm
     ny, nx = grid.quality.shape
     page = np.stack(np.meshgrid(x0 + BOX_MM * np.arange(nx), y0 + BOX_MM * np.arange(ny)), axis=-1)
     plane = _homography(page, grid)
     image_to_page = np.asarray(np.linalg.inv(plane), np.float64)
-    offsets = [_line_offsets(profile, half_width_mm) for profile in _line_profiles(image, grid)]
-    weights = [weight * (grid.quality > 0) for _, weight in offsets]
-    (offset_x, _), (offset_y, _) = offsets
+    offsets = [_line_offsets(profile, half_width_mm) for profile in _line_profiles(dark, grid)]
+    (offset_x, weight_x), (offset_y, weight_y) = offsets
+    seen = grid.quality > 0
     seen_x = np.stack(grid.to_image(page[..., 0] + offset_x, page[..., 1]), axis=-1)
     seen_y = np.stack(grid.to_image(page[..., 0], page[..., 1] + offset_y), axis=-1)
-    away_x = (_project(image_to_page, seen_x) - page)[..., 0]
-    away_y = (_project(image_to_page, seen_y) - page)[..., 1]
+    # one row a place along the lines, one column a line, both times
+    away = [
+        (_project(image_to_page, seen_x) - page)[..., 0],
+        (_project(image_to_page, seen_y) - page)[..., 1].T,
+    ]
+    weights = [weight_x * seen, (weight_y * seen).T]
     if stiffness is None:
-        stiffness = _choose_stiffness([away_x, away_y.T], [weights[0], weights[1].T])
-    smooth_x, rms_x = _smooth(away_x, weights[0], stiffness)
-    smooth_y, rms_y = (
-        v.T if isinstance(v, np.ndarray) else v for v in _smooth(away_y.T, weights[1].T, stiffness)
-    )
-    moved = _project(plane, page + np.stack([smooth_x, smooth_y], axis=-1))
-    residual = float(np.hypot(rms_x, rms_y) / np.sqrt(2) * grid.px_per_mm)
+        stiffness = _choose_stiffness(away, weights, STIFFNESS[1:])
+    fits = [_smooth(a, w, stiffness) for a, w in zip(away, weights, strict=True)]
+    if rasters:
+        snapped = [_raster_snap(a, w, fit.surface) for a, w, fit in zip(away, weights, fits, strict=True)]
+        if any(snap is not None for snap in snapped):
+            away = [a if snap is None else a - snap for a, snap in zip(away, snapped, strict=True)]
+            stiffness = _choose_stiffness(away, weights, [s for s in STIFFNESS if s <= stiffness])
+            fits = [
+                _smooth(a, w, stiffness, raster_known=snap is not None)
+                for a, w, snap in zip(away, weights, snapped, strict=True)
+            ]
+    moved = _project(plane, page + np.stack([fits[0].surface, fits[1].surface.T], axis=-1))
+    residual = float(np.hypot(fits[0].rms, fits[1].rms) / np.sqrt(2) * grid.px_per_mm)
     log.debug("stiffness %g, lines off by %.3f mm", stiffness, residual / grid.px_per_mm)
     return replace(grid, nodes=moved, residual_px=residual), stiffness
+
+
+def _raster_snap(away: Array, weights: Array, surface: Array) -> Array | None:
+    """(n_lines,) mm by which a program with a raster of its own moved the lines onto whole pixels, None when none shows.
+
+    Line k, meant to stand at 5 k mm, stands on the next whole pixel: for a pitch p and a phase the whole sequence is known.
+    It is looked for, over the usual resolutions and all phases, in the mean distances of the lines from the surface, without
+    what is smooth in them; chance explains less than MIN_RASTER of so many lines, and nothing but the true pitch repeats it.
+    """
+    clear = weights > 0.2
+    enough = clear.sum(axis=0) > MIN_ON_LINE
+    if enough.sum() < MIN_RASTER_LINES:
+        return None
+    detail = _without_trend(enough)
+    rows = np.where(clear, away - surface, 0.0) @ detail.T
+    seen = np.zeros(away.shape[1])
+    seen[enough] = np.nanmedian(np.where(clear, rows, np.nan)[:, enough], axis=0)
+    use = enough & (np.abs(seen) < MAX_RASTER_MM)
+    numbers = np.arange(away.shape[1])
+    best: list[tuple[float, Array]] = []
+    for dpi in RASTERS_DPI:
+        pixel = 25.4 / dpi
+        meant = BOX_MM / pixel * numbers + np.arange(0, 1, 0.02)[:, None]  # (phases, n_lines) pixels
+        moved = (np.rint(meant) - meant) * pixel
+        left = seen - moved @ detail.T
+        explained = 1 - _trimmed(left[:, use] ** 2) / (_trimmed(seen[use] ** 2) + 1e-12)
+        best.append((float(explained.max()), moved[explained.argmax()]))
+    best.sort(key=lambda b: -b[0])
+    log.debug("raster explains %.2f, the next %.2f", best[0][0], best[1][0])
+    return best[0][1] if best[0][0] > MIN_RASTER and best[1][0] < 0.4 * best[0][0] else None
+
+
+def _trimmed(values: Array) -> Array:
+    """Sum along the last axis without the largest fifth."""
+    kept = values.shape[-1] - values.shape[-1] // 5
+    return np.asarray(np.partition(values, kept - 1, axis=-1)[..., :kept].sum(axis=-1), np.float64)
+
+
+def _without_trend(use: NDArray[np.bool_]) -> Array:
+    """(n, n) matrix that takes from values on n lines what a straight line through the lines around tells of them."""
+    n = len(use)
+    apart = np.arange(n)[None, :] - np.arange(n)[:, None]  # to line j from line i
+    near = use * np.exp(-0.5 * (apart / TREND_LINES) ** 2)
+    sum0, sum1, sum2 = near.sum(axis=1), (near * apart).sum(axis=1), (near * apart**2).sum(axis=1)
+    straight = near * (sum2[:, None] - sum1[:, None] * apart) / (sum0 * sum2 - sum1**2 + 1e-9)[:, None]
+    return np.asarray(np.eye(n) - straight, np.float64)
 
 
 def _homography(page: Array, grid: GridMap) -> Array:
@@ -506,13 +605,23 @@ def _line_offsets(profiles: Grey, half_width_mm: float) -> tuple[Array, Array]:
     return offset, weight
 
 
-def _smooth(values: Array, weights: Array, stiffness: float) -> tuple[Array, float]:
+@dataclass(frozen=True)
+class _Fit:
+    """A smooth surface through the places of lines."""
+
+    surface: Array
+    rms: float
+    """Weighted root mean square of what it leaves."""
+
+
+def _smooth(values: Array, weights: Array, stiffness: float, *, raster_known: bool = False) -> _Fit:
     """Robust penalised fit of a smooth surface plus one constant for each line (column) to weighted values.
 
-    Returns the surface and the weighted root mean square of the residuals.
+    The constants are left out of the surface unless they are too large for snapping, or, where the raster is known and taken
+    away, stand out from the others.
     """
     if (weights > 0).sum() < 12:
-        return np.zeros_like(values), float("nan")
+        return _Fit(np.zeros_like(values), float("nan"))
     penalty = stiffness * _bending(values.shape)
     snap = np.zeros(values.shape[1])
     for _ in range(2):
@@ -521,11 +630,14 @@ def _smooth(values: Array, weights: Array, stiffness: float) -> tuple[Array, flo
     rms = np.sqrt((robust * (values - snap - surface) ** 2).sum() / (robust.sum() + 1e-9))
     # snapping moves a line by no more than half a pixel; one that stands off further was moved by a scanner that
     # stutters or by a crease, and its traces with it
-    moved = snap * np.clip(np.abs(snap) / MAX_SNAP_MM - 1, 0, 1)
-    return surface + moved, float(rms)
+    limit = MAX_SNAP_MM
+    if raster_known:
+        limit = min(limit, 3 * 1.48 * float(np.median(np.abs(snap[weights.sum(axis=0) > 1]))) + 1e-6)
+    moved = snap * np.clip(np.abs(snap) / limit - 1, 0, 1)
+    return _Fit(surface + moved, float(rms))
 
 
-def _choose_stiffness(values: list[Array], weights: list[Array]) -> float:
+def _choose_stiffness(values: list[Array], weights: list[Array], choice: Sequence[float]) -> float:
     """The stiffness under which every third line (column), held out as a whole, is predicted best."""
 
     def error(stiffness: float) -> float:
@@ -538,7 +650,7 @@ def _choose_stiffness(values: list[Array], weights: list[Array]) -> float:
             total += float((weight[held] * missed).sum() / (weight[held].sum() + 1e-9))
         return total
 
-    return min(STIFFNESS, key=error)
+    return min(choice, key=error)
 
 
 def _robust_fit(

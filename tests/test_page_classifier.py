@@ -265,10 +265,13 @@ def test_the_time_ends_the_training_and_the_stored_weights_have_the_stated_score
     pages = drawn_pages(16)
     recipe = Recipe(minutes=0.01, batch=8, validate_minutes=0.005)
     trainer = Trainer(PageNet(len(CLASSES), size=(32, 32)), pages, recipe, compiled=False)
-    training.train(trainer, pages, tmp_path / "checkpoint.pt")
+    kept: list[Path] = []
+    training.train(trainer, pages, tmp_path, kept.append)
     assert trainer.share == 1.0
     assert (tmp_path / "checkpoint.pt").exists()
-    found = training.write(trainer.averaged, trainer.best, pages, tmp_path, "drawn pages", "a command")
+    assert kept[0] == tmp_path / "model"
+    story = training.Story("drawn pages", "a command")
+    found = training.write(trainer.best, trainer.network.settings, pages, tmp_path, story)
     loaded = PageClassifier.load(tmp_path)
     with torch.inference_mode():
         p = loaded.network(as_float(pages.images)).sigmoid().numpy()

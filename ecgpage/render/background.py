@@ -1,6 +1,7 @@
 """What the sheet lies on: wood, cloth, stone, plain colours, a cluttered desk. uint8 (H, W, 3) RGB."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import cv2
@@ -14,7 +15,11 @@ SMALL: Final = 640
 """Longer side at which textures are made before they are enlarged."""
 
 
-def wood(shape: tuple[int, int], rng: Rng) -> Image:
+WOODS: Final = ((150, 112, 80), (176, 132, 92), (120, 85, 58), (60, 55, 52), (45, 45, 48), (200, 170, 135))
+DARK_WOODS: Final = ((60, 55, 52), (45, 45, 48), (38, 36, 36))
+
+
+def wood(shape: tuple[int, int], rng: Rng, *, colors: Sequence[tuple[int, int, int]] = WOODS) -> Image:
     """Boards with grain: noise stretched along one axis, brown to nearly black."""
     rows, columns = shape
     grain = cv2.resize(rng.standard_normal((rows, max(columns // 60, 2))).astype(np.float32), (columns, rows))
@@ -24,8 +29,7 @@ def wood(shape: tuple[int, int], rng: Rng) -> Image:
         rng.standard_normal((5, 4)).astype(np.float32), (columns, rows), interpolation=cv2.INTER_CUBIC
     )
     tone = tone + np.sin(knots * 6 + np.arange(rows, dtype=np.float32)[:, None] / rng.uniform(4, 12))
-    base = ((150, 112, 80), (176, 132, 92), (120, 85, 58), (60, 55, 52), (45, 45, 48), (200, 170, 135))
-    color = np.array(base[int(rng.integers(len(base)))], np.float32)
+    color = np.array(colors[int(rng.integers(len(colors)))], np.float32)
     contrast = float(rng.uniform(2, 8))
     return _to_u8(color + contrast * tone[..., None] * (color / color.max()))
 
@@ -86,6 +90,8 @@ def white(shape: tuple[int, int], rng: Rng) -> Image:
 
 BACKGROUNDS: Final[dict[str, Callable[[tuple[int, int], Rng], Image]]] = {
     "wood": wood,
+    "dark wood": partial(wood, colors=DARK_WOODS),
+    "brown wood": partial(wood, colors=WOODS[:3]),
     "cloth": cloth,
     "stone": stone,
     "plain": plain,
@@ -102,7 +108,11 @@ def background(kind: str, shape: tuple[int, int], rng: Rng) -> Image:
     shrink = SMALL / max(shape)
     side = int(SMALL * 1.1)
     texture = BACKGROUNDS[kind]((side, side), rng)
-    angle = float(rng.normal(0, 8) + 90 * rng.integers(2)) if kind == "wood" else float(rng.uniform(0, 360))
+    angle = (
+        float(rng.normal(0, 8) + 90 * rng.integers(2))
+        if kind.endswith("wood")
+        else float(rng.uniform(0, 360))
+    )
     turn = np.asarray(cv2.getRotationMatrix2D((side / 2, side / 2), angle, 1 / shrink), np.float64)
     turn[:, 2] += np.array(shape[::-1]) / 2 - side / 2
     large = cv2.warpAffine(

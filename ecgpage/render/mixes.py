@@ -60,6 +60,8 @@ class Mix:
     p_quarter_turn: float = 0.0
     tilt: Range = (0.0, 0.0)
     """Degrees."""
+    tilt_towards: Range = (0.0, 360.0)
+    """Direction in which the camera leans, degrees clockwise from the right."""
     fill: Range = (1.0, 1.0)
     """Part of the picture that the sheet takes; over 1 it is cut off."""
     offset: float = 0.0

@@ -195,7 +195,7 @@ def _view(mix: Mix, page: Page, rng: Rng, size: tuple[int, int] | None = None) -
             rows, columns = size
         scale, shift = None, rng.normal(0, mix.offset, 2)
     distance = float(rng.uniform(280, 500))
-    tilt, towards = _signed(mix.tilt, rng), float(rng.uniform(0, 360))
+    tilt, towards = _signed(mix.tilt, rng), _signed(mix.tilt_towards, rng)
     to_image = camera_homography(
         (width, height),
         (columns, rows),

@@ -12,7 +12,8 @@ Pages are drawn by weight: that of a page is the largest of (n / n_c) ** 0.5 ove
 pages have the label, at most ``Recipe.cap`` times the smallest; so a page of a rare class is seen more often,
 but not as often as would make all classes equal. The loss is the binary cross-entropy, mean over classes.
 
-``--work`` holds checkpoint and log; with ``--resume`` the run goes on where it stopped, within the same time.
+``--work`` holds checkpoint, log and the best weights so far; with ``--resume`` the run goes on where it stopped,
+within the same time, which is that of the training steps alone.
 Validation chooses the averaged weights with the best macro F, thresholds taken on the same pages.
 """
 
@@ -21,7 +22,7 @@ import copy
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -302,8 +303,12 @@ def score_of(truth: NDArray[np.bool_], p: NDArray[np.float32]) -> Score:
     return Score(float(np.nanmean(f)), f, np.array(auroc), thresholds)
 
 
-def train(trainer: Trainer, valid: Pages, checkpoint: Path) -> None:
-    """Train until the time is over; ``trainer.best`` holds the outcome."""
+def train(trainer: Trainer, valid: Pages, work: Path, keep: Callable[[Path], object]) -> None:
+    """Train until the time is over; ``trainer.best`` holds the outcome.
+
+    After each validation ``work`` gets a checkpoint; when it was the best so far, ``keep`` is called to store
+    the weights in ``work``/model as well.
+    """
     progress, recipe = trainer.progress, trainer.recipe
     progress.starts += 1
     torch.manual_seed(1000 * recipe.seed + progress.starts)
@@ -323,7 +328,8 @@ def train(trainer: Trainer, valid: Pages, checkpoint: Path) -> None:
         if found.macro_f > progress.best:
             progress.best = found.macro_f
             trainer.best = {k: v.cpu().clone() for k, v in trainer.averaged.state_dict().items()}
-        trainer.save(checkpoint)
+            keep(work / "model")
+        trainer.save(work / "checkpoint.pt")
         log.info(
             "%.1f min %d pages (%.0f/s) lr %.1e loss %.4f | fold 8: macro F %.4f [%s] AUROC %.4f [%s]",
             progress.seconds / 60,
@@ -338,18 +344,27 @@ def train(trainer: Trainer, valid: Pages, checkpoint: Path) -> None:
         )
 
 
+@dataclass(frozen=True)
+class Story:
+    """What the card says of the weights' origin."""
+
+    trained_on: str
+    command: str
+
+
 def write(
-    network: PageNet, best: Mapping[str, Tensor], valid: Pages, folder: Path, trained_on: str, command: str
+    best: Mapping[str, Tensor], settings: Mapping[str, Any], valid: Pages, folder: Path, story: Story
 ) -> Score:
-    """Store ``best``; thresholds and score are those of the weights as they are read back."""
+    """Store ``best`` of a ``PageNet`` with ``settings``; score and thresholds are the stored numbers' own."""
     tensors = packed(best)
+    network = PageNet(len(CLASSES), **settings)
     network.load_state_dict(unpacked(tensors))
-    found = score(network, valid)
+    found = score(network.to(valid.images.device), valid)
     card = Card(
         input="grey flat page, 0 to 1, stretched to {} x {} (rows x columns)".format(*network.size),
         output="one logit per class; a label where its sigmoid reaches the class's threshold (settings)",
-        trained_on=trained_on,
-        command=command,
+        trained_on=story.trained_on,
+        command=story.command,
         score=(
             f"macro F {found.macro_f:.3f}, mean AUROC {np.nanmean(found.auroc):.3f} on {len(valid)} drawn pages "
             "of fold 8, which chose weights and thresholds"
@@ -393,19 +408,29 @@ def run(args: argparse.Namespace) -> None:
         start_from_lite0(network, torch.load(args.pretrained, map_location="cpu", weights_only=True))
     network.to(device)
     trainer = Trainer(network, pages.to(device), recipe, compiled=args.compile)
+    valid = valid.to(device)
     checkpoint = args.work / "checkpoint.pt"
     if args.resume and checkpoint.exists():
         trainer.resume(checkpoint)
         log.info("goes on after %.1f min, %d pages", trainer.progress.seconds / 60, trainer.progress.pages)
-    train(trainer, valid.to(device), checkpoint)
-    start = "ImageNet weights of EfficientNet-lite0" if args.pretrained else "random weights"
-    trained_on = (
-        f"{trainer.progress.pages} views of {len(pages)} drawn flat pages, PTB-XL 1.0.3 folds 1-7; start: {start}; "
-        f"{trainer.progress.seconds / 3600:.2f} h on {device.type}"
+
+    def keep(folder: Path) -> None:
+        story = _story(trainer, len(pages), device, warm=bool(args.pretrained))
+        write(trainer.best, network.settings, valid, folder, story)
+
+    train(trainer, valid, args.work, keep)
+    keep(args.out)
+
+
+def _story(trainer: Trainer, pages: int, device: torch.device, *, warm: bool) -> Story:
+    start = "ImageNet weights of EfficientNet-lite0" if warm else "random weights"
+    command = "python -m ecgpage.train.page_classifier --pages DIR --valid DIR"
+    command += f" --minutes {trainer.recipe.minutes:g}" + (" --pretrained FILE" if warm else "")
+    seen, hours = trainer.progress.pages, trainer.progress.seconds / 3600
+    return Story(
+        f"{seen} views of {pages} drawn flat pages, PTB-XL 1.0.3 folds 1-7; start: {start}; {hours:.2f} h on {device.type}",
+        command,
     )
-    command = f"python -m ecgpage.train.page_classifier --pages DIR --valid DIR --minutes {recipe.minutes:g}"
-    command += " --pretrained FILE" if args.pretrained else ""
-    write(trainer.averaged, trainer.best, valid.to(device), args.out, trained_on, command)
 
 
 def main() -> None:
