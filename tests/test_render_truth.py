@@ -42,8 +42,8 @@ def geometry_only(mix: Mix) -> Mix:
     keep = {
         name: getattr(mix, name)
         for name in (
-            "folds", "fold_bend", "crumples", "crumple_slope", "curl", "wave", "p_book", "rotation", "tilt",
-            "fill", "offset", "lens", "long_side", "crop", "sheet_margin", "p_quarter_turn",
+            "folds", "fold_bend", "crumples", "crumple_slope", "facets", "facet_slope", "curl", "wave", "p_book",
+            "rotation", "tilt", "fill", "offset", "lens", "long_side", "crop", "sheet_margin", "p_quarter_turn",
         )
     }  # fmt: skip
     return replace(quiet, **keep, grid_fade=(1.0, 1.0), minor_fade=(1.0, 1.0))

@@ -49,6 +49,9 @@ class Mix:
     """Standard deviation of the change of slope at a fold."""
     crumples: Range = (0.0, 0.0)
     crumple_slope: Range = (0.0, 0.0)
+    facets: Range = (0.0, 0.0)
+    """Patches folded to and fro."""
+    facet_slope: Range = (0.0, 0.0)
     curl: Range = (0.0, 0.0)
     """mm."""
     wave: Range = (0.0, 0.0)
@@ -178,7 +181,7 @@ PHOTO: Final = Mix(
     long_side=(2400, 4000),
     frame="camera",
     backgrounds=("wood", "wood", "wood", "stone", "cloth", "plain", "desk"),
-    shading=(0.4, 1.3),
+    shading=(0.1, 1.3),
     gradient=(0.0, 0.45),
     vignette=(0.0, 0.2),
     shadows=2,
@@ -223,7 +226,8 @@ MIXES: Final[dict[str, Mix]] = {
     "photo-clean": PHOTO,
     "photo-stained": replace(PHOTO, marks=(("stains", 1.0), ("yellowing", 0.3), ("handwriting", 0.15))),
     "photo-deteriorated": replace(
-        PHOTO, marks=DETERIORATED, crumples=(0.0, 110.0), crumple_slope=(0.02, 0.2), crease_lines=4
+        PHOTO, marks=DETERIORATED, crumples=(0.0, 110.0), crumple_slope=(0.02, 0.2), facets=(0.0, 14.0),
+        facet_slope=(0.02, 0.15), crease_lines=4,
     ),
     "scan-color-deteriorated": replace(
         SCAN, marks=DETERIORATED, crease_lines=5, wave=(0.0, 0.8), shading=(0.2, 0.8)

@@ -158,8 +158,10 @@ def _relief(mix: Mix, page: Page, rng: Rng) -> Relief | None:
         crumples=int(rng.uniform(*mix.crumples)),
         crumple_slope=_signed(mix.crumple_slope, rng),
         wave=_signed(mix.wave, rng),
+        facets=int(rng.uniform(*mix.facets)) if mix.facets[1] else 0,
+        facet_slope=_signed(mix.facet_slope, rng) if mix.facets[1] else 0.0,
     )
-    bent = spec.curl or spec.book or spec.folds or spec.crumples or spec.wave
+    bent = spec.curl or spec.book or spec.folds or spec.crumples or spec.wave or spec.facets
     return make_relief(spec, size, rng) if bent else None
 
 

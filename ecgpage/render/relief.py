@@ -15,6 +15,8 @@ from ecgpage.render.sheet import Displacement, spline_displacement
 
 STEP: Final = 1.5
 PAD: Final = 30.0
+EDGE: Final = 1.5
+"""Roundness of the edges between facets, mm."""
 MAX_SLOPE: Final = 0.7
 """Rise over run."""
 
@@ -44,6 +46,9 @@ class ReliefSpec:
     crumples: int = 0
     """Number of local creases."""
     crumple_slope: float = 0.0
+    facets: int = 0
+    """Number of patches folded to and fro: crushed paper's flat facets between sharp edges."""
+    facet_slope: float = 0.0
     wave: float = 0.0
     """Standard deviation of a smooth random relief, mm."""
 
@@ -113,6 +118,7 @@ def make_relief(spec: ReliefSpec, page_size: tuple[float, float], rng: np.random
         across = x * np.cos(fold.angle) + y * np.sin(fold.angle) - fold.distance
         field += fold.bend / 2 * (np.sqrt(across**2 + 1.5**2) - abs(fold.distance))
     field += _crumples(spec, x, y, rng)
+    field += _facets(spec, x, y, rng)
     if spec.wave:
         noise = ndimage.gaussian_filter(rng.standard_normal(field.shape), 22 / STEP)
         field += noise * (spec.wave / max(noise.std(), 1e-12))
@@ -138,6 +144,22 @@ def _crumples(spec: ReliefSpec, x: Field, y: Field, rng: np.random.Generator) ->
         across = dx * np.cos(angle) + dy * np.sin(angle)
         ridge = np.sqrt(across**2 + 1.2**2) * np.exp(-(dx**2 + dy**2) / (2 * reach**2))
         field[np.ix_(rows, columns)] += rng.normal(0, spec.crumple_slope) * ridge
+    return field
+
+
+def _facets(spec: ReliefSpec, x: Field, y: Field, rng: np.random.Generator) -> Field:
+    """Zigzags with edges ``EDGE`` mm round, each within its own neighbourhood and direction."""
+    field = np.zeros((y.size, x.size))
+    for _ in range(spec.facets):
+        length, reach = float(np.exp(rng.uniform(np.log(14), np.log(60)))), float(rng.uniform(30, 110))
+        px, py = rng.uniform(x.min(), x.max()), rng.uniform(y.min(), y.max())
+        angle = rng.uniform(0, np.pi)
+        across = (x - px) * np.cos(angle) + (y - py) * np.sin(angle)
+        turn = np.pi * (across / length + rng.random())
+        sharp = np.sqrt(1 - (np.pi * EDGE / length) ** 2)
+        zigzag = length / np.pi * np.arcsin(sharp * np.sin(turn))
+        near = np.exp(-((x - px) ** 2 + (y - py) ** 2) / (2 * reach**2))
+        field += rng.normal(0, spec.facet_slope) * zigzag * near
     return field
 
 
