@@ -15,6 +15,7 @@ from ecgpage.pageclassifier import (
     PageClassifier,
     PageNet,
     as_float,
+    evened,
     packed,
     start_from_lite0,
     to_input,
@@ -94,6 +95,15 @@ def test_the_answer_does_not_depend_on_brightness_or_contrast(network: PageNet):
     with torch.inference_mode():
         bright, dull = network(x), network(0.3 + 0.6 * x)
     torch.testing.assert_close(dull, bright, atol=0.02, rtol=0.05)
+
+
+def test_ink_in_a_shadow_looks_like_ink_in_the_light():
+    page = torch.full((1, 1, 320, 448), 0.9)
+    page[..., 20::40, :] = 0.3  # lines of ink
+    shadow = page * torch.linspace(0.3, 1.0, 448)
+    inner = (..., slice(None), slice(30, -30))  # at the border the light is that of the outermost squares
+    torch.testing.assert_close(evened(shadow)[inner], evened(page)[inner], atol=0.2, rtol=0.1)
+    assert evened(page)[..., 20, :].max() < -4 * evened(page)[..., 10, :].abs().max()
 
 
 def test_folded_padding_changes_nothing(network: PageNet):

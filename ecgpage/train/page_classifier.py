@@ -140,20 +140,20 @@ def augment(images: Tensor) -> Tensor:
         return torch.empty(n, 1, 1, 1, device=device).uniform_(low, high)
 
     x = x.clamp(0, 1) ** torch.exp(each(-0.35, 0.35))
-    x = (x - 0.5) * each(0.6, 1.2) + 0.5 + each(-0.12, 0.12)
-    x = torch.lerp(x, _blurred(x), each(-0.5, 0.9))  # below 0: sharper
-    x = x + torch.randn_like(x) * each(0, 0.05)
+    x = (x - 0.5) * each(0.7, 1.2) + 0.5 + each(-0.1, 0.1)
+    x = torch.lerp(x, _blurred(x), each(-0.5, 0.7))  # below 0: sharper
+    x = x + torch.randn_like(x) * each(0, 0.03)
     return _blanked(x)
 
 
 def _moved(images: Tensor) -> Tensor:
-    """Turned by up to 1 degree, stretched by up to 6 % and moved by up to 4 % along each axis."""
+    """Turned by up to 1 degree, stretched by up to 5 % and moved by up to 3 % along each axis."""
     n, _, h, w = images.shape
     u = torch.empty(5, n, device=images.device).uniform_(-1, 1)
-    turn, sx, sy = u[0] * math.radians(1.0), 1 + 0.06 * u[1], 1 + 0.06 * u[2]
+    turn, sx, sy = u[0] * math.radians(1.0), 1 + 0.05 * u[1], 1 + 0.05 * u[2]
     rows = [
-        torch.stack([torch.cos(turn) * sx, -torch.sin(turn) * h / w, 0.08 * u[3]], 1),
-        torch.stack([torch.sin(turn) * w / h, torch.cos(turn) * sy, 0.08 * u[4]], 1),
+        torch.stack([torch.cos(turn) * sx, -torch.sin(turn) * h / w, 0.06 * u[3]], 1),
+        torch.stack([torch.sin(turn) * w / h, torch.cos(turn) * sy, 0.06 * u[4]], 1),
     ]
     grid = F.affine_grid(torch.stack(rows, 1), list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
