@@ -75,7 +75,7 @@ class Recipe:
     weight_decay: float = 0.03
     warmup: int = 200
     """Steps of linear warm-up."""
-    ema: float = 0.9995
+    ema: float = 0.999
     """Share of the averaged weights that a step keeps; the averaged weights are validated and stored."""
     scaled: float = 0.3
     """Share of pages that are made smaller, down to ``least_scale``."""
