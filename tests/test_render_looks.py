@@ -16,6 +16,7 @@ from ecgpage.render.looks import random_plotter
 from ecgpage.render.model import Grid, Plotter, ink_path, plotted, segment_path
 from ecgpage.render.raster import draw_page
 from ecgpage.render.region import draw_region
+from ecgpage.render.relief import ReliefSpec, make_relief
 
 from .test_render_truth import FS, ecg
 
@@ -201,3 +202,20 @@ def test_heavy_lines_stand_every_25_mm_on_whole_pages_and_parts() -> None:
     part, corner = draw_region(page, ecg(), (40, 30, 90, 70), 10.0)
     assert corner == (40, 30)
     np.testing.assert_allclose(part, draw_page(page, ecg(), 254)[300:700, 400:900], atol=3)
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_uneven_feed_moves_the_print_along_the_feed_alone(down: bool) -> None:
+    relief = make_relief(ReliefSpec(feed=0.2, feed_down=down), (280.0, 216.0), np.random.default_rng(1))
+    moved = relief.displacement((140.0, 108.0), 400.0).values
+    assert moved[int(down)].std() == pytest.approx(0.2, rel=1e-6)
+    assert np.abs(moved[int(not down)]).max() < 1e-12
+    assert np.abs(relief.height).max() < 1e-9
+
+
+def test_facets_are_flat_between_their_edges() -> None:
+    spec = ReliefSpec(facets=1, facet_slope=0.1)
+    relief = make_relief(spec, (280.0, 216.0), np.random.default_rng(3))
+    bend = np.hypot(*np.gradient(np.hypot(*relief.normals())))
+    # most of the sheet hardly bends, the edges do
+    assert np.percentile(bend, 60) < 0.15 * bend.max()

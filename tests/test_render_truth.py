@@ -42,7 +42,7 @@ def geometry_only(mix: Mix) -> Mix:
     keep = {
         name: getattr(mix, name)
         for name in (
-            "folds", "fold_bend", "crumples", "crumple_slope", "facets", "facet_slope", "curl", "wave", "p_book",
+            "folds", "fold_bend", "crumples", "crumple_slope", "facets", "facet_slope", "curl", "wave", "p_book", "feed",
             "rotation", "tilt", "fill", "offset", "lens", "long_side", "crop", "sheet_margin", "p_quarter_turn",
         )
     }  # fmt: skip
@@ -70,7 +70,7 @@ def test_reading_the_truth_back_gives_the_signal(name: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["generator-clean", "generator-distorted", "photo-clean", "photo-deteriorated"]
+    "name", ["generator-clean", "generator-distorted", "scan-color", "photo-clean", "photo-deteriorated"]
 )
 def test_ink_lies_on_the_truth(name: str) -> None:
     drawn = draw_picture(ecg(3), FS, mix=geometry_only(MIXES[name]), seed=4)

@@ -57,6 +57,8 @@ class Mix:
     wave: Range = (0.0, 0.0)
     """mm."""
     p_book: float = 0.0
+    feed: Range = (0.0, 0.0)
+    """Displacement by a scanner's uneven transport, standard deviation in mm."""
     # camera pose
     rotation: Range = (0.0, 0.0)
     """Degrees."""
@@ -133,6 +135,7 @@ SCAN: Final = Mix(
     offset=0.01,
     long_side=(1600, 3300),
     wave=(0.0, 0.3),
+    feed=(0.0, 0.25),
     folds=1,
     fold_bend=0.01,
     shading=(0.0, 0.3),

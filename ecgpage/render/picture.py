@@ -160,8 +160,10 @@ def _relief(mix: Mix, page: Page, rng: Rng) -> Relief | None:
         wave=_signed(mix.wave, rng),
         facets=int(rng.uniform(*mix.facets)) if mix.facets[1] else 0,
         facet_slope=_signed(mix.facet_slope, rng) if mix.facets[1] else 0.0,
+        feed=_signed(mix.feed, rng) if mix.feed[1] else 0.0,
+        feed_down=bool(mix.feed[1] and rng.random() < 0.5),
     )
-    bent = spec.curl or spec.book or spec.folds or spec.crumples or spec.wave or spec.facets
+    bent = spec.curl or spec.book or spec.folds or spec.crumples or spec.wave or spec.facets or spec.feed
     return make_relief(spec, size, rng) if bent else None
 
 

@@ -4,7 +4,7 @@ Heights are in mm over the sheet's plane, on a lattice of ``STEP`` mm that reach
 page on all sides.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -51,6 +51,10 @@ class ReliefSpec:
     facet_slope: float = 0.0
     wave: float = 0.0
     """Standard deviation of a smooth random relief, mm."""
+    feed: float = 0.0
+    """Standard deviation, mm, of what a scanner's uneven transport displaces; it bends no paper."""
+    feed_down: bool = False
+    """The paper ran along y, not along x."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,9 @@ class Relief:
 
     height: Field
     """(rows, columns) mm."""
+    transport: Field | None = None
+    """(rows or 1, 1 or columns) mm by which a scanner's feed was ahead, see ``ReliefSpec.feed``."""
+    transport_down: bool = False
 
     def normals(self) -> tuple[Field, Field]:
         """Slopes along x and y at the lattice points."""
@@ -79,6 +86,8 @@ class Relief:
         ]
         x = np.arange(columns, dtype=np.float64) * STEP - PAD - camera[0]
         y = np.arange(rows, dtype=np.float64)[:, None] * STEP - PAD - camera[1]
+        if self.transport is not None:
+            arc[self.transport_down] = arc[self.transport_down] + self.transport
         parallax = self.height / distance
         return spline_displacement(np.stack([arc[0] - parallax * x, arc[1] - parallax * y]), -PAD, STEP)
 
@@ -122,13 +131,27 @@ def make_relief(spec: ReliefSpec, page_size: tuple[float, float], rng: np.random
     if spec.wave:
         noise = ndimage.gaussian_filter(rng.standard_normal(field.shape), 22 / STEP)
         field += noise * (spec.wave / max(noise.std(), 1e-12))
-    return _tamed(Relief(_levelled(field, x, y)))
+    transport = _transport(spec, y if spec.feed_down else x, rng) if spec.feed else None
+    return replace(_tamed(Relief(_levelled(field, x, y))), transport=transport, transport_down=spec.feed_down)
 
 
 def _tamed(relief: Relief) -> Relief:
     """Flatten a relief that is steeper than ``MAX_SLOPE``: it would hide parts of itself."""
     steepest = float(np.hypot(*relief.normals()).max())
     return relief if steepest <= MAX_SLOPE else Relief(relief.height * (MAX_SLOPE / steepest))
+
+
+def _transport(spec: ReliefSpec, along: Field, rng: np.random.Generator) -> Field:
+    """Uneven feed: stretches of slightly different speed, and a few places where it stutters."""
+    knots = np.sort(rng.uniform(along.min(), along.max(), 4))
+    speed = rng.normal(0, 1, 5)[np.searchsorted(knots, along)]
+    drift = np.cumsum(speed.ravel()).reshape(along.shape)
+    at, width = rng.uniform(along.min(), along.max()), float(rng.uniform(5, 25))
+    stutter = rng.standard_normal(along.shape) * np.exp(-(((along - at) / width) ** 2) / 2)
+    parts = [ndimage.gaussian_filter(v, 3 / STEP, mode="nearest") for v in (drift - drift.mean(), stutter)]
+    drift, stutter = (v / max(float(v.std()), 1e-9) for v in parts)
+    course = drift + float(rng.uniform(0, 0.5)) * stutter
+    return np.asarray(course * (spec.feed / max(float(course.std()), 1e-9)), np.float64)
 
 
 def _crumples(spec: ReliefSpec, x: Field, y: Field, rng: np.random.Generator) -> Field:
