@@ -230,7 +230,7 @@ MIXES: Final[dict[str, Mix]] = {
     "photo-stained": replace(PHOTO, marks=(("stains", 1.0), ("yellowing", 0.3), ("handwriting", 0.15))),
     "photo-deteriorated": replace(
         PHOTO, marks=DETERIORATED, crumples=(0.0, 110.0), crumple_slope=(0.02, 0.2), facets=(0.0, 14.0),
-        facet_slope=(0.02, 0.15), crease_lines=4,
+        facet_slope=(0.01, 0.08), crease_lines=4,
     ),
     "scan-color-deteriorated": replace(
         SCAN, marks=DETERIORATED, crease_lines=5, wave=(0.0, 0.8), shading=(0.2, 0.8)
