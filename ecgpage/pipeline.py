@@ -32,7 +32,7 @@ SURE_UPRIGHT: Final = 2.0
 """Evidence from which the page is not tried upside down."""
 MIN_CONFIDENCE: Final = 0.35
 """Plans below this are refused: what looks like rows of traces is something else."""
-STAGES: Final = ("refine", "bridge", "network", "spikes", "strip")
+STAGES: Final = ("refine", "bridge", "network", "spikes", "strip", "rate")
 """Stages that can be left out, to measure what they are worth."""
 
 
@@ -144,7 +144,9 @@ class Digitizer:
         if plan.confidence < MIN_CONFIDENCE:
             raise EcgPageError(f"no 12-lead ECG recognised on the grid (confidence {plan.confidence:.2f})")
         traces = read_traces(image, flat, plan, self.network, spikes="spikes" not in self.without)
-        signals = assemble(traces, plan, fs, n_samples, strip="strip" not in self.without)
+        signals = assemble(
+            traces, plan, fs, n_samples, strip="strip" not in self.without, rate="rate" not in self.without
+        )
         misread = contradiction(signals.mv, fs)
         if misread:
             raise EcgPageError(misread)

@@ -2,6 +2,9 @@
 
 Every segment starts where the layout puts it; samples in between come from a cubic spline through the trace's columns.
 The rhythm strip is named after the lead with which it agrees best, and fills that lead over its whole length.
+
+Records at 100 Hz are often kept beside a 500-Hz form from which the page was printed (PTB-XL). Where the page shows the finer
+form, the answer is given the coarser one's low-pass and lag.
 """
 
 import logging
@@ -11,6 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
+from scipy.signal import firwin
 
 from ecgpage.ecg import LEADS
 from ecgpage.leads import PagePlan, Segment
@@ -28,6 +32,18 @@ MAX_RATIO: Final = 1.4
 """Largest ratio of the sizes of both sides; in Cabrera order under standard names it is 1.5."""
 MAX_CANCEL: Final = 0.1
 MAX_LAG_S: Final = 0.04
+LOW_HZ: Final = 100
+FINE_HZ: Final = 500
+LOW_PASS_HZ: Final = 45.0
+LOW_LAG_S: Final = 0.0012
+"""PTB-XL's 100-Hz form is the 500-Hz one without what is above 45 Hz, taken 1.2 ms later: least squares over 159 records of
+folds 1-3 that have both, 42.5 dB of agreement on fold 4 (19.0 dB as they stand)."""
+IMAGE_BAND_HZ: Final = (52.0, 85.0)
+"""Where straight lines between samples 10 ms apart repeat what stands below 48 Hz."""
+MIN_RUN: Final = 8
+"""Samples; shorter pieces are not filtered, and left out."""
+MIN_IMAGE: Final = 0.6
+"""Correlation of that repetition with what was read: 0.8 on drawn pages of 100-Hz records, at most 0.5 on those of 500-Hz ones."""
 MIN_AGREEMENT: Final = 0.5
 """Correlation from which a strip repeats a lead."""
 
@@ -56,12 +72,18 @@ class PageSignals:
 
 
 def assemble(
-    traces: list[Trace], plan: PagePlan, fs: float, n_samples: int, *, strip: bool = True
+    traces: list[Trace], plan: PagePlan, fs: float, n_samples: int, *, strip: bool = True, rate: bool = True
 ) -> PageSignals:
     """Signals of a page at ``fs`` Hz, ``n_samples`` long, from the traces of its segments.
 
-    ``strip=False`` leaves the rhythm strips out.
+    ``strip=False`` leaves the rhythm strips out, ``rate=False`` answers at 100 Hz with samples of the trace as it stands.
     """
+    if rate and fs == LOW_HZ:
+        fine = assemble(traces, plan, FINE_HZ, n_samples * FINE_HZ // LOW_HZ, strip=strip)
+        image = coarse_image(fine.mv)
+        log.info("100 Hz asked for; the page repeats a 100-Hz record with correlation %.2f", image)
+        if image < MIN_IMAGE:
+            return replace(fine, mv=low_rate_form(fine.mv))
     mv = np.full((n_samples, len(LEADS)), np.nan, np.float32)
     readings = {lead: LeadReading(lead, "none", 0.0, "not drawn on this page") for lead in LEADS}
     short = [t for t in traces if not t.segment.is_strip]
@@ -82,6 +104,60 @@ def assemble(
         column[first : first + len(values)] = np.where(np.isfinite(values), values, before)
         readings[lead] = LeadReading(lead, trace.source, trace.coverage)
     return PageSignals(mv, [readings[lead] for lead in LEADS], [t.segment for t in short + strips])
+
+
+def low_rate_form(mv: NDArray[np.float32]) -> NDArray[np.float32]:
+    """PTB-XL's 100-Hz form (n / 5, 12) of 500-Hz signals (n, 12) mV; NaN where the signal is NaN."""
+    taps = firwin(121, LOW_PASS_HZ, fs=FINE_HZ)
+    out = np.full((len(mv) // (FINE_HZ // LOW_HZ), mv.shape[1]), np.nan, np.float32)
+    at = np.arange(len(out)) * (FINE_HZ // LOW_HZ)
+    for k, column in enumerate(mv.T):
+        known = np.isfinite(column)
+        for run in np.split(np.arange(len(column)), np.flatnonzero(np.diff(known.astype(int))) + 1):
+            if not known[run[0]] or len(run) < MIN_RUN:
+                continue
+            smooth = _convolved(column[run].astype(np.float64), taps)
+            inside = at[(at >= run[0]) & (at <= run[-1])]
+            later = np.minimum(inside + LOW_LAG_S * FINE_HZ, run[-1])
+            out[inside // (FINE_HZ // LOW_HZ), k] = CubicSpline(run, smooth)(later)
+    return out
+
+
+def coarse_image(mv: NDArray[np.float32]) -> float:
+    """How well signals (n, 12) mV at 500 Hz agree, in IMAGE_BAND_HZ, with what straight lines between their samples 10 ms
+    apart would show there, the best over the samples' phase: high when the page was drawn from a 100-Hz record.
+    """
+    low, band = firwin(101, 47.0, fs=FINE_HZ), firwin(101, IMAGE_BAND_HZ, pass_zero=False, fs=FINE_HZ)
+    step = FINE_HZ // LOW_HZ
+    together, drawn, seen = np.zeros(2 * step), np.zeros(2 * step), 0.0
+    for column in mv.T:
+        known = np.flatnonzero(np.isfinite(column))
+        if len(known) < FINE_HZ:
+            continue
+        at = np.arange(known[0], known[-1] + 1, dtype=np.float64)
+        trace = np.interp(at, known, column[known])
+        inner = slice(len(low) // 2, -(len(low) // 2))  # the filters' ends tell nothing
+        smooth, high = _convolved(trace, low), _convolved(trace, band)[inner]
+        seen += float(high @ high)
+        for phase in range(2 * step):  # half samples
+            knots = np.arange(np.ceil(at[0] / step) * step + phase / 2, at[-1], step)
+            lines = np.interp(at, knots, np.interp(knots, at, smooth))
+            image = _convolved(lines, band)[inner]
+            together[phase] += image @ high
+            drawn[phase] += image @ image
+    return float((together / np.sqrt(drawn * seen + 1e-12)).max())
+
+
+def _convolved(values: Array, taps: Array) -> Array:
+    """Same length; the ends go on point-symmetrically."""
+    half = min(len(taps) // 2, len(values) - 1)
+    start, end = 2 * values[0] - values[half:0:-1], 2 * values[-1] - values[-2 : -half - 2 : -1]
+    kernel = taps[len(taps) // 2 - half : len(taps) // 2 + half + 1]
+    return np.convolve(
+        np.concatenate([start, values, end]),
+        kernel / kernel.sum() if half < len(taps) // 2 else taps,
+        "valid",
+    )
 
 
 def contradiction(mv: NDArray[np.float32], fs: float) -> str:

@@ -75,6 +75,8 @@ class Recipe:
     weight_decay: float = 0.03
     warmup: int = 200
     """Steps of linear warm-up."""
+    warm_share: float = 0.05
+    """Part of the time after which it is over in any case."""
     ema: float = 0.999
     """Share of the averaged weights that a step keeps; the averaged weights are validated and stored."""
     scaled: float = 0.3
@@ -298,7 +300,7 @@ class Trainer:
     def rate(self) -> float:
         """Learning rate: linear warm-up, then a cosine over the time."""
         recipe = self.recipe
-        warm = min(1.0, (self.steps + 1) / recipe.warmup)
+        warm = min(1.0, max((self.steps + 1) / recipe.warmup, self.share / recipe.warm_share))
         fall = recipe.last_lr + (1 - recipe.last_lr) * (1 + math.cos(math.pi * self.share)) / 2
         return recipe.peak_lr * warm * fall
 

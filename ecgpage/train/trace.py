@@ -377,9 +377,21 @@ def validate(network: TraceNet, batch: Batch) -> dict[str, float]:
 
 
 def train(
-    data: Path, out: Path, work: Path, recipe: Recipe, *, resume: bool, compiled: bool, workers: int
+    data: Path,
+    out: Path,
+    work: Path,
+    recipe: Recipe,
+    *,
+    resume: bool,
+    compiled: bool,
+    workers: int,
+    stop: float,
 ) -> None:
-    """Train for ``recipe.minutes``; writes weights and card to ``out`` at the end."""
+    """Train for ``recipe.minutes``; writes weights and card to ``out`` at the end.
+
+    After ``stop`` minutes of this start it is left for another start to resume.
+    """
+    arrived = time.monotonic()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(recipe.seed)
     trainer = Trainer(recipe, device, compiled=compiled)
@@ -403,14 +415,15 @@ def train(
         trainer.progress.seconds += now - last
         last = now
         over = trainer.share >= 1
-        if over or now - began > 60 * recipe.checkpoint_minutes:
+        left = now - arrived > 60 * stop
+        if over or left or now - began > 60 * recipe.checkpoint_minutes:
             speed = (trainer.progress.crops - first_crop) / (now - began)
             report(trainer, held_out, parts, speed)
             trainer.save(checkpoint)
             write(trainer, out if over else work / "model")
             last = began = time.monotonic()
             first_crop, parts = trainer.progress.crops, []
-        if over:
+        if over or left:
             break
 
 
@@ -483,6 +496,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=Recipe.batch)
     parser.add_argument("--rate", type=float, default=Recipe.peak_lr, help="highest learning rate")
     parser.add_argument("--repeat", type=int, default=Recipe.repeat, help="how often a drawn crop is seen")
+    parser.add_argument(
+        "--stop", type=float, default=math.inf, help="minutes after which to leave, for --resume"
+    )
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --work")
     parser.add_argument(
         "--compile", action="store_true", help="fuse with torch.compile (needs a C++ compiler)"
@@ -500,7 +516,7 @@ def main() -> None:
     if args.score:
         score_fold(args.data, args.out, args.score, recipe.width)
     else:
-        how = {"resume": args.resume, "compiled": args.compile, "workers": args.workers}
+        how = {"resume": args.resume, "compiled": args.compile, "workers": args.workers, "stop": args.stop}
         train(args.data, args.out, args.work, recipe, **how)
 
 
