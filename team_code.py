@@ -3,7 +3,9 @@
 Only names that the organisers' ``helper_code`` has too are used of it, so that their file can take the place of ours.
 """
 
+import json
 import logging
+import math
 import os
 import shutil
 import sys
@@ -15,7 +17,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 
-from ecgpage.diagnose import SignalClassifier
+from ecgpage.answer import Diagnoser, RecordDiagnosis
+from ecgpage.diagnose import Diagnosis
 from ecgpage.ecg import LEADS, EcgPageError, canonical_lead
 from ecgpage.pipeline import Digitizer, RecordReading
 from ecgpage.train.classifier import train_on_records
@@ -38,6 +41,8 @@ SHIPPED = ("pretrained", "model")
 LIMIT_MV = 32.0
 """WFDB's 16 bits at 1000 per mV hold no more than 32.767 mV."""
 FALLBACK_FS, FALLBACK_SAMPLES = 500.0, 5000
+REPORT = "ECGPAGE_REPORT"
+"""Environment variable that names a folder; run_models writes what it found of each record there, as JSON."""
 
 
 def train_models(data_folder: str, model_folder: str, verbose: bool) -> None:
@@ -55,23 +60,27 @@ def train_models(data_folder: str, model_folder: str, verbose: bool) -> None:
     train_on_records(_training_records(data_folder, records), model_folder, start_from=start, log=log.info)
 
 
-def load_models(model_folder: str, verbose: bool) -> tuple[Digitizer, SignalClassifier]:
-    """The digitizer and the classifier; ``EcgPageError`` names the file and the way out when weights are missing or wrong."""
+def load_models(model_folder: str, verbose: bool) -> tuple[Digitizer, Diagnoser]:
+    """The digitizer and the diagnoser; ``EcgPageError`` names the file and the way out when weights are missing or wrong."""
     _log_to_stderr(verbose)
-    return Digitizer.load(model_folder), SignalClassifier.load(model_folder)
+    return Digitizer.load(model_folder), Diagnoser.load(model_folder, ask_page=bool(os.environ.get(REPORT)))
 
 
 def run_models(
-    record: str, digitization_model: Digitizer, classification_model: SignalClassifier, verbose: bool
+    record: str, digitization_model: Digitizer, classification_model: Diagnoser, verbose: bool
 ) -> tuple[np.ndarray | None, list[str]]:
     """Signals and labels of one record.
 
     Returns float32 (n_samples, n_leads) mV in header order, NaN where nothing is known, within +-32 mV (None when the
-    header says 0 samples), and the labels. A page that cannot be read gives all NaN and no labels, and the log says why.
+    header says 0 samples), and the labels. A page that cannot be read gives all NaN, and no labels unless its ECG could
+    be located; the log says why.
     """
     header = load_header(record)
     reading = digitize_record(record, header, digitization_model)
-    return answer(header, reading, classification_model)
+    found = diagnose_record(header, reading, classification_model)
+    if os.environ.get(REPORT):
+        _write_report(os.environ[REPORT], os.path.basename(record), reading, found)
+    return signal_of(header, reading), found.answer.labels
 
 
 def digitize_record(record: str, header: str, digitizer: Digitizer) -> RecordReading:
@@ -84,15 +93,21 @@ def digitize_record(record: str, header: str, digitizer: Digitizer) -> RecordRea
     return reading
 
 
-def answer(
-    header: str, reading: RecordReading, classifier: SignalClassifier
-) -> tuple[np.ndarray | None, list[str]]:
+def diagnose_record(header: str, reading: RecordReading, diagnoser: Diagnoser) -> RecordDiagnosis:
+    """Labels and probabilities of a record, and what both branches said."""
+    return diagnoser.diagnose(reading, get_sampling_frequency(header) or FALLBACK_FS)
+
+
+def answer(header: str, reading: RecordReading, diagnoser: Diagnoser) -> tuple[np.ndarray | None, list[str]]:
     """Signal in the header's order and labels, as ``run_models`` returns them."""
-    fs = get_sampling_frequency(header) or FALLBACK_FS
+    return signal_of(header, reading), diagnose_record(header, reading, diagnoser).answer.labels
+
+
+def signal_of(header: str, reading: RecordReading) -> np.ndarray | None:
+    """float32 (n_samples, n_leads) mV in the header's order; None when the header says 0 samples."""
     n_samples, names = get_num_samples(header) or 0, get_signal_names(header)
-    labels = [] if reading.is_empty else classifier.predict(reading.mv, fs, LEADS).labels
     if n_samples == 0:
-        return None, labels
+        return None
     signal = np.full((n_samples, len(names)), np.nan, np.float32)
     for column, name in enumerate(names):
         lead = canonical_lead(name)
@@ -100,7 +115,32 @@ def answer(
             log.warning("%r is none of the twelve leads; it stays empty", name)
         else:
             signal[:, column] = reading.mv[:, LEADS.index(lead)]
-    return np.clip(signal, -LIMIT_MV, LIMIT_MV), labels
+    clipped: np.ndarray = np.clip(signal, -LIMIT_MV, LIMIT_MV)
+    return clipped
+
+
+def _write_report(folder: str, record: str, reading: RecordReading, found: RecordDiagnosis) -> None:
+    """``<record>.json``: labels, probabilities of the answer and of each branch, quality, reasons, seconds."""
+
+    def known(value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
+    def probabilities(branch: Diagnosis | None) -> dict[str, float | None] | None:
+        return None if branch is None else {c: known(p) for c, p in branch.probabilities.items()}
+
+    report = {
+        "labels": found.answer.labels,
+        "probabilities": probabilities(found.answer),
+        "signal": probabilities(found.signal),
+        "page": probabilities(found.page),
+        "leads_read": found.leads_read,
+        "snr_db": known(found.snr_db),
+        "reasons": reading.reasons,
+        "seconds": reading.seconds,
+    }
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, f"{record}.json"), "w", encoding="utf-8") as file:
+        json.dump(report, file, indent=1)
 
 
 def _image_paths(record: str, header: str) -> list[str]:

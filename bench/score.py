@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ecgpage.diagnose import SignalClassifier
+from ecgpage.answer import Diagnoser
 from ecgpage.ecg import EcgPageError
 from ecgpage.pipeline import STAGES, Digitizer
 from ecgpage.render import MIXES, mixes_hash
@@ -118,7 +118,7 @@ def read_one(task: tuple[str, str, str, str, str, Sequence[str]]) -> PageScore:
     )
 
 
-_loaded: list[tuple[Digitizer, SignalClassifier]] = []
+_loaded: list[tuple[Digitizer, Diagnoser]] = []
 """Models of this process."""
 
 

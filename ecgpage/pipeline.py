@@ -23,6 +23,7 @@ from ecgpage.page import Carrier, find_carriers
 from ecgpage.signals import LeadReading, PageSignals, assemble, contradiction
 from ecgpage.trace import Trace, read_traces
 from ecgpage.tracenet import TraceNet
+from ecgpage.view import Grey, page_view
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,17 @@ class PageReading:
     plan: PagePlan
     traces: list[Trace]
     signals: PageSignals
+    view: Grey | None = None
+    """The ECG as the page classifier sees it (``ecgpage.view``)."""
+
+
+class RefusedPageError(EcgPageError):
+    """A page on which an ECG was located whose signals cannot be trusted."""
+
+    def __init__(self, reason: str, view: Grey | None) -> None:
+        """``view``: as in ``PageReading``."""
+        super().__init__(reason)
+        self.view = view
 
 
 @dataclass(frozen=True)
@@ -59,6 +71,8 @@ class RecordReading:
     reasons: list[str] = field(default_factory=list)
     """Why something is missing."""
     seconds: float = 0.0
+    views: list[Grey | None] = field(default_factory=list)
+    """One for each image: the ECG as the page classifier sees it, None where none was located."""
 
     @property
     def is_empty(self) -> bool:
@@ -91,6 +105,7 @@ class Digitizer:
         readings = [LeadReading(lead, "none", 0.0, "no page could be read") for lead in LEADS]
         pages: list[PageReading | None] = []
         reasons: list[str] = []
+        views: list[Grey | None] = []
         per_page = min(n_samples, round(PAGE_S * fs))
         in_turn = n_samples > round(1.5 * PAGE_S * fs) and len(paths) > 1
         for number, path in enumerate(paths):
@@ -99,6 +114,7 @@ class Digitizer:
             except EcgPageError as error:
                 reasons.append(str(error) if str(path) in str(error) else f"{path}: {error}")
                 pages.append(None)
+                views.append(error.view if isinstance(error, RefusedPageError) else None)
                 continue
             except (
                 Exception
@@ -108,8 +124,10 @@ class Digitizer:
                     f"{path}: unexpected {type(error).__name__}: {error}; please report it with the image"
                 )
                 pages.append(None)
+                views.append(None)
                 continue
             pages.append(page)
+            views.append(page.view)
             if in_turn:
                 start = number * per_page
                 room = mv[start : start + per_page]
@@ -121,7 +139,7 @@ class Digitizer:
             readings = best.signals.readings
         if not paths:
             reasons.append("the header names no image; add a line '# Image: FILE'")
-        return RecordReading(mv, readings, pages, reasons, time.perf_counter() - began)
+        return RecordReading(mv, readings, pages, reasons, time.perf_counter() - began, views)
 
     def read_page(self, image: Image, fs: float, n_samples: int) -> PageReading:
         """Everything on one page; uint8 (H, W, 3) RGB. Raises ``EcgPageError`` when it cannot be read."""
@@ -147,10 +165,11 @@ class Digitizer:
         signals = assemble(
             traces, plan, fs, n_samples, strip="strip" not in self.without, rate="rate" not in self.without
         )
+        view = page_view(image, flat.grid, plan.segments, traces)
         misread = contradiction(signals.mv, fs)
         if misread:
-            raise EcgPageError(misread)
-        return PageReading(flat.grid, plan, traces, signals)
+            raise RefusedPageError(misread, view)
+        return PageReading(flat.grid, plan, traces, signals, view)
 
     def _upright(self, image: Image, grid: GridMap, duration_s: float) -> tuple[FlatPage, PagePlan]:
         """The page and its plan, turned so that rows run along x and the evidence is for the right way up."""

@@ -10,7 +10,7 @@ Conventions:
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,9 +18,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ecgpage import diagnose, pageclassifier
 from ecgpage.diagnose import Diagnosis
 from ecgpage.ecg import LEADS, EcgPageError
-from ecgpage.weights import Card, load_card, load_tensors, save_tensors
+from ecgpage.weights import Card, digest, load_card, load_tensors, save_tensors
 
 NAME: Final = "stack"
 """Entry of the weights in the model folder."""
@@ -34,6 +35,8 @@ BEST_SNR_DB: Final = 30.0
 """Better signals are as good as this one."""
 TYPICAL_SNR_DB: Final = 15.0
 """Taken where the digitizer does not say how good it expects to be."""
+FINDINGS: Final = ("Acute MI", "Old MI", "STTC", "CD", "HYP")
+"""Classes beside which a NORM needs a reason of its own; rhythms are none of them."""
 LEAST_P: Final = 1e-4
 """Probabilities are cut here and at 1 minus this, so that logits stay within 9.2."""
 
@@ -78,8 +81,14 @@ class Stack:
         thresholds: Sequence[float],
         *,
         at_least_one: bool,
+        norm_beside: float = 0.0,
+        branches: Mapping[str, str | None] | None = None,
     ) -> None:
-        """``weights`` (classes, 8), ``bias`` (classes,); ``at_least_one``: a readable page gets a label always."""
+        """``weights`` (classes, 8), ``bias`` (classes,).
+
+        ``at_least_one``: a readable page always gets a label. ``norm_beside``: probability that NORM needs beside one
+        of ``FINDINGS``. ``branches``: sha256 of the two branches' weights that it was fitted to.
+        """
         if not weights.shape == (len(classes), len(FEATURES)) or len(bias) != len(classes):
             raise EcgPageError(
                 f"stack's weights do not fit: {weights.shape} for {len(classes)} classes x {len(FEATURES)}"
@@ -89,7 +98,8 @@ class Stack:
         self.weights, self.bias = weights, bias
         self.classes = list(classes)
         self.thresholds = np.array(thresholds, np.float64)
-        self.at_least_one = at_least_one
+        self.at_least_one, self.norm_beside = at_least_one, norm_beside
+        self.branches = dict(branches or {})
 
     @classmethod
     def load(cls, folder: str | Path) -> "Stack":
@@ -104,12 +114,15 @@ class Stack:
                 settings["classes"],
                 settings["thresholds"],
                 at_least_one=bool(settings["at_least_one"]),
+                norm_beside=float(settings["norm_beside"]),
+                branches=settings["branches"],
             )
         except (KeyError, TypeError) as error:
             raise EcgPageError(f"weights {NAME!r} in {folder} do not fit this version: {error}") from error
 
     def save(self, folder: str | Path, *, trained_on: str, command: str, score: str) -> Path:
-        """Write coefficients and card; the three texts go on the card."""
+        """Write coefficients and card, to be used with the branches that the folder holds; the texts go on the card."""
+        self.branches = {name: digest(folder, name) for name in (diagnose.NAME, pageclassifier.NAME)}
         card = Card(
             input="logits of signal_classifier and page_classifier, leads read (0-12), expected SNR in dB",
             output="one logit per class; a label where its sigmoid reaches the class's threshold (settings)",
@@ -121,6 +134,8 @@ class Stack:
                 "thresholds": self.thresholds.tolist(),
                 "features": list(FEATURES),
                 "at_least_one": self.at_least_one,
+                "norm_beside": self.norm_beside,
+                "branches": self.branches,
             },
         )
         tensors = {
@@ -136,7 +151,8 @@ class Stack:
 
     def labels(self, p: Array) -> NDArray[np.bool_]:
         """Which classes (n, classes) probabilities p stand for."""
-        return decide(p, self.thresholds, at_least_one=self.at_least_one)
+        held = decide(p, self.thresholds, at_least_one=self.at_least_one)
+        return agreeing(held, p, self.classes, self.norm_beside)
 
     def combine(
         self, signal: Diagnosis | None, page: Diagnosis | None, *, leads_read: int, snr_db: float = math.nan
@@ -180,3 +196,16 @@ def decide(p: Array, thresholds: Array, *, at_least_one: bool) -> NDArray[np.boo
         nearest = (logit(p) - logit(thresholds)).argmax(1)
         held[bare, nearest[bare]] = True
     return held
+
+
+def agreeing(
+    held: NDArray[np.bool_], p: Array, classes: Sequence[str], norm_beside: float
+) -> NDArray[np.bool_]:
+    """Labels (n, classes) without the NORM that stands beside one of ``FINDINGS`` with p below ``norm_beside``."""
+    if "NORM" not in classes:
+        return held
+    norm = list(classes).index("NORM")
+    findings = [k for k, c in enumerate(classes) if c in FINDINGS]
+    settled = held.copy()
+    settled[:, norm] &= ~(held[:, findings].any(axis=1) & (p[:, norm] < norm_beside))
+    return settled

@@ -83,6 +83,16 @@ def load_tensors(folder: str | Path, name: str) -> dict[str, Tensor]:
         raise _unusable(path, f"not a safetensors file ({error})") from error
 
 
+def digest(folder: str | Path, name: str) -> str | None:
+    """sha256 that the table of a model folder states for ``name``; None without such an entry or table.
+
+    Raises EcgPageError when the table is malformed.
+    """
+    table = _read_table(Path(folder)) if (Path(folder) / TABLE).exists() else {}
+    entry = table.get(name)
+    return str(entry["sha256"]) if isinstance(entry, dict) and "sha256" in entry else None
+
+
 def save_tensors(folder: str | Path, name: str, tensors: Mapping[str, Tensor], card: Card) -> Path:
     """Write ``<name>.safetensors`` and its card; makes the folder. Returns the file's path.
 
