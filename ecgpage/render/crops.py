@@ -124,7 +124,8 @@ def draw_crop(
     segment = _choose_segment(page, rng)
     mm_left = _choose_start(page, segment, width / PX_PER_MM_TIME, rng)
     low = 3.2 if rng.random() < 0.12 else 5.0
-    scale = float(np.exp(rng.uniform(np.log(low), np.log(11.5))))
+    # in steps, so that letters of the same size come again
+    scale = round(float(np.exp(rng.uniform(np.log(low), np.log(11.5)))), 1)
     box = (
         mm_left - PAD,
         segment.baseline - HALF_HEIGHT - PAD,

@@ -65,8 +65,7 @@ def _pen_interval(
     bottom = np.full(len(centre), -np.inf)
     for angle in np.linspace(-np.pi / 2, np.pi / 2, ANGLES):
         at = centre + half * np.sin(angle)
-        path = np.interp(at, x, y)
-        path[(at < x[0]) | (at > x[-1])] = np.nan
+        path = np.interp(at, x, y, left=np.nan, right=np.nan)
         rise = half * np.cos(angle)
         np.fmin(top, path - rise, out=top)
         np.fmax(bottom, path + rise, out=bottom)
