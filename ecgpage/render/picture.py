@@ -271,6 +271,8 @@ def draw_sheet(page: Page, signal: NDArray[np.floating], dpi: float) -> tuple[Im
 
 def _lamp(mix: Mix, rng: Rng) -> light.Lamp:
     """Draw the strengths of the light."""
+    if mix.p_even and rng.random() < mix.p_even:
+        mix = replace(mix, gradient=(0.0, 0.0), vignette=(0.0, 0.0), shadows=0)
     return light.Lamp(
         brightness=_signed(mix.brightness, rng),
         shading=_signed(mix.shading, rng),
