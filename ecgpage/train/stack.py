@@ -4,7 +4,8 @@
 
 TABLE holds what both branches said of pages of fold 8 (``Table``), as one pass of the whole pipeline over drawn
 pages gives it. Every score and every threshold comes from answers to pages that the fit had not seen: five parts
-with all pages of a record in the same one. ``--score TABLE`` scores another table, of fold 9, with what is stored.
+with all pages of a record in the same one. ``--score TABLE`` scores another table, of fold 9, with what is stored;
+beside ``--table`` it also reports the branches alone, with thresholds from that table, class by class.
 """
 
 import argparse
@@ -239,6 +240,35 @@ def score(stack: Stack, table: Table) -> dict[str, tuple[float, float, float]]:
     return found
 
 
+def labels_of_all(stack: Stack, scored: Table, chosen_on: Table) -> dict[str, NDArray[np.bool_]]:
+    """Labels (n, 11) on ``scored`` of each branch, of both branches' mean and of the stack.
+
+    Thresholds of the first three come from ``chosen_on``, a table of other records.
+    """
+    ways = {
+        "signal branch": (chosen_on.signal, scored.signal),
+        "page branch": (chosen_on.page, scored.page),
+        "mean of both": (_mean(chosen_on), _mean(scored)),
+    }
+    found = {
+        name: np.asarray(np.nan_to_num(p) >= np.array(choose_thresholds(chosen_on.truth, np.nan_to_num(q))))
+        for name, (q, p) in ways.items()
+    }
+    return found | {"stack": stack.labels(stack.probabilities(scored.features)) & scored.read[:, None]}
+
+
+def report(truth: NDArray[np.bool_], held: dict[str, NDArray[np.bool_]]) -> str:
+    """Markdown: F of each class and macro F with its 95 % interval, a column for each way to answer."""
+    each = {name: f_measures(truth, labels) for name, labels in held.items()}
+    lines = ["| class | records | " + " | ".join(held) + " |", "|---|---|" + "---|" * len(held)]
+    for c, label in enumerate(CLASSES):
+        values = " | ".join(f"{f[c]:.3f}" for f in each.values())
+        lines.append(f"| {label} | {int(truth[:, c].sum())} | {values} |")
+    totals = [macro_interval(truth, labels) for labels in held.values()]
+    values = " | ".join(f"**{value:.3f} ({low:.3f}–{high:.3f})**" for value, low, high in totals)
+    return "\n".join([*lines, f"| **macro** | {len(truth)} | {values} |"])
+
+
 def _text(value: tuple[float, float, float]) -> str:
     return "macro F {:.3f} ({:.3f}-{:.3f})".format(*value)
 
@@ -264,6 +294,9 @@ def main() -> None:
     if args.score:
         for name, value in score(Stack.load(args.out), Table.load(args.score)).items():
             log.info("%s: %s", name, _text(value))
+        if args.table:
+            held = labels_of_all(Stack.load(args.out), Table.load(args.score), Table.load(args.table))
+            print(report(Table.load(args.score).truth, held))
 
 
 if __name__ == "__main__":
