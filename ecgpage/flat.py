@@ -42,6 +42,8 @@ class FlatPage:
     """Page x of the centre of column 0."""
     y0_mm: float
     """Page y of the centre of row 0."""
+    light: Image
+    """uint8 (h, w) the page as it was seen, grid and all, brightest of the colour channels."""
 
     def column(self, x_mm: Place) -> Place:
         """Column (not whole) of the raster at page x."""
@@ -59,6 +61,17 @@ class FlatPage:
         """Page y of a row."""
         return row / Y_PX_PER_MM + self.y0_mm
 
+    def overview(self, side_px: int) -> tuple[Image, NDArray[np.float64]]:
+        """The page small, uint8 (h, w), its longer side ``side_px``, equal scale on both axes.
+
+        With it comes a (2, 2) array: page x and y of its outer left and upper edge, and millimetres per pixel along x and y.
+        """
+        size_mm = np.array(self.light.shape[::-1]) / (X_PX_PER_MM, Y_PX_PER_MM)
+        shape = np.maximum(1, np.rint(size_mm * side_px / size_mm.max())).astype(int)
+        small = cv2.resize(self.light, (int(shape[0]), int(shape[1])), interpolation=cv2.INTER_AREA)
+        edge = (self.x0_mm - 0.5 / X_PX_PER_MM, self.y0_mm - 0.5 / Y_PX_PER_MM)
+        return np.asarray(small, np.uint8), np.array([edge, size_mm / shape])
+
 
 def flatten_page(image: Image, grid: GridMap, *, bridge: bool = True) -> FlatPage:
     """Resample the whole grid area of a uint8 (H, W, 3) image once and remove paper and grid.
@@ -69,10 +82,17 @@ def flatten_page(image: Image, grid: GridMap, *, bridge: bool = True) -> FlatPag
     left, top, _, _ = grid.extent_mm
     x_mm = left - BOX_MM / 2 + (np.arange(nx * BOX_X) + 0.5) / X_PX_PER_MM
     y_mm = top - BOX_MM / 2 + (np.arange(ny * BOX_Y) + 0.5) / Y_PX_PER_MM
-    dark = flatten(255 - brightest_channel(image), grid, x_mm, y_mm).astype(np.float32)
+    seen = flatten(255 - brightest_channel(image), grid, x_mm, y_mm)
+    dark = seen.astype(np.float32)
     ink = _without_grid(dark, ny, nx, bridge)
     ink *= np.repeat(np.repeat(grid.quality > 0, BOX_Y, axis=0), BOX_X, axis=1)
-    return FlatPage(grid, ink / max(_stroke_level(ink), 1.0), float(x_mm[0]), float(y_mm[0]))
+    return FlatPage(
+        grid,
+        ink / max(_stroke_level(ink), 1.0),
+        float(x_mm[0]),
+        float(y_mm[0]),
+        np.asarray(255 - seen, np.uint8),
+    )
 
 
 def _without_grid(dark: Grey, ny: int, nx: int, bridge: bool) -> Grey:

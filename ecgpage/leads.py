@@ -7,6 +7,7 @@ the gain and the zero level. Names follow the grammar of printed layouts (3 x 4,
 
 import itertools
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -109,6 +110,8 @@ class Segment:
     duration_s: float
     zero_mm: float
     """Page y of 0 mV as far as known: the foot of the calibration pulse, else the row's usual level."""
+    gain_mm_per_mv: float = GAIN_MM_PER_MV
+    """Negative where the lead is drawn upside down."""
     is_strip: bool = False
 
     def baseline(self, rows: list[Row]) -> float:
@@ -126,6 +129,7 @@ class Pulse:
     foot_mm: float
     height_mm: float
     score: float
+    width_mm: float = PULSE_WIDTH_MM
 
 
 @dataclass(frozen=True)
@@ -153,7 +157,7 @@ def read_layout(page: FlatPage, duration_s: float) -> PagePlan:
     if not rows:
         raise EcgPageError("no rows of traces on the grid; is this an ECG page?")
     width_mm = duration_s * SPEED_MM_PER_S
-    ticks = _tick_signals(page, rows)
+    ticks = tick_signals(page, rows)
     columns, first_mm, support = _find_columns(page, rows, ticks, width_mm)
     notes: list[str] = []
     has_ticks = columns > 1
@@ -167,7 +171,7 @@ def read_layout(page: FlatPage, duration_s: float) -> PagePlan:
     pulses = _find_pulses(page, rows)
     if not has_ticks:
         first_mm = _start_without_ticks(rows, pulses, width_mm)
-    first_mm = _start_on_line(first_mm)
+    first_mm = start_on_line(first_mm)
     grid_rows = _choose_grid_rows(rows, support if has_ticks else np.zeros(len(rows)), columns)
     found = [p for p in pulses if p is not None]
     gain = float(np.median([p.height_mm for p in found])) if found else GAIN_MM_PER_MV
@@ -175,6 +179,7 @@ def read_layout(page: FlatPage, duration_s: float) -> PagePlan:
         notes.append("no calibration pulse seen: 10 mm/mV taken")
     notes.append("25 mm/s taken")
     segments = _name_segments(rows, pulses, grid_rows, columns, first_mm, duration_s)
+    segments = [replace(s, gain_mm_per_mv=gain) for s in segments]
     pitch = width_mm / columns
     ticks_mm = [first_mm + pitch * k for k in range(1, columns)] if has_ticks else []
     confidence = _confidence(rows, grid_rows, support, found, first_mm, width_mm)
@@ -224,7 +229,7 @@ def find_rows(page: FlatPage) -> list[Row]:
     x_mm = page.x0_mm + np.arange(left.shape[1]) + 0.5
     rows: list[Row] = []
     for _ in range(MAX_ROWS):
-        path, ink = _cheapest_path(left)
+        path, ink = cheapest_path(left)
         level = np.asarray(page.y0_mm + (path + 0.5) * ROW_STEP_MM, np.float64)
         rows.append(Row(x_mm, level, ink))
         for offset in range(-4, 5):
@@ -251,7 +256,7 @@ def _regular(rows: list[Row]) -> list[Row]:
     return max(runs, key=len)
 
 
-def _cheapest_path(cells: Grey, reach: int = 6, bend: float = 0.25) -> tuple[NDArray[np.intp], Array]:
+def cheapest_path(cells: Grey, reach: int = 6, bend: float = 0.25) -> tuple[NDArray[np.intp], Array]:
     """Path through (rows, columns) cells that gathers most ink; moves up to ``reach`` cells a column cost ``bend`` each."""
     height, width = cells.shape
     cost = 1.0 - cells
@@ -298,7 +303,7 @@ def _is_frame(page: FlatPage, row: Row) -> bool:
 # ---------------------------------------------------------------------------------------------- columns
 
 
-def _tick_signals(page: FlatPage, rows: list[Row]) -> Array:
+def tick_signals(page: FlatPage, rows: list[Row]) -> Array:
     """(rows, width) how much each column of the raster looks like a thick vertical tick across the row's baseline."""
     kernel = np.ones((int(TICK_HEIGHT_MM * Y_PX_PER_MM), int(TICK_WIDTH_MM * X_PX_PER_MM)), np.uint8)
     # the median takes noise out of the ticks, and traces, which are thinner, altogether
@@ -332,16 +337,18 @@ def _find_columns(page: FlatPage, rows: list[Row], ticks: Array, width_mm: float
         return 1, float("nan"), np.zeros(len(rows))
     # a comb of four also fits two columns by its middle tooth alone, with a third of the score
     columns, _, start, support = next(f for f in found if f[1] > SAME_COMB * strongest)
-    edges = _tick_centres(page, rows, ticks, start, width_mm / columns * X_PX_PER_MM, columns)
-    return columns, float(page.x_mm(float(np.median(edges)) if len(edges) else start)), support
+    pitch = width_mm / columns * X_PX_PER_MM
+    centres = tick_centres(page, rows, ticks, start, pitch, columns)
+    edges = [at - pitch * k for k, at in centres]
+    return columns, float(page.x_mm(float(np.median(edges)) if edges else start)), support
 
 
-def _tick_centres(
+def tick_centres(
     page: FlatPage, rows: list[Row], ticks: Array, start: float, pitch: float, columns: int
-) -> Array:
-    """Start column as each single tick gives it, sub-pixel: centre of its ink minus its place in the comb."""
+) -> list[tuple[int, float]]:
+    """Number in the comb, from 1, and centre of the ink (columns of the raster, sub-pixel) of each single tick."""
     reach = int(1.5 * X_PX_PER_MM)
-    found = []
+    found: list[tuple[int, float]] = []
     for k in range(1, columns):
         middle = round(start + pitch * k)
         for r, row in enumerate(rows):
@@ -357,10 +364,9 @@ def _tick_centres(
             profile = np.quantile(patch, 0.3, axis=0)
             if profile.max() > MIN_TICK:
                 mass = np.clip(profile - 0.25 * profile.max(), 0, None)
-                found.append(
-                    (mass * np.arange(patch.shape[1])).sum() / mass.sum() + middle - reach - pitch * k
-                )
-    return np.array(found)
+                centre = (mass * np.arange(patch.shape[1])).sum() / mass.sum() + middle - reach
+                found.append((k, float(centre)))
+    return found
 
 
 def _start_without_ticks(rows: list[Row], pulses: list[Pulse | None], width_mm: float) -> float:
@@ -372,7 +378,7 @@ def _start_without_ticks(rows: list[Row], pulses: list[Pulse | None], width_mm: 
     return float((start + end - width_mm) / 2)
 
 
-def _start_on_line(first_mm: float) -> float:
+def start_on_line(first_mm: float) -> float:
     """The start on the 5-mm line that it lies on within the error of ticks and pulses, else as it is.
 
     Pages that are plotted together with their grid begin their rows on a line, and the lattice, smoothed over all lines,
@@ -404,28 +410,40 @@ def _find_pulses(page: FlatPage, rows: list[Row]) -> list[Pulse | None]:
 
 
 def _find_pulse(page: FlatPage, row: Row, first_mm: float) -> Pulse | None:
-    """Best pulse near the beginning of a row: first on a coarse raster of feet, then finely around the best."""
+    """Best pulse near the beginning of a row."""
     x_mm = np.arange(first_mm - 14.0, first_mm + 6.0, 1 / X_PX_PER_MM)
     level = float(np.median(row.y_at(np.linspace(first_mm, first_mm + 15, 20))))
+    return find_pulse(page, x_mm, level + np.arange(-5.0, 5.1, 0.5))
+
+
+def find_pulse(
+    page: FlatPage,
+    x_mm: Array,
+    feet_mm: Array,
+    heights_mm: Sequence[float] = PULSE_HEIGHTS_MM,
+    widths_mm: Sequence[float] = (PULSE_WIDTH_MM,),
+) -> Pulse | None:
+    """Best pulse whose left stroke stands at one of x_mm: first on a coarse raster of feet, then finely around the best."""
     coarse = [
-        _pulse_at(page, x_mm, level + offset, height, roof_px=3)
-        for height in PULSE_HEIGHTS_MM
-        for offset in np.arange(-5.0, 5.1, 0.5)
+        pulse_at(page, x_mm, foot, height, width, roof_px=3)
+        for height in heights_mm
+        for width in widths_mm
+        for foot in feet_mm
     ]
     likely = max(coarse, key=lambda p: p.score)
     fine = [
-        _pulse_at(page, x_mm, likely.foot_mm + offset, likely.height_mm, roof_px=1)
+        pulse_at(page, x_mm, likely.foot_mm + offset, likely.height_mm, likely.width_mm, roof_px=1)
         for offset in np.arange(-5, 6) / Y_PX_PER_MM
     ]
     best = max(fine, key=lambda p: p.score)
     return best if best.score > MIN_PULSE else None
 
 
-def _pulse_at(page: FlatPage, x_mm: Array, foot: float, height: float, *, roof_px: int) -> Pulse:
+def pulse_at(page: FlatPage, x_mm: Array, foot: float, height: float, width: float, *, roof_px: int) -> Pulse:
     """The best pulse of this foot and height along x_mm: two strokes that end at foot and roof, and the roof."""
-    ends = (x_mm, x_mm + PULSE_WIDTH_MM)
+    ends = (x_mm, x_mm + width)
     strokes = [_stroke(page, x, foot - height + 0.4, foot - 0.6) for x in ends]
-    roof = _roof(page, x_mm, foot - height, roof_px)
+    roof = _roof(page, x_mm, foot - height, width, roof_px)
     # strokes that go on belong to a taller pulse
     beyond = [
         _stroke(page, x, foot + low, foot + high)
@@ -434,7 +452,7 @@ def _pulse_at(page: FlatPage, x_mm: Array, foot: float, height: float, *, roof_p
     ]
     score = np.minimum(np.minimum(*strokes), roof) - np.max(beyond, axis=0)
     peak = int(score.argmax())
-    return Pulse(float(x_mm[peak]), foot, height, float(score[peak]))
+    return Pulse(float(x_mm[peak]), foot, height, float(score[peak]), width)
 
 
 def _stroke(page: FlatPage, x_mm: Array, top_mm: float, bottom_mm: float) -> Array:
@@ -447,9 +465,9 @@ def _stroke(page: FlatPage, x_mm: Array, top_mm: float, bottom_mm: float) -> Arr
     return np.quantile(np.clip(np.max(values, axis=0), 0, 1), 0.25, axis=0)
 
 
-def _roof(page: FlatPage, x_mm: Array, y_mm: float, reach_px: int) -> Array:
-    """Lower quartile of the ink along a level line from x_mm to x_mm + the pulse's width, best within +-reach_px rows."""
-    at = x_mm[:, None] + np.linspace(0.4, PULSE_WIDTH_MM - 0.4, 12)
+def _roof(page: FlatPage, x_mm: Array, y_mm: float, width_mm: float, reach_px: int) -> Array:
+    """Lower quartile of the ink along a level line from x_mm to x_mm + width_mm, best within +-reach_px rows."""
+    at = x_mm[:, None] + np.linspace(0.4, width_mm - 0.4, 12)
     columns = np.clip(np.rint(page.column(at)).astype(int), 0, page.ink.shape[1] - 1)
     row = int(np.clip(round(page.row(y_mm)), reach_px, page.ink.shape[0] - 1 - reach_px))
     near = page.ink[row - reach_px : row + reach_px + 1][:, columns].max(axis=0)

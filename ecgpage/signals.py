@@ -201,7 +201,7 @@ def _sampled(trace: Trace, plan: PagePlan, fs: float, n_samples: int) -> tuple[i
     """First sample index and values in mV of one trace at ``fs``; NaN where the trace has a gap."""
     segment = trace.segment
     time_s = segment.start_s + (trace.x_mm - segment.x0_mm) / plan.speed_mm_per_s
-    volts = (segment.zero_mm - trace.y_mm) / plan.gain_mm_per_mv
+    volts = (segment.zero_mm - trace.y_mm) / segment.gain_mm_per_mv
     first = round(segment.start_s * fs)
     last = min(n_samples, round((segment.start_s + segment.duration_s) * fs))
     wanted = np.arange(first, last) / fs

@@ -1,0 +1,368 @@
+"""The plan of a page: boxes choose the layout, ink measures it.
+
+Boxes of a detector say which lead stands where to a millimetre or so (``plan``). Rows, separator ticks, calibration pulses,
+the ends of the ink and the 5-mm lines say it to a tenth (``leads``). Where the boxes are not clear enough, or there is no
+detector, the ink alone is read (``leads.read_layout``); the plan's notes say so.
+"""
+
+import logging
+from dataclasses import dataclass, replace
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgpage.detect import CLASSES, LeadDetector
+from ecgpage.ecg import GAIN_MM_PER_MV, LEADS, SPEED_MM_PER_S, EcgPageError
+from ecgpage.flat import X_PX_PER_MM, Y_PX_PER_MM, FlatPage
+from ecgpage.leads import (
+    MAX_ZERO_MM,
+    MIN_TICK,
+    PULSE_HEIGHTS_MM,
+    ROW_STEP_MM,
+    PagePlan,
+    Pulse,
+    Row,
+    Segment,
+    cheapest_path,
+    find_pulse,
+    find_rows,
+    read_layout,
+    start_on_line,
+    tick_centres,
+    tick_signals,
+)
+from ecgpage.plan import HALF_BOX_MM, SURE, Arrangement, Cell, Columns, PageBoxes, SeveralPagesError, arrange
+
+log = logging.getLogger(__name__)
+
+Array = NDArray[np.float64]
+
+MIN_SCORE: Final = 0.1
+"""Boxes below are not looked at; those above still have to agree with a layout."""
+LEVEL_SLACK_MM: Final = 2.0
+"""The usual line of ink stands so far at most from where a box allows its 0-mV line."""
+SAME_ROW_MM: Final = 4.0
+PATH_MM: Final = 6.0
+"""A row that only boxes show is searched this far above and below its level."""
+WHOLE_MM: Final = 2.5
+"""Columns this close to the record's whole length together show all of it."""
+TOUCHING_MM: Final = 0.8
+"""Narrower gaps between columns are errors of boxes."""
+REACH_MM: Final = 2.5
+"""Edges are measured this far around where the boxes put them."""
+MAX_SPREAD_MM: Final = 0.4
+"""Ends of rows count when they agree this well."""
+END_BAND_MM: Final = 2.5
+"""Ink this far above and below a row is its trace's where it begins and ends."""
+LONG_SHARE: Final = 1.03
+"""Rows longer than the record at 25 mm/s by this factor are drawn at 50 mm/s."""
+FAST_MM_PER_S: Final = 50.0
+FAST_PULSE_MM: Final = 8.5
+"""Pulses of 0.2 s are 5 mm wide at 25 mm/s and 10 mm at 50 mm/s."""
+PULSE_WIDTHS_MM: Final = (5.0, 10.0, 2.5)
+CHEST: Final = LEADS[6:]
+
+
+def read_plan(page: FlatPage, boxes: PageBoxes | None, duration_s: float) -> PagePlan:
+    """Plan of an upright page that shows at most ``duration_s`` seconds; ``boxes`` as ``find_boxes`` gives them, if at all.
+
+    Raises ``EcgPageError`` when neither boxes nor ink fit a layout, or the boxes are those of several pages.
+    """
+    if boxes is None:
+        plan = read_layout(page, duration_s)
+        return replace(plan, notes=(*plan.notes, "no lead detector: layout from rows and separators alone"))
+    ink_rows = find_rows(page)
+    try:
+        arrangement = arrange(
+            boxes, usual_levels(page, boxes.leads), np.array([r.level_mm for r in ink_rows])
+        )
+    except SeveralPagesError:
+        raise
+    except EcgPageError as error:
+        log.info("boxes: %s", error)
+        arrangement, doubt = None, str(error)
+    if arrangement is not None and arrangement.confidence >= SURE:
+        return measured(page, arrangement, boxes, ink_rows, duration_s)
+    if arrangement is not None:
+        doubt = f"boxes are not clear ({arrangement.confidence:.2f})"
+    try:
+        plan = read_layout(page, duration_s)
+    except EcgPageError:
+        if arrangement is None:
+            raise
+        return measured(page, arrangement, boxes, ink_rows, duration_s)
+    return replace(plan, notes=(*plan.notes, f"{doubt}: layout from rows and separators alone"))
+
+
+def find_boxes(page: FlatPage, detector: LeadDetector, *, quarter_turns: int = 0) -> PageBoxes:
+    """Leads and pulses of a page in page mm; ``quarter_turns`` counter-clockwise before it is looked at, whose frame the
+    boxes are then in (its upper left corner at 0, 0).
+    """
+    view, frame = page.overview(detector.size)
+    edge, scale = frame
+    if quarter_turns:
+        view = np.ascontiguousarray(np.rot90(view, quarter_turns))
+        edge, scale = np.zeros(2), scale[::-1] if quarter_turns % 2 else scale
+    found = detector.detect(view, score=MIN_SCORE)
+    boxes = found.boxes.astype(np.float64) * np.tile(scale, 2) + np.tile(edge, 2)
+    is_pulse = found.classes == CLASSES.index("pulse")
+    names = found.probabilities[:, : len(LEADS)].astype(np.float64)
+    return PageBoxes(
+        boxes[~is_pulse], found.scores[~is_pulse].astype(np.float64), names[~is_pulse], boxes[is_pulse]
+    )
+
+
+def usual_levels(page: FlatPage, leads: Array) -> Array:
+    """(n,) page y where most of the ink in each box (n, 4) page mm lies, within what the box allows for its 0-mV line."""
+    levels = []
+    for x0, y0, x1, y1 in leads:
+        low, high = y0 + HALF_BOX_MM - LEVEL_SLACK_MM, y1 - HALF_BOX_MM + LEVEL_SLACK_MM
+        if low > high:
+            low = high = (y0 + y1) / 2
+        at = np.arange(low, high + 0.01, 1 / Y_PX_PER_MM)
+        rows = np.clip(np.rint(page.row(at)).astype(int), 0, page.ink.shape[0] - 1)
+        columns = slice(max(0, round(page.column(x0))), max(1, round(page.column(x1))))
+        profile = (
+            np.clip(page.ink[rows, columns], 0, 1).mean(axis=1) if page.ink[rows, columns].size else at * 0
+        )
+        smooth = np.convolve(profile, np.ones(9) / 9, "same") if len(profile) > 9 else profile
+        # a trace that goes far to one side only has its usual line near the other end of what the box allows
+        prior = 1.0 - 0.3 * np.clip(np.minimum(at - low, high - at) / 6.0, 0, 1)
+        levels.append(float(at[(smooth * prior).argmax()]))
+    return np.array(levels)
+
+
+def measured(
+    page: FlatPage, arrangement: Arrangement, boxes: PageBoxes, ink_rows: list[Row], duration_s: float
+) -> PagePlan:
+    """The plan of a page whose leads are arranged so, its edges measured in the ink."""
+    rows = [_row_at(page, level, ink_rows) for level in arrangement.levels_mm]
+    pulses, unread = _pulses(page, rows, boxes.pulses)
+    notes: list[str] = []
+    speed = _speed(arrangement.columns, [p for _, p in pulses], duration_s, notes)
+    columns, ticks_mm = _measured_columns(page, arrangement, rows, duration_s * speed)
+    gains = _gains(arrangement, pulses, columns, unread, notes)
+    segments = [_segment(cell, columns, rows, speed, duration_s, gains, pulses) for cell in arrangement.cells]
+    if arrangement.missed:
+        notes.append(f"{arrangement.missed} leads named by the layout alone")
+    if not arrangement.known_order:
+        notes.append("leads stand in no usual order: each name as it was read")
+    usual = gains["limb"] if any(c.lead not in CHEST for c in arrangement.cells) else gains["chest"]
+    found = [pulse for _, pulse in pulses]
+    return PagePlan(rows, segments, found, ticks_mm, speed, usual, arrangement.confidence, tuple(notes))
+
+
+# ---------------------------------------------------------------------------------------------- rows
+
+
+def _row_at(page: FlatPage, level_mm: float, ink_rows: list[Row]) -> Row:
+    """The row of ink at a level; where none was found, the cheapest path near it."""
+    near = [row for row in ink_rows if abs(row.level_mm - level_mm) < SAME_ROW_MM]
+    if near:
+        return min(near, key=lambda row: abs(row.level_mm - level_mm))
+    width = page.ink.shape[1] // X_PX_PER_MM
+    y_mm = level_mm + np.arange(-PATH_MM, PATH_MM + 0.01, 1 / Y_PX_PER_MM)
+    at = np.clip(np.rint(page.row(y_mm)).astype(int), 0, page.ink.shape[0] - 1)
+    step = int(ROW_STEP_MM * Y_PX_PER_MM)
+    at = at[: len(at) // step * step]
+    band = np.clip(page.ink[at, : width * X_PX_PER_MM], 0, 1)
+    cells = band.reshape(len(at) // step, step, width, X_PX_PER_MM).mean(axis=1).max(axis=2)
+    path, ink = cheapest_path(cells.astype(np.float32), reach=3)
+    x_mm = page.x_mm((np.arange(width) + 0.5) * X_PX_PER_MM)
+    y_path = np.asarray(level_mm - PATH_MM + (path + 0.5) * ROW_STEP_MM, np.float64)
+    return Row(x_mm, y_path, ink)
+
+
+# ---------------------------------------------------------------------------------------------- columns
+
+
+def _measured_columns(
+    page: FlatPage, arrangement: Arrangement, rows: list[Row], whole_mm: float
+) -> tuple[Columns, list[float]]:
+    """Columns as separators, the ends of the rows and the lines of the grid put them, and page x of the separators seen."""
+    columns = arrangement.columns
+    gap = columns.gap_mm if columns.gap_mm > TOUCHING_MM else 0.0
+    is_whole = abs(columns.count * columns.width_mm - whole_mm) < WHOLE_MM
+    if is_whole:
+        width = whole_mm / columns.count
+        middle = (columns.first_mm + columns.end_mm) / 2
+        total = whole_mm + gap * (columns.count - 1)
+        columns = Columns(columns.count, middle - total / 2, width + gap, width)
+    elif gap == 0.0:
+        pitch = (columns.end_mm - columns.first_mm) / columns.count
+        columns = Columns(columns.count, columns.first_mm, pitch, pitch)
+    grid_rows = [rows[r] for r in sorted({c.row for c in arrangement.cells if c.column is not None})]
+    seen = _ticks(page, grid_rows, columns) if columns.count > 1 else []
+    columns = (
+        _through_ticks(columns, seen, is_whole) if seen else _through_ends(page, rows, columns, is_whole)
+    )
+    on_line = start_on_line(columns.first_mm)
+    moved = on_line - columns.first_mm
+    if is_whole or not moved:
+        columns = replace(columns, first_mm=on_line)
+    else:  # the other end is as good as it was
+        width = columns.width_mm - moved / columns.count
+        columns = Columns(columns.count, on_line, width + columns.gap_mm, width)
+    ticks_mm = [columns.span(k)[0] - columns.gap_mm / 2 for k in range(1, columns.count)] if seen else []
+    return columns, ticks_mm
+
+
+def _ticks(page: FlatPage, rows: list[Row], columns: Columns) -> list[tuple[int, float]]:
+    """Number from 1 and page x of each separator tick near where the columns meet."""
+    signals = tick_signals(page, rows)
+    near = cv2.dilate(signals.astype(np.float32), np.ones((1, int(1.2 * X_PX_PER_MM)), np.uint8))
+    pitch = columns.pitch_mm * X_PX_PER_MM
+    first = page.column(columns.first_mm - columns.gap_mm / 2)
+    reach = round(REACH_MM * X_PX_PER_MM)
+    starts = round(first) + np.arange(-reach, reach + 1)
+    at = np.rint(starts[:, None] + pitch * np.arange(1, columns.count)).astype(int)
+    support = near[:, np.clip(at, 0, page.ink.shape[1] - 1)].mean(axis=2)  # (rows, starts)
+    score = np.sort(support, axis=0)[-min(3, len(rows)) :].mean(axis=0)
+    if score.max() < MIN_TICK:
+        return []
+    middle = float(np.median(starts[score > score.max() - 1e-6]))
+    return [
+        (k, float(page.x_mm(column)))
+        for k, column in tick_centres(page, rows, signals, middle, pitch, columns.count)
+    ]
+
+
+def _through_ticks(columns: Columns, ticks: list[tuple[int, float]], is_whole: bool) -> Columns:
+    """Columns between separators (number, page x); their pitch stays when the page shows the whole record."""
+    number, x_mm = np.array(ticks).T
+    if not is_whole and len(set(number)) > 1:
+        pitch, start = np.polyfit(number, x_mm, 1)
+        if abs(pitch - columns.pitch_mm) * columns.count < REACH_MM:
+            width = float(pitch) - columns.gap_mm
+            return Columns(columns.count, float(start) + columns.gap_mm / 2, float(pitch), width)
+    start = float(np.median(x_mm - number * columns.pitch_mm))
+    return replace(columns, first_mm=start + columns.gap_mm / 2)
+
+
+def _through_ends(page: FlatPage, rows: list[Row], columns: Columns, is_whole: bool) -> Columns:
+    """Columns between the ends of the ink, where the rows agree about them."""
+    start = _common_end(page, rows, columns.first_mm, 1)
+    end = _common_end(page, rows, columns.end_mm, -1)
+    length = columns.end_mm - columns.first_mm
+    if is_whole:
+        starts = [x for x in (start, None if end is None else end - length) if x is not None]
+        return replace(columns, first_mm=float(np.mean(starts)) if starts else columns.first_mm)
+    first = columns.first_mm if start is None else start
+    last = columns.end_mm if end is None else end
+    width = (last - first - columns.gap_mm * (columns.count - 1)) / columns.count
+    return Columns(columns.count, first, width + columns.gap_mm, width)
+
+
+def _common_end(page: FlatPage, rows: list[Row], near_mm: float, direction: int) -> float | None:
+    """Page x where the ink of most rows begins (direction 1) or ends (-1), None where they do not say."""
+    x_mm = near_mm + direction * np.arange(
+        -REACH_MM - 1.5, REACH_MM + 3.0, 1 / X_PX_PER_MM
+    )  # from blank to trace
+    columns = np.clip(np.rint(page.column(x_mm)).astype(int), 0, page.ink.shape[1] - 1)
+    ends = []
+    for row in rows:
+        level = row.level_at(near_mm + 4.0 * direction)
+        at = np.arange(level - END_BAND_MM, level + END_BAND_MM, 1 / Y_PX_PER_MM)
+        lines = np.clip(np.rint(page.row(at)).astype(int), 0, page.ink.shape[0] - 1)
+        inked = page.ink[lines[:, None], columns].max(axis=0) > 0.4
+        blank = int(1.0 * X_PX_PER_MM)
+        for k in range(blank, len(inked) - 2 * blank):
+            if not inked[k - blank : k].any() and inked[k : k + 2 * blank].mean() > 0.85:
+                ends.append(float(x_mm[k]))
+                break
+    if len(ends) < max(1, len(rows) / 2):
+        return None
+    middle = float(np.median(ends))
+    spread = float(np.median(np.abs(np.array(ends) - middle)))
+    return middle if spread < MAX_SPREAD_MM else None
+
+
+# ---------------------------------------------------------------------------------------------- pulses, scales
+
+
+@dataclass(frozen=True)
+class _BoxPulse:
+    """A pulse that only its box shows."""
+
+    x_mm: float
+    height_mm: float
+
+
+def _pulses(page: FlatPage, rows: list[Row], boxes: Array) -> tuple[list[tuple[int, Pulse]], list[_BoxPulse]]:
+    """Pulses in the ink with the number of their row, and the boxes in which the ink shows none."""
+    found: list[tuple[int, Pulse]] = []
+    unread: list[_BoxPulse] = []
+    levels = np.array([row.level_mm for row in rows])
+    for x0, y0, x1, y1 in boxes:
+        heights = [h for h in PULSE_HEIGHTS_MM if 0.6 < (y1 - y0) / h < 1.6]
+        row = int(np.abs(levels - y1).argmin())
+        if not heights or abs(levels[row] - y1) > MAX_ZERO_MM:
+            continue
+        x_mm = np.arange(x0 - 1.5, max(x0 + 1.5, x1 - 3.0), 1 / X_PX_PER_MM)
+        pulse = find_pulse(page, x_mm, y1 + np.arange(-2.0, 2.1, 0.5), heights, PULSE_WIDTHS_MM)
+        if pulse is not None:
+            found.append((row, pulse))
+        else:
+            unread.append(_BoxPulse(float(x0), min(heights, key=lambda h: abs(float(np.log((y1 - y0) / h))))))
+    return found, unread
+
+
+def _speed(columns: Columns, pulses: list[Pulse], duration_s: float, notes: list[str]) -> float:
+    """Paper speed in mm/s from the pulses' width and the length of the rows."""
+    length = columns.count * columns.width_mm
+    if pulses and np.median([p.width_mm for p in pulses]) > FAST_PULSE_MM:
+        notes.append("50 mm/s: pulses are 10 mm wide")
+        return FAST_MM_PER_S
+    if length > LONG_SHARE * duration_s * SPEED_MM_PER_S:
+        notes.append(f"50 mm/s: rows of {length:.0f} mm are longer than the record at 25 mm/s")
+        return FAST_MM_PER_S
+    notes.append("25 mm/s taken")
+    return SPEED_MM_PER_S
+
+
+def _gains(
+    arrangement: Arrangement,
+    pulses: list[tuple[int, Pulse]],
+    columns: Columns,
+    unread: list[_BoxPulse],
+    notes: list[str],
+) -> dict[str, float]:
+    """mm/mV of limb and chest leads: of the pulses beside them, the other group's where they have none."""
+    heights: dict[str, list[float]] = {"limb": [], "chest": []}
+    for row, pulse in pulses:
+        here = [c for c in arrangement.cells if c.row == row]
+        is_right = pulse.x_mm > (columns.first_mm + columns.end_mm) / 2
+        column = columns.count - 1 if is_right else 0
+        beside = [c for c in here if c.is_strip or c.column == column]
+        if beside:
+            heights["chest" if beside[0].lead in CHEST else "limb"].append(pulse.height_mm)
+    if not any(heights.values()):
+        heights["limb"] = [p.height_mm for p in unread]
+    if not any(heights.values()):
+        notes.append("no calibration pulse seen: 10 mm/mV taken")
+        return dict.fromkeys(heights, GAIN_MM_PER_MV)
+    gains = {group: float(np.median(values)) for group, values in heights.items() if values}
+    return {group: gains.get(group, next(iter(gains.values()))) for group in heights}
+
+
+def _segment(
+    cell: Cell,
+    columns: Columns,
+    rows: list[Row],
+    speed: float,
+    duration_s: float,
+    gains: dict[str, float],
+    pulses: list[tuple[int, Pulse]],
+) -> Segment:
+    """One lead of the plan; columns run on in time, which the signals may tell otherwise."""
+    x0, x1 = columns.span(cell.column)
+    start_s = (cell.column or 0) * columns.width_mm / speed
+    seconds = columns.count * columns.width_mm / speed if cell.is_strip else columns.width_mm / speed
+    duration = min(seconds, duration_s - start_s)
+    gain = gains["chest" if cell.lead in CHEST else "limb"] * (-1 if cell.is_inverted else 1)
+    segment = Segment(cell.lead, cell.row, x0, x1, start_s, duration, 0.0, gain, cell.is_strip)
+    baseline = segment.baseline(rows)
+    feet = [p.foot_mm for row, p in pulses if row == cell.row and abs(p.foot_mm - baseline) < MAX_ZERO_MM]
+    return replace(segment, zero_mm=feet[0] if feet else baseline)

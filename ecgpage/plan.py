@@ -1,0 +1,501 @@
+"""Name the boxes of a page by the grammar of printed layouts: which lead stands in which row and column.
+
+Single boxes are not trusted. A page is rows and columns of equal width, with rhythm strips over the full width; every way
+of reading the boxes as such a page (``GRAMMAR``, or names in any order) is scored by the evidence of its cells: the best
+box in a cell's place adds to the score as far as it carries the expected name, a cell without a box takes from it, a box
+in no cell adds nothing. The best reading names the cells, also those whose box was missed or misnamed.
+
+Conventions:
+    boxes   x0, y0, x1, y1 in page mm (``flat``); a lead's box covers its drawn time and the range of its trace, at least
+            5 mm above and below its 0-mV line (``render.truth``)
+"""
+
+import itertools
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from ecgpage.ecg import LEADS, EcgPageError
+
+Array = NDArray[np.float64]
+Names = tuple[str, ...]
+
+ROW_APART_MM: Final = 4.5
+"""Levels of one row's boxes are closer than this to their neighbours."""
+HALF_BOX_MM: Final = 5.0
+"""A box reaches at least so far beyond its lead's 0-mV line."""
+SAME_PLACE: Final = 0.6
+"""Overlap (intersection over union) from which two boxes stand for one lead."""
+MIN_SHARE: Final = 0.6
+"""A box is in a cell when they share this part of what they cover together along x."""
+POSITION_MM: Final = 3.0
+"""Usual error of a box's edge against rows and columns of equal width."""
+FOUND: Final = 4.0
+"""Log odds of a box in a cell's place against a box anywhere."""
+MISSED: Final = 2.5
+"""-Log chance that a drawn lead has no box."""
+MISNAMED: Final = 0.03
+"""Chance that a box carries a wrong name."""
+ANY_ORDER: Final = 9.0
+"""-Log odds of a page that follows no known order."""
+MOST_STRIPS: Final = 3
+STRIP_COST: Final = 0.5
+STRIP_NAMES: Final[dict[str, float]] = {"II": 1.0, "V1": 0.5, "V5": 0.5}
+"""Log odds of names of rhythm strips."""
+SURE: Final = 0.35
+"""Confidence from which a reading of the boxes stands by itself."""
+
+SPARE_GAIN: Final = 0.3
+"""Log odds of a rhythm strip that only its ink shows."""
+
+_LIMB: Final[Names] = LEADS[:6]
+_CHEST: Final[Names] = LEADS[6:]
+_CABRERA: Final[Names] = ("aVL", "I", "-aVR", "II", "aVF", "III")
+
+
+class SeveralPagesError(EcgPageError):
+    """The picture shows more than one ECG page."""
+
+
+@dataclass(frozen=True)
+class PageBoxes:
+    """What a detector saw on a page."""
+
+    leads: Array
+    """(n, 4) page mm."""
+    scores: Array
+    """(n,) 0 to 1."""
+    names: Array
+    """(n, 12) chance of each name of ``ecg.LEADS``, given that there is a lead."""
+    pulses: Array
+    """(m, 4) page mm, calibration pulses."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """Names of the cells of a layout."""
+
+    cells: tuple[Names, ...]
+    """Row by row from the top; "-aVR" is drawn upside down."""
+    log_odds: float
+
+    @property
+    def columns(self) -> int:
+        return len(self.cells[0])
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of equal width: column k spans first_mm + k * pitch_mm to first_mm + k * pitch_mm + width_mm."""
+
+    count: int
+    first_mm: float
+    pitch_mm: float
+    width_mm: float
+
+    @property
+    def end_mm(self) -> float:
+        return self.first_mm + (self.count - 1) * self.pitch_mm + self.width_mm
+
+    @property
+    def gap_mm(self) -> float:
+        """Blank between columns."""
+        return self.pitch_mm - self.width_mm if self.count > 1 else 0.0
+
+    def span(self, column: int | None) -> tuple[float, float]:
+        """Ends of a column, or of a strip over all of them (None)."""
+        if column is None:
+            return self.first_mm, self.end_mm
+        start = self.first_mm + column * self.pitch_mm
+        return start, start + self.width_mm
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One drawn lead."""
+
+    lead: str
+    row: int
+    column: int | None
+    """None over the full width."""
+    is_strip: bool = False
+    is_inverted: bool = False
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """A reading of all boxes."""
+
+    levels_mm: tuple[float, ...]
+    """Page y of the rows, from the top."""
+    columns: Columns
+    cells: tuple[Cell, ...]
+    score: float
+    """Log odds, comparable among readings of one page."""
+    confidence: float
+    """0 to 1: how clearly the boxes say so."""
+    missed: int
+    """Cells whose box was missed."""
+    misnamed: int
+    """Cells whose box carried another name."""
+    known_order: bool
+
+
+def _by_columns(names: Names, rows: int) -> tuple[Names, ...]:
+    return tuple(names[k::rows] for k in range(rows))
+
+
+def _by_rows(names: Names, columns: int) -> tuple[Names, ...]:
+    return tuple(names[k : k + columns] for k in range(0, len(names), columns))
+
+
+def _grammar() -> tuple[Order, ...]:
+    """Known orders; of equal ones the first."""
+    orders = [Order(_by_columns(LEADS, 3), 0.0)]
+    for names, odds in ((LEADS, -0.5), ((*_CABRERA, *_CHEST), -2.5)):
+        orders += [Order(_by_columns(names, rows), odds) for rows in (3, 6, 12)]
+        orders += [Order(_by_columns(names, rows), odds - 1.5) for rows in (4, 2)]
+        orders += [Order(_by_rows(names, columns), odds - 2.0) for columns in (6, 4, 3, 2)]
+    for names, odds in ((_LIMB, -2.0), (_CHEST, -2.0), (_CABRERA, -3.5)):
+        orders += [Order(_by_columns(names, rows), odds) for rows in (6, 3, 2)]
+        orders += [Order(_by_rows(names, columns), odds - 1.0) for columns in (2, 3)]
+    return tuple({order.cells: order for order in reversed(orders)}.values())
+
+
+GRAMMAR: Final = _grammar()
+COUNTS: Final = tuple(sorted({order.columns for order in GRAMMAR}))
+
+
+def arrange(boxes: PageBoxes, levels_mm: Array, spare_mm: Array | None = None) -> Arrangement:
+    """The best reading of a page's boxes.
+
+    ``levels_mm`` (n,): page y of the usual line of each box's lead, as far as known; ``spare_mm``: page y of rows of ink,
+    whether boxes stand there or not. Raises ``EcgPageError`` when no lead was found, the boxes are those of several pages,
+    or fit no layout.
+    """
+    boxes, levels_mm = merged(boxes, levels_mm)
+    if not len(boxes.leads):
+        raise EcgPageError("no lead was found on the page")
+    _refuse_two_pages(boxes)
+    row_of, rows_mm = _rows(boxes, levels_mm)
+    row_of, rows_mm, has_ink = _with_spare(row_of, rows_mm, np.zeros(0) if spare_mm is None else spare_mm)
+    readings: list[Arrangement] = []
+    for count in COUNTS:
+        columns = _fit_columns(boxes.leads, boxes.scores, count)
+        if columns is not None:
+            readings += _read_as(boxes, row_of, rows_mm, has_ink, columns)
+    if not readings:
+        raise EcgPageError(f"{len(boxes.leads)} leads seen, which fit no layout")
+    return max(readings, key=lambda reading: reading.score)
+
+
+def merged(boxes: PageBoxes, levels_mm: Array) -> tuple[PageBoxes, Array]:
+    """Boxes at one place as one, with the mean of their names; the levels of those that stay."""
+    order = np.argsort(-boxes.scores, kind="stable")
+    kept: list[int] = []
+    names = boxes.names.copy()
+    weight = boxes.scores.copy()
+    for k in order:
+        same = [j for j in kept if overlap(boxes.leads[j], boxes.leads[k]) > SAME_PLACE]
+        if not same:
+            kept.append(int(k))
+            continue
+        j = same[0]
+        names[j] = (weight[j] * names[j] + boxes.scores[k] * names[k]) / (weight[j] + boxes.scores[k])
+        weight[j] += boxes.scores[k]
+    return PageBoxes(boxes.leads[kept], boxes.scores[kept], names[kept], boxes.pulses), levels_mm[kept]
+
+
+def overlap(a: Array, b: Array) -> float:
+    """Intersection over union of two boxes."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    both = width * height
+    return float(both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both))
+
+
+def _shared(a: tuple[float, float], b: tuple[float, float]) -> float:
+    """Intersection over union along x."""
+    both = min(a[1], b[1]) - max(a[0], b[0])
+    return max(0.0, both / (max(a[1], b[1]) - min(a[0], b[0]) + 1e-9))
+
+
+def _refuse_two_pages(boxes: PageBoxes) -> None:
+    """``EcgPageError`` when half of the names stand at several places each; strips repeat three at most."""
+    sure = boxes.scores > 0.5
+    certain = boxes.names.max(axis=1) > 0.5
+    counts = np.bincount(boxes.names[sure & certain].argmax(axis=1), minlength=len(LEADS))
+    if (counts > 1).sum() > len(LEADS) // 2:
+        raise SeveralPagesError("the picture shows several ECG pages; cut it into one picture for each page")
+
+
+# ---------------------------------------------------------------------------------------------- rows and columns
+
+
+def _rows(boxes: PageBoxes, levels_mm: Array) -> tuple[NDArray[np.intp], Array]:
+    """Row of each box (n,) and the rows' levels from the top; boxes above each other are never in one row."""
+    levels = levels_mm.copy()
+    for _ in range(len(levels)):
+        order = np.argsort(levels, kind="stable")
+        starts = np.concatenate([[True], np.diff(levels[order]) > ROW_APART_MM])
+        row_of = np.empty(len(levels), np.intp)
+        row_of[order] = np.cumsum(starts) - 1
+        rows_mm = np.array([np.median(levels[row_of == r]) for r in range(row_of.max() + 1)])
+        move = _move_apart(boxes.leads, row_of, rows_mm)
+        if move is None:
+            break
+        levels[move[0]] = move[1]
+    return row_of, rows_mm
+
+
+def _move_apart(leads: Array, row_of: NDArray[np.intp], rows_mm: Array) -> tuple[int, float] | None:
+    """A box that stands above or below another one of its row, and a level in another row where there is room for it."""
+    for a, b in itertools.combinations(range(len(leads)), 2):
+        if row_of[a] != row_of[b] or not _above_each_other(leads[a], leads[b]):
+            continue
+        # the taller one may belong to a neighbouring row just as well
+        for k in sorted((a, b), key=lambda k: leads[k, 1] - leads[k, 3]):
+            low, high = leads[k, 1] + HALF_BOX_MM - 2.5, leads[k, 3] - HALF_BOX_MM + 2.5
+            other = b if k == a else a
+            side = np.sign(leads[k, [1, 3]].sum() - leads[other, [1, 3]].sum())
+            for row in np.argsort(np.abs(rows_mm - rows_mm[row_of[k]]), kind="stable"):
+                free = not any(_above_each_other(leads[j], leads[k]) for j in np.flatnonzero(row_of == row))
+                right_side = (rows_mm[row] - rows_mm[row_of[k]]) * side > 0
+                if row != row_of[k] and free and right_side and low <= rows_mm[row] <= high:
+                    return k, float(rows_mm[row])
+    return None
+
+
+def _above_each_other(a: Array, b: Array) -> bool:
+    both = min(a[2], b[2]) - max(a[0], b[0])
+    return bool(both > 0.5 * min(a[2] - a[0], b[2] - b[0]))
+
+
+def _with_spare(
+    row_of: NDArray[np.intp], rows_mm: Array, spare_mm: Array
+) -> tuple[NDArray[np.intp], Array, NDArray[np.bool_]]:
+    """Rows of ink without boxes, and rows that gaps leave room for, put among the others; which rows have ink."""
+    new = [float(y) for y in spare_mm if np.abs(rows_mm - y).min() > ROW_APART_MM]
+    steps = np.diff(rows_mm)
+    if len(steps) > 1:
+        usual = float(np.median(steps))
+        for y, step in zip(rows_mm, steps, strict=False):
+            count = round(step / usual)
+            inside = [float(y + step * k / count) for k in range(1, count)] if count in (2, 3) else []
+            new += [y for y in inside if not any(abs(y - other) < usual / 2 for other in new)]
+    levels = np.concatenate([rows_mm, np.array(new)])
+    order = np.argsort(levels, kind="stable")
+    place = np.empty(len(levels), np.intp)
+    place[order] = np.arange(len(levels))
+    has_ink = np.array([bool((np.abs(spare_mm - y) < ROW_APART_MM).any()) for y in levels[order]], np.bool_)
+    return place[row_of], levels[order], has_ink
+
+
+def _fit_columns(leads: Array, scores: Array, count: int) -> Columns | None:
+    """Columns through the edges of the boxes, least squares over those that fit; None when too few do."""
+    left = _outer_edge(leads[:, 0], scores, first=True)
+    right = _outer_edge(leads[:, 2], scores, first=False)
+    if right - left < 20.0:
+        return None
+    columns = Columns(count, left, (right - left) / count, (right - left) / count)
+    for _ in range(3):
+        found = [(k, _column_of(columns, box)) for k, box in enumerate(leads)]
+        used = [(k, c) for k, c in found if c is not None]
+        if not [c for _, c in used if c < count] or len(used) < 0.4 * len(leads):
+            return None
+        columns = _least_squares(columns, leads, scores, used)
+    return columns
+
+
+def _column_of(columns: Columns, box: Array) -> int | None:
+    """Column in which a box stands, ``count`` for one over all of them, None for neither."""
+    spans = [columns.span(k) for k in range(columns.count)]
+    spans += [columns.span(None)] if columns.count > 1 else []
+    shared = [_shared((float(box[0]), float(box[2])), span) for span in spans]
+    best = int(np.argmax(shared))
+    return best if shared[best] > MIN_SHARE else None
+
+
+def _outer_edge(edges: Array, scores: Array, *, first: bool) -> float:
+    """Outermost place where edges of several boxes meet; of a single one when there are no such places."""
+    order = np.argsort(edges if first else -edges, kind="stable")
+    least = 0.12 * scores.sum()
+    for k in order:
+        near = np.abs(edges - edges[k]) < 4.0
+        if scores[near].sum() >= least:
+            return float(np.average(edges[near], weights=scores[near]))
+    return float(edges[order[0]])
+
+
+def _least_squares(columns: Columns, leads: Array, scores: Array, used: list[tuple[int, int]]) -> Columns:
+    """First, pitch and width from the boxes ``used`` (box, column), large errors weighing less."""
+    count = columns.count
+    lines, values, weights = [], [], []
+    for k, c in used:
+        start, end = (c, c) if c < count else (0, count - 1)
+        span = columns.span(c if c < count else None)
+        lines += [[1.0, start, 0.0], [1.0, end, 1.0]]
+        values += [leads[k, 0], leads[k, 2]]
+        weights += [scores[k] / (1 + (abs(leads[k, e] - span[i]) / 2.0) ** 2) for i, e in ((0, 0), (1, 2))]
+    lines.append([0.0, 1.0, -1.0])  # columns touch as far as the boxes leave it open
+    values.append(0.0)
+    weights.append(0.3 if count > 1 else 10.0)
+    root = np.sqrt(np.array(weights))
+    first, pitch, width = np.linalg.lstsq(
+        np.array(lines) * root[:, None], np.array(values) * root, rcond=None
+    )[0]
+    return Columns(count, float(first), float(pitch), float(width))
+
+
+# ---------------------------------------------------------------------------------------------- scores
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """What speaks for each cell of rows x columns, and for a strip in each row."""
+
+    cell: Array
+    """(rows, columns, 12) log odds that this lead is drawn there, of the best box; -MISSED without one."""
+    strip: Array
+    """(rows, 12) the same over the full width; -inf without a box."""
+    clear: Array
+    """(rows, columns + 1, 12) 0 to 1: score times chance of the name of that box; the last column: strips."""
+    has_box: NDArray[np.bool_]
+    """(rows, columns + 1)."""
+
+
+def _evidence(boxes: PageBoxes, row_of: NDArray[np.intp], n_rows: int, columns: Columns) -> _Evidence:
+    count = columns.count
+    best = np.full((n_rows, count + 1, len(LEADS)), -np.inf)
+    clear = np.zeros((n_rows, count + 1, len(LEADS)))
+    for k, box in enumerate(boxes.leads):
+        for column in range(count + 1):
+            span = columns.span(column if column < count else None)
+            if _shared((float(box[0]), float(box[2])), span) <= MIN_SHARE:
+                continue
+            away = np.array([box[0] - span[0], box[2] - span[1]]) / POSITION_MM
+            fits = np.exp(-0.5 * np.minimum(away**2, 6.0).sum() / 2)
+            chance = boxes.names[k] / max(1e-6, boxes.names[k].sum())
+            odds = FOUND + np.log(MISNAMED + (1 - MISNAMED) * chance) + np.log(fits)
+            value = boxes.scores[k] * odds
+            better = value > best[row_of[k], column]
+            best[row_of[k], column] = np.where(better, value, best[row_of[k], column])
+            sure = boxes.scores[k] * chance * fits
+            clear[row_of[k], column] = np.where(better, sure, clear[row_of[k], column])
+    has_box = np.isfinite(best).any(axis=2)
+    cell = np.where(np.isfinite(best[:, :count]), best[:, :count], -MISSED)
+    return _Evidence(cell, best[:, count], clear, has_box)
+
+
+def _read_as(
+    boxes: PageBoxes, row_of: NDArray[np.intp], rows_mm: Array, has_ink: NDArray[np.bool_], columns: Columns
+) -> list[Arrangement]:
+    """All readings with these columns."""
+    evidence = _evidence(boxes, row_of, len(rows_mm), columns)
+    strip_odds = np.array([STRIP_NAMES.get(name, 0.0) for name in LEADS]) - STRIP_COST
+    strip_gain = (evidence.strip + strip_odds).max(axis=1)
+    empty = ~evidence.has_box.any(axis=1)
+    strip_gain[empty & has_ink] = SPARE_GAIN
+    found = []
+    for order in GRAMMAR:
+        if order.columns == columns.count and len(order.cells) <= len(rows_mm):
+            rows, strips, score = _align(order, evidence, strip_gain)
+            cells = [
+                Cell(name.removeprefix("-"), row, column, is_inverted=name.startswith("-"))
+                for row, names in zip(rows, order.cells, strict=True)
+                for column, name in enumerate(names)
+            ]
+            found.append((score + order.log_odds, cells, strips, True))
+    found += _in_any_order(evidence, columns.count, strip_gain)
+    readings = []
+    for score, cells, strips, known in found:
+        strip_cells = [_strip_cell(evidence, row, strip_odds) for row in strips]
+        readings.append(_arrangement(rows_mm, columns, evidence, (*cells, *strip_cells), score, known))
+    return readings
+
+
+def _align(order: Order, evidence: _Evidence, strip_gain: Array) -> tuple[list[int], list[int], float]:
+    """Rows that hold the order's rows, those that are strips, and the score: the best monotonic alignment."""
+    index = [[LEADS.index(name.removeprefix("-")) for name in names] for names in order.cells]
+    n_rows, need = len(strip_gain), len(order.cells)
+    gain = np.array(
+        [[evidence.cell[r, range(order.columns), names].sum() for names in index] for r in range(n_rows)]
+    )
+    worst = -1e9
+    # best[i, s]: score with i rows of the order placed and s strips
+    best = np.full((need + 1, MOST_STRIPS + 1), worst)
+    best[0, 0] = 0.0
+    choices: list[NDArray[np.intp]] = []
+    for r in range(n_rows):
+        options = np.full((3, *best.shape), worst)
+        options[0] = best  # left out
+        options[1, 1:] = best[:-1] + gain[r][:, None]
+        options[2, :, 1:] = best[:, :-1] + strip_gain[r]
+        choices.append(options.argmax(axis=0))
+        best = options.max(axis=0)
+    placed, strips_left = need, int(best[need].argmax())
+    score = float(best[placed, strips_left])
+    rows: list[int] = []
+    strips: list[int] = []
+    for r in range(n_rows - 1, -1, -1):
+        choice = choices[r][placed, strips_left]
+        if choice == 1:
+            rows.append(r)
+            placed -= 1
+        elif choice == 2:
+            strips.append(r)
+            strips_left -= 1
+    return rows[::-1], strips[::-1], score
+
+
+def _in_any_order(
+    evidence: _Evidence, count: int, strip_gain: Array
+) -> list[tuple[float, list[Cell], list[int], bool]]:
+    """The reading that follows the boxes' names alone, each name once."""
+    filled = evidence.has_box[:, :count].sum(axis=1)
+    rows = [r for r in range(len(filled)) if filled[r] >= max(1, count / 2)]
+    if not rows or len(rows) * count > len(LEADS):
+        return []
+    places = [(r, c) for r in rows for c in range(count)]
+    gain = np.array([evidence.cell[r, c] for r, c in places])
+    chosen, names = linear_sum_assignment(gain, maximize=True)
+    score = float(gain[chosen, names].sum()) - (ANY_ORDER if len(places) > 3 else 2.0)
+    missed = [k for k in chosen if not evidence.has_box[places[k]]]
+    cells = [
+        Cell(LEADS[name], *places[k])
+        for k, name in zip(chosen, names, strict=True)
+        if k not in missed or (len(missed) == 1 and len(places) == len(LEADS))
+    ]
+    strips = [] if count == 1 else [r for r in range(len(filled)) if r not in rows and strip_gain[r] > 0]
+    strips = strips[:MOST_STRIPS]
+    return [(score + float(sum(strip_gain[r] for r in strips)), cells, strips, False)]
+
+
+def _strip_cell(evidence: _Evidence, row: int, strip_odds: Array) -> Cell:
+    evident = np.maximum(evidence.strip[row], -MISSED)
+    return Cell(LEADS[int((evident + strip_odds).argmax())], row, None, is_strip=True)
+
+
+def _arrangement(
+    rows_mm: Array, columns: Columns, evidence: _Evidence, cells: tuple[Cell, ...], score: float, known: bool
+) -> Arrangement:
+    """With the rows that are used, numbered from 0."""
+    used = sorted({cell.row for cell in cells})
+    missed = misnamed = 0
+    clear = []
+    for cell in cells:
+        place = (cell.row, columns.count if cell.is_strip else (cell.column or 0))
+        chance = evidence.clear[place]
+        clear.append(float(chance[LEADS.index(cell.lead)]))
+        missed += not evidence.has_box[place]
+        misnamed += bool(evidence.has_box[place] and chance.argmax() != LEADS.index(cell.lead))
+    numbered = tuple(Cell(c.lead, used.index(c.row), c.column, c.is_strip, c.is_inverted) for c in cells)
+    levels = tuple(float(rows_mm[row]) for row in used)
+    return Arrangement(
+        levels, columns, numbered, score, float(np.mean(clear)) if clear else 0.0, missed, misnamed, known
+    )
