@@ -1,10 +1,11 @@
 """Whether the drawn pages look as varied as real ones: one estimator on both.
 
-    python -m bench.ranges --data FOLDER [--count 40]
+    python -m bench.ranges --data FOLDER [--count 60]
 
 FOLDER holds ``real/scans/input``, ``real/photos/input``, ``patient_images`` and ``hires500``. Real pages are
 measured only, nothing is fitted to them. Prints a Markdown table: for each quantity the range on the real pages
-(smallest to largest) and on drawn ones (smallest, 5 %, 95 %, largest); a star marks real values beyond the drawn.
+(smallest to largest) and on drawn ones (smallest, 5 %, 95 %, largest); a star marks real values beyond the
+drawn by more than a hundredth of their range.
 """
 
 import argparse
@@ -218,7 +219,8 @@ def lines_of(group: str, real: NDArray[np.float64], drawn: NDArray[np.float64]) 
     for k, name in enumerate(f.name for f in fields(Measures)):
         low, high = np.nanmin(real[:, k]), np.nanmax(real[:, k])
         least, few, many, most = np.nanpercentile(drawn[:, k], [0, 5, 95, 100])
-        beyond = " *" if low < least or high > most else ""
+        slack = 0.01 * (most - least)
+        beyond = " *" if low < least - slack or high > most + slack else ""
         yield (
             f"| {group} | {LABELS[name]} | {low:.3g} to {high:.3g}{beyond} | {least:.3g} to {most:.3g} "
             f"| {few:.3g} to {many:.3g} |"
@@ -228,7 +230,7 @@ def lines_of(group: str, real: NDArray[np.float64], drawn: NDArray[np.float64]) 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=40, help="drawn pages of each group")
+    parser.add_argument("--count", type=int, default=60, help="drawn pages of each group")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     cv2.setNumThreads(1)

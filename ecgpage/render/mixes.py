@@ -133,6 +133,7 @@ SCAN: Final = Mix(
     p_gray=0.15,
     sheet_margin=(0.0, 8.0),
     rotation=(-2.0, 2.0),
+    tilt=(0.0, 2.0),
     fill=(0.97, 1.04),
     offset=0.01,
     long_side=(1100, 3300),
@@ -229,7 +230,7 @@ MIXES: Final[dict[str, Mix]] = {
         crop=(0.0, 0.01),
     ),
     "scan-color": SCAN,
-    "scan-bw": replace(SCAN, p_gray=1.0, cast=0.0, p_threshold=0.3, p_dither=0.05, p_fax=0.08),
+    "scan-bw": replace(SCAN, p_gray=1.0, cast=0.0, p_threshold=0.4, p_dither=0.05, p_fax=0.08),
     "photo-clean": PHOTO,
     "photo-stained": replace(PHOTO, marks=(("stains", 1.0), ("yellowing", 0.3), ("handwriting", 0.15))),
     "photo-deteriorated": replace(
