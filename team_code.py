@@ -42,7 +42,8 @@ LIMIT_MV = 32.0
 """WFDB's 16 bits at 1000 per mV hold no more than 32.767 mV."""
 FALLBACK_FS, FALLBACK_SAMPLES = 500.0, 5000
 REPORT = "ECGPAGE_REPORT"
-"""Environment variable that names a folder; run_models writes what it found of each record there, as JSON."""
+"""Environment variable that names a folder; for each record run_models writes what it found to a file there, named after
+the record and the folder that holds it: ``<folder>/<record>.json``."""
 
 
 def train_models(data_folder: str, model_folder: str, verbose: bool) -> None:
@@ -79,7 +80,7 @@ def run_models(
     reading = digitize_record(record, header, digitization_model)
     found = diagnose_record(header, reading, classification_model)
     if os.environ.get(REPORT):
-        _write_report(os.environ[REPORT], os.path.basename(record), reading, found)
+        _write_report(os.environ[REPORT], record, reading, found)
     return signal_of(header, reading), found.answer.labels
 
 
@@ -120,7 +121,7 @@ def signal_of(header: str, reading: RecordReading) -> np.ndarray | None:
 
 
 def _write_report(folder: str, record: str, reading: RecordReading, found: RecordDiagnosis) -> None:
-    """``<record>.json``: labels, probabilities of the answer and of each branch, quality, reasons, seconds."""
+    """Labels, probabilities of the answer and of each branch, quality, reasons, seconds."""
 
     def known(value: float) -> float | None:
         return value if math.isfinite(value) else None
@@ -138,8 +139,10 @@ def _write_report(folder: str, record: str, reading: RecordReading, found: Recor
         "reasons": reading.reasons,
         "seconds": reading.seconds,
     }
+    parent, name = os.path.split(os.path.abspath(record))
+    folder = os.path.join(folder, os.path.basename(parent))
     os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, f"{record}.json"), "w", encoding="utf-8") as file:
+    with open(os.path.join(folder, f"{name}.json"), "w", encoding="utf-8") as file:
         json.dump(report, file, indent=1)
 
 

@@ -1,0 +1,530 @@
+"""Draw the Challenge's kinds of page, run the package on them by its command line, score, compare with the published results.
+
+    python -m bench.leaderboard --data FOLDER [--fold 9] [--records 150] [--minutes 8] [--jobs 1] [--out out/leaderboard]
+
+FOLDER holds ``ptbxl100`` and ``hires500`` (packs with labels; the records of ``--fold``, the 500-Hz form where there is
+one), or WFDB records with labels. Each record is drawn once, its kind by its number modulo ten: the eight kinds of the
+Challenge and the two of its generator. Fewer than 20 records are drawn as every kind. ``run_model.py`` answers headers
+without labels; ``evaluate_model.py`` scores. What is answered already is kept, so a run can be stopped and gone on with.
+
+**Drawn pages are not the hidden pages of the Challenge**: paper, printers, cameras and patients differ, and this package
+was trained on drawn pages of PTB-XL. The published figures stand beside for orientation, not as a ranking.
+
+Written to the folder of the run: ``leaderboard.md``, ``leaderboard.png``, and ``answers.npz``, what both diagnostic
+branches said (``ecgpage.train.stack``).
+"""
+
+import argparse
+import csv
+import hashlib
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process a core
+
+import matplotlib as mpl
+import numpy as np
+
+mpl.use("Agg")
+
+from matplotlib import pyplot as plt
+from tqdm import tqdm
+
+from ecgpage.answer import Diagnoser
+from ecgpage.diagnose import Diagnosis, SignalClassifier
+from ecgpage.ecg import CLASSES, EcgPageError
+from ecgpage.pageclassifier import PageClassifier
+from ecgpage.render import MIXES, mixes_hash
+from ecgpage.render.folder import Task, write_record
+from ecgpage.render.sources import Pack, Recording, Source, WfdbFolder
+from ecgpage.train.scores import macro_interval
+from ecgpage.train.stack import Answer, table_of
+from ecgpage.weights import TABLE
+from evaluate_model import evaluate_model
+from helper_code import find_records, load_labels, load_signals
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+PUBLISHED: Final = Path(__file__).with_name("published_2024.tsv")
+KINDS: Final = tuple(MIXES)
+OWN_KINDS: Final = ("generator-clean", "generator-distorted")
+CHALLENGE_KINDS: Final = tuple(kind for kind in KINDS if kind not in OWN_KINDS)
+PHOTOS: Final = tuple(kind for kind in CHALLENGE_KINDS if kind.startswith(("photo", "monitor")))
+CLEAN_SCANS: Final = ("scan-color", "scan-bw")
+"""What the Challenge's own leaderboard was made of."""
+FEW: Final = 20
+"""Fewer records are drawn as every kind."""
+CHUNK: Final = 10
+"""Pages that one run of the command line answers."""
+CAUTION: Final = (
+    "Drawn pages are not the hidden pages of the Challenge, and this package was trained on drawn pages: the published "
+    "figures stand beside for orientation, not as a ranking."
+)
+
+
+# --- records ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page to draw and answer."""
+
+    kind: str
+    recording: Recording
+
+
+def number_of(name: str) -> int:
+    """A record's number: the first digits of its name, else a checksum of it."""
+    digits = re.search(r"\d+", Path(name).name)
+    return int(digits.group()) if digits else int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)
+
+
+def choose_pages(recordings: Sequence[Recording]) -> list[Page]:
+    """Each recording in the kind that its number gives; fewer than 20 in every kind."""
+    if len(recordings) < FEW:
+        return [Page(kind, recording) for kind in KINDS for recording in recordings]
+    return [Page(KINDS[number_of(r.name) % len(KINDS)], r) for r in recordings]
+
+
+def read_recordings(data: Path, fold: str, count: int | None) -> list[Recording]:
+    """Labelled recordings of ``data``, ``count`` of them (all: None) in an order that is random but always the same.
+
+    Raises EcgPageError when there is none.
+    """
+    sources = _sources(data, fold)
+    listed = [(source, k) for source in sources for k in range(len(source.names))]
+    if sources and isinstance(sources[0], Pack):
+        listed = _labelled_once(listed, fold)
+    order = np.random.default_rng(0).permutation(len(listed))
+    found: list[Recording] = []
+    for place in order:
+        if count is not None and len(found) == count:
+            break
+        source, k = listed[place]
+        recording = source.read(k)
+        if recording.labels:
+            found.append(recording)
+    if not found:
+        raise EcgPageError(
+            f"{data}: no records with labels; give --data a folder of packs or of WFDB records"
+        )
+    return found
+
+
+def _sources(data: Path, fold: str) -> list[Source]:
+    hires, low = data / "hires500", data / "ptbxl100"
+    if not _holds_packs(data):
+        return [WfdbFolder(data)]
+    packs: list[Source] = []
+    if hires.is_dir():
+        packs.append(Pack(hires / "signals.xz", hires / "records.csv", fs=500.0))
+    if (low / f"fold{fold}.xz").exists():
+        packs.append(Pack(low / f"fold{fold}.xz", low / "labels.csv"))
+    return packs
+
+
+def _labelled_once(listed: Iterable[tuple[Source, int]], fold: str) -> list[tuple[Source, int]]:
+    """PTB-XL's labelled records of a fold, each in the first form that is there, by number."""
+    kept: dict[int, tuple[Source, int]] = {}
+    for source, k in listed:
+        assert isinstance(source, Pack)
+        row = source.rows[k]
+        if row.get("strat_fold") == fold and row.get("database", "ptbxl") == "ptbxl" and row.get("labels"):
+            kept.setdefault(number_of(source.names[k]), (source, k))
+    return [kept[number] for number in sorted(kept)]
+
+
+# --- answers ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Run:
+    """Where the pages of one run lie."""
+
+    folder: Path
+    model: Path
+
+    @property
+    def reference(self) -> Path:
+        """Headers with labels and signals, ``<kind>/<record>``."""
+        return self.folder / "reference"
+
+    @property
+    def answers(self) -> Path:
+        """What ``run_model.py`` wrote."""
+        return self.folder / "answers"
+
+    @property
+    def reports(self) -> Path:
+        """Probabilities and reasons, JSON."""
+        return self.folder / "reports"
+
+    def answered(self, page: Page) -> bool:
+        """Whether reference, answer and report of a page are complete."""
+        name = f"{page.kind}/{page.recording.name}"
+        answer = self.answers / f"{name}.hea"
+        there = (self.reference / f"{name}.hea").exists() and (self.reports / f"{name}.json").exists()
+        return there and answer.exists() and "# Labels:" in answer.read_text()
+
+
+def run_folder(out: Path, data: Path, fold: str, model: Path) -> Path:
+    """Folder of a run: another one for other weights, other looks of pages, other records."""
+    weights = hashlib.sha256((model / TABLE).read_bytes()).hexdigest()[:8]
+    records = f"fold{fold}" if _holds_packs(data) else data.resolve().name
+    return out / f"{records}-pages-{mixes_hash()[:8]}-weights-{weights}"
+
+
+def _holds_packs(data: Path) -> bool:
+    return (data / "hires500").is_dir() or (data / "ptbxl100").is_dir()
+
+
+def answer_chunk(run: Run, pages: Sequence[Page], deadline: float | None = None) -> int:
+    """Draw some pages, answer them by the command line, keep answers and references, drop the pictures.
+
+    Returns how many were answered: none after ``deadline`` (``time.time``). Raises EcgPageError when the command fails.
+    """
+    if deadline is not None and time.time() > deadline:
+        return 0
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=run.folder, prefix="chunk-") as name:
+        drawn, hidden = Path(name) / "drawn", Path(name) / "hidden"
+        for page in pages:
+            _draw(page, drawn / page.kind, hidden / page.kind)
+        command = [
+            sys.executable,
+            str(ROOT / "run_model.py"),
+            "-d",
+            str(hidden),
+            "-m",
+            str(run.model.resolve()),
+        ]
+        command += ["-o", str(run.answers.resolve()), "-f"]
+        settings = os.environ | {"ECGPAGE_REPORT": str(run.reports.resolve())}
+        done = subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise EcgPageError(f"run_model.py failed: {done.stderr.strip()[-2000:]}")
+        for file in (f for suffix in (".dat", ".hea") for f in sorted(drawn.rglob(f"*{suffix}"))):
+            target = run.reference / file.relative_to(drawn)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(file, target)
+    return len(pages)
+
+
+def _draw(page: Page, drawn: Path, hidden: Path) -> None:
+    """Draw a page; header without labels and picture go to ``hidden``."""
+    write_record(Task(drawn, mixes=(page.kind,), truth=False), page.recording)
+    header = drawn / f"{page.recording.name}.hea"
+    target = hidden / f"{page.recording.name}.hea"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for picture in header.parent.glob(f"{header.stem}-*.png"):
+        shutil.move(picture, target.parent / picture.name)
+    lines = [line for line in header.read_text().splitlines() if not line.startswith("# Labels:")]
+    target.write_text("\n".join(lines) + "\n")
+
+
+def answer_all(run: Run, pages: Sequence[Page], *, jobs: int, minutes: float | None) -> None:
+    """Answer what is not answered yet; chunks that have not begun after ``minutes`` are left for the next time."""
+    deadline = None if minutes is None else time.time() + 60 * minutes
+    left = [page for page in pages if not run.answered(page)]
+    chunks = [left[k : k + CHUNK] for k in range(0, len(left), CHUNK)]
+    progress = tqdm(total=len(pages), initial=len(pages) - len(left), unit="page", file=sys.stderr)
+    # forked children would inherit the locks of this process's threads
+    with progress, ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        for future in [pool.submit(answer_chunk, run, chunk, deadline) for chunk in chunks]:
+            progress.update(future.result())
+
+
+# --- scores -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Score:
+    """How pages of one kind fared, or of several kinds together."""
+
+    kind: str
+    pages: int
+    unread: int
+    """Pages without any signal."""
+    snr: float
+    f: float
+    """Macro F as the Challenge counts it: over the classes that these pages have."""
+    low: float
+    high: float
+    """95 % bootstrap interval of ``f``; over all eleven classes that occur in truth or answer."""
+    seconds: float
+    """Mean time to read a page, without diagnosis and start."""
+
+
+def score_all(run: Run, *, jobs: int) -> dict[str, Score]:
+    """Scores of each kind that was answered, and of ``scans``, ``photos`` and ``all`` together."""
+    kinds = [kind for kind in KINDS if (run.reference / kind).is_dir()]
+    snr: dict[str, list[float]] = {}
+    found: dict[str, Score] = {}
+    for kind in kinds:
+        scores = evaluate_model(str(run.reference / kind), str(run.answers / kind), jobs=jobs)
+        snr[kind] = list(scores[6].values())
+        found[kind] = _score(run, kind, [kind], snr)
+    for name, wanted in (("scans", CLEAN_SCANS), ("photos", PHOTOS), ("all", KINDS)):
+        group = [kind for kind in wanted if kind in kinds]
+        if group:
+            found[name] = _score(run, name, group, snr)
+    return found
+
+
+def _score(run: Run, name: str, kinds: Sequence[str], snr: dict[str, list[float]]) -> Score:
+    records = [f"{kind}/{r}" for kind in kinds for r in find_records(str(run.reference / kind))]
+    reports = [json.loads((run.reports / f"{r}.json").read_text()) for r in records]
+    truth = [load_labels(str(run.reference / r)) for r in records]
+    guess = [report["labels"] for report in reports]
+    classes = sorted({label for labels in truth for label in labels})
+    f, low, high = macro_interval(_held(truth, classes), _held(guess, classes))
+    return Score(
+        name,
+        len(records),
+        sum(report["leads_read"] == 0 for report in reports),
+        float(np.nanmean([v for kind in kinds for v in snr[kind]])),
+        f,
+        low,
+        high,
+        float(np.mean([report["seconds"] for report in reports])),
+    )
+
+
+def _held(labels: Sequence[Sequence[str]], classes: Sequence[str]) -> np.ndarray:
+    return np.array([[c in row for c in classes] for row in labels], np.bool_).reshape(-1, len(classes))
+
+
+def answers_of(run: Run) -> list[Answer]:
+    """What both branches said of every answered page."""
+
+    def branch(p: dict[str, float | None] | None) -> Diagnosis | None:
+        known = None if p is None else {c: math.nan if v is None else v for c, v in p.items()}
+        return None if known is None else Diagnosis([], known)
+
+    found = []
+    for name in find_records(str(run.reference)):
+        report = json.loads((run.reports / f"{name}.json").read_text())
+        kind, record = name.split("/", 1)
+        found.append(
+            Answer(
+                number_of(record),
+                kind,
+                load_labels(str(run.reference / name)),
+                branch(report["signal"]),
+                branch(report["page"]),
+                report["leads_read"],
+                math.nan if report["snr_db"] is None else report["snr_db"],
+            )
+        )
+    return found
+
+
+def branch_scores(run: Run) -> dict[str, tuple[float, float, float]]:
+    """Macro F over all answered pages with its 95 % interval, for each way to answer.
+
+    ``true signals``: the signal branch on what the pages show, without digitization; the branches have the thresholds of
+    their weights.
+    """
+    diagnoser = Diagnoser.load(run.model, ask_page=True)
+    names = find_records(str(run.reference))
+    truth = _held([load_labels(str(run.reference / name)) for name in names], CLASSES)
+    ways: dict[str, list[list[str]]] = {
+        "true signals": [],
+        "signal branch": [],
+        "page branch": [],
+        "answer": [],
+    }
+    for name, said in zip(names, answers_of(run), strict=True):
+        signal, fields = load_signals(str(run.reference / name))
+        if signal is None or fields is None:
+            raise EcgPageError(
+                f"{run.reference / name}: its signal is gone; delete the folder and draw it again"
+            )
+        ways["true signals"].append(diagnoser.signal.predict(signal, fields["fs"], fields["sig_name"]).labels)
+        ways["signal branch"].append(_labels(said.signal, diagnoser.signal))
+        ways["page branch"].append(_labels(said.page, diagnoser.page))
+        ways["answer"].append(json.loads((run.reports / f"{name}.json").read_text())["labels"])
+    if diagnoser.page is None:
+        del ways["page branch"]
+    return {way: macro_interval(truth, _held(labels, CLASSES)) for way, labels in ways.items()}
+
+
+def _labels(said: Diagnosis | None, branch: SignalClassifier | PageClassifier | None) -> list[str]:
+    if said is None or branch is None:
+        return []
+    return [c for c, t in zip(branch.classes, branch.thresholds, strict=True) if said.probabilities[c] >= t]
+
+
+# --- the report ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Published:
+    """One ranked team's results of one task."""
+
+    task: str
+    rank: int
+    team: str
+    values: dict[str, float]
+    """SNR in dB or macro F of ``leaderboard`` and each kind; NaN where not published."""
+
+    @property
+    def mean(self) -> float:
+        """Mean over the eight kinds, NaN unless all are published."""
+        return float(np.mean([self.values[kind] for kind in CHALLENGE_KINDS]))
+
+
+def read_published() -> list[Published]:
+    """The ranked teams of both tasks, from the file beside this one, which names its source."""
+    lines = [line for line in PUBLISHED.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    return [
+        Published(
+            row["task"],
+            int(row["rank"]),
+            row["team"],
+            {key: float(row[key]) if row[key] else math.nan for key in ("leaderboard", *CHALLENGE_KINDS)},
+        )
+        for row in csv.DictReader(lines, delimiter="\t")
+    ]
+
+
+def own_values(scores: dict[str, Score], task: str) -> dict[str, float]:
+    """This package's value of a task by kind; ``leaderboard`` is what scans of clean pages have together."""
+    value = {name: s.snr if task == "digitization" else s.f for name, s in scores.items()}
+    return {kind: value.get(kind, math.nan) for kind in KINDS} | {"leaderboard": value.get("scans", math.nan)}
+
+
+def by_kind(scores: dict[str, Score]) -> str:
+    """Markdown: how this package fared."""
+    lines = [
+        "| drawn pages | n | without signal | SNR dB | macro F (95 %) | s a page |",
+        "|---|---|---|---|---|---|",
+    ]
+    for s in scores.values():
+        f = f"{s.f:.3f} ({s.low:.3f}–{s.high:.3f})"
+        lines.append(f"| {s.kind} | {s.pages} | {s.unread} | {s.snr:.2f} | {f} | {s.seconds:.1f} |")
+    return "\n".join(lines)
+
+
+def beside_published(scores: dict[str, Score], task: str) -> str:
+    """Markdown: one task by kind, this package on drawn pages above the ranked teams on hidden ones."""
+    columns = ("leaderboard", *CHALLENGE_KINDS)
+    digits = 2 if task == "digitization" else 3
+
+    def cell(value: float) -> str:
+        return f"{value:.{digits}f}".replace("-", "−") if math.isfinite(value) else "–"
+
+    lines = ["| # | | " + " | ".join([*columns, "mean 8", *OWN_KINDS]) + " |"]
+    lines.append("|---|---|" + "---|" * (len(columns) + 1 + len(OWN_KINDS)))
+    own = own_values(scores, task)
+    values = [own[c] for c in columns] + [float(np.mean([own[k] for k in CHALLENGE_KINDS]))]
+    cells = " | ".join(f"**{cell(v)}**" for v in [*values, *(own[kind] for kind in OWN_KINDS)])
+    lines.append(f"| | **this package, drawn pages** | {cells} |")
+    for team in (p for p in read_published() if p.task == task):
+        cells = " | ".join(cell(v) for v in [*(team.values[c] for c in columns), team.mean])
+        lines.append(f"| {team.rank} | {team.team} | {cells} |" + " |" * len(OWN_KINDS))
+    return "\n".join(lines)
+
+
+def describe(run: Run, scores: dict[str, Score], branches: dict[str, tuple[float, float, float]]) -> str:
+    """Markdown of the whole report."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    ways = "\n".join(
+        f"| {way} | {f:.3f} ({low:.3f}–{high:.3f}) |" for way, (f, low, high) in branches.items()
+    )
+    return "\n\n".join(
+        [
+            f"# Leaderboard: {scores['all'].pages} drawn pages ({run.folder.name})",
+            f"Commit {commit.stdout.strip() or 'unknown'}. {CAUTION} Published figures: see `bench/published_2024.tsv`.",
+            by_kind(scores),
+            "`scans`, `photos`, `all`: pages of these kinds together; macro F is over the classes that they have.",
+            "## Digitization, SNR in dB",
+            beside_published(scores, "digitization"),
+            "## Diagnosis, macro F",
+            beside_published(scores, "classification"),
+            "## What answers",
+            f"| all pages | macro F (95 %) |\n|---|---|\n{ways}",
+        ]
+    )
+
+
+def plot(scores: dict[str, Score], path: Path) -> None:
+    """Both tasks by kind: the ranked teams grey, this package red."""
+    figure, axes = plt.subplots(2, 1, figsize=(11, 8), sharex=True, layout="constrained")
+    places = {kind: k for k, kind in enumerate(("leaderboard", *CHALLENGE_KINDS, *OWN_KINDS))}
+    for axis, task, unit in zip(
+        axes, ("digitization", "classification"), ("SNR, dB", "macro F"), strict=True
+    ):
+        for team in (p for p in read_published() if p.task == task):
+            axis.plot([places[k] for k in team.values], list(team.values.values()), "o", color="0.6", ms=4)
+        own = own_values(scores, task)
+        axis.plot(
+            [places[k] for k in own],
+            list(own.values()),
+            "D",
+            color="tab:red",
+            label="this package, drawn pages",
+        )
+        if task == "classification":
+            for kind, s in scores.items():
+                if kind in places:
+                    axis.plot([places[kind]] * 2, [s.low, s.high], color="tab:red", lw=1)
+        axis.set_ylabel(unit)
+        axis.grid(axis="y", color="0.9")
+    axes[0].plot([], [], "o", color="0.6", ms=4, label="ranked teams, hidden pages")
+    axes[0].legend(loc="lower left")
+    axes[0].set_title("Drawn pages are not the hidden pages: for orientation, not as a ranking", fontsize=10)
+    axes[1].set_xticks(list(places.values()), list(places), rotation=30, ha="right")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "--data", type=Path, help="packs or WFDB records with labels; default: the shipped examples"
+    )
+    parser.add_argument("--fold", default="9", help="of packs: 9 to report, 8 to fit on")
+    parser.add_argument("--records", type=int, help="records to draw (default: all; of packs 100)")
+    parser.add_argument("--minutes", type=float, help="begin no further pages after this time")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--model", type=Path, default=ROOT / "model", help="folder with the weights")
+    parser.add_argument("--out", type=Path, default=ROOT / "out" / "leaderboard")
+    args = parser.parse_args()
+    data = args.data if args.data is not None and args.data.is_dir() else ROOT / "examples" / "reference"
+    if data != args.data:
+        print(f"no folder {args.data}: the shipped examples are drawn", file=sys.stderr)
+    count = args.records or (100 if _holds_packs(data) else None)
+    run = Run(run_folder(args.out, data, args.fold, args.model), args.model)
+    pages = choose_pages(read_recordings(data, args.fold, count))
+    answer_all(run, pages, jobs=args.jobs, minutes=args.minutes)
+    scores = score_all(run, jobs=args.jobs)
+    if not scores:
+        raise EcgPageError("no page was answered in this time; give more --minutes")
+    text = describe(run, scores, branch_scores(run))
+    (run.folder / "leaderboard.md").write_text(text + "\n", encoding="utf-8")
+    plot(scores, run.folder / "leaderboard.png")
+    table_of(answers_of(run)).save(run.folder / "answers.npz")
+    print(text)
+    print(f"\n{run.folder}: leaderboard.md, leaderboard.png, answers.npz", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except EcgPageError as error:
+        sys.exit(str(error))
