@@ -33,6 +33,8 @@ SURE_UPRIGHT: Final = 2.0
 """Evidence from which the page is not tried upside down."""
 MIN_CONFIDENCE: Final = 0.35
 """Plans below this are refused: what looks like rows of traces is something else."""
+MIN_LOCATED: Final = 0.25
+"""Refused plans from here on still show where the ECG is: the picture is diagnosed, its signals are not read."""
 STAGES: Final = ("refine", "bridge", "network", "spikes", "strip", "rate")
 """Stages that can be left out, to measure what they are worth."""
 
@@ -150,6 +152,8 @@ class Digitizer:
             first = error
         try:
             return self._read_on_grid(image, carriers, fs, n_samples, jump=True)
+        except RefusedPageError as error:
+            raise (first if isinstance(first, RefusedPageError) else error) from None
         except EcgPageError:
             raise first from None
 
@@ -160,7 +164,11 @@ class Digitizer:
         grid = lock_grid(image, carriers, refine="refine" not in self.without, jump=jump)
         flat, plan = self._upright(image, grid, n_samples / fs)
         if plan.confidence < MIN_CONFIDENCE:
-            raise EcgPageError(f"no 12-lead ECG recognised on the grid (confidence {plan.confidence:.2f})")
+            located = plan.confidence >= MIN_LOCATED
+            raise RefusedPageError(
+                f"no 12-lead ECG recognised on the grid (confidence {plan.confidence:.2f})",
+                page_view(image, flat.grid, plan.segments) if located else None,
+            )
         traces = read_traces(image, flat, plan, self.network, spikes="spikes" not in self.without)
         signals = assemble(
             traces, plan, fs, n_samples, strip="strip" not in self.without, rate="rate" not in self.without
