@@ -1,20 +1,31 @@
 """The Challenge's functions on headers and images of every kind, good and bad."""
 
+import hashlib
+import json
 import logging
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image as PilImage
 
-from ecgpage.ecg import LEADS, EcgPageError
+from ecgpage import diagnose, pageclassifier
+from ecgpage.answer import Diagnoser
+from ecgpage.ecg import CLASSES, LEADS, EcgPageError
+from ecgpage.pageclassifier import PageNet, packed
+from ecgpage.pipeline import RecordReading
+from ecgpage.stack import FEATURES, Stack, logit
+from ecgpage.view import MARGIN_MM, PULSE_MM
+from ecgpage.weights import Card, load_card, load_tensors, save_tensors
 from helper_code import load_signals, save_signals
-from team_code import load_models, run_models, train_models
+from team_code import digitize_record, load_models, run_models, train_models
 from tests.drawn import FS, clean_page, record
 
 ROOT = Path(__file__).parent.parent
@@ -176,5 +187,119 @@ def test_training_without_records_says_so(tmp_path: Path) -> None:
         train_models(str(tmp_path), str(tmp_path / "model"), False)
 
 
+# both branches
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped signal branch, a small page branch with random weights, and a stack that hears both alike."""
+    folder = tmp_path_factory.mktemp("both")
+    for name in (diagnose.NAME, "trace"):
+        save_tensors(folder, name, load_tensors(MODEL, name), load_card(MODEL, name))
+    torch.manual_seed(0)
+    network = PageNet(len(CLASSES), size=(64, 96))
+    settings = {
+        "classes": list(CLASSES),
+        "thresholds": [0.5] * len(CLASSES),
+        "network": network.settings,
+    }
+    card = Card("input", "output", "data", "command", "score", settings=settings)
+    save_tensors(folder, pageclassifier.NAME, packed(network.state_dict()), card)
+    weights = np.zeros((len(CLASSES), len(FEATURES)))
+    weights[:, :2] = 0.5
+    stack = Stack(weights, np.zeros(len(CLASSES)), CLASSES, [0.5] * len(CLASSES), at_least_one=True)
+    stack.save(folder, trained_on="nothing", command="none", score="none")
+    return folder
+
+
+@cache
+def clean_reading() -> RecordReading:
+    page = models()[0].read_page(clean_page().image, FS, 5000)
+    return RecordReading(page.signals.mv, page.signals.readings, [page], views=[page.view])
+
+
+def test_signal_and_page_answer_together_where_their_stack_is(both: Path) -> None:
+    found = Diagnoser.load(both).diagnose(clean_reading(), FS)
+    assert found.signal is not None
+    assert found.page is not None
+    wanted = [
+        (logit(np.array(p)) + logit(np.array(q))) / 2
+        for p, q in zip(found.signal.probabilities.values(), found.page.probabilities.values(), strict=True)
+    ]
+    np.testing.assert_allclose(logit(np.array(list(found.answer.probabilities.values()))), wanted, atol=1e-5)
+    assert found.leads_read == 12
+    assert found.answer.labels
+
+
+def test_the_page_branch_sees_the_ecg_and_little_else() -> None:
+    (view,) = clean_reading().views
+    assert view is not None
+    assert (view.dtype, max(view.shape)) == (np.uint8, 640)
+    drawn = clean_page().truth
+    boxes = np.array([s.box for s in drawn.segments])
+    size_mm = (boxes[:, 2:].max(0) - boxes[:, :2].min(0)) / drawn.px_per_mm + 2 * MARGIN_MM
+    assert view.shape[0] / view.shape[1] == pytest.approx(size_mm[1] / (size_mm[0] + PULSE_MM), rel=0.1)
+
+
+def test_a_page_without_signals_is_answered_by_its_picture(both: Path) -> None:
+    nothing = np.full((5000, 12), np.nan, np.float32)
+    located = replace(clean_reading(), mv=nothing)
+    diagnoser = Diagnoser.load(both)
+    found = diagnoser.diagnose(located, FS)
+    assert found.signal is None
+    assert found.page is not None
+    np.testing.assert_allclose(
+        list(found.answer.probabilities.values()), list(found.page.probabilities.values()), atol=1e-6
+    )
+    assert found.answer.labels
+    lost = diagnoser.diagnose(replace(located, views=[None]), FS)
+    assert lost.answer.labels == []
+    assert all(np.isnan(list(lost.answer.probabilities.values())))
+
+
+def test_pictures_of_a_refused_page_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ecgpage.pipeline.MIN_CONFIDENCE", 2.0)
+    path = write(tmp_path, header())
+    reading = digitize_record(path, header(), models()[0])
+    assert reading.is_empty
+    assert reading.views[0] is not None
+    assert "no 12-lead ECG recognised" in reading.reasons[0]
+
+
+def test_after_training_the_signal_branch_answers_alone(both: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(both, folder)
+    tensors = {key: value + 1e-3 for key, value in load_tensors(folder, diagnose.NAME).items()}
+    save_tensors(folder, diagnose.NAME, tensors, load_card(folder, diagnose.NAME))
+    diagnoser = Diagnoser.load(folder)
+    assert diagnoser.stacked is None
+    assert diagnoser.page is None
+    found = diagnoser.diagnose(clean_reading(), FS)
+    assert found.answer == found.signal
+    assert Diagnoser.load(folder, ask_page=True).diagnose(clean_reading(), FS).page is not None
+
+
+def test_a_report_says_what_both_branches_found(
+    both: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ECGPAGE_REPORT", str(tmp_path / "reports"))
+    path = write(tmp_path, header(images=None), picture=False)
+    run_models(path, *load_models(str(both), False), False)
+    report = json.loads((tmp_path / "reports" / tmp_path.name / "r.json").read_text())
+    assert report["labels"] == []
+    assert report["probabilities"] == dict.fromkeys(CLASSES)
+    assert report["leads_read"] == 0
+    assert "names no image" in report["reasons"][0]
+
+
+def test_a_shipped_stack_fits_the_shipped_branches() -> None:
+    shipped = json.loads((ROOT / "model" / "weights.json").read_text())
+    assert (Diagnoser.load(MODEL).stacked is not None) == ("stack" in shipped)
+
+
 def test_no_file_of_the_shipped_model_changes_in_these_tests() -> None:
-    assert sorted(os.listdir(MODEL)) == ["signal_classifier.safetensors", "trace.safetensors", "weights.json"]
+    cards = json.loads((ROOT / "model" / "weights.json").read_text())
+    assert set(os.listdir(MODEL)) == {card["file"] for card in cards.values()} | {"weights.json"}
+    for card in cards.values():
+        content = (ROOT / "model" / card["file"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == card["sha256"]
