@@ -1,18 +1,21 @@
 # make demo    digitize and diagnose the shipped example pages, pictures under out/demo
 # make test    lint, types, Dockerfile, tests
 # make score   score the pages under DATA by kind, for docs/results.md
+# make leaderboard  draw the Challenge's kinds of page, answer and score them (RECORDS pages), beside the published results
 # make format  put the code in its standard form
 # make clean   remove results and caches (not .venv)
 
 PYTHON ?= python3
 DATA ?= ../shared/data
+RECORDS ?= 100
+JOBS ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
 
 # Idle OpenMP threads sleep instead of spinning: on busy cores that is ten times faster.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test score format clean
+.PHONY: demo test score leaderboard format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -27,6 +30,9 @@ test: $(VENV)/.installed-dev
 
 score: $(VENV)/.installed
 	@$(BIN)/python -m bench.score --data $(DATA)
+
+leaderboard: $(VENV)/.installed
+	@$(BIN)/python -m bench.leaderboard --data $(DATA) --records $(RECORDS) --jobs $(JOBS)
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
