@@ -1,6 +1,8 @@
 """Run the shipped example pages through the official command line, draw what was read, print a short table.
 
-python -m bench.demo [--out out/demo]
+python -m bench.demo [--out out/demo] [--evidence [CLASS]]
+
+``--evidence`` also draws where the signal speaks for a class: the most probable one, or CLASS.
 """
 
 import argparse
@@ -14,7 +16,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import cv2
 import numpy as np
 
+from ecgpage.answer import Diagnoser
 from ecgpage.ecg import EcgPageError
+from ecgpage.evidence import draw_evidence, lead_evidence
 from ecgpage.images import read_image
 from ecgpage.overlay import draw_overlay
 from ecgpage.pipeline import Digitizer
@@ -37,6 +41,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "demo")
     parser.add_argument("--overview", type=Path, help="also draw the README's picture of the photo")
+    parser.add_argument(
+        "--evidence", nargs="?", const="", metavar="CLASS", help="draw what speaks for a class"
+    )
     args = parser.parse_args()
     out = args.out
     source, reference = ROOT / "examples" / "input", ROOT / "examples" / "reference"
@@ -46,7 +53,7 @@ def main() -> None:
     scores = evaluate_model(str(reference), str(out))
     print(f"{'record':<12} {'leads found':>11} {'SNR dB':>7}  {'labels (true)':<24} overlay")
     for record in find_records(str(source)):
-        found, picture = _draw(source / record, out / f"{record}.png")
+        found, picture = _draw(source / record, out / f"{record}.png", args.evidence)
         snr = np.nanmean([value for (name, _), value in scores[6].items() if name == record])
         labels = (
             f"{', '.join(load_labels(str(out / record)))} ({', '.join(load_labels(str(reference / record)))})"
@@ -84,15 +91,27 @@ def draw_overview(record: Path, answer: Path, picture: Path) -> None:
     cv2.imwrite(str(picture), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
 
 
-def _draw(record: Path, picture: Path) -> tuple[int, Path]:
-    """Number of leads with a value, and the overlay picture written to ``picture``."""
+def _draw(record: Path, picture: Path, evidence: str | None) -> tuple[int, Path]:
+    """Number of leads with a value, and the overlay picture written to ``picture``.
+
+    With ``evidence`` (a class, or "" for the most probable one) the overlay shows what speaks for it.
+    """
     header = load_header(str(record))
     image_path = record.parent / get_image_files(str(record))[0]
     fs, n_samples = get_sampling_frequency(header), get_num_samples(header)
     reading = Digitizer.load(ROOT / "model").read_record([image_path], fs or 500.0, n_samples or 5000)
     page = reading.pages[0]
     if page is not None:
-        overlay = draw_overlay(read_image(image_path), page)
+        image = read_image(image_path)
+        if evidence is None:
+            overlay = draw_overlay(image, page)
+        else:
+            diagnoser = Diagnoser.load(ROOT / "model")
+            p = diagnoser.diagnose(reading, fs or 500.0).answer.probabilities
+            label = evidence or max(p, key=lambda c: p[c])
+            speaks = lead_evidence(diagnoser.signal, reading.mv, fs or 500.0, label)
+            caption = f"{label}, probability {p[label]:.2f}: orange speaks for it, blue against"
+            overlay = draw_evidence(image, page, speaks, caption)
         cv2.imwrite(str(picture), cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
     return int(np.isfinite(reading.mv).any(axis=0).sum()), picture
 
