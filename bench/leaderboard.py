@@ -211,7 +211,7 @@ def answer_chunk(run: Run, pages: Sequence[Page], deadline: float | None = None)
             str(run.model.resolve()),
         ]
         command += ["-o", str(run.answers.resolve()), "-f"]
-        settings = os.environ | {"ECGPAGE_REPORT": str(run.reports.resolve())}
+        settings = os.environ | {"ECGPAGE_REPORT": str(run.reports.resolve()), "OPENCV_FOR_THREADS_NUM": "1"}
         done = subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, check=False)
         if done.returncode:
             raise EcgPageError(f"run_model.py failed: {done.stderr.strip()[-2000:]}")
@@ -486,7 +486,7 @@ def plot(scores: dict[str, Score], path: Path) -> None:
         axis.set_ylabel(unit)
         axis.grid(axis="y", color="0.9")
     axes[0].plot([], [], "o", color="0.6", ms=4, label="ranked teams, hidden pages")
-    axes[0].legend(loc="lower left")
+    axes[0].legend(loc="upper right", bbox_to_anchor=(0.8, 1.0))
     axes[0].set_title("Drawn pages are not the hidden pages: for orientation, not as a ranking", fontsize=10)
     axes[1].set_xticks(list(places.values()), list(places), rotation=30, ha="right")
     figure.savefig(path, dpi=110)
