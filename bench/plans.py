@@ -38,6 +38,7 @@ from ecgpage.render.layout import LAYOUTS, build_page
 from ecgpage.render.looks import random_style
 from ecgpage.render.picture import photograph
 from ecgpage.render.sources import Pack
+from ecgpage.render.truth import rectangle
 
 Array = NDArray[np.float64]
 Rng = np.random.Generator
@@ -95,11 +96,9 @@ def true_boxes(drawn: DrawnPage, grid: GridMap, rng: Rng | None = None) -> PageB
     """
     truth = drawn.truth
     to_map = _page_to_map(drawn, grid)
-    leads = np.array(
-        [_moved(to_map, truth.page_map.page_from_image(_corners(s.box))) for s in truth.segments]
-    )
-    pulses = np.array([_moved(to_map, truth.page_map.page_from_image(_corners(p))) for p in truth.pulses])
-    pulses = pulses.reshape(-1, 4)
+    leads = np.array([_moved(to_map, truth.page_map.page_from_image(s.polygon)) for s in truth.segments])
+    ends = [(p.x.min(), p.y.min(), p.x.max(), p.y.max()) for p in truth.page.pulses]
+    pulses = np.array([_moved(to_map, rectangle(end)) for end in ends]).reshape(-1, 4)
     index = np.array([LEADS.index(s.lead) for s in truth.segments])
     scores = np.ones(len(leads))
     sure = np.ones(len(leads))
@@ -119,11 +118,6 @@ def true_boxes(drawn: DrawnPage, grid: GridMap, rng: Rng | None = None) -> PageB
     names = np.full((len(leads), len(LEADS)), 0.02)
     names[np.arange(len(leads)), index] = sure
     return PageBoxes(leads, scores, names, pulses)
-
-
-def _corners(box: tuple[float, float, float, float]) -> Array:
-    x0, y0, x1, y1 = box
-    return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
 
 
 def _page_to_map(drawn: DrawnPage, grid: GridMap) -> Array:

@@ -43,17 +43,23 @@ MIN_SCORE: Final = 0.1
 """Boxes below are not looked at; those above still have to agree with a layout."""
 LEVEL_SLACK_MM: Final = 2.0
 """The usual line of ink stands so far at most from where a box allows its 0-mV line."""
-SAME_ROW_MM: Final = 4.0
+SAME_ROW_MM: Final = 1.5
 PATH_MM: Final = 6.0
 """A row that only boxes show is searched this far above and below its level."""
-WHOLE_MM: Final = 2.5
+WHOLE_MM: Final = 0.8
 """Columns this close to the record's whole length together show all of it."""
-TOUCHING_MM: Final = 0.8
+TOUCHING_MM: Final = 0.6
 """Narrower gaps between columns are errors of boxes."""
 REACH_MM: Final = 2.5
-"""Edges are measured this far around where the boxes put them."""
+"""The ends of rows are measured this far around where the boxes put them."""
+TICK_REACH_MM: Final = 1.5
+"""The same for separators; heart beats that stand above each other look alike."""
 MAX_SPREAD_MM: Final = 0.4
 """Ends of rows count when they agree this well."""
+TICK_AWAY: Final = 0.1
+"""What a separator loses for each millimetre away from there."""
+PULSE_NEAR_MM: Final = 6.0
+"""A pulse's box ends so near the row that it stands before."""
 END_BAND_MM: Final = 2.5
 """Ink this far above and below a row is its trace's where it begins and ends."""
 LONG_SHARE: Final = 1.03
@@ -75,9 +81,8 @@ def read_plan(page: FlatPage, boxes: PageBoxes | None, duration_s: float) -> Pag
         return replace(plan, notes=(*plan.notes, "no lead detector: layout from rows and separators alone"))
     ink_rows = find_rows(page)
     try:
-        arrangement = arrange(
-            boxes, usual_levels(page, boxes.leads), np.array([r.level_mm for r in ink_rows])
-        )
+        ink_mm = np.array([(row.level_mm, row.start_mm, row.end_mm) for row in ink_rows]).reshape(-1, 3)
+        arrangement = arrange(boxes, usual_levels(page, boxes.leads, ink_mm[:, 0]), ink_mm)
     except SeveralPagesError:
         raise
     except EcgPageError as error:
@@ -114,8 +119,10 @@ def find_boxes(page: FlatPage, detector: LeadDetector, *, quarter_turns: int = 0
     )
 
 
-def usual_levels(page: FlatPage, leads: Array) -> Array:
-    """(n,) page y where most of the ink in each box (n, 4) page mm lies, within what the box allows for its 0-mV line."""
+def usual_levels(page: FlatPage, leads: Array, ink_rows_mm: Array) -> Array:
+    """(n,) page y where most of the ink in each box (n, 4) page mm lies, within what the box allows for its 0-mV line; at a
+    row of ink where one runs there.
+    """
     levels = []
     for x0, y0, x1, y1 in leads:
         low, high = y0 + HALF_BOX_MM - LEVEL_SLACK_MM, y1 - HALF_BOX_MM + LEVEL_SLACK_MM
@@ -130,7 +137,11 @@ def usual_levels(page: FlatPage, leads: Array) -> Array:
         smooth = np.convolve(profile, np.ones(9) / 9, "same") if len(profile) > 9 else profile
         # a trace that goes far to one side only has its usual line near the other end of what the box allows
         prior = 1.0 - 0.3 * np.clip(np.minimum(at - low, high - at) / 6.0, 0, 1)
-        levels.append(float(at[(smooth * prior).argmax()]))
+        on_row = (
+            (np.abs(at[:, None] - ink_rows_mm) < LEVEL_SLACK_MM).any(axis=1) if len(ink_rows_mm) else at < 0
+        )
+        weight = smooth * prior * np.where(on_row, 1.0, 0.5)
+        levels.append(float(at[weight.argmax()]))
     return np.array(levels)
 
 
@@ -142,7 +153,9 @@ def measured(
     pulses, unread = _pulses(page, rows, boxes.pulses)
     notes: list[str] = []
     speed = _speed(arrangement.columns, [p for _, p in pulses], duration_s, notes)
-    columns, ticks_mm = _measured_columns(page, arrangement, rows, duration_s * speed)
+    columns, ticks_mm = _measured_columns(
+        page, arrangement, rows, [p for _, p in pulses], boxes.pulses, duration_s * speed
+    )
     gains = _gains(arrangement, pulses, columns, unread, notes)
     segments = [_segment(cell, columns, rows, speed, duration_s, gains, pulses) for cell in arrangement.cells]
     if arrangement.missed:
@@ -169,7 +182,7 @@ def _row_at(page: FlatPage, level_mm: float, ink_rows: list[Row]) -> Row:
     at = at[: len(at) // step * step]
     band = np.clip(page.ink[at, : width * X_PX_PER_MM], 0, 1)
     cells = band.reshape(len(at) // step, step, width, X_PX_PER_MM).mean(axis=1).max(axis=2)
-    path, ink = cheapest_path(cells.astype(np.float32), reach=3)
+    path, ink = cheapest_path(cells.astype(np.float32), reach=3, bend=0.5)
     x_mm = page.x_mm((np.arange(width) + 0.5) * X_PX_PER_MM)
     y_path = np.asarray(level_mm - PATH_MM + (path + 0.5) * ROW_STEP_MM, np.float64)
     return Row(x_mm, y_path, ink)
@@ -179,12 +192,17 @@ def _row_at(page: FlatPage, level_mm: float, ink_rows: list[Row]) -> Row:
 
 
 def _measured_columns(
-    page: FlatPage, arrangement: Arrangement, rows: list[Row], whole_mm: float
+    page: FlatPage,
+    arrangement: Arrangement,
+    rows: list[Row],
+    pulses: list[Pulse],
+    pulse_boxes: Array,
+    whole_mm: float,
 ) -> tuple[Columns, list[float]]:
     """Columns as separators, the ends of the rows and the lines of the grid put them, and page x of the separators seen."""
     columns = arrangement.columns
     gap = columns.gap_mm if columns.gap_mm > TOUCHING_MM else 0.0
-    is_whole = abs(columns.count * columns.width_mm - whole_mm) < WHOLE_MM
+    is_whole = abs(columns.count * columns.width_mm - whole_mm) < WHOLE_MM * (1 + 2 / len(rows))
     if is_whole:
         width = whole_mm / columns.count
         middle = (columns.first_mm + columns.end_mm) / 2
@@ -196,7 +214,9 @@ def _measured_columns(
     grid_rows = [rows[r] for r in sorted({c.row for c in arrangement.cells if c.column is not None})]
     seen = _ticks(page, grid_rows, columns) if columns.count > 1 else []
     columns = (
-        _through_ticks(columns, seen, is_whole) if seen else _through_ends(page, rows, columns, is_whole)
+        _through_ticks(columns, seen, is_whole)
+        if seen
+        else _through_ends(page, rows, columns, pulses, pulse_boxes, is_whole)
     )
     on_line = start_on_line(columns.first_mm)
     moved = on_line - columns.first_mm
@@ -215,17 +235,19 @@ def _ticks(page: FlatPage, rows: list[Row], columns: Columns) -> list[tuple[int,
     near = cv2.dilate(signals.astype(np.float32), np.ones((1, int(1.2 * X_PX_PER_MM)), np.uint8))
     pitch = columns.pitch_mm * X_PX_PER_MM
     first = page.column(columns.first_mm - columns.gap_mm / 2)
-    reach = round(REACH_MM * X_PX_PER_MM)
+    reach = round(TICK_REACH_MM * X_PX_PER_MM)
     starts = round(first) + np.arange(-reach, reach + 1)
     at = np.rint(starts[:, None] + pitch * np.arange(1, columns.count)).astype(int)
     support = near[:, np.clip(at, 0, page.ink.shape[1] - 1)].mean(axis=2)  # (rows, starts)
     score = np.sort(support, axis=0)[-min(3, len(rows)) :].mean(axis=0)
+    score -= TICK_AWAY * np.abs(np.arange(-reach, reach + 1)) / X_PX_PER_MM
     if score.max() < MIN_TICK:
         return []
     middle = float(np.median(starts[score > score.max() - 1e-6]))
     return [
         (k, float(page.x_mm(column)))
         for k, column in tick_centres(page, rows, signals, middle, pitch, columns.count)
+        if abs(column - middle - pitch * k) < TICK_REACH_MM / 2 * X_PX_PER_MM
     ]
 
 
@@ -241,10 +263,22 @@ def _through_ticks(columns: Columns, ticks: list[tuple[int, float]], is_whole: b
     return replace(columns, first_mm=start + columns.gap_mm / 2)
 
 
-def _through_ends(page: FlatPage, rows: list[Row], columns: Columns, is_whole: bool) -> Columns:
-    """Columns between the ends of the ink, where the rows agree about them."""
-    start = _common_end(page, rows, columns.first_mm, 1)
-    end = _common_end(page, rows, columns.end_mm, -1)
+def _through_ends(
+    page: FlatPage, rows: list[Row], columns: Columns, pulses: list[Pulse], pulse_boxes: Array, is_whole: bool
+) -> Columns:
+    """Columns between the ends of the ink, where the rows agree about them; a pulse at an end is no part of the row."""
+    before = (pulse_boxes[:, 2] < columns.first_mm + PULSE_NEAR_MM) & (
+        pulse_boxes[:, 2] > columns.first_mm - PULSE_NEAR_MM
+    )
+    after = (pulse_boxes[:, 0] > columns.end_mm - PULSE_NEAR_MM) & (
+        pulse_boxes[:, 0] < columns.end_mm + PULSE_NEAR_MM
+    )
+    start = _after_pulses(page, rows, pulses, columns.first_mm) if before.any() else None
+    end = None
+    if not before.any():
+        start = _common_end(page, rows, columns.first_mm, 1)
+    if not after.any():
+        end = _common_end(page, rows, columns.end_mm, -1)
     length = columns.end_mm - columns.first_mm
     if is_whole:
         starts = [x for x in (start, None if end is None else end - length) if x is not None]
@@ -253,6 +287,21 @@ def _through_ends(page: FlatPage, rows: list[Row], columns: Columns, is_whole: b
     last = columns.end_mm if end is None else end
     width = (last - first - columns.gap_mm * (columns.count - 1)) / columns.count
     return Columns(columns.count, first, width + columns.gap_mm, width)
+
+
+def _after_pulses(page: FlatPage, rows: list[Row], pulses: list[Pulse], near_mm: float) -> float | None:
+    """Page x where the traces begin behind pulses: at their right stroke, or behind a flat line as long as the one before
+    the left stroke; None when neither is near.
+    """
+    before = [p for p in pulses if -12.0 < p.x_mm + p.width_mm - near_mm < 2.0]
+    if not before:
+        return None
+    left = float(np.median([p.x_mm for p in before]))
+    right = float(np.median([p.x_mm + p.width_mm for p in before]))
+    begin = _common_end(page, rows, left - 1.0, 1)
+    choices = [right] if begin is None or begin > left else [right, right + left - begin]
+    best = min(choices, key=lambda x: abs(x - near_mm))
+    return best if abs(best - near_mm) < 1.0 else None
 
 
 def _common_end(page: FlatPage, rows: list[Row], near_mm: float, direction: int) -> float | None:
@@ -358,8 +407,11 @@ def _segment(
 ) -> Segment:
     """One lead of the plan; columns run on in time, which the signals may tell otherwise."""
     x0, x1 = columns.span(cell.column)
+    if cell.is_strip and cell.seen_mm is not None:  # under gaps between columns strips run on, or end earlier
+        seen_end = cell.seen_mm[1]
+        x1 = min(x1, x0 + columns.count * columns.width_mm, key=lambda x: abs(x - seen_end))
     start_s = (cell.column or 0) * columns.width_mm / speed
-    seconds = columns.count * columns.width_mm / speed if cell.is_strip else columns.width_mm / speed
+    seconds = (x1 - x0) / speed
     duration = min(seconds, duration_s - start_s)
     gain = gains["chest" if cell.lead in CHEST else "limb"] * (-1 if cell.is_inverted else 1)
     segment = Segment(cell.lead, cell.row, x0, x1, start_s, duration, 0.0, gain, cell.is_strip)

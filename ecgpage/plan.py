@@ -11,7 +11,7 @@ Conventions:
 """
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -23,10 +23,14 @@ from ecgpage.ecg import LEADS, EcgPageError
 Array = NDArray[np.float64]
 Names = tuple[str, ...]
 
-ROW_APART_MM: Final = 4.5
-"""Levels of one row's boxes are closer than this to their neighbours."""
+ROW_APART_MM: Final = (4.5, 10.0)
+"""Levels of one row's boxes are closer than this to their neighbours; more where rows are far apart."""
+ROW_APART_SHARE: Final = 0.35
+"""The same as a part of the distance between rows."""
 HALF_BOX_MM: Final = 5.0
 """A box reaches at least so far beyond its lead's 0-mV line."""
+MIN_WIDTH_MM: Final = 15.0
+"""Columns show half a second at least."""
 SAME_PLACE: Final = 0.6
 """Overlap (intersection over union) from which two boxes stand for one lead."""
 MIN_SHARE: Final = 0.6
@@ -50,6 +54,11 @@ SURE: Final = 0.35
 
 SPARE_GAIN: Final = 0.3
 """Log odds of a rhythm strip that only its ink shows."""
+
+WHOLE_ROW_MM: Final = (14.0, 6.0)
+"""Its ink begins and ends this close to the columns' outer ends; a pulse may stand before it."""
+REGULAR_GAIN: Final = 0.5
+"""Log odds of a row without boxes where the others leave room for it."""
 
 _LIMB: Final[Names] = LEADS[:6]
 _CHEST: Final[Names] = LEADS[6:]
@@ -123,6 +132,8 @@ class Cell:
     """None over the full width."""
     is_strip: bool = False
     is_inverted: bool = False
+    seen_mm: tuple[float, float] | None = None
+    """Page x of the ends of its box; None when it was missed."""
 
 
 @dataclass(frozen=True)
@@ -172,21 +183,22 @@ COUNTS: Final = tuple(sorted({order.columns for order in GRAMMAR}))
 def arrange(boxes: PageBoxes, levels_mm: Array, spare_mm: Array | None = None) -> Arrangement:
     """The best reading of a page's boxes.
 
-    ``levels_mm`` (n,): page y of the usual line of each box's lead, as far as known; ``spare_mm``: page y of rows of ink,
-    whether boxes stand there or not. Raises ``EcgPageError`` when no lead was found, the boxes are those of several pages,
-    or fit no layout.
+    ``levels_mm`` (n,): page y of the usual line of each box's lead, as far as known; ``spare_mm`` (m, 3): page y of rows of
+    ink, whether boxes stand there or not, and page x where they begin and end. Raises ``EcgPageError`` when no lead was
+    found, the boxes are those of several pages, or fit no layout.
     """
     boxes, levels_mm = merged(boxes, levels_mm)
     if not len(boxes.leads):
         raise EcgPageError("no lead was found on the page")
     _refuse_two_pages(boxes)
-    row_of, rows_mm = _rows(boxes, levels_mm)
-    row_of, rows_mm, has_ink = _with_spare(row_of, rows_mm, np.zeros(0) if spare_mm is None else spare_mm)
+    spare_mm = np.zeros((0, 3)) if spare_mm is None else spare_mm
+    apart_mm = _rows_apart(boxes.leads, levels_mm)
+    row_of, rows_mm = _rows(boxes, levels_mm, spare_mm[:, 0], apart_mm)
+    row_of, rows_mm = _with_spare(row_of, rows_mm, spare_mm[:, 0], apart_mm)
     readings: list[Arrangement] = []
     for count in COUNTS:
-        columns = _fit_columns(boxes.leads, boxes.scores, count)
-        if columns is not None:
-            readings += _read_as(boxes, row_of, rows_mm, has_ink, columns)
+        for columns in _fit_columns(boxes.leads, boxes.scores, count):
+            readings += _read_as(boxes, row_of, rows_mm, spare_mm, columns)
     if not readings:
         raise EcgPageError(f"{len(boxes.leads)} leads seen, which fit no layout")
     return max(readings, key=lambda reading: reading.score)
@@ -237,37 +249,61 @@ def _refuse_two_pages(boxes: PageBoxes) -> None:
 # ---------------------------------------------------------------------------------------------- rows and columns
 
 
-def _rows(boxes: PageBoxes, levels_mm: Array) -> tuple[NDArray[np.intp], Array]:
+def _rows_apart(leads: Array, levels_mm: Array) -> float:
+    """Distance from which levels are those of different rows."""
+    steps = [
+        min(
+            (
+                abs(levels_mm[a] - levels_mm[b])
+                for b in range(len(leads))
+                if b != a and _above_each_other(leads[a], leads[b])
+            ),
+            default=0.0,
+        )
+        for a in range(len(leads))
+    ]
+    known = [step for step in steps if step > 0]
+    return float(np.clip(ROW_APART_SHARE * np.median(known) if known else 0.0, *ROW_APART_MM))
+
+
+def _rows(
+    boxes: PageBoxes, levels_mm: Array, spare_mm: Array, apart_mm: float
+) -> tuple[NDArray[np.intp], Array]:
     """Row of each box (n,) and the rows' levels from the top; boxes above each other are never in one row."""
     levels = levels_mm.copy()
     for _ in range(len(levels)):
         order = np.argsort(levels, kind="stable")
-        starts = np.concatenate([[True], np.diff(levels[order]) > ROW_APART_MM])
+        starts = np.concatenate([[True], np.diff(levels[order]) > apart_mm])
         row_of = np.empty(len(levels), np.intp)
         row_of[order] = np.cumsum(starts) - 1
         rows_mm = np.array([np.median(levels[row_of == r]) for r in range(row_of.max() + 1)])
-        move = _move_apart(boxes.leads, row_of, rows_mm)
+        move = _move_apart(boxes.leads, row_of, rows_mm, spare_mm, apart_mm)
         if move is None:
             break
         levels[move[0]] = move[1]
     return row_of, rows_mm
 
 
-def _move_apart(leads: Array, row_of: NDArray[np.intp], rows_mm: Array) -> tuple[int, float] | None:
+def _move_apart(
+    leads: Array, row_of: NDArray[np.intp], rows_mm: Array, spare_mm: Array, apart_mm: float
+) -> tuple[int, float] | None:
     """A box that stands above or below another one of its row, and a level in another row where there is room for it."""
+    new = [y for y in spare_mm if np.abs(rows_mm - y).min() > apart_mm]
+    targets = np.concatenate([rows_mm, np.array(new)])
     for a, b in itertools.combinations(range(len(leads)), 2):
         if row_of[a] != row_of[b] or not _above_each_other(leads[a], leads[b]):
             continue
         # the taller one may belong to a neighbouring row just as well
         for k in sorted((a, b), key=lambda k: leads[k, 1] - leads[k, 3]):
+            here = rows_mm[row_of[k]]
             low, high = leads[k, 1] + HALF_BOX_MM - 2.5, leads[k, 3] - HALF_BOX_MM + 2.5
             other = b if k == a else a
             side = np.sign(leads[k, [1, 3]].sum() - leads[other, [1, 3]].sum())
-            for row in np.argsort(np.abs(rows_mm - rows_mm[row_of[k]]), kind="stable"):
-                free = not any(_above_each_other(leads[j], leads[k]) for j in np.flatnonzero(row_of == row))
-                right_side = (rows_mm[row] - rows_mm[row_of[k]]) * side > 0
-                if row != row_of[k] and free and right_side and low <= rows_mm[row] <= high:
-                    return k, float(rows_mm[row])
+            for row in np.argsort(np.abs(targets - here), kind="stable"):
+                beside = np.flatnonzero(row_of == row)
+                free = not any(_above_each_other(leads[j], leads[k]) for j in beside)
+                if free and (targets[row] - here) * side > 0 and low <= targets[row] <= high:
+                    return k, float(targets[row])
     return None
 
 
@@ -277,36 +313,51 @@ def _above_each_other(a: Array, b: Array) -> bool:
 
 
 def _with_spare(
-    row_of: NDArray[np.intp], rows_mm: Array, spare_mm: Array
-) -> tuple[NDArray[np.intp], Array, NDArray[np.bool_]]:
-    """Rows of ink without boxes, and rows that gaps leave room for, put among the others; which rows have ink."""
-    new = [float(y) for y in spare_mm if np.abs(rows_mm - y).min() > ROW_APART_MM]
-    steps = np.diff(rows_mm)
-    if len(steps) > 1:
-        usual = float(np.median(steps))
-        for y, step in zip(rows_mm, steps, strict=False):
-            count = round(step / usual)
-            inside = [float(y + step * k / count) for k in range(1, count)] if count in (2, 3) else []
-            new += [y for y in inside if not any(abs(y - other) < usual / 2 for other in new)]
+    row_of: NDArray[np.intp], rows_mm: Array, spare_mm: Array, apart_mm: float
+) -> tuple[NDArray[np.intp], Array]:
+    """Rows of ink without boxes, and rows that gaps leave room for, put among the others."""
+    new = [float(y) for y in spare_mm if np.abs(rows_mm - y).min() > apart_mm]
+    new += [y for y in _regular_places(rows_mm) if not any(abs(y - other) < apart_mm for other in new)]
     levels = np.concatenate([rows_mm, np.array(new)])
     order = np.argsort(levels, kind="stable")
     place = np.empty(len(levels), np.intp)
     place[order] = np.arange(len(levels))
-    has_ink = np.array([bool((np.abs(spare_mm - y) < ROW_APART_MM).any()) for y in levels[order]], np.bool_)
-    return place[row_of], levels[order], has_ink
+    return place[row_of], levels[order]
 
 
-def _fit_columns(leads: Array, scores: Array, count: int) -> Columns | None:
-    """Columns through the edges of the boxes, least squares over those that fit; None when too few do."""
-    left = _outer_edge(leads[:, 0], scores, first=True)
-    right = _outer_edge(leads[:, 2], scores, first=False)
-    if right - left < 20.0:
-        return None
-    columns = Columns(count, left, (right - left) / count, (right - left) / count)
-    for _ in range(3):
+def _regular_places(rows_mm: Array) -> list[float]:
+    """Where rows would stand in gaps that are twice or three times as wide as usual."""
+    steps = np.diff(rows_mm)
+    if len(steps) < 2:
+        return []
+    usual = float(np.median(steps))
+    places = []
+    for y, step in zip(rows_mm, steps, strict=False):
+        count = round(step / usual)
+        places += [float(y + step * k / count) for k in range(1, count)] if count in (2, 3) else []
+    return places
+
+
+def _fit_columns(leads: Array, scores: Array, count: int) -> list[Columns]:
+    """Columns through the edges of the boxes, least squares over those that fit, from each pair of outer edges that may be
+    the page's; none when too few boxes fit.
+    """
+    found = []
+    for left in _outer_edges(leads[:, 0], scores, first=True):
+        for right in _outer_edges(leads[:, 2], scores, first=False):
+            columns = _settled(leads, scores, Columns(count, left, *([(right - left) / count] * 2)))
+            if columns is not None:
+                found.append(columns)
+    return found
+
+
+def _settled(leads: Array, scores: Array, columns: Columns) -> Columns | None:
+    for _ in range(6):
+        if columns.width_mm < MIN_WIDTH_MM:
+            return None
         found = [(k, _column_of(columns, box)) for k, box in enumerate(leads)]
         used = [(k, c) for k, c in found if c is not None]
-        if not [c for _, c in used if c < count] or len(used) < 0.4 * len(leads):
+        if not [c for _, c in used if c < columns.count] or len(used) < 0.4 * len(leads):
             return None
         columns = _least_squares(columns, leads, scores, used)
     return columns
@@ -321,15 +372,18 @@ def _column_of(columns: Columns, box: Array) -> int | None:
     return best if shared[best] > MIN_SHARE else None
 
 
-def _outer_edge(edges: Array, scores: Array, *, first: bool) -> float:
-    """Outermost place where edges of several boxes meet; of a single one when there are no such places."""
+def _outer_edges(edges: Array, scores: Array, *, first: bool) -> list[float]:
+    """The outermost places where edges of boxes meet: of any box, and of several."""
     order = np.argsort(edges if first else -edges, kind="stable")
-    least = 0.12 * scores.sum()
-    for k in order:
-        near = np.abs(edges - edges[k]) < 4.0
-        if scores[near].sum() >= least:
-            return float(np.average(edges[near], weights=scores[near]))
-    return float(edges[order[0]])
+    places: list[float] = []
+    for share in (0.0, 0.12):
+        for k in order:
+            near = np.abs(edges - edges[k]) < 4.0
+            if scores[near].sum() >= share * scores.sum():
+                place = float(np.average(edges[near], weights=scores[near]))
+                places += [place] if not places or abs(place - places[0]) > 1.0 else []
+                break
+    return places
 
 
 def _least_squares(columns: Columns, leads: Array, scores: Array, used: list[tuple[int, int]]) -> Columns:
@@ -341,10 +395,14 @@ def _least_squares(columns: Columns, leads: Array, scores: Array, used: list[tup
         span = columns.span(c if c < count else None)
         lines += [[1.0, start, 0.0], [1.0, end, 1.0]]
         values += [leads[k, 0], leads[k, 2]]
-        weights += [scores[k] / (1 + (abs(leads[k, e] - span[i]) / 2.0) ** 2) for i, e in ((0, 0), (1, 2))]
+        away = np.abs(leads[k, [0, 2]] - span)
+        weight = scores[k] / (1 + (away / 2.0) ** 2)
+        if c == count:
+            weight[1] *= 0.02  # strips may or may not run on under gaps between columns
+        weights += list(weight)
     lines.append([0.0, 1.0, -1.0])  # columns touch as far as the boxes leave it open
     values.append(0.0)
-    weights.append(0.3 if count > 1 else 10.0)
+    weights.append(0.5 / (1 + columns.gap_mm**2) if count > 1 else 10.0)
     root = np.sqrt(np.array(weights))
     first, pitch, width = np.linalg.lstsq(
         np.array(lines) * root[:, None], np.array(values) * root, rcond=None
@@ -363,6 +421,8 @@ class _Evidence:
     """(rows, columns, 12) log odds that this lead is drawn there, of the best box; -MISSED without one."""
     strip: Array
     """(rows, 12) the same over the full width; -inf without a box."""
+    box: NDArray[np.intp]
+    """(rows, columns + 1, 12) that box, -1 without one; the last column: strips."""
     clear: Array
     """(rows, columns + 1, 12) 0 to 1: score times chance of the name of that box; the last column: strips."""
     has_box: NDArray[np.bool_]
@@ -373,6 +433,7 @@ def _evidence(boxes: PageBoxes, row_of: NDArray[np.intp], n_rows: int, columns: 
     count = columns.count
     best = np.full((n_rows, count + 1, len(LEADS)), -np.inf)
     clear = np.zeros((n_rows, count + 1, len(LEADS)))
+    which = np.full(best.shape, -1)
     for k, box in enumerate(boxes.leads):
         for column in range(count + 1):
             span = columns.span(column if column < count else None)
@@ -385,22 +446,33 @@ def _evidence(boxes: PageBoxes, row_of: NDArray[np.intp], n_rows: int, columns: 
             value = boxes.scores[k] * odds
             better = value > best[row_of[k], column]
             best[row_of[k], column] = np.where(better, value, best[row_of[k], column])
+            which[row_of[k], column][better] = k
             sure = boxes.scores[k] * chance * fits
             clear[row_of[k], column] = np.where(better, sure, clear[row_of[k], column])
     has_box = np.isfinite(best).any(axis=2)
     cell = np.where(np.isfinite(best[:, :count]), best[:, :count], -MISSED)
-    return _Evidence(cell, best[:, count], clear, has_box)
+    return _Evidence(cell, best[:, count], which, clear, has_box)
 
 
 def _read_as(
-    boxes: PageBoxes, row_of: NDArray[np.intp], rows_mm: Array, has_ink: NDArray[np.bool_], columns: Columns
+    boxes: PageBoxes, row_of: NDArray[np.intp], rows_mm: Array, spare_mm: Array, columns: Columns
 ) -> list[Arrangement]:
     """All readings with these columns."""
     evidence = _evidence(boxes, row_of, len(rows_mm), columns)
     strip_odds = np.array([STRIP_NAMES.get(name, 0.0) for name in LEADS]) - STRIP_COST
     strip_gain = (evidence.strip + strip_odds).max(axis=1)
-    empty = ~evidence.has_box.any(axis=1)
-    strip_gain[empty & has_ink] = SPARE_GAIN
+    has_box = np.isin(np.arange(len(rows_mm)), row_of)
+    regular = _regular_places(rows_mm[has_box])
+    for row in np.flatnonzero(~has_box):
+        level = rows_mm[row]
+        if any(abs(level - y) < ROW_APART_MM[0] for y in regular):
+            evidence.cell[row] += REGULAR_GAIN / columns.count
+        ends = np.array([columns.first_mm, columns.end_mm])
+        whole = (np.abs(spare_mm[:, 0] - level) < ROW_APART_MM[0]) & (
+            np.abs(spare_mm[:, 1:] - ends) < WHOLE_ROW_MM
+        ).all(axis=1)
+        if columns.count > 1 and whole.any():
+            strip_gain[row] = SPARE_GAIN
     found = []
     for order in GRAMMAR:
         if order.columns == columns.count and len(order.cells) <= len(rows_mm):
@@ -415,7 +487,7 @@ def _read_as(
     readings = []
     for score, cells, strips, known in found:
         strip_cells = [_strip_cell(evidence, row, strip_odds) for row in strips]
-        readings.append(_arrangement(rows_mm, columns, evidence, (*cells, *strip_cells), score, known))
+        readings.append(_arrangement(boxes, rows_mm, columns, evidence, (*cells, *strip_cells), score, known))
     return readings
 
 
@@ -482,20 +554,29 @@ def _strip_cell(evidence: _Evidence, row: int, strip_odds: Array) -> Cell:
 
 
 def _arrangement(
-    rows_mm: Array, columns: Columns, evidence: _Evidence, cells: tuple[Cell, ...], score: float, known: bool
+    boxes: PageBoxes,
+    rows_mm: Array,
+    columns: Columns,
+    evidence: _Evidence,
+    cells: tuple[Cell, ...],
+    score: float,
+    known: bool,
 ) -> Arrangement:
     """With the rows that are used, numbered from 0."""
     used = sorted({cell.row for cell in cells})
     missed = misnamed = 0
-    clear = []
+    clear: list[float] = []
+    numbered: list[Cell] = []
     for cell in cells:
+        name = LEADS.index(cell.lead)
         place = (cell.row, columns.count if cell.is_strip else (cell.column or 0))
         chance = evidence.clear[place]
-        clear.append(float(chance[LEADS.index(cell.lead)]))
-        missed += not evidence.has_box[place]
-        misnamed += bool(evidence.has_box[place] and chance.argmax() != LEADS.index(cell.lead))
-    numbered = tuple(Cell(c.lead, used.index(c.row), c.column, c.is_strip, c.is_inverted) for c in cells)
+        clear.append(float(chance[name]))
+        box = int(evidence.box[place][name])
+        missed += box < 0
+        misnamed += box >= 0 and int(chance.argmax()) != name
+        seen = None if box < 0 else (float(boxes.leads[box, 0]), float(boxes.leads[box, 2]))
+        numbered.append(replace(cell, row=used.index(cell.row), seen_mm=seen))
     levels = tuple(float(rows_mm[row]) for row in used)
-    return Arrangement(
-        levels, columns, numbered, score, float(np.mean(clear)) if clear else 0.0, missed, misnamed, known
-    )
+    confidence = float(np.mean(clear)) if clear else 0.0
+    return Arrangement(levels, columns, tuple(numbered), score, confidence, missed, misnamed, known)
