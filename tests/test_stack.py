@@ -5,13 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from ecgpage import diagnose, pageclassifier
 from ecgpage.diagnose import Diagnosis
 from ecgpage.ecg import CLASSES, EcgPageError
-from ecgpage.stack import FEATURES, NAME, Stack, decide, features, logit
+from ecgpage.stack import FEATURES, FINDINGS, NAME, Stack, agreeing, decide, features, logit
 from ecgpage.train import stack as training
 from ecgpage.train.stack import Answer, Table, table_of
-from ecgpage.weights import Card, save_tensors
+from ecgpage.weights import Card, digest, save_tensors
 
 N = len(CLASSES)
 
@@ -210,3 +212,63 @@ def test_scores_are_given_by_kind():
     found = training.score(training.fit(table).stack, table)
     assert list(found) == ["all", "photo", "scan"]
     assert all(low <= value <= high for value, low, high in found.values())
+
+
+# consistency
+
+
+@pytest.mark.parametrize(
+    ("p_norm", "beside", "held", "wanted"),
+    [
+        (0.6, 0.7, ["NORM", "STTC"], ["STTC"]),  # a finding, and NORM is not sure enough
+        (0.8, 0.7, ["NORM", "STTC"], ["NORM", "STTC"]),
+        (0.6, 0.7, ["NORM", "BRADY", "PVC"], ["NORM", "BRADY", "PVC"]),  # rhythms are no findings
+        (0.6, 0.7, ["NORM"], ["NORM"]),
+        (0.6, 0.0, ["NORM", "CD"], ["NORM", "CD"]),
+    ],
+)
+def test_norm_stands_beside_a_finding_only_when_it_is_sure(
+    p_norm: float, beside: float, held: list[str], wanted: list[str]
+):
+    p = np.full((1, N), 0.9)
+    p[0, CLASSES.index("NORM")] = p_norm
+    mask = np.array([[c in held for c in CLASSES]])
+    settled = agreeing(mask, p, CLASSES, beside)[0]
+    assert [c for c, on in zip(CLASSES, settled, strict=True) if on] == [c for c in CLASSES if c in wanted]
+
+
+def test_what_norm_needs_beside_a_finding_is_measured():
+    """Where NORM never goes with a finding, it is taken away; where it goes with all of them, it stays."""
+    table = drawn_table(1000)
+    truth = table.truth.copy()
+    findings = [CLASSES.index(c) for c in FINDINGS]
+    norm = CLASSES.index("NORM")
+    rng = np.random.default_rng(3)
+    for together in (False, True):
+        truth[:, norm] = truth[:, findings].any(1) == together
+        noise = rng.normal(0, 1.2, len(truth))
+        p = np.clip(np.where(truth, 0.8, 0.2), 0, 1)
+        p[:, norm] = 1 / (1 + np.exp(-(2.0 * (truth[:, norm] - 0.5) + noise)))
+        assert (training._norm_beside(truth, p, p > 0.5) == 0.0) == together
+
+
+def test_a_stack_belongs_to_the_branches_beside_which_it_was_stored(tmp_path: Path):
+    card = Card("i", "o", "t", "c", "s")
+    for name in (diagnose.NAME, pageclassifier.NAME):
+        save_tensors(tmp_path, name, {"x": torch.zeros(1)}, card)
+    mean_stack().save(tmp_path, trained_on="t", command="c", score="s")
+    wanted = {name: digest(tmp_path, name) for name in (diagnose.NAME, pageclassifier.NAME)}
+    assert Stack.load(tmp_path).branches == wanted
+    save_tensors(tmp_path, pageclassifier.NAME, {"x": torch.ones(1)}, card)
+    assert Stack.load(tmp_path).branches != {name: digest(tmp_path, name) for name in wanted}
+    assert digest(tmp_path / "nowhere", "x") is None
+
+
+def test_the_report_has_a_row_for_each_class_and_a_column_for_each_way():
+    table = drawn_table()
+    held = training.labels_of_all(training.fit(table).stack, table, table)
+    assert list(held) == ["signal branch", "page branch", "mean of both", "stack"]
+    lines = training.report(table.truth, held).splitlines()
+    assert len(lines) == 2 + N + 1
+    assert lines[2].startswith(f"| NORM | {int(table.truth[:, 0].sum())} | ")
+    assert all(line.count("|") == 7 for line in lines)

@@ -165,19 +165,17 @@ def unseen(table: Table) -> Array:
     return found
 
 
-def unseen_labels(
-    table: Table, p: Array, *, at_least_one: bool, norm_beside: float = 0.0
-) -> NDArray[np.bool_]:
+def unseen_labels(table: Table, p: Array, *, at_least_one: bool) -> NDArray[np.bool_]:
     """Labels (n, 11) for probabilities p (n, 11) with thresholds taken on the pages of other records.
 
-    Pages without any branch have none. ``norm_beside`` as in ``Stack``.
+    Pages without any branch have none.
     """
     held = np.zeros(table.truth.shape, np.bool_)
     known = np.nan_to_num(p)
     for fitted, answered in parts(table):
         thresholds = np.array(choose_thresholds(table.truth[fitted], known[fitted]))
         held[answered] = decide(known[answered], thresholds, at_least_one=at_least_one)
-    return agreeing(held, known, CLASSES, norm_beside) & table.read[:, None]
+    return held & table.read[:, None]
 
 
 @dataclass(frozen=True)
@@ -195,11 +193,11 @@ def fit(table: Table) -> Fitted:
     scores = {}
     for name, values in ways.items():
         scores[name] = macro_interval(table.truth, unseen_labels(table, values, at_least_one=False))
-    one = macro_interval(table.truth, unseen_labels(table, p, at_least_one=True))
-    scores["stack, at least one label"] = one
-    at_least_one = one[0] > scores["stack"][0]
-    norm_beside = _norm_beside(table, p, at_least_one=at_least_one)
-    labels = unseen_labels(table, p, at_least_one=at_least_one, norm_beside=norm_beside)
+    held = {one: unseen_labels(table, p, at_least_one=one) for one in (False, True)}
+    scores["stack, at least one label"] = macro_interval(table.truth, held[True])
+    at_least_one = scores["stack, at least one label"][0] > scores["stack"][0]
+    norm_beside = _norm_beside(table.truth, p, held[at_least_one])
+    labels = agreeing(held[at_least_one], np.nan_to_num(p), CLASSES, norm_beside)
     scores["stack as stored"] = macro_interval(table.truth, labels)
     seen = table.read
     weights, bias = coefficients(table.features[seen], table.truth[seen])
@@ -208,12 +206,12 @@ def fit(table: Table) -> Fitted:
     return Fitted(stack, scores)
 
 
-def _norm_beside(table: Table, p: Array, *, at_least_one: bool) -> float:
-    """The one of ``NORM_BESIDE`` with the best macro F on unseen pages; the least of equal ones."""
-    found = {}
-    for value in NORM_BESIDE:
-        labels = unseen_labels(table, p, at_least_one=at_least_one, norm_beside=value)
-        found[value] = float(np.nanmean(f_measures(table.truth, labels)))
+def _norm_beside(truth: NDArray[np.bool_], p: Array, held: NDArray[np.bool_]) -> float:
+    """The one of ``NORM_BESIDE`` with the best macro F of labels ``held`` on unseen pages; the least of equal ones."""
+    found = {
+        value: float(np.nanmean(f_measures(truth, agreeing(held, np.nan_to_num(p), CLASSES, value))))
+        for value in NORM_BESIDE
+    }
     return max(found, key=lambda value: (found[value], -value))
 
 
