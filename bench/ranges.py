@@ -122,9 +122,12 @@ def _cells(gray: Image, grid: GridMap) -> tuple[Cells, NDArray[np.bool_]]:
 
 
 def _contrasts(profile: NDArray[np.floating]) -> tuple[float, float]:
-    """Contrast of the 5-mm line in the middle of a profile (CELL,), and of the 1-mm lines beside it."""
+    """Contrast of the 5-mm line of a profile (CELL,) through a box, and of the 1-mm lines beside it."""
     mm = FLAT_PX_PER_MM
     middle = CELL // 2
+    # a map may be some millimetres off: the darkest of the lines is the 5-mm one
+    darkest = min(range(-2, 3), key=lambda k: profile[middle + k * mm - 3 : middle + k * mm + 4].min())
+    profile = np.roll(profile, -darkest * mm)
     between = np.median(
         [profile[middle + k * mm + mm // 2 - 2 : middle + k * mm + mm // 2 + 2] for k in (-2, -1, 0, 1)]
     )
