@@ -159,7 +159,7 @@ def test_missing_or_changed_weights_are_named(tmp_path: Path) -> None:
     with pytest.raises(EcgPageError, match="nowhere"):
         load_models(str(tmp_path / "nowhere"), False)
     shutil.copytree(MODEL, tmp_path / "model")
-    weights = next((tmp_path / "model").glob("*.safetensors"))
+    weights = tmp_path / "model" / "trace.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
     with pytest.raises(EcgPageError, match=weights.name):
         load_models(str(tmp_path / "model"), False)
