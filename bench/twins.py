@@ -153,8 +153,8 @@ TWINS: tuple[Twin, ...] = (
     photo("01032_hr-0", rotation=-1.0, fill=1.04, folds=3, fold_bend=0.15, curl=5.0, shading=0.8, seed=3),
     photo("01109_hr-0", wood=False, rotation=11.0, fill=0.99, shading=0.4),
     photo(
-        "01137_hr-0", wood=False, rotation=-15.0, fill=0.97, crumples=90.0, crumple_slope=0.12, facets=12.0,
-        facet_slope=0.08, shading=1.0, seed=3,
+        "01137_hr-0", wood=False, rotation=-15.0, fill=0.97, crumples=20.0, crumple_slope=0.05, facets=200.0,
+        facet_slope=0.16, shading=0.9, seed=3,
     ),
     photo("01226_hr-0", wood=False, rotation=9.0, fill=1.0, folds=7, fold_bend=0.4, shading=0.7, seed=22),
     photo("01803_hr-0", rotation=-20.0, fill=1.15, folds=7, fold_bend=0.3, shading=0.4, seed=3),
@@ -168,7 +168,7 @@ TWINS: tuple[Twin, ...] = (
     photo("03150_hr-0", rotation=4.0, fill=1.02, folds=7, fold_bend=0.3, curl=3.0, seed=6),
     photo("03403_lr-0", rotation=0.5, fill=1.06, folds=6, fold_bend=0.3, seed=12),
     photo(
-        "03671_lr-0", rotation=7.0, fill=1.04, crumples=14.0, crumple_slope=0.12, facets=5.0, facet_slope=0.08, folds=2,
+        "03671_lr-0", rotation=7.0, fill=1.04, crumples=14.0, crumple_slope=0.12, facets=25.0, facet_slope=0.06, folds=2,
         fold_bend=0.2, seed=7,
     ),
     photo("03784_lr-0", rotation=-0.8, tilt=3.0, fill=1.02, folds=2, fold_bend=0.05, curl=2.0, gradient=0.15),

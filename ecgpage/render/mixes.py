@@ -50,7 +50,7 @@ class Mix:
     crumples: Range = (0.0, 0.0)
     crumple_slope: Range = (0.0, 0.0)
     facets: Range = (0.0, 0.0)
-    """Patches folded to and fro."""
+    """Corners of crushed paper's facets; none below 20."""
     facet_slope: Range = (0.0, 0.0)
     curl: Range = (0.0, 0.0)
     """mm."""
@@ -234,8 +234,8 @@ MIXES: Final[dict[str, Mix]] = {
     "photo-clean": PHOTO,
     "photo-stained": replace(PHOTO, marks=(("stains", 1.0), ("yellowing", 0.3), ("handwriting", 0.15))),
     "photo-deteriorated": replace(
-        PHOTO, marks=DETERIORATED, crumples=(0.0, 110.0), crumple_slope=(0.02, 0.2), facets=(0.0, 14.0),
-        facet_slope=(0.01, 0.08), crease_lines=4,
+        PHOTO, marks=DETERIORATED, crumples=(0.0, 110.0), crumple_slope=(0.02, 0.2), facets=(-300.0, 500.0),
+        facet_slope=(0.01, 0.2), crease_lines=4,
     ),
     "scan-color-deteriorated": replace(
         SCAN, marks=DETERIORATED, crease_lines=5, wave=(0.0, 0.8), shading=(0.2, 0.8)

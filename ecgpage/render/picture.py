@@ -150,6 +150,7 @@ def _signed(limits: Range, rng: Rng) -> float:
 
 def _relief(mix: Mix, page: Page, rng: Rng) -> Relief | None:
     size = (page.paper.width, page.paper.height)
+    facets = int(rng.uniform(*mix.facets)) if mix.facets[1] else 0
     spec = ReliefSpec(
         curl=_signed(mix.curl, rng),
         curl_angle=float(rng.choice([0.0, np.pi / 2]) + rng.normal(0, 0.15)),
@@ -158,7 +159,7 @@ def _relief(mix: Mix, page: Page, rng: Rng) -> Relief | None:
         crumples=int(rng.uniform(*mix.crumples)),
         crumple_slope=_signed(mix.crumple_slope, rng),
         wave=_signed(mix.wave, rng),
-        facets=int(rng.uniform(*mix.facets)) if mix.facets[1] else 0,
+        facets=facets if facets >= 20 else 0,
         facet_slope=_signed(mix.facet_slope, rng) if mix.facets[1] else 0.0,
         feed=_signed(mix.feed, rng) if mix.feed[1] else 0.0,
         feed_down=bool(mix.feed[1] and rng.random() < 0.5),

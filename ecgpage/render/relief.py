@@ -10,13 +10,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.interpolate import LinearNDInterpolator
 
 from ecgpage.render.sheet import Displacement, spline_displacement
 
 STEP: Final = 1.5
 PAD: Final = 30.0
-EDGE: Final = 1.5
-"""Roundness of the edges between facets, mm."""
+EDGE: Final = 0.8
+"""Roundness of the edges between facets, standard deviation in mm."""
 MAX_SLOPE: Final = 0.7
 """Rise over run."""
 
@@ -47,8 +48,9 @@ class ReliefSpec:
     """Number of local creases."""
     crumple_slope: float = 0.0
     facets: int = 0
-    """Number of patches folded to and fro: crushed paper's flat facets between sharp edges."""
+    """Crushed paper: number of corners of flat facets between sharp edges."""
     facet_slope: float = 0.0
+    """Their mean slope."""
     wave: float = 0.0
     """Standard deviation of a smooth random relief, mm."""
     feed: float = 0.0
@@ -127,7 +129,8 @@ def make_relief(spec: ReliefSpec, page_size: tuple[float, float], rng: np.random
         across = x * np.cos(fold.angle) + y * np.sin(fold.angle) - fold.distance
         field += fold.bend / 2 * (np.sqrt(across**2 + 1.5**2) - abs(fold.distance))
     field += _crumples(spec, x, y, rng)
-    field += _facets(spec, x, y, rng)
+    if spec.facets:
+        field += _facets(spec, x, y, rng)
     if spec.wave:
         noise = ndimage.gaussian_filter(rng.standard_normal(field.shape), 22 / STEP)
         field += noise * (spec.wave / max(noise.std(), 1e-12))
@@ -171,19 +174,20 @@ def _crumples(spec: ReliefSpec, x: Field, y: Field, rng: np.random.Generator) ->
 
 
 def _facets(spec: ReliefSpec, x: Field, y: Field, rng: np.random.Generator) -> Field:
-    """Zigzags with edges ``EDGE`` mm round, each within its own neighbourhood and direction."""
+    """Crushed paper: flat triangles between points of random height, and smaller ones within them."""
     field = np.zeros((y.size, x.size))
-    for _ in range(spec.facets):
-        length, reach = float(np.exp(rng.uniform(np.log(14), np.log(60)))), float(rng.uniform(30, 110))
-        px, py = rng.uniform(x.min(), x.max()), rng.uniform(y.min(), y.max())
-        angle = rng.uniform(0, np.pi)
-        across = (x - px) * np.cos(angle) + (y - py) * np.sin(angle)
-        turn = np.pi * (across / length + rng.random())
-        sharp = np.sqrt(1 - (np.pi * EDGE / length) ** 2)
-        zigzag = length / np.pi * np.arcsin(sharp * np.sin(turn))
-        near = np.exp(-((x - px) ** 2 + (y - py) ** 2) / (2 * reach**2))
-        field += rng.normal(0, spec.facet_slope) * zigzag * near
-    return field
+    grid = np.stack(np.meshgrid(x[0], y[:, 0]), axis=-1).reshape(-1, 2)
+    for count, share in ((spec.facets // 6, 0.6), (spec.facets, 1.0)):
+        # a shaken lattice that reaches beyond the sheet: thin triangles would be steep
+        step = float(np.sqrt(np.ptp(x) * np.ptp(y) / max(count, 4)))
+        places = [np.arange(v.min() - 1.5 * step, v.max() + 2 * step, step) for v in (x, y)]
+        points = np.stack(np.meshgrid(*places), axis=-1).reshape(-1, 2)
+        points += rng.uniform(-0.4, 0.4, points.shape) * step
+        heights = rng.normal(0, 1, len(points))
+        patch = LinearNDInterpolator(points, heights)(grid).reshape(field.shape)
+        patch = ndimage.gaussian_filter(np.nan_to_num(patch), EDGE / STEP)
+        field += patch * (share / max(float(np.hypot(*np.gradient(patch, STEP)).std()), 1e-9))
+    return np.asarray(field * (spec.facet_slope / np.hypot(*np.gradient(field, STEP)).mean()), np.float64)
 
 
 def _levelled(field: Field, x: Field, y: Field) -> Field:
