@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgpage.detect import CLASSES, LeadDetector
+from ecgpage.detect import CLASSES, PULSE, LeadDetector
 from ecgpage.ecg import GAIN_MM_PER_MV, LEADS, SPEED_MM_PER_S, EcgPageError
 from ecgpage.flat import X_PX_PER_MM, Y_PX_PER_MM, FlatPage
 from ecgpage.leads import (
@@ -41,6 +41,8 @@ Array = NDArray[np.float64]
 
 MIN_SCORE: Final = 0.1
 """Boxes below are not looked at; those above still have to agree with a layout."""
+SURE_UPRIGHT: Final = 0.7
+"""Confidence from which other turns are not tried."""
 LEVEL_SLACK_MM: Final = 2.0
 """The usual line of ink stands so far at most from where a box allows its 0-mV line."""
 SAME_ROW_MM: Final = 1.5
@@ -101,18 +103,38 @@ def read_plan(page: FlatPage, boxes: PageBoxes | None, duration_s: float) -> Pag
     return replace(plan, notes=(*plan.notes, f"{doubt}: layout from rows and separators alone"))
 
 
-def find_boxes(page: FlatPage, detector: LeadDetector, *, quarter_turns: int = 0) -> PageBoxes:
-    """Leads and pulses of a page in page mm; ``quarter_turns`` counter-clockwise before it is looked at, whose frame the
-    boxes are then in (its upper left corner at 0, 0).
-    """
-    view, frame = page.overview(detector.size)
-    edge, scale = frame
-    if quarter_turns:
-        view = np.ascontiguousarray(np.rot90(view, quarter_turns))
-        edge, scale = np.zeros(2), scale[::-1] if quarter_turns % 2 else scale
+def find_boxes(page: FlatPage, detector: LeadDetector) -> PageBoxes:
+    """Leads and pulses of an upright page, in page mm."""
+    view, (edge, scale) = page.overview(detector.size)
+    return _boxes_in(view, edge, scale, detector)
+
+
+def upright_turn(page: FlatPage, detector: LeadDetector) -> int | None:
+    """By how many quarter turns counter-clockwise the page becomes upright; None when no turn gives a clear layout."""
+    view, (_, scale) = page.overview(detector.size)
+    best: tuple[float, int] | None = None
+    for turn in (0, 2, 1, 3):
+        turned = np.ascontiguousarray(np.rot90(view, turn))
+        boxes = _boxes_in(turned, np.zeros(2), scale[::-1] if turn % 2 else scale, detector)
+        try:
+            arrangement = arrange(boxes, boxes.leads[:, [1, 3]].mean(axis=1))
+        except EcgPageError:
+            continue
+        log.debug("turned %d deg: %.1f, %.2f", 90 * turn, arrangement.score, arrangement.confidence)
+        if arrangement.confidence < SURE:
+            continue
+        if best is None or arrangement.score > best[0]:
+            best = arrangement.score, turn
+        if arrangement.confidence > SURE_UPRIGHT and arrangement.known_order:
+            break
+    return None if best is None else best[1]
+
+
+def _boxes_in(view: NDArray[np.uint8], edge: Array, scale: Array, detector: LeadDetector) -> PageBoxes:
+    """Boxes of a picture whose outer upper left corner lies at ``edge`` and whose pixels are ``scale`` (both x, y; mm)."""
     found = detector.detect(view, score=MIN_SCORE)
     boxes = found.boxes.astype(np.float64) * np.tile(scale, 2) + np.tile(edge, 2)
-    is_pulse = found.classes == CLASSES.index("pulse")
+    is_pulse = found.classes == CLASSES.index(PULSE)
     names = found.probabilities[:, : len(LEADS)].astype(np.float64)
     return PageBoxes(
         boxes[~is_pulse], found.scores[~is_pulse].astype(np.float64), names[~is_pulse], boxes[is_pulse]
@@ -367,7 +389,8 @@ def _speed(columns: Columns, pulses: list[Pulse], duration_s: float, notes: list
     if length > LONG_SHARE * duration_s * SPEED_MM_PER_S:
         notes.append(f"50 mm/s: rows of {length:.0f} mm are longer than the record at 25 mm/s")
         return FAST_MM_PER_S
-    notes.append("25 mm/s taken")
+    if not pulses:
+        notes.append("no calibration pulse seen: 25 mm/s taken")
     return SPEED_MM_PER_S
 
 

@@ -14,16 +14,20 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ecgpage.detect import NAME as DETECTOR
+from ecgpage.detect import LeadDetector
 from ecgpage.ecg import LEADS, EcgPageError
 from ecgpage.flat import FlatPage, flatten_page
 from ecgpage.grid import GridMap, lock_grid
 from ecgpage.images import Image, read_image
 from ecgpage.leads import PagePlan, read_layout, upright_score
+from ecgpage.measure import find_boxes, read_plan, upright_turn
 from ecgpage.page import Carrier, find_carriers
 from ecgpage.signals import LeadReading, PageSignals, assemble, contradiction
 from ecgpage.trace import Trace, read_traces
 from ecgpage.tracenet import TraceNet
 from ecgpage.view import Grey, page_view
+from ecgpage.weights import digest
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +39,7 @@ MIN_CONFIDENCE: Final = 0.35
 """Plans below this are refused: what looks like rows of traces is something else."""
 MIN_LOCATED: Final = 0.25
 """Refused plans from here on still show where the ECG is: the picture is diagnosed, its signals are not read."""
-STAGES: Final = ("refine", "bridge", "network", "spikes", "strip", "rate")
+STAGES: Final = ("refine", "bridge", "detector", "network", "spikes", "strip", "laws", "rate")
 """Stages that can be left out, to measure what they are worth."""
 
 
@@ -84,17 +88,27 @@ class RecordReading:
 class Digitizer:
     """Reads pages; holds what has to be loaded once."""
 
-    def __init__(self, network: TraceNet | None = None, *, without: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        network: TraceNet | None = None,
+        detector: LeadDetector | None = None,
+        *,
+        without: Collection[str] = (),
+    ) -> None:
         unknown = set(without) - set(STAGES)
         if unknown:
             raise EcgPageError(f"unknown stage {', '.join(sorted(unknown))}; stages are {', '.join(STAGES)}")
         self.without = frozenset(without)
         self.network = None if "network" in self.without else network
+        self.detector = None if "detector" in self.without else detector
 
     @classmethod
     def load(cls, folder: str | Path, *, without: Collection[str] = ()) -> "Digitizer":
-        """With the weights of a model folder; ``EcgPageError`` when they are missing or wrong."""
-        return cls(TraceNet.load(folder), without=without)
+        """With the weights of a model folder; ``EcgPageError`` when they are missing or wrong. A folder may have no detector:
+        layouts are then read from rows and separators alone.
+        """
+        detector = LeadDetector.load(folder) if digest(folder, DETECTOR) else None
+        return cls(TraceNet.load(folder), detector, without=without)
 
     def read_record(self, paths: Sequence[str | Path], fs: float, n_samples: int) -> RecordReading:
         """Signals at ``fs`` Hz, ``n_samples`` long, from the images of one record.
@@ -170,23 +184,28 @@ class Digitizer:
                 page_view(image, flat.grid, plan.segments) if located else None,
             )
         traces = read_traces(image, flat, plan, self.network, spikes="spikes" not in self.without)
-        signals = assemble(
-            traces, plan, fs, n_samples, strip="strip" not in self.without, rate="rate" not in self.without
-        )
+        keep = {stage: stage not in self.without for stage in ("strip", "rate", "laws")}
+        signals = assemble(traces, plan, fs, n_samples, **keep)
         view = page_view(image, flat.grid, plan.segments, traces)
-        misread = contradiction(signals.mv, fs)
+        misread = contradiction(signals.as_read, fs * len(signals.as_read) / n_samples)
         if misread:
             raise RefusedPageError(misread, view)
         return PageReading(flat.grid, plan, traces, signals, view)
 
     def _upright(self, image: Image, grid: GridMap, duration_s: float) -> tuple[FlatPage, PagePlan]:
         """The page and its plan, turned so that rows run along x and the evidence is for the right way up."""
+        if self.detector is not None:
+            flat = self._flatten(image, grid)
+            turn = upright_turn(flat, self.detector)
+            if turn is not None:
+                flat = flat if turn == 0 else self._flatten(image, grid.turned(turn))
+                return flat, read_plan(flat, find_boxes(flat, self.detector), duration_s)
         found: list[tuple[float, FlatPage, PagePlan]] = []
         reasons: list[str] = []
         for turn in (0, 2, 1, 3):
             if turn == 1 and found:
                 break  # rows along x were seen
-            flat = flatten_page(image, grid.turned(turn), bridge="bridge" not in self.without)
+            flat = self._flatten(image, grid.turned(turn))
             try:
                 plan = read_layout(flat, duration_s)
             except EcgPageError as error:
@@ -201,3 +220,6 @@ class Digitizer:
             raise EcgPageError(reasons[0])
         _, flat, plan = max(found, key=lambda f: f[0])
         return flat, plan
+
+    def _flatten(self, image: Image, grid: GridMap) -> FlatPage:
+        return flatten_page(image, grid, bridge="bridge" not in self.without)

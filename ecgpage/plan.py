@@ -567,7 +567,7 @@ def _arrangement(
     missed = misnamed = 0
     clear: list[float] = []
     numbered: list[Cell] = []
-    for cell in cells:
+    for cell in sorted(cells, key=lambda c: (c.is_strip, c.column or 0, c.row)):
         name = LEADS.index(cell.lead)
         place = (cell.row, columns.count if cell.is_strip else (cell.column or 0))
         chance = evidence.clear[place]

@@ -17,6 +17,7 @@ from scipy.interpolate import CubicSpline
 from scipy.signal import firwin
 
 from ecgpage.ecg import LEADS
+from ecgpage.laws import Part, reconciled
 from ecgpage.leads import PagePlan, Segment
 from ecgpage.trace import Trace
 
@@ -73,27 +74,38 @@ class PageSignals:
     readings: list[LeadReading]
     segments: list[Segment]
     """The segments with the strips' final names."""
+    as_read: NDArray[np.float32]
+    """(n, 12) at ``fs`` or FINE_HZ, before the limb leads corrected each other."""
 
 
 def assemble(
-    traces: list[Trace], plan: PagePlan, fs: float, n_samples: int, *, strip: bool = True, rate: bool = True
+    traces: list[Trace],
+    plan: PagePlan,
+    fs: float,
+    n_samples: int,
+    *,
+    strip: bool = True,
+    rate: bool = True,
+    laws: bool = True,
 ) -> PageSignals:
     """Signals of a page at ``fs`` Hz, ``n_samples`` long, from the traces of its segments.
 
-    ``strip=False`` leaves the rhythm strips out, ``rate=False`` answers at 100 Hz with samples of the trace as it stands.
+    ``strip=False`` leaves the rhythm strips out, ``rate=False`` answers at 100 Hz with samples of the trace as it stands,
+    ``laws=False`` leaves the limb leads as they were read.
     """
     if rate and fs == LOW_HZ:
-        fine = assemble(traces, plan, FINE_HZ, n_samples * FINE_HZ // LOW_HZ, strip=strip)
+        fine = assemble(traces, plan, FINE_HZ, n_samples * FINE_HZ // LOW_HZ, strip=strip, laws=laws)
         image = coarse_image(fine.mv)
         log.info("100 Hz asked for; the page repeats a 100-Hz record with correlation %.2f", image)
         if image < MIN_IMAGE:
             return replace(fine, mv=low_rate_form(fine.mv))
-    mv = np.full((n_samples, len(LEADS)), np.nan, np.float32)
     readings = {lead: LeadReading(lead, "none", 0.0, "not drawn on this page") for lead in LEADS}
     short = [t for t in traces if not t.segment.is_strip]
     long = [t for t in traces if t.segment.is_strip]
     short = _as_in_strips(short, long, plan, fs)
     strips = _named_strips(long, short, plan, fs) if strip else []
+    parts: list[Part] = []
+    kept: list[Trace] = []
     for trace in short + strips:
         lead = trace.segment.lead
         reason = _refusal(trace)
@@ -102,14 +114,33 @@ def assemble(
             if readings[lead].source == "none":
                 readings[lead] = LeadReading(lead, "none", 0.0, reason)
             continue
-        first, values = _sampled(trace, plan, fs, n_samples)
-        column = mv[:, LEADS.index(lead)]
-        before = column[first : first + len(values)]
+        parts.append(_part(trace, plan, fs, n_samples))
+        kept.append(trace)
+        readings[lead] = LeadReading(lead, trace.source, trace.coverage)
+    as_read = _put_together(parts, kept, n_samples)
+    mv = _put_together(reconciled(parts, fs), kept, n_samples) if laws else as_read
+    return PageSignals(mv, [readings[lead] for lead in LEADS], [t.segment for t in short + strips], as_read)
+
+
+def _part(trace: Trace, plan: PagePlan, fs: float, n_samples: int) -> Part:
+    """A trace at its times."""
+    first, values = _sampled(trace, plan, fs, n_samples)
+    time_s = (trace.x_mm - trace.segment.x0_mm) / plan.speed_mm_per_s
+    sigma = np.interp(np.arange(len(values)) / fs, time_s, trace.sigma_mm) / abs(plan.gain_mm_per_mv)
+    return Part(trace.segment.lead, first, values.astype(np.float64), sigma)
+
+
+def _put_together(parts: list[Part], traces: list[Trace], n_samples: int) -> NDArray[np.float32]:
+    """(n_samples, 12) mV; strips replace what is shown of their lead elsewhere, at its level."""
+    mv = np.full((n_samples, len(LEADS)), np.nan, np.float32)
+    for part, trace in zip(parts, traces, strict=True):
+        values = part.mv.astype(np.float32)
+        column = mv[:, LEADS.index(part.lead)]
+        before = column[part.first : part.end]
         if trace.segment.is_strip and np.isfinite(before).sum() > 0:
             values = values + _common_level(before, values)
-        column[first : first + len(values)] = np.where(np.isfinite(values), values, before)
-        readings[lead] = LeadReading(lead, trace.source, trace.coverage)
-    return PageSignals(mv, [readings[lead] for lead in LEADS], [t.segment for t in short + strips])
+        column[part.first : part.end] = np.where(np.isfinite(values), values, before)
+    return mv
 
 
 def low_rate_form(mv: NDArray[np.float32]) -> NDArray[np.float32]:
