@@ -6,7 +6,7 @@ detector, the ink alone is read (``leads.read_layout``); the plan's notes say so
 """
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import cv2
@@ -58,6 +58,10 @@ TICK_REACH_MM: Final = 1.5
 """The same for separators; heart beats that stand above each other look alike."""
 MAX_SPREAD_MM: Final = 0.4
 """Ends of rows count when they agree this well."""
+GAP_MM: Final = 1.5
+"""Error of a gap between columns as the boxes show it."""
+PULSE_EDGE_MM: Final = 1.0
+"""Error of the edge of a pulse's box."""
 TICK_AWAY: Final = 0.1
 """What a separator loses for each millimetre away from there."""
 PULSE_NEAR_MM: Final = 6.0
@@ -172,13 +176,13 @@ def measured(
 ) -> PagePlan:
     """The plan of a page whose leads are arranged so, its edges measured in the ink."""
     rows = [_row_at(page, level, ink_rows) for level in arrangement.levels_mm]
-    pulses, unread = _pulses(page, rows, boxes.pulses)
+    pulses = _pulses(page, rows, boxes.pulses)
     notes: list[str] = []
     speed = _speed(arrangement.columns, [p for _, p in pulses], duration_s, notes)
     columns, ticks_mm = _measured_columns(
         page, arrangement, rows, [p for _, p in pulses], boxes.pulses, duration_s * speed
     )
-    gains = _gains(arrangement, pulses, columns, unread, notes)
+    gains = _gains(arrangement, pulses, columns, notes)
     segments = [_segment(cell, columns, rows, speed, duration_s, gains, pulses) for cell in arrangement.cells]
     if arrangement.missed:
         notes.append(f"{arrangement.missed} leads named by the layout alone")
@@ -221,25 +225,17 @@ def _measured_columns(
     pulse_boxes: Array,
     whole_mm: float,
 ) -> tuple[Columns, list[float]]:
-    """Columns as separators, the ends of the rows and the lines of the grid put them, and page x of the separators seen."""
-    columns = arrangement.columns
-    gap = columns.gap_mm if columns.gap_mm > TOUCHING_MM else 0.0
-    is_whole = abs(columns.count * columns.width_mm - whole_mm) < WHOLE_MM * (1 + 2 / len(rows))
-    if is_whole:
-        width = whole_mm / columns.count
-        middle = (columns.first_mm + columns.end_mm) / 2
-        total = whole_mm + gap * (columns.count - 1)
-        columns = Columns(columns.count, middle - total / 2, width + gap, width)
-    elif gap == 0.0:
-        pitch = (columns.end_mm - columns.first_mm) / columns.count
-        columns = Columns(columns.count, columns.first_mm, pitch, pitch)
+    """Columns as separators, the ends of the rows and the lines of the grid put them, and page x of the separators seen.
+
+    ``whole_mm``: length of the whole record on the page.
+    """
+    boxes = arrangement.columns
+    first, last = _outer_ends(page, rows, boxes, pulses, pulse_boxes)
+    columns, is_whole = _between(boxes, first, last, len(rows), whole_mm)
     grid_rows = [rows[r] for r in sorted({c.row for c in arrangement.cells if c.column is not None})]
     seen = _ticks(page, grid_rows, columns) if columns.count > 1 else []
-    columns = (
-        _through_ticks(columns, seen, is_whole)
-        if seen
-        else _through_ends(page, rows, columns, pulses, pulse_boxes, is_whole)
-    )
+    if seen:
+        columns = _through_ticks(columns, seen, is_whole)
     on_line = start_on_line(columns.first_mm)
     moved = on_line - columns.first_mm
     if is_whole or not moved:
@@ -249,6 +245,39 @@ def _measured_columns(
         columns = Columns(columns.count, on_line, width + columns.gap_mm, width)
     ticks_mm = [columns.span(k)[0] - columns.gap_mm / 2 for k in range(1, columns.count)] if seen else []
     return columns, ticks_mm
+
+
+def _between(
+    boxes: Columns, first: float | None, last: float | None, n_rows: int, whole_mm: float
+) -> tuple[Columns, bool]:
+    """Columns of equal width between the outer ends as measured (None: as the boxes put them), and whether they show all of
+    a record ``whole_mm`` long.
+    """
+    count = boxes.count
+    start = boxes.first_mm if first is None else first
+    end = boxes.end_mm if last is None else last
+    gap = boxes.gap_mm if boxes.gap_mm > TOUCHING_MM else 0.0
+    slack = WHOLE_MM * (1.0 if first is not None and last is not None else 1.0 + 2.0 / n_rows)
+    over = end - start - whole_mm
+    if count == 1:
+        is_whole, gap = abs(over) < slack, 0.0
+    else:
+        needed = over / (count - 1)
+        is_whole = over > -slack and abs(needed - gap) < (GAP_MM if gap else slack)
+        if is_whole:
+            gap = needed if needed > TOUCHING_MM else 0.0
+    if not is_whole:
+        width = (end - start - gap * (count - 1)) / count
+        return Columns(count, start, width + gap, width), False
+    width = whole_mm / count
+    length = whole_mm + gap * (count - 1)
+    if first is None and last is None:
+        start = (start + end - length) / 2
+    elif first is None:
+        start = end - length
+    elif last is not None:
+        start = (start + end - length) / 2
+    return Columns(count, start, width + gap, width), True
 
 
 def _ticks(page: FlatPage, rows: list[Row], columns: Columns) -> list[tuple[int, float]]:
@@ -285,45 +314,37 @@ def _through_ticks(columns: Columns, ticks: list[tuple[int, float]], is_whole: b
     return replace(columns, first_mm=start + columns.gap_mm / 2)
 
 
-def _through_ends(
-    page: FlatPage, rows: list[Row], columns: Columns, pulses: list[Pulse], pulse_boxes: Array, is_whole: bool
-) -> Columns:
-    """Columns between the ends of the ink, where the rows agree about them; a pulse at an end is no part of the row."""
-    before = (pulse_boxes[:, 2] < columns.first_mm + PULSE_NEAR_MM) & (
-        pulse_boxes[:, 2] > columns.first_mm - PULSE_NEAR_MM
-    )
-    after = (pulse_boxes[:, 0] > columns.end_mm - PULSE_NEAR_MM) & (
-        pulse_boxes[:, 0] < columns.end_mm + PULSE_NEAR_MM
-    )
-    start = _after_pulses(page, rows, pulses, columns.first_mm) if before.any() else None
-    end = None
-    if not before.any():
-        start = _common_end(page, rows, columns.first_mm, 1)
-    if not after.any():
-        end = _common_end(page, rows, columns.end_mm, -1)
-    length = columns.end_mm - columns.first_mm
-    if is_whole:
-        starts = [x for x in (start, None if end is None else end - length) if x is not None]
-        return replace(columns, first_mm=float(np.mean(starts)) if starts else columns.first_mm)
-    first = columns.first_mm if start is None else start
-    last = columns.end_mm if end is None else end
-    width = (last - first - columns.gap_mm * (columns.count - 1)) / columns.count
-    return Columns(columns.count, first, width + columns.gap_mm, width)
+def _outer_ends(
+    page: FlatPage, rows: list[Row], columns: Columns, pulses: list[Pulse], pulse_boxes: Array
+) -> tuple[float | None, float | None]:
+    """Page x where the rows begin and end, as the ink or the pulses beside them tell; None where they do not."""
+    clear = [p for p in pulses if p.score]
+    ends: list[float | None] = []
+    for edge_mm, side, direction in ((columns.first_mm, 2, 1), (columns.end_mm, 0, -1)):
+        beside = pulse_boxes[np.abs(pulse_boxes[:, side] - edge_mm) < PULSE_NEAR_MM, side]
+        if not len(beside):
+            ends.append(_common_end(page, rows, edge_mm, direction))
+            continue
+        pairs = [(p.x_mm, p.x_mm + p.width_mm) for p in clear]
+        strokes = pairs if direction > 0 else [(b, a) for a, b in pairs]  # outer, inner
+        near = [s for s in strokes if abs(s[1] - edge_mm) < PULSE_NEAR_MM]
+        ends.append(_beside_pulses(page, rows, float(np.median(beside)), near, direction))
+    return ends[0], ends[1]
 
 
-def _after_pulses(page: FlatPage, rows: list[Row], pulses: list[Pulse], near_mm: float) -> float | None:
-    """Page x where the traces begin behind pulses: at their right stroke, or behind a flat line as long as the one before
-    the left stroke; None when neither is near.
+def _beside_pulses(
+    page: FlatPage, rows: list[Row], edge_mm: float, strokes: list[tuple[float, float]], direction: int
+) -> float:
+    """Page x where the traces begin beside pulses whose boxes end at ``edge_mm`` (where they end for direction -1): at the
+    inner stroke, or behind a flat line as long as the one before the outer stroke; the boxes' edge when neither is near.
     """
-    before = [p for p in pulses if -12.0 < p.x_mm + p.width_mm - near_mm < 2.0]
-    if not before:
-        return None
-    left = float(np.median([p.x_mm for p in before]))
-    right = float(np.median([p.x_mm + p.width_mm for p in before]))
-    begin = _common_end(page, rows, left - 1.0, 1)
-    choices = [right] if begin is None or begin > left else [right, right + left - begin]
-    best = min(choices, key=lambda x: abs(x - near_mm))
-    return best if abs(best - near_mm) < 1.0 else None
+    if not strokes:
+        return edge_mm
+    outer, inner = np.median(np.array(strokes), axis=0)
+    begin = _common_end(page, rows, float(outer) - direction, direction)
+    flat = 0.0 if begin is None else max(0.0, direction * (float(outer) - begin))
+    best = min((float(inner), float(inner) + direction * flat), key=lambda x: abs(x - edge_mm))
+    return best if abs(best - edge_mm) < PULSE_EDGE_MM else edge_mm
 
 
 def _common_end(page: FlatPage, rows: list[Row], near_mm: float, direction: int) -> float | None:
@@ -353,37 +374,30 @@ def _common_end(page: FlatPage, rows: list[Row], near_mm: float, direction: int)
 # ---------------------------------------------------------------------------------------------- pulses, scales
 
 
-@dataclass(frozen=True)
-class _BoxPulse:
-    """A pulse that only its box shows."""
-
-    x_mm: float
-    height_mm: float
-
-
-def _pulses(page: FlatPage, rows: list[Row], boxes: Array) -> tuple[list[tuple[int, Pulse]], list[_BoxPulse]]:
-    """Pulses in the ink with the number of their row, and the boxes in which the ink shows none."""
+def _pulses(page: FlatPage, rows: list[Row], boxes: Array) -> list[tuple[int, Pulse]]:
+    """Calibration pulses with the number of their row, measured in the ink; with score 0 as the box shows them where the
+    ink is not clear.
+    """
     found: list[tuple[int, Pulse]] = []
-    unread: list[_BoxPulse] = []
     levels = np.array([row.level_mm for row in rows])
     for x0, y0, x1, y1 in boxes:
         heights = [h for h in PULSE_HEIGHTS_MM if 0.6 < (y1 - y0) / h < 1.6]
         row = int(np.abs(levels - y1).argmin())
         if not heights or abs(levels[row] - y1) > MAX_ZERO_MM:
             continue
-        x_mm = np.arange(x0 - 1.5, max(x0 + 1.5, x1 - 3.0), 1 / X_PX_PER_MM)
-        pulse = find_pulse(page, x_mm, y1 + np.arange(-2.0, 2.1, 0.5), heights, PULSE_WIDTHS_MM)
-        if pulse is not None:
-            found.append((row, pulse))
-        else:
-            unread.append(_BoxPulse(float(x0), min(heights, key=lambda h: abs(float(np.log((y1 - y0) / h))))))
-    return found, unread
+        x_mm = np.arange(x0 - 1.5, max(x0 + 1.5, x1 - 2.0), 1 / X_PX_PER_MM)
+        feet = y1 + np.arange(-2.0, 2.1, 0.5)
+        pulse = find_pulse(page, x_mm, feet, heights, PULSE_WIDTHS_MM)
+        likely = min(heights, key=lambda h: abs(float(np.log((y1 - y0) / h))))
+        found.append((row, pulse or Pulse(float(x0), float(y1), likely, 0.0, float(x1 - x0))))
+    return found
 
 
 def _speed(columns: Columns, pulses: list[Pulse], duration_s: float, notes: list[str]) -> float:
     """Paper speed in mm/s from the pulses' width and the length of the rows."""
     length = columns.count * columns.width_mm
-    if pulses and np.median([p.width_mm for p in pulses]) > FAST_PULSE_MM:
+    widths = [p.width_mm for p in pulses if p.score]
+    if widths and np.median(widths) > FAST_PULSE_MM:
         notes.append("50 mm/s: pulses are 10 mm wide")
         return FAST_MM_PER_S
     if length > LONG_SHARE * duration_s * SPEED_MM_PER_S:
@@ -398,7 +412,6 @@ def _gains(
     arrangement: Arrangement,
     pulses: list[tuple[int, Pulse]],
     columns: Columns,
-    unread: list[_BoxPulse],
     notes: list[str],
 ) -> dict[str, float]:
     """mm/mV of limb and chest leads: of the pulses beside them, the other group's where they have none."""
@@ -410,8 +423,6 @@ def _gains(
         beside = [c for c in here if c.is_strip or c.column == column]
         if beside:
             heights["chest" if beside[0].lead in CHEST else "limb"].append(pulse.height_mm)
-    if not any(heights.values()):
-        heights["limb"] = [p.height_mm for p in unread]
     if not any(heights.values()):
         notes.append("no calibration pulse seen: 10 mm/mV taken")
         return dict.fromkeys(heights, GAIN_MM_PER_MV)

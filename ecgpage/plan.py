@@ -53,7 +53,7 @@ SURE: Final = 0.35
 """Confidence from which a reading of the boxes stands by itself."""
 
 SPARE_GAIN: Final = 0.3
-"""Log odds of a rhythm strip that only its ink shows."""
+"""Log odds of a rhythm strip that only its ink shows, below the other rows."""
 
 WHOLE_ROW_MM: Final = (14.0, 6.0)
 """Its ink begins and ends this close to the columns' outer ends; a pulse may stand before it."""
@@ -471,7 +471,7 @@ def _read_as(
         whole = (np.abs(spare_mm[:, 0] - level) < ROW_APART_MM[0]) & (
             np.abs(spare_mm[:, 1:] - ends) < WHOLE_ROW_MM
         ).all(axis=1)
-        if columns.count > 1 and whole.any():
+        if columns.count > 1 and level > rows_mm[has_box].max() and whole.any():
             strip_gain[row] = SPARE_GAIN
     found = []
     for order in GRAMMAR:
