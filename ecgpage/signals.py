@@ -44,6 +44,9 @@ LOW_LAG_S: Final = 0.0012
 folds 1-3 that have both, 42.5 dB of agreement on fold 4 (19.0 dB as they stand)."""
 IMAGE_BAND_HZ: Final = (52.0, 85.0)
 """Where straight lines between samples 10 ms apart repeat what stands below 48 Hz."""
+MIN_SNR_DB: Final = 0.0
+"""Leads expected below this are left out: zeros would be as good."""
+FLAT_MV: Final = 0.05
 MIN_RUN: Final = 8
 """Samples; shorter pieces are not filtered, and left out."""
 MIN_IMAGE: Final = 0.5
@@ -63,6 +66,8 @@ class LeadReading:
     coverage: float
     """Share of the drawn time that has a value."""
     reason: str = ""
+    snr_db: float = float("nan")
+    """Expected signal-to-noise ratio, from the expected errors of the trace; NaN when nothing was read."""
 
 
 @dataclass(frozen=True)
@@ -97,8 +102,8 @@ def assemble(
         fine = assemble(traces, plan, FINE_HZ, n_samples * FINE_HZ // LOW_HZ, strip=strip, laws=laws)
         image = coarse_image(fine.mv)
         log.info("100 Hz asked for; the page repeats a 100-Hz record with correlation %.2f", image)
-        if image < MIN_IMAGE:
-            return replace(fine, mv=low_rate_form(fine.mv))
+        coarse = fine.mv[:: FINE_HZ // LOW_HZ] if image >= MIN_IMAGE else low_rate_form(fine.mv)
+        return replace(fine, mv=coarse)
     readings = {lead: LeadReading(lead, "none", 0.0, "not drawn on this page") for lead in LEADS}
     short = [t for t in traces if not t.segment.is_strip]
     long = [t for t in traces if t.segment.is_strip]
@@ -114,9 +119,17 @@ def assemble(
             if readings[lead].source == "none":
                 readings[lead] = LeadReading(lead, "none", 0.0, reason)
             continue
-        parts.append(_part(trace, plan, fs, n_samples))
+        part = _part(trace, plan, fs, n_samples)
+        snr_db = _expected_snr(part)
+        if snr_db < MIN_SNR_DB:
+            reason = f"more noise than signal expected ({snr_db:.1f} dB)"
+            log.info("lead %s: %s", lead, reason)
+            if readings[lead].source == "none":
+                readings[lead] = LeadReading(lead, "none", 0.0, reason)
+            continue
+        parts.append(part)
         kept.append(trace)
-        readings[lead] = LeadReading(lead, trace.source, trace.coverage)
+        readings[lead] = LeadReading(lead, trace.source, trace.coverage, snr_db=snr_db)
     as_read = _put_together(parts, kept, n_samples)
     mv = _put_together(reconciled(parts, fs), kept, n_samples) if laws else as_read
     return PageSignals(mv, [readings[lead] for lead in LEADS], [t.segment for t in short + strips], as_read)
@@ -128,6 +141,15 @@ def _part(trace: Trace, plan: PagePlan, fs: float, n_samples: int) -> Part:
     time_s = (trace.x_mm - trace.segment.x0_mm) / plan.speed_mm_per_s
     sigma = np.interp(np.arange(len(values)) / fs, time_s, trace.sigma_mm) / abs(plan.gain_mm_per_mv)
     return Part(trace.segment.lead, first, values.astype(np.float64), sigma)
+
+
+def _expected_snr(part: Part) -> float:
+    """dB; a constant offset is no error. A flat line has no signal, so its noise is compared with FLAT_MV."""
+    known = np.isfinite(part.mv)
+    if known.sum() < 2:
+        return float("-inf")
+    power = max(float(np.var(part.mv[known])), FLAT_MV**2)
+    return 10 * float(np.log10(power / np.mean(part.sigma_mv[known] ** 2)))
 
 
 def _put_together(parts: list[Part], traces: list[Trace], n_samples: int) -> NDArray[np.float32]:

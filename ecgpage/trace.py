@@ -16,6 +16,8 @@ Array = NDArray[np.float64]
 
 MIN_SEEN: Final = 0.6
 """Share of a segment that the network must see drawn; else the ink is followed."""
+INK_ERROR_MM: Final = 0.5
+"""Expected error of a classical trace."""
 MIN_INK: Final = 0.25
 """Mean ink along a classical trace; with less the way ran over paper."""
 
@@ -31,6 +33,8 @@ class Trace:
     """(n,) page y of the line, NaN where it was not found."""
     source: str
     """"network" or "classical"."""
+    sigma_mm: Array
+    """(n,) expected error of ``y_mm``, one standard deviation."""
     reason: str = ""
     """Why it cannot be trusted; empty when it can."""
 
@@ -54,7 +58,7 @@ def read_traces(
     traces = []
     for segment, reading in zip(plan.segments, readings, strict=True):
         if reading is not None and np.isfinite(reading.y_mm).mean() >= MIN_SEEN:
-            traces.append(Trace(segment, reading.x_mm, reading.y_mm, "network"))
+            traces.append(Trace(segment, reading.x_mm, reading.y_mm, "network", reading.sigma_mm))
         else:
             traces.append(_along_ink(page, plan, segment, spikes=spikes))
     return traces
@@ -63,4 +67,5 @@ def read_traces(
 def _along_ink(page: FlatPage, plan: PagePlan, segment: Segment, *, spikes: bool) -> Trace:
     line = follow_ink(page, plan, segment, spikes=spikes)
     reason = "the trace is too faint to follow" if line.ink.mean() < MIN_INK else ""
-    return Trace(segment, line.x_mm, line.y_mm, "classical", reason)
+    sigma = np.full(len(line.x_mm), INK_ERROR_MM)
+    return Trace(segment, line.x_mm, line.y_mm, "classical", sigma, reason)

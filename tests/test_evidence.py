@@ -74,7 +74,7 @@ def flat_reading() -> PageReading:
     row = Row(np.arange(5.0, 255.0), np.full(250, 20.0), np.ones(250))
     segment = Segment("V3", 0, 5.0, 255.0, 0.0, 10.0, 20.0)
     plan = PagePlan([row], [segment], [], [], 25.0, 10.0, 1.0)
-    trace = Trace(segment, x_mm, np.full(len(x_mm), 20.0), "network")
+    trace = Trace(segment, x_mm, np.full(len(x_mm), 20.0), "network", np.full(len(x_mm), 0.1))
     return PageReading(grid, plan, [trace], PageSignals(np.zeros((5000, 12), np.float32), [], [segment]))
 
 
