@@ -48,6 +48,8 @@ class Grid:
     major_kind: Literal["lines", "dots", "none"] = "lines"
     snap: bool = True
     """Lines sit on whole pixels, as a plotting library or a laser printer puts them."""
+    snap_dpi: float = 0.0
+    """Resolution of those pixels when the page was plotted on another raster than it is drawn on; 0 for the same."""
     heavy_step: float = 0.0
     """Every so many mm a line is drawn more than twice as wide, 25 on many devices; 0 for none."""
     area: Box | None = None
@@ -221,7 +223,7 @@ def _plotted_run(plotter: Plotter, x: Axis, y: Axis, baseline: float) -> tuple[A
     if plotter.quantum:
         level = baseline + np.round((level - baseline) / plotter.quantum) * plotter.quantum
     if plotter.stairs:
-        flank = 0.01 * plotter.step
+        flank = 0.01 * np.diff(edges)
         corners = np.stack([edges[:-1] + flank, edges[1:] - flank], axis=1).ravel()
         return corners, np.repeat(level, 2)
     return (

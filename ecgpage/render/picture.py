@@ -236,8 +236,8 @@ def _photograph(
     elif mix.long_side is not None:
         dpi *= float(rng.uniform(0.95, 1.2))
     dpi = mix.dpi if mix.long_side is None else dpi
-    if dpi < 90 and page.grid is not None:  # as if it had been shrunk: lines lie between pixels
-        page = replace(page, grid=replace(page.grid, snap=False))
+    if page.grid is not None and mix.long_side is not None:  # the printed page, plotted at its own resolution
+        page = replace(page, grid=replace(page.grid, snap_dpi=mix.dpi))
     sheet, corner = draw_sheet(page, signal, dpi)
     over: list[Patch] = []
     for name, chance in mix.marks:
