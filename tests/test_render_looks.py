@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ STEPS = st.floats(0.05, 0.6)
 
 
 @given(y=HEIGHTS, step=STEPS)
+@example(y=np.full(21, 20.0), step=0.3331)  # the last step is hardly begun
 @settings(max_examples=40, deadline=None)
 def test_held_points_enclose_the_area_of_the_trace(y: NDArray[np.float64], step: float) -> None:
     x = 12.0 + np.arange(len(y)) * 0.05
@@ -158,7 +159,8 @@ def test_screen_pixels_only_darken(pitch: float, angle: float, depth: float) -> 
     factor = camera.screen_pattern((90, 140), pitch, angle, depth, 0.3)
     assert factor.max() <= 1 + 1e-4
     assert factor.min() >= 1 - depth - 1e-4
-    assert np.ptp(factor) > depth / 2
+    if pitch > 3:  # finer waves may be sampled at the same places
+        assert np.ptp(factor) > depth / 2
 
 
 def beats(lead: NDArray[np.float32]) -> NDArray[np.intp]:

@@ -195,7 +195,9 @@ def _axis_classes(
     first, part = span_coverage(low - 1, high + 1, length)
     inside[first : first + len(part)] = part
     # the three in one number: sorting those is several times faster than sorting rows
-    parts = 1000 if grid.snap and not grid.snap_dpi else 100  # lines between pixels have as many coverages as there are lines
+    parts = (
+        1000 if grid.snap and not grid.snap_dpi else 100
+    )  # lines between pixels have as many coverages as there are lines
     minor, major, within = (np.rint(part * parts).astype(np.int64) for part in (*coverage, inside))
     key, index = np.unique((minor * 1024 + major) * 1024 + within, return_inverse=True)
     table = np.stack([key >> 20, (key >> 10) & 1023, key & 1023], axis=1) / parts
