@@ -41,7 +41,7 @@ Array = NDArray[np.float64]
 
 MIN_SCORE: Final = 0.1
 """Boxes below are not looked at; those above still have to agree with a layout."""
-SURE_UPRIGHT: Final = 0.7
+SURE_UPRIGHT: Final = 0.88
 """Confidence from which other turns are not tried."""
 LEVEL_SLACK_MM: Final = 2.0
 """The usual line of ink stands so far at most from where a box allows its 0-mV line."""
@@ -50,6 +50,8 @@ PATH_MM: Final = 6.0
 """A row that only boxes show is searched this far above and below its level."""
 WHOLE_MM: Final = 0.8
 """Columns this close to the record's whole length together show all of it."""
+LOOSE_WHOLE_MM: Final = 2.0
+"""The same where an end is known from long boxes only."""
 TOUCHING_MM: Final = 0.6
 """Narrower gaps between columns are errors of boxes."""
 REACH_MM: Final = 2.5
@@ -58,10 +60,13 @@ TICK_REACH_MM: Final = 1.5
 """The same for separators; heart beats that stand above each other look alike."""
 MAX_SPREAD_MM: Final = 0.4
 """Ends of rows count when they agree this well."""
-GAP_MM: Final = 1.5
-"""Error of a gap between columns as the boxes show it."""
-PULSE_EDGE_MM: Final = 1.0
+GAP_MM: Final = 0.8
+"""Error of a gap between columns."""
+PULSE_EDGE_MM: Final = 1.4
 """Error of the edge of a pulse's box."""
+STROKE_MM: Final = 0.3
+"""Half the width of strokes at both sides of a gap."""
+MIN_PULSE_SCORE: Final = 0.4
 TICK_AWAY: Final = 0.1
 """What a separator loses for each millimetre away from there."""
 PULSE_NEAR_MM: Final = 6.0
@@ -118,17 +123,23 @@ def upright_turn(page: FlatPage, detector: LeadDetector) -> int | None:
     view, (_, scale) = page.overview(detector.size)
     best: tuple[float, int] | None = None
     for turn in (0, 2, 1, 3):
+        if turn == 1 and best is not None:
+            break  # rows along x were seen
         turned = np.ascontiguousarray(np.rot90(view, turn))
         boxes = _boxes_in(turned, np.zeros(2), scale[::-1] if turn % 2 else scale, detector)
         try:
             arrangement = arrange(boxes, boxes.leads[:, [1, 3]].mean(axis=1))
+        except SeveralPagesError:
+            return turn
         except EcgPageError:
             continue
         log.debug("turned %d deg: %.1f, %.2f", 90 * turn, arrangement.score, arrangement.confidence)
         if arrangement.confidence < SURE:
             continue
-        if best is None or arrangement.score > best[0]:
-            best = arrangement.score, turn
+        # upside down some leads are taken for others by their place; most pages lie upright
+        evidence = arrangement.score + 10 * arrangement.confidence + (2.0 if turn == 0 else 0.0)
+        if best is None or evidence > best[0]:
+            best = evidence, turn
         if arrangement.confidence > SURE_UPRIGHT and arrangement.known_order:
             break
     return None if best is None else best[1]
@@ -139,9 +150,10 @@ def _boxes_in(view: NDArray[np.uint8], edge: Array, scale: Array, detector: Lead
     found = detector.detect(view, score=MIN_SCORE)
     boxes = found.boxes.astype(np.float64) * np.tile(scale, 2) + np.tile(edge, 2)
     is_pulse = found.classes == CLASSES.index(PULSE)
+    sure_pulse = is_pulse & (found.scores >= MIN_PULSE_SCORE)
     names = found.probabilities[:, : len(LEADS)].astype(np.float64)
     return PageBoxes(
-        boxes[~is_pulse], found.scores[~is_pulse].astype(np.float64), names[~is_pulse], boxes[is_pulse]
+        boxes[~is_pulse], found.scores[~is_pulse].astype(np.float64), names[~is_pulse], boxes[sure_pulse]
     )
 
 
@@ -183,7 +195,9 @@ def measured(
         page, arrangement, rows, [p for _, p in pulses], boxes.pulses, duration_s * speed
     )
     gains = _gains(arrangement, pulses, columns, notes)
-    segments = [_segment(cell, columns, rows, speed, duration_s, gains, pulses) for cell in arrangement.cells]
+    segments = [
+        _segment(page, cell, columns, rows, speed, duration_s, gains, pulses) for cell in arrangement.cells
+    ]
     if arrangement.missed:
         notes.append(f"{arrangement.missed} leads named by the layout alone")
     if not arrangement.known_order:
@@ -231,8 +245,9 @@ def _measured_columns(
     """
     boxes = arrangement.columns
     first, last = _outer_ends(page, rows, boxes, pulses, pulse_boxes)
-    columns, is_whole = _between(boxes, first, last, len(rows), whole_mm)
     grid_rows = [rows[r] for r in sorted({c.row for c in arrangement.cells if c.column is not None})]
+    gap = _gap(page, grid_rows, boxes) if boxes.count > 1 else 0.0
+    columns, is_whole = _between(boxes, first, last, gap, whole_mm)
     seen = _ticks(page, grid_rows, columns) if columns.count > 1 else []
     if seen:
         columns = _through_ticks(columns, seen, is_whole)
@@ -248,22 +263,22 @@ def _measured_columns(
 
 
 def _between(
-    boxes: Columns, first: float | None, last: float | None, n_rows: int, whole_mm: float
+    boxes: Columns, first: float | None, last: float | None, gap: float, whole_mm: float
 ) -> tuple[Columns, bool]:
-    """Columns of equal width between the outer ends as measured (None: as the boxes put them), and whether they show all of
-    a record ``whole_mm`` long.
+    """Columns of equal width, ``gap`` apart, between the outer ends as measured (None: as the boxes put them), and whether
+    they show all of a record ``whole_mm`` long.
     """
     count = boxes.count
     start = boxes.first_mm if first is None else first
     end = boxes.end_mm if last is None else last
-    gap = boxes.gap_mm if boxes.gap_mm > TOUCHING_MM else 0.0
-    slack = WHOLE_MM * (1.0 if first is not None and last is not None else 1.0 + 2.0 / n_rows)
+    slack = WHOLE_MM if first is not None and last is not None else LOOSE_WHOLE_MM
     over = end - start - whole_mm
     if count == 1:
         is_whole, gap = abs(over) < slack, 0.0
     else:
         needed = over / (count - 1)
-        is_whole = over > -slack and abs(needed - gap) < (GAP_MM if gap else slack)
+        near = min(abs(needed - g) for g in (gap, boxes.gap_mm, 0.0)) < max(GAP_MM, slack / (count - 1))
+        is_whole = over > -slack and near
         if is_whole:
             gap = needed if needed > TOUCHING_MM else 0.0
     if not is_whole:
@@ -314,6 +329,29 @@ def _through_ticks(columns: Columns, ticks: list[tuple[int, float]], is_whole: b
     return replace(columns, first_mm=start + columns.gap_mm / 2)
 
 
+def _gap(page: FlatPage, rows: list[Row], columns: Columns) -> float:
+    """Blank between columns in mm, median over rows and columns; 0 where the traces touch."""
+    blanks = []
+    for k in range(1, columns.count):
+        middle = columns.span(k)[0] - columns.gap_mm / 2
+        reach = max(0.0, columns.gap_mm) / 2 + 1.5
+        x_mm = np.arange(middle - reach, middle + reach, 1 / X_PX_PER_MM)
+        for row in rows:
+            inked = _inked(page, row, x_mm, middle - reach - 1) | _inked(page, row, x_mm, middle + reach + 1)
+            blanks.append(float((~inked).mean() * 2 * reach))
+    gap = float(np.median(blanks)) + STROKE_MM
+    return gap if gap > TOUCHING_MM else 0.0
+
+
+def _inked(page: FlatPage, row: Row, x_mm: Array, level_at_mm: float) -> NDArray[np.bool_]:
+    """(n,) whether there is ink near a row's level, which is taken at one place, above or below each page x."""
+    level = row.level_at(level_at_mm)
+    at = np.arange(level - END_BAND_MM, level + END_BAND_MM, 1 / Y_PX_PER_MM)
+    lines = np.clip(np.rint(page.row(at)).astype(int), 0, page.ink.shape[0] - 1)
+    columns = np.clip(np.rint(page.column(x_mm)).astype(int), 0, page.ink.shape[1] - 1)
+    return np.asarray(page.ink[lines[:, None], columns].max(axis=0) > 0.4, np.bool_)
+
+
 def _outer_ends(
     page: FlatPage, rows: list[Row], columns: Columns, pulses: list[Pulse], pulse_boxes: Array
 ) -> tuple[float | None, float | None]:
@@ -342,7 +380,9 @@ def _beside_pulses(
         return edge_mm
     outer, inner = np.median(np.array(strokes), axis=0)
     begin = _common_end(page, rows, float(outer) - direction, direction)
-    flat = 0.0 if begin is None else max(0.0, direction * (float(outer) - begin))
+    if begin is None:
+        return float(inner) if abs(inner - edge_mm) < PULSE_EDGE_MM / 2 else edge_mm
+    flat = max(0.0, direction * (float(outer) - begin))
     best = min((float(inner), float(inner) + direction * flat), key=lambda x: abs(x - edge_mm))
     return best if abs(best - edge_mm) < PULSE_EDGE_MM else edge_mm
 
@@ -352,13 +392,9 @@ def _common_end(page: FlatPage, rows: list[Row], near_mm: float, direction: int)
     x_mm = near_mm + direction * np.arange(
         -REACH_MM - 1.5, REACH_MM + 3.0, 1 / X_PX_PER_MM
     )  # from blank to trace
-    columns = np.clip(np.rint(page.column(x_mm)).astype(int), 0, page.ink.shape[1] - 1)
     ends = []
     for row in rows:
-        level = row.level_at(near_mm + 4.0 * direction)
-        at = np.arange(level - END_BAND_MM, level + END_BAND_MM, 1 / Y_PX_PER_MM)
-        lines = np.clip(np.rint(page.row(at)).astype(int), 0, page.ink.shape[0] - 1)
-        inked = page.ink[lines[:, None], columns].max(axis=0) > 0.4
+        inked = _inked(page, row, x_mm, near_mm + 4.0 * direction)
         blank = int(1.0 * X_PX_PER_MM)
         for k in range(blank, len(inked) - 2 * blank):
             if not inked[k - blank : k].any() and inked[k : k + 2 * blank].mean() > 0.85:
@@ -430,7 +466,19 @@ def _gains(
     return {group: gains.get(group, next(iter(gains.values()))) for group in heights}
 
 
+def _strip_end(page: FlatPage, row: Row, columns: Columns, seen_mm: tuple[float, float] | None) -> float:
+    """Page x where a strip ends: under gaps between columns strips run on to their end, or leave them out."""
+    choices = (columns.end_mm, columns.first_mm + columns.count * columns.width_mm)
+    if choices[0] - choices[1] < TOUCHING_MM:
+        return choices[0]
+    end = _common_end(page, [row], (choices[0] + choices[1]) / 2, -1)
+    if end is None:
+        end = choices[0] if seen_mm is None else seen_mm[1]
+    return min(choices, key=lambda x: abs(x - end))
+
+
 def _segment(
+    page: FlatPage,
     cell: Cell,
     columns: Columns,
     rows: list[Row],
@@ -441,9 +489,8 @@ def _segment(
 ) -> Segment:
     """One lead of the plan; columns run on in time, which the signals may tell otherwise."""
     x0, x1 = columns.span(cell.column)
-    if cell.is_strip and cell.seen_mm is not None:  # under gaps between columns strips run on, or end earlier
-        seen_end = cell.seen_mm[1]
-        x1 = min(x1, x0 + columns.count * columns.width_mm, key=lambda x: abs(x - seen_end))
+    if cell.is_strip:
+        x1 = _strip_end(page, rows[cell.row], columns, cell.seen_mm)
     start_s = (cell.column or 0) * columns.width_mm / speed
     seconds = (x1 - x0) / speed
     duration = min(seconds, duration_s - start_s)
