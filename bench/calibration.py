@@ -38,8 +38,18 @@ def calibration(truth: NDArray[np.bool_], p: NDArray[np.float64]) -> list[tuple[
     return [(float(p[i].mean()), float(truth[i].mean()), int(i.sum())) for i in inside if i.any()]
 
 
+def wilson(
+    share: NDArray[np.float64], count: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """95 % interval of a share seen in ``count`` pages (Wilson 1927); within 0 and 1."""
+    z = 1.96
+    centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
+    half = z * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)) / (1 + z**2 / count)
+    return centre - half, centre + half
+
+
 def plot(truth: NDArray[np.bool_], p: NDArray[np.float64], path: Path) -> None:
-    """Diagrams of all classes, (n, 11) each; the bars are two standard errors of a share."""
+    """Diagrams of all classes, (n, 11) each; the bars are 95 % intervals of the share (``wilson``)."""
     figure, axes = plt.subplots(3, 4, figsize=(11, 8.5), sharex=True, sharey=True, layout="constrained")
     for c, axis in enumerate(axes.flat):
         if c >= len(CLASSES):
@@ -47,8 +57,9 @@ def plot(truth: NDArray[np.bool_], p: NDArray[np.float64], path: Path) -> None:
             continue
         axis.plot([0, 1], [0, 1], color="0.7", lw=1)
         said, held, count = np.array(calibration(truth[:, c], p[:, c])).reshape(-1, 3).T
-        error = 2 * np.sqrt(held * (1 - held) / np.maximum(count, 1))
-        axis.errorbar(said, held, error, marker="o", ms=4, lw=1, color="tab:red")
+        low, high = wilson(held, count)
+        axis.vlines(said, low, high, lw=1, color="tab:red", alpha=0.5)
+        axis.plot(said, held, "o", ms=4, color="tab:red")
         axis.set_title(f"{CLASSES[c]} ({int(truth[:, c].sum())} of {len(truth)})", fontsize=9)
     figure.supxlabel("probability that the answer states")
     figure.supylabel("share of records that have the class")
