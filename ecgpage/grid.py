@@ -13,7 +13,7 @@ what is printed on it (``leads``).
 import heapq
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -45,6 +45,9 @@ MIN_LINES: Final = 6
 """5-mm lines in each direction that a page shows at least; splines need four."""
 MIN_SHARE: Final = 0.1
 """A page fills at least a tenth of its picture."""
+SAME_SHARE: Final = 0.7
+SAME_TURN: Final = 0.1
+"""Radians."""
 GOOD_SHARE: Final = 0.4
 """Do not try other periods once this share of the picture is locked."""
 SURE_FINE_SHARE: Final = 0.8
@@ -164,15 +167,60 @@ def flatten(image: Image, grid: GridMap, x_mm: Array, y_mm: Array) -> Image:
 
 
 def lock_grid(image: Image, carriers: list[Carrier], *, refine: bool = True, jump: bool = False) -> GridMap:
-    """Map of the grid that one of the ``carriers`` locks to best; ``refine=False`` leaves the spline through the tiles.
+    """The likeliest of ``grid_candidates``; EcgPageError when there is none."""
+    return next(grid_candidates(image, carriers, refine=refine, jump=jump))
 
-    ``jump`` looks for the grid behind creases and strokes that hide it for a tile or two: more of a damaged page is followed,
-    at some risk of miscounting where the lines are hard to tell.
+
+def grid_candidates(
+    image: Image, carriers: list[Carrier], *, refine: bool = True, jump: bool = False
+) -> Iterator[GridMap]:
+    """Maps of the grids that the ``carriers`` lock to, the likeliest first: cloth and tiles have grids, too.
+
+    ``refine=False`` leaves the spline through the tiles. ``jump`` looks for the grid behind creases and strokes that hide it
+    for a tile or two: more of a damaged page is followed, at some risk of miscounting where lines are hard to tell.
 
     Raises ``EcgPageError`` when none of them can be followed over a good part of a page.
     """
-    best: tuple[float, float, list[_Tile]] = (0.0, 0.0, [])
-    sure = False
+    dark = np.asarray(255 - darkest_channel(image), np.uint8)
+    waiting: list[_Tracked] = []
+    reason = "no ECG grid found; photograph the whole page, sharp and well lit, or scan it"
+    found = False
+    for tracked, sure in _tracked_carriers(image, carriers, jump):
+        if tracked is not None:
+            waiting.append(tracked)
+        while waiting and sure:
+            waiting.sort(key=lambda t: t.score, reverse=True)
+            best = waiting.pop(0)
+            waiting = [t for t in waiting if not t.repeats(best)]
+            try:
+                yield _finished(dark, best.tiles, refine=refine)
+                found = True
+            except EcgPageError as error:
+                reason = str(error)
+    if not found:
+        raise EcgPageError(reason)
+
+
+@dataclass(frozen=True)
+class _Tracked:
+    """A carrier that was followed."""
+
+    score: float
+    tiles: "list[_Tile]"
+
+    def repeats(self, other: "_Tracked") -> bool:
+        """Whether most of it lies where the other was followed, at whatever multiple of its period."""
+        low, high = (np.quantile([(t.x, t.y) for t in other.tiles], q, axis=0) for q in (0.03, 0.97))
+        inside = [bool(np.all(low <= (t.x, t.y)) and np.all((t.x, t.y) <= high)) for t in self.tiles]
+        turn = [np.arctan2(t.gradient[0, 1], t.gradient[0, 0]) for t in (self.tiles[0], other.tiles[0])]
+        apart = abs((turn[0] - turn[1] + np.pi / 4) % (np.pi / 2) - np.pi / 4)
+        return float(np.mean(inside)) > SAME_SHARE and apart < SAME_TURN
+
+
+def _tracked_carriers(
+    image: Image, carriers: list[Carrier], jump: bool
+) -> Iterator[tuple[_Tracked | None, bool]]:
+    """Each carrier as far as it can be followed, and whether what there is by then is good enough; at the end it is."""
     for carrier in carriers:
         # fine lines may be the 1-mm ones: follow many of them at once
         for carrier_px in [CARRIER_PX] if carrier.period_px > MAX_FINE_PX else [CARRIER_PX / 4, CARRIER_PX]:
@@ -185,18 +233,17 @@ def lock_grid(image: Image, carriers: list[Carrier], *, refine: bool = True, jum
                 carrier_px,
                 100 * share,
             )
-            if len(tiles) >= MIN_TILES:
-                best = max(best, (share * carrier.score, share, tiles), key=lambda found: found[0])
+            enough = len(tiles) >= MIN_TILES and share >= MIN_SHARE
             sure = share > (GOOD_SHARE if carrier.period_px > MAX_FINE_PX else SURE_FINE_SHARE)
+            yield _Tracked(share * carrier.score, tiles) if enough else None, sure
             if sure:
                 break
-        if sure:
-            break
-    if best[1] < MIN_SHARE:
-        raise EcgPageError("no ECG grid found; photograph the whole page, sharp and well lit, or scan it")
-    dark = np.asarray(255 - darkest_channel(image), np.uint8)
-    lines = _lattice_from_tiles(best[2])
-    grid, half_widths_mm = _boxes_from_lines(dark, lines)
+    yield None, True
+
+
+def _finished(dark: Image, tiles: "list[_Tile]", *, refine: bool) -> GridMap:
+    """The refined map of 5-mm lines behind tracked tiles; EcgPageError when it is too small."""
+    grid, half_widths_mm = _boxes_from_lines(dark, _lattice_from_tiles(tiles))
     if min(grid.quality.shape) < MIN_LINES:
         raise EcgPageError("the ECG grid shows on too small a part of the picture; photograph the whole page")
     stiffness = None

@@ -4,9 +4,10 @@ Every stage is a module with one public function; this one strings them together
 turns every failure into a result with a reason.
 """
 
+import itertools
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -18,11 +19,11 @@ from ecgpage.detect import NAME as DETECTOR
 from ecgpage.detect import LeadDetector
 from ecgpage.ecg import LEADS, EcgPageError
 from ecgpage.flat import FlatPage, flatten_page
-from ecgpage.grid import GridMap, lock_grid
+from ecgpage.grid import GridMap, grid_candidates
 from ecgpage.images import Image, read_image
 from ecgpage.leads import PagePlan, read_layout, upright_score
 from ecgpage.measure import find_boxes, read_plan, upright_turn
-from ecgpage.page import Carrier, find_carriers
+from ecgpage.page import find_carriers
 from ecgpage.signals import LeadReading, PageSignals, assemble, contradiction
 from ecgpage.trace import Trace, read_traces
 from ecgpage.tracenet import TraceNet
@@ -35,6 +36,8 @@ PAGE_S: Final = 10.0
 """Seconds on one page."""
 SURE_UPRIGHT: Final = 2.0
 """Evidence from which the page is not tried upside down."""
+MAX_GRIDS: Final = 3
+"""Grids that are tried on one page."""
 MIN_CONFIDENCE: Final = 0.35
 """Plans below this are refused: what looks like rows of traces is something else."""
 MIN_LOCATED: Final = 0.25
@@ -159,23 +162,27 @@ class Digitizer:
 
     def read_page(self, image: Image, fs: float, n_samples: int) -> PageReading:
         """Everything on one page; uint8 (H, W, 3) RGB. Raises ``EcgPageError`` when it cannot be read."""
-        carriers = find_carriers(image)
-        try:
-            return self._read_on_grid(image, carriers, fs, n_samples, jump=False)
-        except EcgPageError as error:
-            first = error
-        try:
-            return self._read_on_grid(image, carriers, fs, n_samples, jump=True)
-        except RefusedPageError as error:
-            raise (first if isinstance(first, RefusedPageError) else error) from None
-        except EcgPageError:
-            raise first from None
+        failures: list[EcgPageError] = []
+        for grid in self._grids(image, failures):
+            try:
+                return self._read_on_grid(image, grid, fs, n_samples)
+            except EcgPageError as error:
+                failures.append(error)
+        # what shows an ECG says more than what shows none
+        raise next((error for error in failures if isinstance(error, RefusedPageError)), failures[0])
 
-    def _read_on_grid(
-        self, image: Image, carriers: list[Carrier], fs: float, n_samples: int, *, jump: bool
-    ) -> PageReading:
-        """One attempt; ``jump`` as in ``lock_grid``."""
-        grid = lock_grid(image, carriers, refine="refine" not in self.without, jump=jump)
+    def _grids(self, image: Image, failures: list[EcgPageError]) -> Iterator[GridMap]:
+        """Grids that may be the page's, the likeliest first; why there are no more goes to ``failures``."""
+        carriers = find_carriers(image)
+        for jump, most in ((False, MAX_GRIDS), (True, 1)):
+            found = grid_candidates(image, carriers, refine="refine" not in self.without, jump=jump)
+            try:
+                yield from itertools.islice(found, most)
+            except EcgPageError as error:
+                failures.append(error)
+
+    def _read_on_grid(self, image: Image, grid: GridMap, fs: float, n_samples: int) -> PageReading:
+        """One attempt."""
         flat, plan = self._upright(image, grid, n_samples / fs)
         if plan.confidence < MIN_CONFIDENCE:
             located = plan.confidence >= MIN_LOCATED

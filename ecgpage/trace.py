@@ -16,7 +16,7 @@ Array = NDArray[np.float64]
 
 MIN_SEEN: Final = 0.6
 """Share of a segment that the network must see drawn; else the ink is followed."""
-INK_ERROR_MM: Final = 0.5
+INK_ERROR_MM: Final = 0.3
 """Expected error of a classical trace."""
 MIN_INK: Final = 0.25
 """Mean ink along a classical trace; with less the way ran over paper."""

@@ -147,3 +147,14 @@ def test_turning_the_map_turns_the_page() -> None:
     np.testing.assert_allclose(turned.nodes[0, 0], grid.nodes[-1, -1])
     assert turned.quality.shape == grid.quality.shape
     assert grid.turned(1).quality.shape == grid.quality.shape[::-1]
+
+
+def test_a_cloth_under_the_sheet_is_not_taken_for_the_page() -> None:
+    page = cv2.resize(clean_page().image, None, fx=0.6, fy=0.6, interpolation=cv2.INTER_AREA)
+    height, width = page.shape[:2]
+    rows, columns = np.mgrid[: 2 * height, : 2 * width]
+    weave = 190 + 25 * np.sign(np.sin(2 * np.pi * rows / 14)) * np.sign(np.sin(2 * np.pi * columns / 14))
+    picture = np.repeat(weave.astype(np.uint8)[..., None], 3, axis=2)
+    picture[height // 2 : height // 2 + height, width // 2 : width // 2 + width] = page
+    reading = digitizer().read_page(picture, FS, N_SAMPLES)
+    assert [r.source for r in reading.signals.readings] == ["network"] * 12
