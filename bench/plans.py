@@ -1,16 +1,18 @@
 """Measure the plan of drawn pages of all layouts, and show that of real ones.
 
     python -m bench.plans --data FOLDER [--pages 100] [--kinds scan-color photo-clean] [--boxes detector] [--exact]
-    python -m bench.plans --images FILE ... --out SHEET.jpg
+    python -m bench.plans --images FILE ... --out SHEET.jpg [--verdicts FILE.csv]
 
 FOLDER holds ``hires500``; records of fold 9 are drawn, every layout equally often, in the looks that the renderer invents for
 it. A plan is right when every drawn lead is there under its name, with its ends within 1 mm, upside down where it was
 drawn so, and nothing else. ``--boxes truth`` takes the true boxes with the faults of a detector instead of looking for
 them, ``--boxes none`` reads the ink alone; ``--exact`` takes the true map of the page instead of its grid. ``--images``
-writes a sheet with the plans of pictures. Prints a Markdown table.
+writes a sheet with the plans of pictures instead: where each lead begins and ends, its name, its row; under each picture the
+verdict that a person gave it (``--verdicts``: lines ``file,right`` or ``file,what is wrong``). Prints a Markdown table.
 """
 
 import argparse
+import csv
 import os
 import sys
 import time
@@ -29,9 +31,11 @@ from ecgpage.detect import LeadDetector
 from ecgpage.ecg import LEADS, EcgPageError
 from ecgpage.flat import FlatPage, flatten_page
 from ecgpage.grid import BOX_MM, GridMap, lock_grid
+from ecgpage.images import read_image
 from ecgpage.leads import PagePlan
 from ecgpage.measure import find_boxes, read_plan
 from ecgpage.page import find_carriers
+from ecgpage.pipeline import Digitizer
 from ecgpage.plan import PageBoxes
 from ecgpage.render import MIXES, DrawnPage
 from ecgpage.render.layout import LAYOUTS, build_page
@@ -247,9 +251,75 @@ def table(scores: Iterable[PlanScore]) -> str:
     return "\n".join(lines)
 
 
+# ---------------------------------------------------------------------------------------------- pictures
+
+
+TILE: Final = (640, 420)
+"""Width and height of a picture on the sheet, px."""
+CAPTION_PX: Final = 40
+ROW_COLOURS: Final = ((220, 30, 30), (20, 90, 220), (10, 140, 60), (200, 90, 0), (140, 40, 160))
+
+
+def show(path: Path, digitizer: Digitizer, verdict: str) -> NDArray[np.uint8]:
+    """A tile (height, width, 3) with one picture and its plan."""
+    image = read_image(path)
+    scale = min(TILE[0] / image.shape[1], TILE[1] / image.shape[0])
+    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    tile: NDArray[np.uint8] = np.full((TILE[1] + CAPTION_PX, TILE[0], 3), 255, np.uint8)
+    try:
+        page, plan = digitizer.read_plan(image, 10.0)
+    except EcgPageError as error:
+        said = f"refused: {error}"
+    else:
+        _draw_plan(small, page, plan, scale)
+        leads = sum(not s.is_strip for s in plan.segments)
+        strips = " ".join(s.lead for s in plan.segments if s.is_strip) or "none"
+        said = f"{leads} leads, strips {strips}, {plan.speed_mm_per_s:g} mm/s {plan.gain_mm_per_mv:g} mm/mV, "
+        said += f"confidence {plan.confidence:.2f}"
+    tile[: small.shape[0], : small.shape[1]] = small
+    colour = (0, 110, 40) if verdict.startswith("right") else (190, 0, 0)
+    for k, (text, ink) in enumerate(((f"{path.stem}: {said}", (0, 0, 0)), (verdict, colour))):
+        place = (4, TILE[1] + 14 + 18 * k)
+        cv2.putText(tile, text[:95], place, cv2.FONT_HERSHEY_SIMPLEX, 0.4, ink, 1, cv2.LINE_AA)
+    return tile
+
+
+def _draw_plan(canvas: NDArray[Any], page: FlatPage, plan: PagePlan, scale: float) -> None:
+    """A bracket around each lead, a colour a row, with the name at its beginning."""
+    for s in plan.segments:
+        level = s.baseline(plan.rows)
+        x_mm = np.array([s.x0_mm, s.x0_mm, s.x1_mm, s.x1_mm])
+        x, y = page.grid.to_image(x_mm, level + np.array([-4.0, 4.0, 4.0, -4.0]))
+        corners = np.rint((np.stack([x, y], axis=1) + 0.5) * scale - 0.5).astype(np.int32)
+        colour = ROW_COLOURS[s.row % len(ROW_COLOURS)]
+        cv2.polylines(canvas, [corners], False, colour, 1, cv2.LINE_AA)
+        name = ("-" if s.gain_mm_per_mv < 0 else "") + s.lead
+        place = (int(corners[0, 0]) + 2, int(corners[0, 1]) + 2)
+        cv2.putText(canvas, name, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, colour, 1, cv2.LINE_AA)
+
+
+def write_sheet(
+    images: Sequence[Path], model: Path, verdicts: Path | None, out: Path, across: int = 4
+) -> None:
+    """Tiles of all pictures in one JPEG."""
+    given: dict[str, str] = {}
+    if verdicts is not None:
+        with verdicts.open(encoding="utf-8", newline="") as file:
+            given = {row[0]: row[1] for row in csv.reader(file) if len(row) > 1}
+    digitizer = Digitizer.load(model)
+    tiles = [show(path, digitizer, given.get(path.name, "")) for path in images]
+    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % across)
+    rows = [np.concatenate(tiles[k : k + across], axis=1) for k in range(0, len(tiles), across)]
+    sheet = cv2.cvtColor(np.concatenate(rows), cv2.COLOR_RGB2BGR)
+    cv2.imwrite(str(out), sheet, [cv2.IMWRITE_JPEG_QUALITY, 60])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help="folder with hires500/")
+    parser.add_argument("--data", type=Path, help="folder with hires500/")
+    parser.add_argument("--images", nargs="+", type=Path, help="pictures for a sheet")
+    parser.add_argument("--out", type=Path, default=Path("out/plans.jpg"), help="the sheet")
+    parser.add_argument("--verdicts", type=Path, help="CSV: file, verdict")
     parser.add_argument("--pages", type=int, default=100)
     parser.add_argument("--kinds", nargs="+", default=["scan-color", "photo-clean"], choices=list(MIXES))
     parser.add_argument("--layouts", nargs="+", default=list(LAYOUTS), choices=list(LAYOUTS))
@@ -259,6 +329,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=9)
     args = parser.parse_args()
     cv2.setNumThreads(1)
+    if args.images:
+        write_sheet(args.images, args.model, args.verdicts, args.out)
+        return
+    if args.data is None:
+        parser.error("give --data or --images")
     detector = LeadDetector.load(args.model) if args.boxes == "detector" else None
     options = Options(args.boxes, args.exact, detector)
     pack = Pack(args.data / "hires500" / "signals.xz", args.data / "hires500" / "records.csv", fs=500.0)

@@ -181,6 +181,16 @@ class Digitizer:
             except EcgPageError as error:
                 failures.append(error)
 
+    def read_plan(self, image: Image, duration_s: float = PAGE_S) -> tuple[FlatPage, PagePlan]:
+        """The flattened page, upright, and what is drawn where; uint8 (H, W, 3) RGB. Raises ``EcgPageError``."""
+        failures: list[EcgPageError] = []
+        for grid in self._grids(image, failures):
+            try:
+                return self._upright(image, grid, duration_s)
+            except EcgPageError as error:
+                failures.append(error)
+        raise failures[0]
+
     def _read_on_grid(self, image: Image, grid: GridMap, fs: float, n_samples: int) -> PageReading:
         """One attempt."""
         flat, plan = self._upright(image, grid, n_samples / fs)
