@@ -20,7 +20,7 @@ from matplotlib import pyplot as plt
 
 from ecgpage.ecg import CLASSES, EcgPageError
 from ecgpage.stack import Stack
-from ecgpage.train.stack import Table
+from ecgpage.train.stack import Table, probabilities_of
 
 RANGES: Final = 10
 """Equal ranges of probability, a point for each."""
@@ -74,8 +74,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="picture, .png")
     args = parser.parse_args()
     table = Table.load(args.table)
-    p = np.where(table.read[:, None], Stack.load(args.model).probabilities(table.features), np.nan)
-    plot(table.truth, p, args.out)
+    plot(table.truth, probabilities_of(Stack.load(args.model), table), args.out)
 
 
 if __name__ == "__main__":

@@ -83,7 +83,8 @@ class Diagnoser:
         views = [view for view in reading.views if view is not None]
         page = self._pages(views) if self.page is not None and views else None
         leads = int(np.isfinite(reading.mv).any(axis=0).sum())
-        snr_db = math.nan
+        expected = [r.snr_db for r in reading.readings if math.isfinite(r.snr_db)]
+        snr_db = float(np.mean(expected)) if expected and signal is not None else math.nan
         if self.stacked is not None:
             answer = self.stacked.combine(signal, page, leads_read=leads, snr_db=snr_db)
         else:

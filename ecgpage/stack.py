@@ -83,11 +83,13 @@ class Stack:
         at_least_one: bool,
         norm_beside: float = 0.0,
         branches: Mapping[str, str | None] | None = None,
+        uses_snr: bool = False,
     ) -> None:
         """``weights`` (classes, 8), ``bias`` (classes,).
 
         ``at_least_one``: a readable page always gets a label. ``norm_beside``: probability that NORM needs beside one
-        of ``FINDINGS``. ``branches``: sha256 of the two branches' weights that it was fitted to.
+        of ``FINDINGS``. ``branches``: sha256 of the two branches' weights that it was fitted to. ``uses_snr``: whether it
+        was fitted to pages whose expected SNR was known; otherwise none is heard.
         """
         if not weights.shape == (len(classes), len(FEATURES)) or len(bias) != len(classes):
             raise EcgPageError(
@@ -100,6 +102,7 @@ class Stack:
         self.thresholds = np.array(thresholds, np.float64)
         self.at_least_one, self.norm_beside = at_least_one, norm_beside
         self.branches = dict(branches or {})
+        self.uses_snr = uses_snr
 
     @classmethod
     def load(cls, folder: str | Path) -> "Stack":
@@ -116,6 +119,7 @@ class Stack:
                 at_least_one=bool(settings["at_least_one"]),
                 norm_beside=float(settings["norm_beside"]),
                 branches=settings["branches"],
+                uses_snr=bool(settings.get("uses_snr", False)),
             )
         except (KeyError, TypeError) as error:
             raise EcgPageError(f"weights {NAME!r} in {folder} do not fit this version: {error}") from error
@@ -136,6 +140,7 @@ class Stack:
                 "at_least_one": self.at_least_one,
                 "norm_beside": self.norm_beside,
                 "branches": self.branches,
+                "uses_snr": self.uses_snr,
             },
         )
         tensors = {
@@ -143,6 +148,10 @@ class Stack:
             "bias": torch.from_numpy(self.bias).float(),
         }
         return save_tensors(folder, NAME, tensors, card)
+
+    def features(self, signal: Array, page: Array, leads_read: Array, snr_db: Array) -> Array:
+        """``features`` as this stack knows them."""
+        return features(signal, page, leads_read, snr_db if self.uses_snr else np.full_like(snr_db, np.nan))
 
     def probabilities(self, x: Array) -> Array:
         """(n, classes) of ``features`` (n, classes, 8)."""
@@ -171,7 +180,7 @@ class Stack:
         if all(np.isnan(row).all() for row in rows):
             return Diagnosis([], dict.fromkeys(self.classes, math.nan))
         quality = (np.array([float(leads_read)]), np.array([snr_db]))
-        p = self.probabilities(features(rows[0][None], rows[1][None], *quality))
+        p = self.probabilities(self.features(rows[0][None], rows[1][None], *quality))
         held = self.labels(p)[0]
         labels = [c for c, on in zip(self.classes, held, strict=True) if on]
         return Diagnosis(labels, dict(zip(self.classes, p[0].tolist(), strict=True)))

@@ -72,6 +72,7 @@ def test_without_any_branch_there_is_no_label():
 
 def test_a_bad_signal_can_count_less():
     stack = mean_stack()
+    stack.uses_snr = True
     stack.weights[:, FEATURES.index("signal")] = 0.0
     stack.weights[:, FEATURES.index("signal x SNR")] = 1.0
     good, bad = (
@@ -80,6 +81,14 @@ def test_a_bad_signal_can_count_less():
     )
     assert good > 0.9
     assert bad < 0.5
+
+
+def test_an_expected_snr_is_heard_only_by_a_stack_that_was_fitted_to_some():
+    silent = Table(**{**vars(drawn_table()), "snr_db": np.full(600, np.nan)})
+    assert training.fit(drawn_table()).stack.uses_snr
+    stack = training.fit(silent).stack
+    found = [stack.combine(branch(0.9), branch(0.4), leads_read=12, snr_db=db) for db in (2.0, 25.0)]
+    assert found[0] == found[1]
 
 
 def test_features_stand_in_the_stated_order():

@@ -223,7 +223,15 @@ def fit(table: Table) -> Fitted:
     seen = table.read
     weights, bias = coefficients(table.features[seen], table.truth[seen])
     thresholds = choose_thresholds(table.truth[seen], p[seen])
-    stack = Stack(weights, bias, CLASSES, thresholds, at_least_one=at_least_one, norm_beside=norm_beside)
+    stack = Stack(
+        weights,
+        bias,
+        CLASSES,
+        thresholds,
+        at_least_one=at_least_one,
+        norm_beside=norm_beside,
+        uses_snr=bool(np.isfinite(table.snr_db).any()),
+    )
     return Fitted(stack, scores)
 
 
@@ -247,9 +255,20 @@ def _mean(table: Table) -> Array:
 # --- scoring ------------------------------------------------------------------------------------------------
 
 
+def probabilities_of(stack: Stack, table: Table) -> Array:
+    """(n, 11) of a stored stack, NaN for pages of which neither branch said anything."""
+    x = stack.features(table.signal, table.page, table.leads_read, table.snr_db)
+    return np.where(table.read[:, None], stack.probabilities(x), np.nan)
+
+
+def labels_of(stack: Stack, table: Table) -> NDArray[np.bool_]:
+    """(n, 11) labels of a stored stack."""
+    return stack.labels(np.nan_to_num(probabilities_of(stack, table))) & table.read[:, None]
+
+
 def score(stack: Stack, table: Table) -> dict[str, tuple[float, float, float]]:
     """Macro F with its 95 % interval over all pages and by kind, of a stored stack."""
-    held = stack.labels(stack.probabilities(table.features)) & table.read[:, None]
+    held = labels_of(stack, table)
     found = {"all": macro_interval(table.truth, held)}
     for kind in sorted(set(table.kind.tolist())):
         rows = table.kind == kind
@@ -273,7 +292,7 @@ def labels_of_all(stack: Stack, scored: Table, chosen_on: Table) -> dict[str, ND
         name: np.asarray(np.nan_to_num(p) >= np.array(choose_thresholds(chosen_on.truth, np.nan_to_num(q))))
         for name, (q, p) in ways.items()
     }
-    return found | {"stack": stack.labels(stack.probabilities(scored.features)) & scored.read[:, None]}
+    return found | {"stack": labels_of(stack, scored)}
 
 
 def report(truth: NDArray[np.bool_], held: dict[str, NDArray[np.bool_]]) -> str:
