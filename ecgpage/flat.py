@@ -20,6 +20,11 @@ X_PX_PER_MM: Final = 10
 Y_PX_PER_MM: Final = 8
 BOX_X: Final = int(BOX_MM * X_PX_PER_MM)
 BOX_Y: Final = int(BOX_MM * Y_PX_PER_MM)
+AROUND_PX_PER_MM: Final = 4
+AROUND_MM: Final = 60.0
+"""Beyond the grid as far as it was followed the page is shown this far, for traces that go on there."""
+MIN_SEEN: Final = 0.4
+"""Share of a line beyond the grid that lies in the picture, as long as the page is shown there."""
 CROSSING_MM: Final = 0.5
 """Half width of a crossing line, left out of a line's profile."""
 
@@ -29,6 +34,21 @@ DARK_LINE: Final = 0.25
 
 Grey = NDArray[np.float32]
 Place = TypeVar("Place", float, NDArray[np.float64])
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The page as it was seen, grid and all, with what lies around the part that the grid covers."""
+
+    light: Image
+    """uint8 (h, w), AROUND_PX_PER_MM pixels a millimetre on both axes, brightest of the colour channels."""
+    edge_mm: NDArray[np.float64]
+    """(2,) page x and y of its outer left and upper edge."""
+
+    @property
+    def size_mm(self) -> NDArray[np.float64]:
+        """(2,) width and height."""
+        return np.array(self.light.shape[::-1]) / AROUND_PX_PER_MM
 
 
 @dataclass(frozen=True)
@@ -42,8 +62,7 @@ class FlatPage:
     """Page x of the centre of column 0."""
     y0_mm: float
     """Page y of the centre of row 0."""
-    light: Image
-    """uint8 (h, w) the page as it was seen, grid and all, brightest of the colour channels."""
+    around: Surroundings
 
     def column(self, x_mm: Place) -> Place:
         """Column (not whole) of the raster at page x."""
@@ -61,15 +80,23 @@ class FlatPage:
         """Page y of a row."""
         return row / Y_PX_PER_MM + self.y0_mm
 
-    def overview(self, side_px: int) -> tuple[Image, NDArray[np.float64]]:
-        """The page small, uint8 (h, w), its longer side ``side_px``, equal scale on both axes.
+    def overview(self, side_px: int, *, beyond_mm: float = 0.0) -> tuple[Image, NDArray[np.float64]]:
+        """The page small, uint8 (h, w), its longer side ``side_px``, equal scale on both axes, with up to ``beyond_mm`` more
+        than the grid covers on each side, as far as the picture goes.
 
         With it comes a (2, 2) array: page x and y of its outer left and upper edge, and millimetres per pixel along x and y.
         """
-        size_mm = np.array(self.light.shape[::-1]) / (X_PX_PER_MM, Y_PX_PER_MM)
+        own = np.array([self.x0_mm - 0.5 / X_PX_PER_MM, self.y0_mm - 0.5 / Y_PX_PER_MM])
+        size = np.array(self.ink.shape[::-1]) / (X_PX_PER_MM, Y_PX_PER_MM)
+        low, high = self.around.edge_mm, self.around.edge_mm + self.around.size_mm
+        first, last = np.maximum(low, own - beyond_mm), np.minimum(high, own + size + beyond_mm)
+        x0, y0 = np.rint((first - low) * AROUND_PX_PER_MM).astype(int)
+        x1, y1 = np.rint((last - low) * AROUND_PX_PER_MM).astype(int)
+        view = self.around.light[y0:y1, x0:x1]
+        size_mm = np.array([x1 - x0, y1 - y0]) / AROUND_PX_PER_MM
         shape = np.maximum(1, np.rint(size_mm * side_px / size_mm.max())).astype(int)
-        small = cv2.resize(self.light, (int(shape[0]), int(shape[1])), interpolation=cv2.INTER_AREA)
-        edge = (self.x0_mm - 0.5 / X_PX_PER_MM, self.y0_mm - 0.5 / Y_PX_PER_MM)
+        small = cv2.resize(view, (int(shape[0]), int(shape[1])), interpolation=cv2.INTER_AREA)
+        edge = low + np.array([x0, y0]) / AROUND_PX_PER_MM
         return np.asarray(small, np.uint8), np.array([edge, size_mm / shape])
 
 
@@ -82,17 +109,31 @@ def flatten_page(image: Image, grid: GridMap, *, bridge: bool = True) -> FlatPag
     left, top, _, _ = grid.extent_mm
     x_mm = left - BOX_MM / 2 + (np.arange(nx * BOX_X) + 0.5) / X_PX_PER_MM
     y_mm = top - BOX_MM / 2 + (np.arange(ny * BOX_Y) + 0.5) / Y_PX_PER_MM
-    seen = flatten(255 - brightest_channel(image), grid, x_mm, y_mm)
-    dark = seen.astype(np.float32)
+    light = brightest_channel(image)
+    dark = flatten(255 - light, grid, x_mm, y_mm).astype(np.float32)
     ink = _without_grid(dark, ny, nx, bridge)
     ink *= np.repeat(np.repeat(grid.quality > 0, BOX_Y, axis=0), BOX_X, axis=1)
-    return FlatPage(
-        grid,
-        ink / max(_stroke_level(ink), 1.0),
-        float(x_mm[0]),
-        float(y_mm[0]),
-        np.asarray(255 - seen, np.uint8),
-    )
+    around = _surroundings(light, grid)
+    return FlatPage(grid, ink / max(_stroke_level(ink), 1.0), float(x_mm[0]), float(y_mm[0]), around)
+
+
+def _surroundings(light: Image, grid: GridMap) -> Surroundings:
+    """The page with up to AROUND_MM more on each side on which the picture goes on; ``light``: (H, W) picture."""
+    x0, y0, x1, y1 = np.array(grid.extent_mm) + BOX_MM / 2 * np.array([-1, -1, 1, 1])
+    height, width = light.shape
+    ends = [x0, y0, x1, y1]
+    for side in range(4):
+        outward = -1 if side < 2 else 1
+        along = np.linspace(y0, y1, 40) if side % 2 == 0 else np.linspace(x0, x1, 40)
+        for step in np.arange(BOX_MM, AROUND_MM + 0.1, BOX_MM):
+            across = np.full(40, (x0, y0, x1, y1)[side] + outward * step)
+            x, y = grid.to_image(*((across, along) if side % 2 == 0 else (along, across)))
+            if ((x >= 0) & (x < width) & (y >= 0) & (y < height)).mean() < MIN_SEEN:
+                break
+            ends[side] = float(across[0])
+    x_mm = np.arange(ends[0] + 0.5 / AROUND_PX_PER_MM, ends[2], 1 / AROUND_PX_PER_MM)
+    y_mm = np.arange(ends[1] + 0.5 / AROUND_PX_PER_MM, ends[3], 1 / AROUND_PX_PER_MM)
+    return Surroundings(flatten(light, grid, x_mm, y_mm), np.array([ends[0], ends[1]]))
 
 
 def _without_grid(dark: Grey, ny: int, nx: int, bridge: bool) -> Grey:

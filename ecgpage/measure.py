@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ecgpage.detect import CLASSES, PULSE, LeadDetector
 from ecgpage.ecg import GAIN_MM_PER_MV, LEADS, SPEED_MM_PER_S, EcgPageError
-from ecgpage.flat import X_PX_PER_MM, Y_PX_PER_MM, FlatPage
+from ecgpage.flat import AROUND_MM, X_PX_PER_MM, Y_PX_PER_MM, FlatPage
 from ecgpage.leads import (
     MAX_ZERO_MM,
     MIN_TICK,
@@ -43,6 +43,8 @@ MIN_SCORE: Final = 0.1
 """Boxes below are not looked at; those above still have to agree with a layout."""
 SURE_UPRIGHT: Final = 0.88
 """Confidence from which other turns are not tried."""
+USUALLY_UPRIGHT: Final = 2.0
+"""Evidence that a page lies upright before it is looked at."""
 LEVEL_SLACK_MM: Final = 2.0
 """The usual line of ink stands so far at most from where a box allows its 0-mV line."""
 SAME_ROW_MM: Final = 1.5
@@ -113,40 +115,48 @@ def read_plan(page: FlatPage, boxes: PageBoxes | None, duration_s: float) -> Pag
 
 
 def find_boxes(page: FlatPage, detector: LeadDetector) -> PageBoxes:
-    """Leads and pulses of an upright page, in page mm."""
-    view, (edge, scale) = page.overview(detector.size)
-    return _boxes_in(view, edge, scale, detector)
+    """Leads and pulses of an upright page, in page mm; where what the grid covers shows no clear layout, also around it."""
+    choices = [_boxes_in(*page.overview(detector.size), detector)]
+    if _evidence(choices[0])[1] < SURE_UPRIGHT:
+        choices.append(_boxes_in(*page.overview(detector.size, beyond_mm=AROUND_MM), detector))
+    return max(choices, key=lambda boxes: _evidence(boxes)[0])
 
 
 def upright_turn(page: FlatPage, detector: LeadDetector) -> int | None:
     """By how many quarter turns counter-clockwise the page becomes upright; None when no turn gives a clear layout."""
-    view, (_, scale) = page.overview(detector.size)
     best: tuple[float, int] | None = None
-    for turn in (0, 2, 1, 3):
-        if turn == 1 and best is not None:
-            break  # rows along x were seen
-        turned = np.ascontiguousarray(np.rot90(view, turn))
-        boxes = _boxes_in(turned, np.zeros(2), scale[::-1] if turn % 2 else scale, detector)
-        try:
-            arrangement = arrange(boxes, boxes.leads[:, [1, 3]].mean(axis=1))
-        except SeveralPagesError:
-            return turn
-        except EcgPageError:
-            continue
-        log.debug("turned %d deg: %.1f, %.2f", 90 * turn, arrangement.score, arrangement.confidence)
-        if arrangement.confidence < SURE:
-            continue
-        # upside down some leads are taken for others by their place; most pages lie upright
-        evidence = arrangement.score + 10 * arrangement.confidence + (2.0 if turn == 0 else 0.0)
-        if best is None or evidence > best[0]:
-            best = evidence, turn
-        if arrangement.confidence > SURE_UPRIGHT and arrangement.known_order:
-            break
+    for beyond in (0.0, AROUND_MM):
+        view, (_, scale) = page.overview(detector.size, beyond_mm=beyond)
+        for turn in (0, 2, 1, 3):
+            if turn == 1 and best is not None:
+                break  # rows along x were seen
+            turned = np.ascontiguousarray(np.rot90(view, turn))
+            frame = np.array([np.zeros(2), scale[::-1] if turn % 2 else scale])
+            evidence, confidence = _evidence(_boxes_in(turned, frame, detector))
+            log.debug("turned %d deg: evidence %.1f, confidence %.2f", 90 * turn, evidence, confidence)
+            if confidence > SURE_UPRIGHT:
+                return turn
+            # upside down some leads are taken for others by their place; most pages lie upright
+            evidence += USUALLY_UPRIGHT if turn == 0 else 0.0
+            if confidence >= SURE and (best is None or evidence > best[0]):
+                best = evidence, turn
     return None if best is None else best[1]
 
 
-def _boxes_in(view: NDArray[np.uint8], edge: Array, scale: Array, detector: LeadDetector) -> PageBoxes:
-    """Boxes of a picture whose outer upper left corner lies at ``edge`` and whose pixels are ``scale`` (both x, y; mm)."""
+def _evidence(boxes: PageBoxes) -> tuple[float, float]:
+    """How much speaks for the best reading of the boxes, and its confidence."""
+    try:
+        arrangement = arrange(boxes, boxes.leads[:, [1, 3]].mean(axis=1))
+    except SeveralPagesError:
+        return 100.0, 1.0  # pages that can be read, though not as one
+    except EcgPageError:
+        return -100.0, 0.0
+    return arrangement.score + 10 * arrangement.confidence, arrangement.confidence
+
+
+def _boxes_in(view: NDArray[np.uint8], frame: Array, detector: LeadDetector) -> PageBoxes:
+    """Boxes of a picture with its ``frame`` as ``FlatPage.overview`` gives it, in page mm."""
+    edge, scale = frame
     found = detector.detect(view, score=MIN_SCORE)
     boxes = found.boxes.astype(np.float64) * np.tile(scale, 2) + np.tile(edge, 2)
     is_pulse = found.classes == CLASSES.index(PULSE)
@@ -174,6 +184,9 @@ def usual_levels(page: FlatPage, leads: Array, ink_rows_mm: Array) -> Array:
         )
         smooth = np.convolve(profile, np.ones(9) / 9, "same") if len(profile) > 9 else profile
         # a trace that goes far to one side only has its usual line near the other end of what the box allows
+        if profile.max(initial=0.0) < 0.05:  # outside what the grid covers
+            levels.append(float(at.mean()))
+            continue
         prior = 1.0 - 0.3 * np.clip(np.minimum(at - low, high - at) / 6.0, 0, 1)
         on_row = (
             (np.abs(at[:, None] - ink_rows_mm) < LEVEL_SLACK_MM).any(axis=1) if len(ink_rows_mm) else at < 0

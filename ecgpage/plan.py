@@ -57,6 +57,8 @@ SPARE_GAIN: Final = 0.3
 
 WHOLE_ROW_MM: Final = (14.0, 6.0)
 """Its ink begins and ends this close to the columns' outer ends; a pulse may stand before it."""
+NEXT_ROW: Final = (0.6, 1.6)
+"""The same in distances of the other rows."""
 REGULAR_GAIN: Final = 0.5
 """Log odds of a row without boxes where the others leave room for it."""
 
@@ -471,7 +473,7 @@ def _read_as(
         whole = (np.abs(spare_mm[:, 0] - level) < ROW_APART_MM[0]) & (
             np.abs(spare_mm[:, 1:] - ends) < WHOLE_ROW_MM
         ).all(axis=1)
-        if columns.count > 1 and level > rows_mm[has_box].max() and whole.any():
+        if columns.count > 1 and whole.any() and _is_next_below(level, rows_mm[has_box]):
             strip_gain[row] = SPARE_GAIN
     found = []
     for order in GRAMMAR:
@@ -489,6 +491,12 @@ def _read_as(
         strip_cells = [_strip_cell(evidence, row, strip_odds) for row in strips]
         readings.append(_arrangement(boxes, rows_mm, columns, evidence, (*cells, *strip_cells), score, known))
     return readings
+
+
+def _is_next_below(level_mm: float, rows_mm: Array) -> bool:
+    """Whether a row stands below the others at about their distance."""
+    usual = float(np.median(np.diff(rows_mm))) if len(rows_mm) > 1 else 0.0
+    return bool(NEXT_ROW[0] * usual < level_mm - rows_mm[-1] < NEXT_ROW[1] * usual)
 
 
 def _align(order: Order, evidence: _Evidence, strip_gain: Array) -> tuple[list[int], list[int], float]:
