@@ -12,6 +12,11 @@ phase of the printed grid and the choice among the four turns are free; everythi
     told            median of (expected residual / true residual, offset left out)
 
 Prints a Markdown table.
+
+    python -m bench.grid --data FOLDER --sheet docs/lattices.jpg
+
+draws the found 5-mm lattice over the real pages in FOLDER instead (``real/*/input`` and ``patient_images``), the area that
+was followed in red, the rest of the map in blue.
 """
 
 import argparse
@@ -34,6 +39,7 @@ from tqdm import tqdm
 
 from ecgpage.ecg import EcgPageError
 from ecgpage.grid import BOX_MM, GridMap, lock_grid
+from ecgpage.images import Image, read_image
 from ecgpage.page import find_carriers
 from ecgpage.render import MIXES, DrawnPage, draw_picture, mixes_hash
 from ecgpage.render.sources import Pack
@@ -156,10 +162,61 @@ def _scale(page: Array, away: Array) -> float:
     return 100 * float(np.median(np.abs(slopes[1:]))) if len(slopes) > 1 else float("nan")
 
 
+def lattice_picture(image: Image, grid: GridMap, side: int) -> Image:
+    """The picture, its longer side ``side`` px, with the lattice of the map."""
+    scale = side / max(image.shape[:2])
+    small = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+    x0, y0, x1, y1 = grid.extent_mm
+    ny, nx = grid.quality.shape
+    for k in range(nx + ny):
+        along = np.arange(x0 if k >= nx else y0, (x1 if k >= nx else y1) + 0.1, 1.0)
+        fixed = np.full(len(along), x0 + BOX_MM * k if k < nx else y0 + BOX_MM * (k - nx))
+        at = np.stack([fixed, along] if k < nx else [along, fixed], axis=1)
+        line = np.stack(grid.to_image(at[:, 0], at[:, 1]), axis=1)
+        line = (line + 0.5) * scale - 0.5
+        followed = _followed(grid, at)
+        for start, end, seen in zip(line[:-1], line[1:], followed[:-1], strict=True):
+            points = [tuple(int(v) for v in np.rint(p * 16)) for p in (start, end)]
+            color = (230, 0, 0) if seen else (0, 90, 255)
+            cv2.line(small, points[0], points[1], color, 1, cv2.LINE_AA, 4)
+    return small
+
+
+def draw_sheet(data: Path, target: Path, side: int = 640, columns: int = 6) -> None:
+    """One picture with the lattices of all real pages; those without one keep a red cross."""
+    paths = [
+        p for kind in ("scans", "photos") for p in sorted((data / "real" / kind / "input").glob("*-0.*"))
+    ]
+    paths += sorted((data / "patient_images").glob("*.*"))
+    cells = []
+    for path in tqdm(paths, file=sys.stderr):
+        try:
+            image = read_image(path)
+        except EcgPageError:
+            continue  # tables beside the pictures
+        try:
+            cell = lattice_picture(image, lock_grid(image, find_carriers(image)), side)
+        except EcgPageError as error:
+            print(f"{path.name}: {error}", file=sys.stderr)
+            scale = side / max(image.shape[:2])
+            cell = np.asarray(
+                cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8
+            )
+            cv2.line(cell, (0, 0), (cell.shape[1], cell.shape[0]), (255, 0, 0), 4)
+        cell = cell[: round(0.8 * side)]
+        framed = np.full((round(0.8 * side) + 22, side + 6, 3), 255, np.uint8)
+        framed[22 : 22 + cell.shape[0], : cell.shape[1]] = cell
+        cv2.putText(framed, path.stem, (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+        cells.append(framed)
+    cells += [np.full_like(cells[0], 255)] * (-len(cells) % columns)
+    rows = [np.hstack(cells[k : k + columns]) for k in range(0, len(cells), columns)]
+    cv2.imwrite(str(target), np.vstack(rows)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 60])
+
+
 def table(rows: Iterable[tuple[str, Sequence[GridError]]]) -> str:
     """Markdown."""
     lines = [
-        "| pages | n | time px, median / 90 % | voltage px | without offset px | scale % | slips | no map | covered | told | s |",
+        "| pages | n | time px, median / 90 % | voltage px | no offset | scale % | slips | no map | covered | told | s |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for kind, errors in rows:
@@ -189,7 +246,13 @@ def main() -> None:
         "--jump", action="store_true", help="look for the grid behind creases, as second attempts do"
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument(
+        "--sheet", type=Path, metavar="FILE", help="draw the lattices of the real pages instead"
+    )
     args = parser.parse_args()
+    if args.sheet:
+        draw_sheet(args.data, args.sheet)
+        return
     pack = Pack(args.data / "hires500" / "signals.xz", args.data / "hires500" / "records.csv", fs=500.0)
     folds = [row.get("strat_fold") for row in pack.rows]
     indices = [k for k, fold in enumerate(folds) if fold == REPORT_FOLD][: args.records]

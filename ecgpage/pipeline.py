@@ -36,7 +36,7 @@ PAGE_S: Final = 10.0
 """Seconds on one page."""
 SURE_UPRIGHT: Final = 2.0
 """Evidence from which the page is not tried upside down."""
-MAX_GRIDS: Final = 3
+MAX_GRIDS: Final = 4
 """Grids that are tried on one page."""
 MIN_CONFIDENCE: Final = 0.35
 """Plans below this are refused: what looks like rows of traces is something else."""
