@@ -45,6 +45,10 @@ SURE_UPRIGHT: Final = 0.88
 """Confidence from which other turns are not tried."""
 USUALLY_UPRIGHT: Final = 2.0
 """Evidence that a page lies upright before it is looked at."""
+MIN_SAME: Final = 0.6
+"""A lead of the plan is that of a box when they share so much of what they cover along x."""
+MIN_EXPLAINED: Final = 0.6
+"""Share of boxes that a layout read from the ink has to have leads for."""
 LEVEL_SLACK_MM: Final = 2.0
 """The usual line of ink stands so far at most from where a box allows its 0-mV line."""
 SAME_ROW_MM: Final = 1.5
@@ -104,14 +108,23 @@ def read_plan(page: FlatPage, boxes: PageBoxes | None, duration_s: float) -> Pag
     if arrangement is not None and arrangement.confidence >= SURE:
         return measured(page, arrangement, boxes, ink_rows, duration_s)
     if arrangement is not None:
-        doubt = f"boxes are not clear ({arrangement.confidence:.2f})"
-    try:
-        plan = read_layout(page, duration_s)
-    except EcgPageError:
-        if arrangement is None:
-            raise
-        return measured(page, arrangement, boxes, ink_rows, duration_s)
+        doubt = f"names are not clear ({arrangement.confidence:.2f})"
+    plan = read_layout(page, duration_s)
+    if _explained(boxes, plan) < MIN_EXPLAINED:
+        raise EcgPageError(f"{doubt}, and rows and separators tell of another layout than the leads seen")
     return replace(plan, notes=(*plan.notes, f"{doubt}: layout from rows and separators alone"))
+
+
+def _explained(boxes: PageBoxes, plan: PagePlan) -> float:
+    """Share of the sure boxes that stand where the plan has a lead; 1 without any."""
+    sure = boxes.leads[boxes.scores > 0.5]
+    spans = np.array([(s.x0_mm, s.x1_mm, s.baseline(plan.rows)) for s in plan.segments])
+    if not len(sure) or not len(spans):
+        return 1.0
+    both = np.minimum(sure[:, None, 2], spans[:, 1]) - np.maximum(sure[:, None, 0], spans[:, 0])
+    either = np.maximum(sure[:, None, 2], spans[:, 1]) - np.minimum(sure[:, None, 0], spans[:, 0])
+    level = (sure[:, None, 1] < spans[:, 2]) & (spans[:, 2] < sure[:, None, 3])
+    return float(((both / either > MIN_SAME) & level).any(axis=1).mean())
 
 
 def find_boxes(page: FlatPage, detector: LeadDetector) -> PageBoxes:
@@ -290,7 +303,9 @@ def _between(
         is_whole, gap = abs(over) < slack, 0.0
     else:
         needed = over / (count - 1)
-        near = min(abs(needed - g) for g in (gap, boxes.gap_mm, 0.0)) < max(GAP_MM, slack / (count - 1))
+        agreed = gap > GAP_MM and abs(gap - boxes.gap_mm) < GAP_MM
+        gaps = (gap,) if agreed else (gap, boxes.gap_mm, 0.0)
+        near = min(abs(needed - g) for g in gaps) < max(GAP_MM, slack / (count - 1))
         is_whole = over > -slack and near
         if is_whole:
             gap = needed if needed > TOUCHING_MM else 0.0
