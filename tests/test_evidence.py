@@ -75,7 +75,10 @@ def flat_reading() -> PageReading:
     segment = Segment("V3", 0, 5.0, 255.0, 0.0, 10.0, 20.0)
     plan = PagePlan([row], [segment], [], [], 25.0, 10.0, 1.0)
     trace = Trace(segment, x_mm, np.full(len(x_mm), 20.0), "network", np.full(len(x_mm), 0.1))
-    return PageReading(grid, plan, [trace], PageSignals(np.zeros((5000, 12), np.float32), [], [segment]))
+    nothing = np.zeros((5000, 12), np.float32)
+    return PageReading(
+        grid, plan, [trace], PageSignals(mv=nothing, readings=[], segments=[segment], as_read=nothing)
+    )
 
 
 def test_what_speaks_for_a_class_is_orange_and_what_speaks_against_it_blue() -> None:
