@@ -106,7 +106,12 @@ class GridMap:
     residual_px: float
     """Spread of the located lines around the smooth map, image pixels, root of the mean square."""
     source: str
-    """What the scale rests on: "5 mm lines", "1 mm lines"."""
+    """What the scale rests on: "5 mm lines", "1 mm lines", or what else was taken where no lines show."""
+
+    @property
+    def is_printed(self) -> bool:
+        """Whether the nodes lie on printed lines."""
+        return self.source in ("5 mm lines", "1 mm lines", "drawn")
 
     @property
     def extent_mm(self) -> tuple[float, float, float, float]:

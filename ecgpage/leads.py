@@ -343,6 +343,35 @@ def _find_columns(page: FlatPage, rows: list[Row], ticks: Array, width_mm: float
     return columns, float(page.x_mm(float(np.median(edges)) if edges else start)), support
 
 
+def separator_pitch(page: FlatPage, rows: list[Row], width_mm: float) -> float | None:
+    """Distance of the separators over a quarter of ``width_mm``, of a page in four columns on a map of rough scale; None when
+    no such separators show.
+    """
+    if not rows:
+        return None
+    ticks = tick_signals(page, rows)
+    near = cv2.dilate(ticks.astype(np.float32), np.ones((1, int(0.6 * X_PX_PER_MM)), np.uint8)).astype(float)
+    quarter = width_mm / 4 * X_PX_PER_MM
+    best = (0.0, 1.0, 0.0)
+    for stretch in np.linspace(0.94, 1.06, 61):
+        starts = np.arange(0, max(1, page.ink.shape[1] - int(3.2 * stretch * quarter)))
+        at = np.rint(starts[:, None] + stretch * quarter * np.arange(1, 4)).astype(int)
+        support = near[:, np.clip(at, 0, page.ink.shape[1] - 1)].min(axis=2)  # (rows, starts)
+        score = np.sort(support, axis=0)[-min(3, len(rows)) :].mean(axis=0)
+        best = max(
+            best, (float(score.max()), float(stretch), float(np.median(starts[score > score.max() - 1e-6])))
+        )
+    score_of_best, stretch, start = best
+    if score_of_best < MIN_TICK:
+        return None
+    centres = tick_centres(page, rows, ticks, start, stretch * quarter, 4)
+    numbers = np.array([k for k, _ in centres], float)
+    if len(set(numbers)) < 3:
+        return None
+    slope = np.polyfit(numbers, [at for _, at in centres], 1)[0]
+    return float(slope / quarter)
+
+
 def tick_centres(
     page: FlatPage, rows: list[Row], ticks: Array, start: float, pitch: float, columns: int
 ) -> list[tuple[int, float]]:

@@ -277,7 +277,7 @@ def _measured_columns(
     seen = _ticks(page, grid_rows, columns) if columns.count > 1 else []
     if seen:
         columns = _through_ticks(columns, seen, is_whole)
-    on_line = start_on_line(columns.first_mm)
+    on_line = start_on_line(columns.first_mm) if page.grid.is_printed else columns.first_mm
     moved = on_line - columns.first_mm
     if is_whole or not moved:
         columns = replace(columns, first_mm=on_line)

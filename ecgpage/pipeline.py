@@ -8,7 +8,7 @@ import itertools
 import logging
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,7 @@ from ecgpage.detect import LeadDetector
 from ecgpage.ecg import LEADS, EcgPageError
 from ecgpage.flat import FlatPage, flatten_page
 from ecgpage.grid import GridMap, grid_candidates
+from ecgpage.gridless import map_without_grid
 from ecgpage.images import Image, read_image
 from ecgpage.leads import PagePlan, read_layout, upright_score
 from ecgpage.measure import find_boxes, read_plan, upright_turn
@@ -180,6 +181,11 @@ class Digitizer:
                 yield from itertools.islice(found, most)
             except EcgPageError as error:
                 failures.append(error)
+        if self.detector is not None:
+            try:
+                yield map_without_grid(image, self.detector)
+            except EcgPageError as error:
+                failures.append(error)
 
     def read_plan(self, image: Image, duration_s: float = PAGE_S) -> tuple[FlatPage, PagePlan]:
         """The flattened page, upright, and what is drawn where; uint8 (H, W, 3) RGB. Raises ``EcgPageError``."""
@@ -200,6 +206,8 @@ class Digitizer:
                 f"no 12-lead ECG recognised on the grid (confidence {plan.confidence:.2f})",
                 page_view(image, flat.grid, plan.segments) if located else None,
             )
+        if not flat.grid.is_printed:
+            plan = replace(plan, notes=(*plan.notes, f"no grid seen: scale from {flat.grid.source}"))
         traces = read_traces(image, flat, plan, self.network, spikes="spikes" not in self.without)
         keep = {stage: stage not in self.without for stage in ("strip", "rate", "laws")}
         signals = assemble(traces, plan, fs, n_samples, **keep)

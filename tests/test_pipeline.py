@@ -1,5 +1,6 @@
 """Draw a page, read it back, compare: clean, without the network, turned, photographed; refuse what is no ECG."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from ecgpage.ecg import EcgPageError
 from ecgpage.grid import GridMap, lock_grid
 from ecgpage.page import find_carriers
 from ecgpage.pipeline import STAGES, Digitizer, PageReading
-from ecgpage.render import DrawnPage
+from ecgpage.render import MIXES, DrawnPage
+from ecgpage.render.picture import photograph
 from helper_code import align_signals, compute_snr
-from tests.drawn import FS, clean_page
+from tests.drawn import FS, clean_page, record
 
 MODEL = Path(__file__).parent.parent / "model"
 N_SAMPLES = 5000
@@ -147,6 +149,16 @@ def test_turning_the_map_turns_the_page() -> None:
     np.testing.assert_allclose(turned.nodes[0, 0], grid.nodes[-1, -1])
     assert turned.quality.shape == grid.quality.shape
     assert grid.turned(1).quality.shape == grid.quality.shape[::-1]
+
+
+def test_a_page_without_a_grid_is_read_from_its_pulses_and_rows() -> None:
+    page = replace(clean_page().truth.page, grid=None)
+    rng = np.random.default_rng(1)
+    drawn = photograph(page, record(), replace(MIXES["generator-clean"], rotation=(0.7, 0.7)), rng)
+    reading = digitizer().read_page(drawn.image, FS, N_SAMPLES)
+    assert any("no grid seen" in note for note in reading.plan.notes)
+    assert reading.grid.px_per_mm == pytest.approx(drawn.truth.px_per_mm, rel=0.003)
+    assert mean_snr(drawn, reading.signals.mv) > 12
 
 
 def test_a_cloth_under_the_sheet_is_not_taken_for_the_page() -> None:
