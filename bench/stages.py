@@ -149,12 +149,12 @@ def stage_table(records: Sequence[Any], kinds: Sequence[str], model: Path) -> st
     return "\n".join(lines)
 
 
-def layout_table(records: Sequence[Any], model: Path) -> str:
+def layout_table(records: Sequence[Any], model: Path, names: Sequence[str]) -> str:
     """Markdown, a line a layout."""
     digitizer = Digitizer.load(model)
     lines = ["| clean pages | n | SNR dB | worst page | leads of 0 dB |", "|---|---|---|---|---|"]
-    for name, style in OTHER_PAGES.items():
-        pages = []
+    for name in names:
+        style, pages = OTHER_PAGES[name], []
         for index, record in enumerate(tqdm(records, desc=name, file=sys.stderr)):
             rng = np.random.default_rng((9, index))
             page = build_page(style, len(record.signal), record.fs)
@@ -174,6 +174,9 @@ def main() -> None:
         "--kinds", nargs="+", default=["generator-clean", "scan-bw", "photo-clean"], choices=list(MIXES)
     )
     parser.add_argument("--layouts", action="store_true", help="other layouts instead of the stages")
+    parser.add_argument(
+        "--only", nargs="+", default=list(OTHER_PAGES), choices=list(OTHER_PAGES), help="some of the layouts"
+    )
     parser.add_argument("--records", type=int, default=6, help="pages of each kind")
     parser.add_argument("--model", type=Path, default=ROOT / "model")
     args = parser.parse_args()
@@ -184,7 +187,11 @@ def main() -> None:
     chosen = [k for k, fold in enumerate(folds) if fold == REPORT_FOLD][: args.records]
     records = [pack.read(k) for k in chosen]
     print(f"page mixes {mixes_hash()}\n")
-    print(layout_table(records, args.model) if args.layouts else stage_table(records, args.kinds, args.model))
+    print(
+        layout_table(records, args.model, args.only)
+        if args.layouts
+        else stage_table(records, args.kinds, args.model)
+    )
 
 
 if __name__ == "__main__":

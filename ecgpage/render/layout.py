@@ -92,7 +92,7 @@ class PageStyle:
     pulse_foot: float = 1.0
     """Flat line before and after the pulse."""
     pulse_span: float = 5.0
-    """Width of the pulse's top: 0.2 s at 25 mm/s; printers keep it at other speeds."""
+    """Width of the pulse's top at 25 mm/s, mm: 0.2 s, or half of it; it is a signal and grows with the speed."""
     separator: Literal["tick", "marks", "dotted", "gap", "none"] = "tick"
     separator_length: float = 6.25
     gap: float = 0.0
@@ -119,7 +119,7 @@ def build_page(
     layout = LAYOUTS[style.layout]
     strips = style.strip_leads[: layout.strips]
     rows = len(layout.columns[0]) + len(strips)
-    reach = style.pulse_span + 2 * style.pulse_foot
+    reach = _pulse_width(style) + 2 * style.pulse_foot
     left = (
         style.left + (reach if style.pulse == "left" else 0.0) + (8.0 if style.name_place == "left" else 0.0)
     )
@@ -224,12 +224,17 @@ def _segment(
     )
 
 
+def _pulse_width(style: PageStyle) -> float:
+    """mm."""
+    return style.pulse_span * style.speed / 25
+
+
 def _pulses(style: PageStyle, segments: Sequence[Segment], left: float, end: float) -> list[Pulse]:
     """One pulse a row, beside its first or last segment."""
     if style.pulse == "none":
         return []
     foot = style.pulse_foot
-    span = style.pulse_span
+    span = _pulse_width(style)
     x0 = left - span - 2 * foot if style.pulse == "left" else end
     x = x0 + np.array([0.0, foot, foot + 0.02, foot + span - 0.02, foot + span, span + 2 * foot])
     if foot == 0:
