@@ -195,7 +195,6 @@ def grid_candidates(
 
     Raises ``EcgPageError`` when none of them can be followed over a good part of a page.
     """
-    dark = np.asarray(255 - darkest_channel(image), np.uint8)
     waiting: list[_Tracked] = []
     reason = "no ECG grid found; photograph the whole page, sharp and well lit, or scan it"
     found = False
@@ -207,16 +206,12 @@ def grid_candidates(
             best = waiting.pop(0)
             waiting = [t for t in waiting if not t.repeats(best)]
             try:
-                grid = _finished(dark, best.tiles, refine=refine)
+                grids = _finished(image, best.tiles, refine=refine)
             except EcgPageError as error:
                 reason = str(error)
                 continue
             found = True
-            wider = _extended(dark, grid) if refine else grid
-            if (wider.quality > 0).sum() > MIN_GROWTH * (grid.quality > 0).sum():
-                log.debug("extended from %d to %d nodes", (grid.quality > 0).sum(), (wider.quality > 0).sum())
-                yield wider
-            yield grid
+            yield from grids
     if not found:
         raise EcgPageError(reason)
 
@@ -261,8 +256,11 @@ def _tracked_carriers(
     yield None, True
 
 
-def _finished(dark: Image, tiles: "list[_Tile]", *, refine: bool) -> GridMap:
-    """The refined map of 5-mm lines behind tracked tiles; EcgPageError when it is too small."""
+def _finished(image: Image, tiles: "list[_Tile]", *, refine: bool) -> list[GridMap]:
+    """The refined map of 5-mm lines behind tracked tiles, before it the one that reaches further when the grid shows beyond
+    them; EcgPageError when it is too small.
+    """
+    dark = np.asarray(255 - darkest_channel(image), np.uint8)
     grid, half_widths_mm = _boxes_from_lines(dark, _lattice_from_tiles(tiles))
     if min(grid.quality.shape) < MIN_LINES:
         raise EcgPageError("the ECG grid shows on too small a part of the picture; photograph the whole page")
@@ -270,7 +268,11 @@ def _finished(dark: Image, tiles: "list[_Tile]", *, refine: bool) -> GridMap:
     last = half_widths_mm[-1]
     for half_width_mm in half_widths_mm if refine else ():
         grid, stiffness = _refine(dark, grid, half_width_mm, stiffness, rasters=half_width_mm == last)
-    return grid
+    wider = _extended(dark, grid) if refine else grid
+    if (wider.quality > 0).sum() <= MIN_GROWTH * (grid.quality > 0).sum():
+        return [grid]
+    log.debug("extended from %d to %d nodes", (grid.quality > 0).sum(), (wider.quality > 0).sum())
+    return [wider, grid]
 
 
 # ---------------------------------------------------------------------------------------------- grow

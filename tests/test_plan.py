@@ -81,7 +81,7 @@ def test_every_layout_is_read_as_it_was_drawn(layout: str) -> None:
     [
         {"gain": 5.0},
         {"gain": 20.0, "layout": "3x4"},
-        {"speed": 50.0, "pulse_span": 10.0},
+        {"speed": 50.0, "pulse_span": 5.0},
         {"pulse": "right"},
         {"pulse_foot": 0.0},
         {"separator": "gap", "gap": 4.0},
