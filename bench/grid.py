@@ -7,7 +7,7 @@ map is compared with the page coordinate of the *trace*, every 2.5 mm. Of the di
 phase of the printed grid and the choice among the four turns are free; everything else counts:
 
     time, voltage   root mean square over the area, 200-dpi pixels (7.87 px/mm), constant offset included
-    scale           largest deviation of the time scale over 60 mm and more, per cent, by a straight line along each row
+    scale           deviation of the time scale, per cent: median over rows of 60 mm and more, by straight lines along them
     slips           pages on which any point is off by more than half a millimetre
     told            median of (expected residual / true residual, offset left out)
 
@@ -42,6 +42,7 @@ from ecgpage.grid import BOX_MM, GridMap, lock_grid
 from ecgpage.images import Image, read_image
 from ecgpage.page import find_carriers
 from ecgpage.render import MIXES, DrawnPage, draw_picture, mixes_hash
+from ecgpage.render.model import Grid
 from ecgpage.render.sources import Pack
 
 Array = NDArray[np.float64]
@@ -108,13 +109,7 @@ def _followed(grid: GridMap, at: Array) -> NDArray[np.bool_]:
 def _phase(drawn: DrawnPage, away: Array) -> Array:
     """(2,) page mm that the map's origin stands for: the grid's printed phase and a whole number of millimetres."""
     page = drawn.truth.page
-    grid = page.grid
-    left, _, _, bottom = (grid.area if grid is not None else None) or (
-        0.0,
-        0.0,
-        page.paper.width,
-        page.paper.height,
-    )
+    left, _, _, bottom = (page.grid or Grid()).area_on(page.paper)
     line = -np.array([left, bottom])
     offset = np.median(away, axis=0)
     return np.asarray(line + np.rint(offset - line), np.float64)
@@ -153,13 +148,13 @@ def measure(kind: str, data: Path, index: int, jump: bool) -> GridError:
 
 
 def _scale(page: Array, away: Array) -> float:
-    """Largest slope of the time error along rows of 5 mm, per cent."""
-    slopes = [0.0]
+    """Median size of the slopes of the time error along rows of 5 mm, per cent; NaN when no row is long enough."""
+    slopes = []
     for row in np.unique(np.rint(page[:, 1] / BOX_MM)):
         here = np.rint(page[:, 1] / BOX_MM) == row
         if np.ptp(page[here, 0]) >= 60:
             slopes.append(float(np.polyfit(page[here, 0], away[here], 1)[0]))
-    return 100 * float(np.median(np.abs(slopes[1:]))) if len(slopes) > 1 else float("nan")
+    return 100 * float(np.median(np.abs(slopes))) if slopes else float("nan")
 
 
 def lattice_picture(image: Image, grid: GridMap, side: int) -> Image:

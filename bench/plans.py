@@ -40,6 +40,7 @@ from ecgpage.plan import PageBoxes
 from ecgpage.render import MIXES, DrawnPage
 from ecgpage.render.layout import LAYOUTS, build_page
 from ecgpage.render.looks import random_style
+from ecgpage.render.model import Grid
 from ecgpage.render.picture import photograph
 from ecgpage.render.sources import Pack
 from ecgpage.render.truth import rectangle
@@ -85,8 +86,7 @@ def exact_grid(drawn: DrawnPage) -> GridMap:
     """The true map of a drawn page: nodes on the printed 5-mm lines."""
     truth = drawn.truth
     width, height = truth.paper
-    grid = truth.page.grid
-    left, _, _, bottom = (grid.area if grid is not None else None) or (0.0, 0.0, width, height)
+    left, _, _, bottom = (truth.page.grid or Grid()).area_on(truth.page.paper)
     x = np.arange(left % BOX_MM, width, BOX_MM)
     y = np.arange(bottom % BOX_MM, height, BOX_MM)
     nodes = truth.page_map.image_from_page(np.stack(np.meshgrid(x, y), -1).reshape(-1, 2))

@@ -36,6 +36,7 @@ from ecgpage.leads import LINE_AHEAD_MM
 from ecgpage.pipeline import Digitizer
 from ecgpage.render import MIXES, DrawnPage, draw_picture, mixes_hash
 from ecgpage.render.layout import PageStyle, build_page
+from ecgpage.render.model import Grid
 from ecgpage.render.picture import photograph
 from ecgpage.render.sources import Pack
 from ecgpage.tracenet import TraceNet
@@ -112,8 +113,7 @@ def by_pipeline(digitizer: Digitizer, drawn: DrawnPage) -> list[float]:
 def by_true_plan(network: TraceNet, drawn: DrawnPage) -> list[float]:
     """dB of each lead when the network reads it where it was drawn."""
     page, grid = drawn.truth.page, exact_grid(drawn)
-    area = page.grid.area if page.grid is not None else None
-    left, _, _, bottom = area or (0.0, 0.0, *drawn.truth.paper)
+    left, _, _, bottom = (page.grid or Grid()).area_on(page.paper)
     mv = np.full((N_SAMPLES, len(LEADS)), np.nan)
     for segment in sorted(page.segments, key=lambda s: s.strip):
         signal = drawn.masked_signal[segment.start : segment.stop, segment.channel]

@@ -88,14 +88,12 @@ class Diagnoser:
         if self.stacked is not None:
             answer = self.stacked.combine(signal, page, leads_read=leads, snr_db=snr_db)
         else:
-            answer = signal or Diagnosis([], dict.fromkeys(self.classes, math.nan))
+            answer = signal or Diagnosis.unknown(self.classes)
         return RecordDiagnosis(answer, signal, page, leads, snr_db)
 
     def _pages(self, views: Sequence[Grey]) -> Diagnosis:
         """The page branch on all pictures of a record: mean of the logits."""
         assert self.page is not None
-        classes = self.page.classes
         found = [list(self.page.predict(view).probabilities.values()) for view in views]
         p = 1 / (1 + np.exp(-logit(np.array(found)).mean(axis=0)))
-        labels = [c for c, value, t in zip(classes, p, self.page.thresholds, strict=True) if value >= t]
-        return Diagnosis(labels, dict(zip(classes, p.tolist(), strict=True)))
+        return Diagnosis.by_thresholds(self.page.classes, p.tolist(), self.page.thresholds)

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from ecgpage.ecg import LEADS, EcgPageError
-from ecgpage.weights import load_card, load_tensors
+from ecgpage.weights import fast_bfloat16, load_card, load_tensors
 from yolov7 import Config, YoloV7, letterbox, suppress
 
 NAME: Final = "detector"
@@ -93,7 +93,7 @@ class LeadDetector:
         x = torch.from_numpy(canvas).to(device)[None, None].float() / 255  # (1, 1, size, size)
         with (
             torch.inference_mode(),
-            torch.autocast(device.type, torch.bfloat16, enabled=_fast_bfloat16(device)),
+            torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device)),
         ):
             predictions = self.network.predict(x)  # (1, n, 5 + classes)
         found = suppress(predictions.float(), score=score, overlap=overlap)[0]
@@ -105,10 +105,3 @@ class LeadDetector:
             found.classes.cpu().numpy(),
             found.probabilities.cpu().numpy(),
         )
-
-
-def _fast_bfloat16(device: torch.device) -> bool:
-    """Whether products in bfloat16 are faster than in float32 here."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return bool(torch.cpu._is_amx_tile_supported())

@@ -48,6 +48,19 @@ class Diagnosis:
     probabilities: dict[str, float]
     """Network's output per class, 0 to 1; NaN when there was no signal."""
 
+    @classmethod
+    def by_thresholds(
+        cls, classes: Sequence[str], probabilities: Sequence[float], thresholds: Sequence[float]
+    ) -> "Diagnosis":
+        """Labels of the classes whose probability reaches their threshold."""
+        labels = [c for c, p, t in zip(classes, probabilities, thresholds, strict=True) if p >= t]
+        return cls(labels, dict(zip(classes, probabilities, strict=True)))
+
+    @classmethod
+    def unknown(cls, classes: Sequence[str]) -> "Diagnosis":
+        """No labels, and probabilities of NaN."""
+        return cls([], dict.fromkeys(classes, math.nan))
+
 
 class SignalClassifier:
     """Trained network with its classes and thresholds; ``load`` it, then ``predict``."""
@@ -87,15 +100,14 @@ class SignalClassifier:
         """
         windows = to_windows(signal, fs, lead_names)
         if len(windows) == 0:
-            return Diagnosis([], dict.fromkeys(self.classes, math.nan))
+            return Diagnosis.unknown(self.classes)
         device = next(self.network.parameters()).device
         x = torch.from_numpy(windows).to(device)  # (k, 12, 1000)
         with torch.inference_mode():
             logits = self.network(to_planes(x))  # (k, n_classes)
             weight = x.isfinite().float().mean((1, 2))[:, None]
             p = torch.sigmoid((logits * weight).sum(0) / weight.sum()).cpu().tolist()
-        labels = [c for c, value, t in zip(self.classes, p, self.thresholds, strict=True) if value >= t]
-        return Diagnosis(labels, dict(zip(self.classes, p, strict=True)))
+        return Diagnosis.by_thresholds(self.classes, p, self.thresholds)
 
 
 def to_windows(signal: ArrayLike, fs: float, lead_names: Sequence[str]) -> NDArray[np.float32]:

@@ -67,8 +67,7 @@ class PageClassifier:
         x = torch.from_numpy(to_input(page, self.network.size)).to(device)
         with torch.inference_mode():
             p = torch.sigmoid(self.network(as_float(x[None, None])))[0].cpu().tolist()
-        labels = [c for c, value, t in zip(self.classes, p, self.thresholds, strict=True) if value >= t]
-        return Diagnosis(labels, dict(zip(self.classes, p, strict=True)))
+        return Diagnosis.by_thresholds(self.classes, p, self.thresholds)
 
 
 def to_input(page: NDArray[np.uint8], size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:

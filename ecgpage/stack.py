@@ -178,7 +178,7 @@ class Stack:
         """
         rows = [self._row(branch) for branch in (signal, page)]
         if all(np.isnan(row).all() for row in rows):
-            return Diagnosis([], dict.fromkeys(self.classes, math.nan))
+            return Diagnosis.unknown(self.classes)
         quality = (np.array([float(leads_read)]), np.array([snr_db]))
         p = self.probabilities(self.features(rows[0][None], rows[1][None], *quality))
         held = self.labels(p)[0]

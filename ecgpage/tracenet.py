@@ -32,7 +32,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from ecgpage.ecg import EcgPageError
 from ecgpage.grid import GridMap, flatten
 from ecgpage.images import Image
-from ecgpage.weights import load_card, load_tensors
+from ecgpage.weights import fast_bfloat16, load_card, load_tensors
 
 Array = NDArray[np.float64]
 Grey = NDArray[np.uint8]
@@ -271,7 +271,7 @@ class TraceNet(nn.Module):
         """uint8 (b, ROWS, W) through the network."""
         device = self.row.device
         x = torch.from_numpy(crops).to(device)[:, None].float() / 255  # (b, 1, ROWS, W)
-        fast = _fast_bfloat16(device)
+        fast = fast_bfloat16(device)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=fast):
             outputs = self(x)
         return decode(*(v.float() for v in outputs))
@@ -411,10 +411,3 @@ def _reading(decoded: Decoded, x0_mm: float, x1_mm: float, level_mm: float) -> R
     )
     x_mm = x0_mm + STEP_MM * np.arange(len(height), dtype=np.float64)
     return Reading(x_mm, np.where(visible >= 0.5, level_mm - height, np.nan), sigma, visible)
-
-
-def _fast_bfloat16(device: torch.device) -> bool:
-    """Whether products in bfloat16 are faster than in float32 here."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return bool(torch.cpu._is_amx_tile_supported())

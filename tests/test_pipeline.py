@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
+from bench.stages import snr
 from ecgpage.ecg import EcgPageError
 from ecgpage.grid import GridMap, lock_grid
 from ecgpage.page import find_carriers
 from ecgpage.pipeline import STAGES, Digitizer, PageReading
 from ecgpage.render import MIXES, DrawnPage
 from ecgpage.render.picture import photograph
-from helper_code import align_signals, compute_snr
 from tests.drawn import FS, clean_page, record
 
 MODEL = Path(__file__).parent.parent / "model"
@@ -33,12 +33,7 @@ def clean_reading() -> PageReading:
 
 def mean_snr(page: DrawnPage, mv: np.ndarray) -> float:
     """Challenge SNR, mean over the leads, dB."""
-    scores = []
-    for truth, read in zip(page.masked_signal.T.astype(float), mv.T.astype(float), strict=True):
-        aligned, late, high = align_signals(truth, read, 256)
-        fits = abs(late) <= FS / 2 and abs(high) <= 1
-        scores.append(compute_snr(truth, aligned if fits else read)[0])
-    return float(np.nanmean(scores))
+    return float(np.mean(snr(page, mv)))
 
 
 def test_a_clean_page_is_read_by_the_network() -> None:

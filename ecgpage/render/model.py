@@ -55,6 +55,10 @@ class Grid:
     area: Box | None = None
     """The printed part, the whole paper when None. Lines are counted from its left and bottom edges."""
 
+    def area_on(self, paper: Paper) -> Box:
+        """The printed part on this paper."""
+        return self.area or (0.0, 0.0, paper.width, paper.height)
+
 
 @dataclass(frozen=True)
 class Segment:

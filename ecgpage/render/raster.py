@@ -120,7 +120,7 @@ def draw_grid(grid: Grid | None, paper: Paper, dpi: float) -> Image:
     if grid is None:
         return np.broadcast_to(np.array(paper.color, np.uint8), (rows, columns, 3)).copy()
     scale = dpi / MM_PER_INCH
-    area = grid.area or (0.0, 0.0, paper.width, paper.height)
+    area = grid.area_on(paper)
     x_class, x_minor, x_major = _axis_classes(grid, (area[0], area[2]), columns, scale)
     y_class, y_minor, y_major = _axis_classes(grid, (area[3], area[1]), rows, scale)
     color = np.empty((len(y_minor), len(x_minor), 3), np.float64)
@@ -134,7 +134,7 @@ def draw_grid(grid: Grid | None, paper: Paper, dpi: float) -> Image:
 
 def _draw_heavy_lines(image: Image, grid: Grid, paper: Paper, scale: float) -> None:
     """The lines of ``Grid.heavy_step``, counted as all others from the left and bottom edges."""
-    x0, y0, x1, y1 = grid.area or (0.0, 0.0, paper.width, paper.height)
+    x0, y0, x1, y1 = grid.area_on(paper)
     half = 1.2 * grid.major_width
     shape = (image.shape[0], image.shape[1])
     for x in np.arange(x0, x1 + half, grid.heavy_step):

@@ -40,7 +40,7 @@ def draw_region(
 def _moved_grid(page: Page, near: Box) -> Grid | None:
     if page.grid is None:
         return None
-    area = page.grid.area or (0.0, 0.0, page.paper.width, page.paper.height)
+    area = page.grid.area_on(page.paper)
     moved = (area[0] - near[0], area[1] - near[1], area[2] - near[0], area[3] - near[1])
     return replace(page.grid, area=moved)
 

@@ -31,6 +31,7 @@ from torch import Tensor
 from ecgpage.diagnose import NAME, SignalClassifier, SignalNet, to_planes, to_windows
 from ecgpage.ecg import CLASSES, EcgPageError
 from ecgpage.records import load_pack, twelve_leads
+from ecgpage.train.common import parameter_groups, update_average, write_checkpoint
 from ecgpage.train.disturb import as_page, disturb
 from ecgpage.train.scores import choose_thresholds, f_measures, macro_interval
 from ecgpage.weights import Card, half_precision, load_card, load_tensors, save_tensors
@@ -123,7 +124,7 @@ class Trainer:
         weight = [1 / classes] * classes + [recipe.auxiliary / max(1, further)] * further
         self.column_weight = torch.tensor(weight, device=self.device)
         self.draw_weight = draw_weights(data.y[:, :classes].numpy(), recipe.balance)
-        self.optimizer = torch.optim.AdamW(_groups(network, recipe.weight_decay), lr=recipe.peak_lr)
+        self.optimizer = torch.optim.AdamW(parameter_groups(network, recipe.weight_decay), lr=recipe.peak_lr)
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.optimizer, recipe.peak_lr, total_steps=self.steps * recipe.epochs, pct_start=0.2
         )
@@ -150,11 +151,7 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
         self.schedule.step()
-        keep = min(self.recipe.ema, (1 + self.done) / (10 + self.done))
-        with torch.no_grad():
-            new = self.network.state_dict()
-            for key, mean in self.averaged.state_dict().items():
-                mean.lerp_(new[key], 1 - keep) if mean.is_floating_point() else mean.copy_(new[key])
+        update_average(self.averaged, self.network, self.recipe.ema, self.done)
         self.done += 1
         return float(loss.detach())
 
@@ -208,8 +205,7 @@ def fit(
         log(f"{line} {time.monotonic() - began:.0f} s")
         if checkpoint is not None:
             kept = [fitted.state, fitted.losses, fitted.macro_f, fitted.merit]
-            torch.save({"trainer": trainer.state_dict(), "fitted": kept}, checkpoint.with_suffix(".new"))
-            checkpoint.with_suffix(".new").replace(checkpoint)
+            write_checkpoint({"trainer": trainer.state_dict(), "fitted": kept}, checkpoint)
     return fitted
 
 
@@ -218,13 +214,6 @@ def draw_weights(y: NDArray[np.float32], balance: float) -> NDArray[np.float64]:
     count = np.maximum(y.sum(0), 1)
     weight = np.maximum((y * (count.max() / count) ** balance).max(1), 1.0).astype(np.float64)
     return weight / weight.sum()
-
-
-def _groups(network: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices and kernels decay; biases and norms do not."""
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    others = [p for p in network.parameters() if p.ndim <= 1]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
 def _autocast(device: torch.device) -> torch.autocast:

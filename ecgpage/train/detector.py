@@ -14,7 +14,6 @@ time. On a CPU, ``--batch 16 --threads 2`` fits; a rehearsal fits with ``--size 
 import argparse
 import copy
 import logging
-import math
 import os
 import queue
 import threading
@@ -23,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress as ignore
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -35,6 +34,7 @@ from torch import Tensor
 
 from ecgpage.detect import CLASSES, CONFIG, NAME, SIZE
 from ecgpage.ecg import EcgPageError
+from ecgpage.train.common import cosine, is_matrix, parameter_groups, update_average, write_checkpoint
 from ecgpage.train.pages import DrawnFlatPage, PageShards
 from ecgpage.weights import Card, half_precision, save_tensors
 from yolov7 import (
@@ -287,7 +287,7 @@ class Trainer:
         self.averaged = copy.deepcopy(self.network).eval()
         self.forward = torch.compile(self.network) if compiled else self.network
         self.optimizer = torch.optim.AdamW(
-            _groups(self.network, recipe.weight_decay), lr=recipe.peak_lr, fused=True
+            parameter_groups(self.network, recipe.weight_decay, _decays), lr=recipe.peak_lr, fused=True
         )
         self.progress = Progress()
         self.steps = 0
@@ -301,8 +301,7 @@ class Trainer:
         """Learning rate: linear warm-up, then a cosine over the time."""
         recipe = self.recipe
         warm = min(1.0, max((self.steps + 1) / recipe.warmup, self.share / recipe.warm_share))
-        fall = recipe.last_lr + (1 - recipe.last_lr) * (1 + math.cos(math.pi * self.share)) / 2
-        return recipe.peak_lr * warm * fall
+        return recipe.peak_lr * warm * cosine(self.share, recipe.last_lr)
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """One step; returns the parts of the loss."""
@@ -318,19 +317,10 @@ class Trainer:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
         self.optimizer.step()
-        self._average()
+        update_average(self.averaged, self.network, self.recipe.ema, self.steps)
         self.steps += 1
         self.progress.pages += len(images)
         return {key: value.detach() for key, value in parts.items()}
-
-    @torch.no_grad()
-    def _average(self) -> None:
-        keep = min(self.recipe.ema, (1 + self.steps) / (10 + self.steps))
-        new, mean = self.network.state_dict(), self.averaged.state_dict()
-        real = [key for key, value in mean.items() if value.is_floating_point()]
-        torch._foreach_lerp_([mean[key] for key in real], [new[key] for key in real], 1 - keep)
-        for key in mean.keys() - set(real):
-            mean[key].copy_(new[key])
 
     def shipped(self) -> YoloV7:
         """The averaged network as it is stored: fused, in float16's precision."""
@@ -341,8 +331,7 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         saved = {key: getattr(self, key).state_dict() for key in self.KEPT}
-        torch.save(saved | {"steps": self.steps, "progress": asdict(self.progress)}, path.with_suffix(".new"))
-        path.with_suffix(".new").replace(path)
+        write_checkpoint(saved | {"steps": self.steps, "progress": asdict(self.progress)}, path)
 
     def resume(self, path: Path) -> None:
         saved = torch.load(path, map_location=self.device, weights_only=True)
@@ -482,11 +471,9 @@ def write(trainer: Trainer, network: YoloV7, valid_pages: int, folder: Path) -> 
     save_tensors(folder, NAME, half_precision(network.state_dict()), card)
 
 
-def _groups(network: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Kernels decay; biases, norms and implicit knowledge do not."""
-    decayed = [p for name, p in network.named_parameters() if p.ndim > 1 and name.endswith("weight")]
-    others = [p for name, p in network.named_parameters() if not (p.ndim > 1 and name.endswith("weight"))]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+def _decays(name: str, parameter: torch.nn.Parameter) -> bool:
+    """Implicit knowledge is no kernel."""
+    return is_matrix(name, parameter) and name.endswith("weight")
 
 
 def main() -> None:

@@ -38,6 +38,7 @@ from torch import Tensor
 
 from ecgpage.ecg import CLASSES, LEADS, EcgPageError
 from ecgpage.pageclassifier import NAME, SIZE, PageNet, as_float, packed, start_from_lite0, to_input, unpacked
+from ecgpage.train.common import cosine, parameter_groups, update_average, write_checkpoint
 from ecgpage.train.pages import DrawnFlatPage, PageShards
 from ecgpage.train.scores import choose_thresholds, f_measures
 from ecgpage.weights import Card, save_tensors
@@ -219,7 +220,9 @@ class Trainer:
         self.averaged = copy.deepcopy(self.network).eval()
         self.forward = torch.compile(self.network) if compiled else self.network
         self.optimizer = torch.optim.AdamW(
-            _groups(self.network, recipe.weight_decay), lr=recipe.peak_lr, fused=self.device.type == "cuda"
+            parameter_groups(self.network, recipe.weight_decay),
+            lr=recipe.peak_lr,
+            fused=self.device.type == "cuda",
         )
         self.weights = page_weights(pages.labels, recipe.balance, recipe.cap)
         self.progress = Progress()
@@ -234,7 +237,7 @@ class Trainer:
     def rate(self) -> float:
         """Learning rate: linear warm-up, then a cosine over the time to a hundredth of the peak."""
         warm = min(1.0, (self.progress.steps + 1) / self.recipe.warmup)
-        return self.recipe.peak_lr * warm * (0.01 + 0.99 * (1 + math.cos(math.pi * self.share)) / 2)
+        return self.recipe.peak_lr * warm * cosine(self.share)
 
     def step(self) -> Tensor:
         """One step on a batch drawn by weight; returns the loss, without waiting for the GPU."""
@@ -252,24 +255,15 @@ class Trainer:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
-        self._average()
+        update_average(self.averaged, self.network, self.recipe.ema, self.progress.steps)
         self.progress.steps += 1
         self.progress.pages += len(rows)
         return loss.detach()
 
-    @torch.no_grad()
-    def _average(self) -> None:
-        steps = self.progress.steps
-        keep = min(self.recipe.ema, (1 + steps) / (10 + steps))
-        new, mean = self.network.state_dict(), self.averaged.state_dict()
-        real = [key for key, value in mean.items() if value.is_floating_point()]
-        torch._foreach_lerp_([mean[k] for k in real], [new[k] for k in real], 1 - keep)
-
     def save(self, path: Path) -> None:
         saved = {key: getattr(self, key).state_dict() for key in self.KEPT}
         saved |= {"best": self.best, "progress": asdict(self.progress)}
-        torch.save(saved, path.with_suffix(".new"))
-        path.with_suffix(".new").replace(path)
+        write_checkpoint(saved, path)
 
     def resume(self, path: Path) -> None:
         saved = torch.load(path, map_location=self.device, weights_only=True)
@@ -378,13 +372,6 @@ def write(
     path = save_tensors(folder, NAME, tensors, card)
     log.info("%s: %.2f MB, macro F %.4f", path, path.stat().st_size / 1e6, found.macro_f)
     return found
-
-
-def _groups(network: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices and kernels decay; biases and norms do not."""
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    others = [p for p in network.parameters() if p.ndim <= 1]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
 
 
 def run(args: argparse.Namespace) -> None:

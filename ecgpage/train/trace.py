@@ -26,7 +26,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
@@ -39,6 +39,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from ecgpage.records import load_pack, twelve_leads
 from ecgpage.render.crops import MM_PER_MV, Crop, draw_crop
 from ecgpage.tracenet import BIN_MM, BINS, NAME, Y_PX_PER_MM, TraceNet, bin_heights, decode, mean_around_mode
+from ecgpage.train.common import cosine, is_matrix, parameter_groups, update_average, write_checkpoint
 from ecgpage.weights import Card, half_precision, load_card, load_tensors, save_tensors
 
 log = logging.getLogger(__name__)
@@ -278,7 +279,9 @@ class Trainer:
         self.network = TraceNet().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.network).eval()
         self.forward = torch.compile(self.network) if compiled else self.network
-        self.optimizer = torch.optim.AdamW(_groups(self.network, recipe.weight_decay), lr=recipe.peak_lr)
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(self.network, recipe.weight_decay, _decays), lr=recipe.peak_lr
+        )
         self.progress = Progress()
         self.steps = 0
 
@@ -290,7 +293,7 @@ class Trainer:
     def rate(self) -> float:
         """Learning rate: linear warm-up, then a cosine over the time to a hundredth of the peak."""
         warm = min(1.0, (self.steps + 1) / self.recipe.warmup)
-        return self.recipe.peak_lr * warm * (0.01 + 0.99 * (1 + math.cos(math.pi * self.share)) / 2)
+        return self.recipe.peak_lr * warm * cosine(self.share)
 
     def step(self, batch: Batch) -> dict[str, Tensor]:
         """One step on a batch on the device; returns the parts of the loss."""
@@ -307,7 +310,7 @@ class Trainer:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
-        self._average()
+        update_average(self.averaged, self.network, self.recipe.ema, self.steps)
         self.steps += 1
         self.progress.seen += len(image)
         return {key: value.detach() for key, value in parts.items()}
@@ -331,17 +334,9 @@ class Trainer:
             parts["slope"] = recipe.difference_weight * (slope * seen).mean()
         return parts
 
-    @torch.no_grad()
-    def _average(self) -> None:
-        keep = min(self.recipe.ema, (1 + self.steps) / (10 + self.steps))
-        new = self.network.state_dict()
-        for key, mean in self.averaged.state_dict().items():
-            mean.lerp_(new[key], 1 - keep) if mean.is_floating_point() else mean.copy_(new[key])
-
     def save(self, path: Path) -> None:
         saved = {key: getattr(self, key).state_dict() for key in self.KEPT}
-        torch.save(saved | {"steps": self.steps, "progress": asdict(self.progress)}, path.with_suffix(".new"))
-        path.with_suffix(".new").replace(path)
+        write_checkpoint(saved | {"steps": self.steps, "progress": asdict(self.progress)}, path)
 
     def resume(self, path: Path) -> None:
         saved = torch.load(path, map_location=self.device, weights_only=True)
@@ -480,11 +475,9 @@ def score_fold(data: Path, model: Path, fold: str, width: int) -> None:
     save_tensors(model, NAME, load_tensors(model, NAME), Card(**card))
 
 
-def _groups(network: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Matrices and kernels decay; biases, norms and the row embedding do not."""
-    decayed = [p for name, p in network.named_parameters() if p.ndim > 1 and name != "row"]
-    others = [p for name, p in network.named_parameters() if p.ndim <= 1 or name == "row"]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+def _decays(name: str, parameter: torch.nn.Parameter) -> bool:
+    """The row embedding is no matrix."""
+    return is_matrix(name, parameter) and name != "row"
 
 
 def main() -> None:
