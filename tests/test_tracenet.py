@@ -26,7 +26,7 @@ from ecgpage.tracenet import (
     mean_around_mode,
     tile_edges,
 )
-from ecgpage.train.trace import Pool, Recipe, Trainer, batches, column_loss, example, snr_db
+from ecgpage.train.trace import Pool, Recipe, Trainer, batches, column_loss, example, options, snr_db
 
 MODEL = Path(__file__).parents[1] / "model"
 FS = 500.0
@@ -241,6 +241,23 @@ def test_a_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
         for trainer in (first, second)
     ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def test_a_recipe_says_which_network_and_loss_and_when_it_ends() -> None:
+    recipe = Recipe(crops=8, widths=(8, 8, 16, 16), layers=0, snr_weight=0.0, peak_lr=0.002)
+    assert options(recipe) == "--crops 8 --widths 8 8 16 16 --layers 0 --rate 0.002 --snr-weight 0"
+    trainer = Trainer(recipe, torch.device("cpu"), compiled=False)
+    assert not trainer.network.attention
+    assert trainer.network.settings["widths"] == [8, 8, 16, 16]
+    crop = (
+        torch.zeros(4, ROWS, 64, dtype=torch.uint8),
+        torch.zeros(4, 128),
+        torch.ones(4, 128, dtype=torch.bool),
+    )
+    parts = [trainer.step(crop) for _ in range(2)]
+    assert trainer.share == 1
+    assert "snr" not in parts[0]
+    assert float(parts[1]["snr"]) == 0.0
 
 
 def test_a_pool_keeps_the_newest_crops() -> None:

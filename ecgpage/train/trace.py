@@ -11,6 +11,9 @@ within the same time.
 
 On two cores at 2 GHz one hour sees about 30,000 crops. On CUDA the network is faster than the drawing: with
 ``--repeat 4`` crops stay on the device and are seen about four times while the workers draw the next ones.
+
+Runs that are to be compared get the same crops in the same order by ``--crops N --workers 0``, however fast each
+of them is; ``--layers 0`` leaves the attention out, ``--snr-weight 0`` the SNR loss.
 """
 
 import argparse
@@ -65,6 +68,12 @@ class Recipe:
 
     minutes: float = 120.0
     """Time with the training loop, all resumed runs together."""
+    crops: float = math.inf
+    """Crops after which it ends, if that is sooner; the schedule then goes by crops."""
+    widths: tuple[int, ...] = (48, 64, 96, 128)
+    """Channels of the network, from fine to coarse."""
+    layers: int = 3
+    """Attention layers of the network."""
     width: int = 512
     """Columns of a training crop: 2 s."""
     batch: int = 8
@@ -93,6 +102,19 @@ class Recipe:
     """Standard deviation of the log of a gain that the drawn signals are given."""
     checkpoint_minutes: float = 3.0
     seed: int = 1
+
+
+OPTIONS: Final = {
+    "minutes": "--minutes",
+    "crops": "--crops",
+    "widths": "--widths",
+    "layers": "--layers",
+    "batch": "--batch",
+    "repeat": "--repeat",
+    "peak_lr": "--rate",
+    "snr_weight": "--snr-weight",
+}
+"""Numbers of the recipe that the command line sets."""
 
 
 # --- crops --------------------------------------------------------------------------------------------------
@@ -276,7 +298,8 @@ class Trainer:
 
     def __init__(self, recipe: Recipe, device: torch.device, *, compiled: bool) -> None:
         self.recipe, self.device = recipe, device
-        self.network = TraceNet().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = TraceNet(recipe.widths, layers=recipe.layers)
+        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.network).eval()
         self.forward = torch.compile(self.network) if compiled else self.network
         self.optimizer = torch.optim.AdamW(
@@ -287,8 +310,9 @@ class Trainer:
 
     @property
     def share(self) -> float:
-        """Part of the time that is over."""
-        return min(1.0, self.progress.seconds / (60 * self.recipe.minutes))
+        """Part of the time, or of the crops, that is over."""
+        progress, recipe = self.progress, self.recipe
+        return min(1.0, max(progress.seconds / (60 * recipe.minutes), progress.seen / recipe.crops))
 
     def rate(self) -> float:
         """Learning rate: linear warm-up, then a cosine over the time to a hundredth of the peak."""
@@ -453,14 +477,22 @@ def write(trainer: Trainer, folder: Path) -> None:
             f"CPSC 2018, CinC 2011), {progress.seen} seen, in {progress.seconds / 3600:.2f} hours on "
             f"{'a GPU' if trainer.device.type == 'cuda' else 'a CPU'}"
         ),
-        command=(
-            f"python -m ecgpage.train.trace --data FOLDER --minutes {recipe.minutes:g} --batch {recipe.batch} "
-            f"--rate {recipe.peak_lr:g} --repeat {recipe.repeat}"
-        ),
+        command=f"python -m ecgpage.train.trace --data FOLDER {options(recipe)}",
         score=f"SNR {snr:.2f} dB, mean over {HELD_OUT} drawn crops of fold 8, constant offset removed",
         settings={"network": trainer.network.settings},
     )
     save_tensors(folder, NAME, half_precision(trainer.averaged.state_dict()), card)
+
+
+def options(recipe: Recipe) -> str:
+    """The command line's options for a recipe, defaults left out."""
+    texts = []
+    for name, option in OPTIONS.items():
+        value = getattr(recipe, name)
+        if value != getattr(Recipe, name):
+            numbers = value if isinstance(value, tuple) else (value,)
+            texts.append(" ".join([option, *(f"{number:g}" for number in numbers)]))
+    return " ".join(texts)
 
 
 def score_fold(data: Path, model: Path, fold: str, width: int) -> None:
@@ -486,6 +518,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("model"), help="model folder")
     parser.add_argument("--work", type=Path, default=Path("runs/trace/first"), help="checkpoint and log")
     parser.add_argument("--minutes", type=float, default=Recipe.minutes)
+    parser.add_argument(
+        "--crops", type=float, default=Recipe.crops, help="end after so many, if that is sooner"
+    )
+    parser.add_argument("--widths", type=int, nargs=4, default=Recipe.widths, help="channels of the network")
+    parser.add_argument("--layers", type=int, default=Recipe.layers, help="attention layers; 0: no attention")
+    parser.add_argument("--snr-weight", type=float, default=Recipe.snr_weight, help="of the SNR loss")
     parser.add_argument("--batch", type=int, default=Recipe.batch)
     parser.add_argument("--rate", type=float, default=Recipe.peak_lr, help="highest learning rate")
     parser.add_argument("--repeat", type=int, default=Recipe.repeat, help="how often a drawn crop is seen")
@@ -505,7 +543,8 @@ def main() -> None:
     args.work.mkdir(parents=True, exist_ok=True)
     handlers: list[logging.Handler] = [logging.StreamHandler(), logging.FileHandler(args.work / "log.txt")]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers)
-    recipe = Recipe(minutes=args.minutes, batch=args.batch, peak_lr=args.rate, repeat=args.repeat)
+    asked = {name: getattr(args, option.strip("-").replace("-", "_")) for name, option in OPTIONS.items()}
+    recipe = Recipe(**asked | {"widths": tuple(args.widths)})
     if args.score:
         score_fold(args.data, args.out, args.score, recipe.width)
     else:
