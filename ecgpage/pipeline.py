@@ -7,10 +7,10 @@ turns every failure into a result with a reason.
 import itertools
 import logging
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,8 @@ from ecgpage.view import Grey, page_view
 from ecgpage.weights import digest
 
 log = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
 
 PAGE_S: Final = 10.0
 """Seconds on one page."""
@@ -163,10 +165,18 @@ class Digitizer:
 
     def read_page(self, image: Image, fs: float, n_samples: int) -> PageReading:
         """Everything on one page; uint8 (H, W, 3) RGB. Raises ``EcgPageError`` when it cannot be read."""
+        return self._on_some_grid(image, lambda grid: self._read_on_grid(image, grid, fs, n_samples))
+
+    def read_plan(self, image: Image, duration_s: float = PAGE_S) -> tuple[FlatPage, PagePlan]:
+        """The flattened page, upright, and what is drawn where; uint8 (H, W, 3) RGB. Raises ``EcgPageError``."""
+        return self._on_some_grid(image, lambda grid: self._planned(image, grid, duration_s))
+
+    def _on_some_grid(self, image: Image, read: Callable[[GridMap], Answer]) -> Answer:
+        """What ``read`` makes of the first grid that it can read; its ``EcgPageError`` when there is none."""
         failures: list[EcgPageError] = []
         for grid in self._grids(image, failures):
             try:
-                return self._read_on_grid(image, grid, fs, n_samples)
+                return read(grid)
             except EcgPageError as error:
                 failures.append(error)
         # what shows an ECG says more than what shows none
@@ -187,27 +197,9 @@ class Digitizer:
             except EcgPageError as error:
                 failures.append(error)
 
-    def read_plan(self, image: Image, duration_s: float = PAGE_S) -> tuple[FlatPage, PagePlan]:
-        """The flattened page, upright, and what is drawn where; uint8 (H, W, 3) RGB. Raises ``EcgPageError``."""
-        failures: list[EcgPageError] = []
-        for grid in self._grids(image, failures):
-            try:
-                return self._upright(image, grid, duration_s)
-            except EcgPageError as error:
-                failures.append(error)
-        raise failures[0]
-
     def _read_on_grid(self, image: Image, grid: GridMap, fs: float, n_samples: int) -> PageReading:
         """One attempt."""
-        flat, plan = self._upright(image, grid, n_samples / fs)
-        if plan.confidence < MIN_CONFIDENCE:
-            located = plan.confidence >= MIN_LOCATED
-            raise RefusedPageError(
-                f"no 12-lead ECG recognised on the grid (confidence {plan.confidence:.2f})",
-                page_view(image, flat.grid, plan.segments) if located else None,
-            )
-        if not flat.grid.is_printed:
-            plan = replace(plan, notes=(*plan.notes, f"no grid seen: scale from {flat.grid.source}"))
+        flat, plan = self._planned(image, grid, n_samples / fs)
         traces = read_traces(image, flat, plan, self.network, spikes="spikes" not in self.without)
         keep = {stage: stage not in self.without for stage in ("strip", "rate", "laws")}
         signals = assemble(traces, plan, fs, n_samples, **keep)
@@ -216,6 +208,19 @@ class Digitizer:
         if misread:
             raise RefusedPageError(misread, view)
         return PageReading(flat.grid, plan, traces, signals, view)
+
+    def _planned(self, image: Image, grid: GridMap, duration_s: float) -> tuple[FlatPage, PagePlan]:
+        """The page upright and its plan, if it is likely to be one."""
+        flat, plan = self._upright(image, grid, duration_s)
+        if plan.confidence < MIN_CONFIDENCE:
+            located = plan.confidence >= MIN_LOCATED
+            raise RefusedPageError(
+                f"no 12-lead ECG recognised on the grid (confidence {plan.confidence:.2f})",
+                page_view(image, flat.grid, plan.segments) if located else None,
+            )
+        if not flat.grid.is_printed:
+            plan = replace(plan, notes=(*plan.notes, f"no grid seen: scale from {flat.grid.source}"))
+        return flat, plan
 
     def _upright(self, image: Image, grid: GridMap, duration_s: float) -> tuple[FlatPage, PagePlan]:
         """The page and its plan, turned so that rows run along x and the evidence is for the right way up."""
