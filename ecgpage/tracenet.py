@@ -134,7 +134,7 @@ class Residual(nn.Module):
         self.first, self.second = ConvNorm(n, n), ConvNorm(n, n)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x + self.second(F.relu(self.first(x))))
+        return F.relu_(self.second(F.relu_(self.first(x))) + x)
 
 
 class Attention(nn.Module):
@@ -200,23 +200,25 @@ class TraceNet(nn.Module):
         x = x.view(b, n, h // 2, 2, w).transpose(2, 3)
         x = x.reshape(b, 2 * n, h // 2, w)  # (b, 16, ROWS / 4, W / 2)
         x = self.stem(x.contiguous(memory_format=torch.channels_last))  # (b, fine, ROWS / 4, W / 2)
-        x = F.relu(x + self.row.to(x.dtype))
+        x = F.relu_(x + self.row.to(x.dtype))
         skips: list[Tensor] = []
         for encode, down in zip(self.encode, [*self.down, None], strict=True):
             x = encode(x)
             if down is not None:
                 skips.append(x)
-                x = F.relu(down(x))
+                x = F.relu_(down(x))
         time = x.permute(0, 3, 2, 1).flatten(2)  # (b, W / 16, rows * deep)
         time = self.gather(time)  # (b, W / 16, hidden)
         for layer in self.attention:
             time = layer(time)
         back = self.spread(time).view(b, x.shape[3], x.shape[2], x.shape[1])
-        x = self.bottom(F.relu(x + back.permute(0, 3, 2, 1)))  # (b, deep, rows, W / 16)
+        x = self.bottom(F.relu_(x + back.permute(0, 3, 2, 1)))  # (b, deep, rows, W / 16)
         for up, decode, skip in zip(reversed(self.up), reversed(self.decode), reversed(skips), strict=True):
-            x = decode(F.relu(skip + F.interpolate(up(x), scale_factor=2.0, mode="nearest")))
+            x = decode(F.relu_(skip + F.interpolate(up(x), scale_factor=2.0, mode="nearest")))
         wide = F.interpolate(time.transpose(1, 2), scale_factor=8.0, mode="nearest")  # (b, hidden, W / 2)
-        column = self.columns(torch.cat([x.mean(2), x.amax(2), wide], 1))  # (b, 8, W / 2)
+        # pooling is ten times as fast as x.mean(2) and x.amax(2) where channels come last
+        over_rows = [pool(x, (h // 2, 1)).squeeze(2) for pool in (F.avg_pool2d, F.max_pool2d)]
+        column = self.columns(torch.cat([*over_rows, wide], 1))  # (b, 8, W / 2)
         column = column.view(b, 2, 4, -1).transpose(2, 3).reshape(b, 2, -1).float()  # (b, 2, 2 W)
         with torch.autocast(x.device.type, enabled=False):
             logits = self.voltage(x.float())  # (b, 8, ROWS / 4, W / 2)
