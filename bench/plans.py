@@ -6,9 +6,10 @@
 FOLDER holds ``hires500``; records of fold 9 are drawn, every layout equally often, in the looks that the renderer invents for
 it. A plan is right when every drawn lead is there under its name, with its ends within 1 mm, upside down where it was
 drawn so, and nothing else. ``--boxes truth`` takes the true boxes with the faults of a detector instead of looking for
-them, ``--boxes none`` reads the ink alone; ``--exact`` takes the true map of the page instead of its grid. ``--images``
-writes a sheet with the plans of pictures instead: where each lead begins and ends, its name, its row; under each picture the
-verdict that a person gave it (``--verdicts``: lines ``file,right`` or ``file,what is wrong``). Prints a Markdown table.
+them, ``--boxes none`` reads the ink alone; ``--exact`` takes the true map of the page instead of its grid; ``--shuffled``
+draws the leads in an order of their own; ``--unread`` leaves printed names alone. ``--images`` writes a sheet with the
+plans of pictures instead: where each lead begins and ends, its name, its row; under each picture the verdict that a person
+gave it (``--verdicts``: lines ``file,right`` or ``file,what is wrong``). Prints a Markdown table.
 """
 
 import argparse
@@ -39,11 +40,12 @@ from ecgpage.pipeline import Digitizer
 from ecgpage.plan import PageBoxes
 from ecgpage.render import MIXES, DrawnPage
 from ecgpage.render.layout import LAYOUTS, build_page
-from ecgpage.render.looks import random_style
+from ecgpage.render.looks import random_style, shuffled
 from ecgpage.render.model import Grid
 from ecgpage.render.picture import photograph
 from ecgpage.render.sources import Pack
 from ecgpage.render.truth import rectangle
+from ecgpage.words import WordReader
 
 Array = NDArray[np.float64]
 Rng = np.random.Generator
@@ -73,12 +75,24 @@ class PlanScore:
 
 
 def draw(
-    layout: str, kind: str, signal: NDArray[np.floating[Any]], fs: float, seed: Sequence[int]
+    layout: str,
+    kind: str,
+    signal: NDArray[np.floating[Any]],
+    fs: float,
+    seed: Sequence[int],
+    *,
+    in_any_order: bool = False,
 ) -> DrawnPage:
-    """A picture of the kind of a page with this layout, in one of the looks that have it."""
+    """A picture of the kind of a page with this layout, in one of the looks that have it; ``in_any_order`` with names."""
     rng = np.random.default_rng(seed)
-    while (style := random_style(rng)).layout != layout or style.grid is None:
-        pass
+    while True:
+        style = random_style(rng)
+        if style.layout == layout and style.grid is not None:
+            if not in_any_order:
+                break
+            if style.name_place != "none":
+                style = shuffled(style, rng)
+                break
     return photograph(build_page(style, len(signal), fs), signal, MIXES[kind], rng)
 
 
@@ -192,6 +206,7 @@ class Options:
     boxes: str
     exact: bool
     detector: LeadDetector | None
+    reader: WordReader | None
 
 
 def measure(drawn: DrawnPage, look: str, options: Options, rng: Rng) -> PlanScore:
@@ -225,7 +240,7 @@ def _upright(drawn: DrawnPage, grid: GridMap) -> GridMap:
 def _boxes(drawn: DrawnPage, page: FlatPage, options: Options, rng: Rng) -> PageBoxes | None:
     if options.boxes == "truth":
         return true_boxes(drawn, page.grid, rng)
-    return find_boxes(page, options.detector) if options.detector is not None else None
+    return find_boxes(page, options.detector, options.reader) if options.detector is not None else None
 
 
 def table(scores: Iterable[PlanScore]) -> str:
@@ -325,6 +340,8 @@ def main() -> None:
     parser.add_argument("--layouts", nargs="+", default=list(LAYOUTS), choices=list(LAYOUTS))
     parser.add_argument("--boxes", default="detector", choices=["detector", "truth", "none"])
     parser.add_argument("--exact", action="store_true", help="the true map instead of the grid's")
+    parser.add_argument("--shuffled", action="store_true", help="leads in an order of their own")
+    parser.add_argument("--unread", action="store_true", help="printed words are not read")
     parser.add_argument("--model", type=Path, default=ROOT / "model")
     parser.add_argument("--seed", type=int, default=9)
     args = parser.parse_args()
@@ -335,7 +352,8 @@ def main() -> None:
     if args.data is None:
         parser.error("give --data or --images")
     detector = LeadDetector.load(args.model) if args.boxes == "detector" else None
-    options = Options(args.boxes, args.exact, detector)
+    reader = None if args.unread or detector is None else WordReader.load(args.model)
+    options = Options(args.boxes, args.exact, detector, reader)
     pack = Pack(args.data / "hires500" / "signals.xz", args.data / "hires500" / "records.csv", fs=500.0)
     indices = [k for k, row in enumerate(pack.rows) if row.get("strat_fold") == REPORT_FOLD]
     scores = []
@@ -345,7 +363,8 @@ def main() -> None:
             args.kinds[k // len(args.layouts) % len(args.kinds)],
         )
         record = pack.read(indices[k % len(indices)])
-        drawn = draw(layout, kind, record.signal, record.fs, [args.seed, k])
+        seed = [args.seed, k]
+        drawn = draw(layout, kind, record.signal, record.fs, seed, in_any_order=args.shuffled)
         scores.append(measure(drawn, kind, options, np.random.default_rng([args.seed, k, 1])))
         if scores[-1].reason:
             print(f"{k} {layout}, {kind}: {scores[-1].reason}", file=sys.stderr)

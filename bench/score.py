@@ -93,7 +93,7 @@ def read_one(task: tuple[str, str, str, str, str, Sequence[str]]) -> PageScore:
     if not _loaded:
         _loaded.append(load_models(model, False))
     loaded, classifier = _loaded[0]
-    digitizer = Digitizer(loaded.network, loaded.detector, without=without)
+    digitizer = Digitizer(loaded.network, loaded.detector, loaded.reader, without=without)
     began = time.perf_counter()
     header = load_header(os.path.join(source, name))
     reading = digitize_record(os.path.join(source, name), header, digitizer)

@@ -176,8 +176,8 @@ def read_layout(page: FlatPage, duration_s: float) -> PagePlan:
     found = [p for p in pulses if p is not None]
     gain = float(np.median([p.height_mm for p in found])) if found else GAIN_MM_PER_MV
     if not found:
-        notes.append("no calibration pulse seen: 10 mm/mV taken")
-    notes.append("25 mm/s taken")
+        notes.append("10 mm/mV assumed: no calibration pulse seen")
+    notes.append("25 mm/s assumed")
     segments = _name_segments(rows, pulses, grid_rows, columns, first_mm, duration_s)
     segments = [replace(s, gain_mm_per_mv=gain) for s in segments]
     pitch = width_mm / columns

@@ -33,7 +33,18 @@ from ecgpage.leads import (
     tick_centres,
     tick_signals,
 )
-from ecgpage.plan import HALF_BOX_MM, SURE, Arrangement, Cell, Columns, PageBoxes, SeveralPagesError, arrange
+from ecgpage.plan import (
+    HALF_BOX_MM,
+    SURE,
+    Arrangement,
+    Cell,
+    Columns,
+    PageBoxes,
+    PrintedNames,
+    SeveralPagesError,
+    arrange,
+)
+from ecgpage.words import GAINS, LEAD_WORDS, SPEEDS, WordReader, Words
 
 log = logging.getLogger(__name__)
 
@@ -58,18 +69,29 @@ WHOLE_MM: Final = 0.8
 """Columns this close to the record's whole length together show all of it."""
 LOOSE_WHOLE_MM: Final = 2.0
 """The same where an end is known from long boxes only."""
+NEARLY_WHOLE_MM: Final = 3.0
+"""Rows that miss the whole length by less were measured wrong at one end: the paper seldom ends just there."""
 TOUCHING_MM: Final = 0.6
 """Narrower gaps between columns are errors of boxes."""
 REACH_MM: Final = 2.5
 """The ends of rows are measured this far around where the boxes put them."""
 TICK_REACH_MM: Final = 1.5
-"""The same for separators; heart beats that stand above each other look alike."""
+"""The same for separators, less where ends are known; heart beats that stand above each other look alike."""
+END_REACH_MM: Final = 15.0
+"""A trace's ink is followed this far above and below its row."""
+INSIDE_MM: Final = (3.0, 6.0)
+"""There, inwards from the end as the boxes put it, the trace's ink is looked for."""
+ON_ROW_MM: Final = 1.0
 MAX_SPREAD_MM: Final = 0.4
 """Ends of rows count when they agree this well."""
 GAP_MM: Final = 0.8
 """Error of a gap between columns."""
 PULSE_EDGE_MM: Final = 1.4
 """Error of the edge of a pulse's box."""
+LONGEST_FLAT_MM: Final = 4.0
+"""Flat lines at the foot of pulses are shorter."""
+MIN_FLAT_MM: Final = 0.5
+"""Shorter ones are the stroke's own width."""
 STROKE_MM: Final = 0.3
 """Half the width of strokes at both sides of a gap."""
 MIN_PULSE_SCORE: Final = 0.4
@@ -127,12 +149,29 @@ def _explained(boxes: PageBoxes, plan: PagePlan) -> float:
     return float(((both / either > MIN_SAME) & level).any(axis=1).mean())
 
 
-def find_boxes(page: FlatPage, detector: LeadDetector) -> PageBoxes:
-    """Leads and pulses of an upright page, in page mm; where what the grid covers shows no clear layout, also around it."""
+def find_boxes(page: FlatPage, detector: LeadDetector, reader: WordReader | None = None) -> PageBoxes:
+    """Leads and pulses of an upright page, in page mm, with the names and scales that ``reader`` reads there; where what the
+    grid covers shows no clear layout, also around it.
+    """
     choices = [_boxes_in(*page.overview(detector.size), detector)]
     if _evidence(choices[0])[1] < SURE_UPRIGHT:
         choices.append(_boxes_in(*page.overview(detector.size, beyond_mm=AROUND_MM), detector))
-    return max(choices, key=lambda boxes: _evidence(boxes)[0])
+    boxes = max(choices, key=lambda boxes: _evidence(boxes)[0])
+    return boxes if reader is None else with_words(boxes, reader.read(page, boxes.leads))
+
+
+def with_words(boxes: PageBoxes, words: Words) -> PageBoxes:
+    """The boxes with what is written around them."""
+    chances = words.chances[:, : len(LEAD_WORDS)] * words.scores[:, None]
+    minus = chances[:, len(LEADS) :].sum(axis=1)
+    chances = chances[:, : len(LEADS)]
+    chances[:, LEADS.index("aVR")] += minus
+    return replace(
+        boxes,
+        printed=PrintedNames(words.places, chances, minus),
+        speed_mm_per_s=words.scale(SPEEDS),
+        gain_mm_per_mv=words.scale(GAINS),
+    )
 
 
 def upright_turn(page: FlatPage, detector: LeadDetector) -> int | None:
@@ -216,11 +255,11 @@ def measured(
     rows = [_row_at(page, level, ink_rows) for level in arrangement.levels_mm]
     pulses = _pulses(page, rows, boxes.pulses)
     notes: list[str] = []
-    speed = _speed(arrangement.columns, [p for _, p in pulses], duration_s, notes)
+    speed = _speed(arrangement.columns, [p for _, p in pulses], boxes.speed_mm_per_s, duration_s, notes)
     columns, ticks_mm = _measured_columns(
         page, arrangement, rows, [p for _, p in pulses], boxes.pulses, duration_s * speed
     )
-    gains = _gains(arrangement, pulses, columns, notes)
+    gains = _gains(arrangement, pulses, columns, boxes.gain_mm_per_mv, notes)
     segments = [
         _segment(page, cell, columns, rows, speed, duration_s, gains, pulses) for cell in arrangement.cells
     ]
@@ -274,7 +313,9 @@ def _measured_columns(
     grid_rows = [rows[r] for r in sorted({c.row for c in arrangement.cells if c.column is not None})]
     gap = _gap(page, grid_rows, boxes) if boxes.count > 1 else 0.0
     columns, is_whole = _between(boxes, first, last, gap, whole_mm)
-    seen = _ticks(page, grid_rows, columns) if columns.count > 1 else []
+    known = (first is not None) + (last is not None) if is_whole else 0
+    reach_mm = TICK_REACH_MM / (1 + known)
+    seen = _ticks(page, grid_rows, columns, reach_mm) if columns.count > 1 else []
     if seen:
         columns = _through_ticks(columns, seen, is_whole)
     on_line = start_on_line(columns.first_mm) if page.grid.is_printed else columns.first_mm
@@ -297,7 +338,8 @@ def _between(
     count = boxes.count
     start = boxes.first_mm if first is None else first
     end = boxes.end_mm if last is None else last
-    slack = WHOLE_MM if first is not None and last is not None else LOOSE_WHOLE_MM
+    is_sharp = first is not None and last is not None
+    slack = WHOLE_MM if is_sharp else LOOSE_WHOLE_MM
     over = end - start - whole_mm
     if count == 1:
         is_whole, gap = abs(over) < slack, 0.0
@@ -309,12 +351,17 @@ def _between(
         is_whole = over > -slack and near
         if is_whole:
             gap = needed if needed > TOUCHING_MM else 0.0
-    if not is_whole:
+    short = whole_mm + gap * (count - 1) - (end - start)
+    is_nearly = is_sharp and not is_whole and -NEARLY_WHOLE_MM * (count == 1) < short < NEARLY_WHOLE_MM
+    if not is_whole and not is_nearly:
         width = (end - start - gap * (count - 1)) / count
         return Columns(count, start, width + gap, width), False
     width = whole_mm / count
     length = whole_mm + gap * (count - 1)
-    if first is None and last is None:
+    if is_nearly:
+        if abs(end - boxes.end_mm) < abs(start - boxes.first_mm):
+            start = end - length
+    elif first is None and last is None:
         start = (start + end - length) / 2
     elif first is None:
         start = end - length
@@ -323,13 +370,13 @@ def _between(
     return Columns(count, start, width + gap, width), True
 
 
-def _ticks(page: FlatPage, rows: list[Row], columns: Columns) -> list[tuple[int, float]]:
-    """Number from 1 and page x of each separator tick near where the columns meet."""
+def _ticks(page: FlatPage, rows: list[Row], columns: Columns, reach_mm: float) -> list[tuple[int, float]]:
+    """Number from 1 and page x of each separator tick within ``reach_mm`` of where the columns meet."""
     signals = tick_signals(page, rows)
     near = cv2.dilate(signals.astype(np.float32), np.ones((1, int(1.2 * X_PX_PER_MM)), np.uint8))
     pitch = columns.pitch_mm * X_PX_PER_MM
     first = page.column(columns.first_mm - columns.gap_mm / 2)
-    reach = round(TICK_REACH_MM * X_PX_PER_MM)
+    reach = round(reach_mm * X_PX_PER_MM)
     starts = round(first) + np.arange(-reach, reach + 1)
     at = np.rint(starts[:, None] + pitch * np.arange(1, columns.count)).astype(int)
     support = near[:, np.clip(at, 0, page.ink.shape[1] - 1)].mean(axis=2)  # (rows, starts)
@@ -391,48 +438,70 @@ def _outer_ends(
         if not len(beside):
             ends.append(_common_end(page, rows, edge_mm, direction))
             continue
-        pairs = [(p.x_mm, p.x_mm + p.width_mm) for p in clear]
-        strokes = pairs if direction > 0 else [(b, a) for a, b in pairs]  # outer, inner
-        near = [s for s in strokes if abs(s[1] - edge_mm) < PULSE_NEAR_MM]
-        ends.append(_beside_pulses(page, rows, float(np.median(beside)), near, direction))
+        near = [
+            p
+            for p in clear
+            if abs((p.x_mm + p.width_mm if direction > 0 else p.x_mm) - edge_mm) < PULSE_NEAR_MM
+        ]
+        ends.append(_beside_pulses(page, (float(np.median(beside)), edge_mm), near, direction))
     return ends[0], ends[1]
 
 
 def _beside_pulses(
-    page: FlatPage, rows: list[Row], edge_mm: float, strokes: list[tuple[float, float]], direction: int
+    page: FlatPage, edges_mm: tuple[float, float], pulses: list[Pulse], direction: int
 ) -> float:
-    """Page x where the traces begin beside pulses whose boxes end at ``edge_mm`` (where they end for direction -1): at the
-    inner stroke, or behind a flat line as long as the one before the outer stroke; the boxes' edge when neither is near.
+    """Page x where the traces begin beside pulses (where they end for direction -1): a flat line behind the inner stroke that
+    is as long as the one before the outer stroke, or at the inner stroke. ``edges_mm``: where the pulses' and the leads'
+    boxes put it, the better one first, which counts when neither is near.
     """
-    if not strokes:
-        return edge_mm
-    outer, inner = np.median(np.array(strokes), axis=0)
-    begin = _common_end(page, rows, float(outer) - direction, direction)
-    if begin is None:
-        return float(inner) if abs(inner - edge_mm) < PULSE_EDGE_MM / 2 else edge_mm
-    flat = max(0.0, direction * (float(outer) - begin))
-    best = min((float(inner), float(inner) + direction * flat), key=lambda x: abs(x - edge_mm))
-    return best if abs(best - edge_mm) < PULSE_EDGE_MM else edge_mm
+    if not pulses:
+        return edges_mm[0]
+    strokes = np.array([(p.x_mm, p.x_mm + p.width_mm)[::direction] for p in pulses])  # outer, inner
+    inner = float(np.median(strokes[:, 1]))
+    flats = [_flat_beside(page, p, x, -direction) for p, x in zip(pulses, strokes[:, 0], strict=True)]
+    flat = inner + direction * float(np.median(flats))
+    if min(abs(flat - edge) for edge in edges_mm) < PULSE_EDGE_MM:
+        return flat
+    return inner if abs(inner - edges_mm[0]) < PULSE_EDGE_MM / 2 else edges_mm[0]
+
+
+def _flat_beside(page: FlatPage, pulse: Pulse, stroke_mm: float, direction: int) -> float:
+    """Length of the line at a pulse's foot that leads away from one of its strokes."""
+    x_mm = stroke_mm + direction * np.arange(STROKE_MM, LONGEST_FLAT_MM + 1, 1 / X_PX_PER_MM)
+    y_mm = pulse.foot_mm + np.arange(-0.4, 0.41, 1 / Y_PX_PER_MM)
+    rows = np.clip(np.rint(page.row(y_mm)).astype(int), 0, page.ink.shape[0] - 1)
+    columns = np.clip(np.rint(page.column(x_mm)).astype(int), 0, page.ink.shape[1] - 1)
+    inked = page.ink[rows[:, None], columns].max(axis=0) > 0.4
+    blank = np.flatnonzero(np.convolve(~inked, np.ones(4), "valid") == 4)
+    length = STROKE_MM / 2 + (blank[0] / X_PX_PER_MM if len(blank) else len(inked) / X_PX_PER_MM)
+    return float(length) if MIN_FLAT_MM < length < LONGEST_FLAT_MM else 0.0
 
 
 def _common_end(page: FlatPage, rows: list[Row], near_mm: float, direction: int) -> float | None:
     """Page x where the ink of most rows begins (direction 1) or ends (-1), None where they do not say."""
-    x_mm = near_mm + direction * np.arange(
-        -REACH_MM - 1.5, REACH_MM + 3.0, 1 / X_PX_PER_MM
-    )  # from blank to trace
-    ends = []
-    for row in rows:
-        inked = _inked(page, row, x_mm, near_mm + 4.0 * direction)
-        blank = int(1.0 * X_PX_PER_MM)
-        for k in range(blank, len(inked) - 2 * blank):
-            if not inked[k - blank : k].any() and inked[k : k + 2 * blank].mean() > 0.85:
-                ends.append(float(x_mm[k]))
-                break
+    found = [_row_end(page, row, near_mm, direction) for row in rows]
+    ends = np.array([end for end in found if end is not None])
     if len(ends) < max(1, len(rows) / 2):
         return None
     middle = float(np.median(ends))
-    spread = float(np.median(np.abs(np.array(ends) - middle)))
-    return middle if spread < MAX_SPREAD_MM else None
+    return middle if np.median(np.abs(ends - middle)) < MAX_SPREAD_MM else None
+
+
+def _row_end(page: FlatPage, row: Row, near_mm: float, direction: int) -> float | None:
+    """Page x of the outermost ink that hangs together with a row's trace; None without any, or where it goes on."""
+    x_mm = near_mm + direction * np.arange(-REACH_MM - 1.5, INSIDE_MM[1], 1 / X_PX_PER_MM)  # inwards
+    level = row.level_at(near_mm + direction * INSIDE_MM[0])
+    y_mm = np.arange(level - END_REACH_MM, level + END_REACH_MM, 1 / Y_PX_PER_MM)
+    lines = np.clip(np.rint(page.row(y_mm)).astype(int), 0, page.ink.shape[0] - 1)
+    columns = np.clip(np.rint(page.column(x_mm)).astype(int), 0, page.ink.shape[1] - 1)
+    inked = (page.ink[lines[:, None], columns] > 0.4).astype(np.uint8)
+    _, labels = cv2.connectedComponents(cv2.dilate(inked, np.ones((3, 3), np.uint8)))
+    inside = x_mm * direction > (near_mm + direction * INSIDE_MM[0]) * direction
+    at_level = np.abs(y_mm[:, None] - row.y_at(x_mm)) < ON_ROW_MM
+    own = np.unique(labels[at_level & inside & (inked > 0)])
+    seen = np.flatnonzero((np.isin(labels, own[own > 0]) & (inked > 0)).any(axis=0))
+    blank = int(1.0 * X_PX_PER_MM)
+    return float(x_mm[seen[0]]) if len(seen) and seen[0] > blank else None
 
 
 # ---------------------------------------------------------------------------------------------- pulses, scales
@@ -457,9 +526,15 @@ def _pulses(page: FlatPage, rows: list[Row], boxes: Array) -> list[tuple[int, Pu
     return found
 
 
-def _speed(columns: Columns, pulses: list[Pulse], duration_s: float, notes: list[str]) -> float:
-    """Paper speed in mm/s from the pulses' width and the length of the rows."""
-    length = columns.count * columns.width_mm
+def _speed(
+    columns: Columns, pulses: list[Pulse], written: float | None, duration_s: float, notes: list[str]
+) -> float:
+    """Paper speed in mm/s: as written, unless the rows are too long for it, else by the pulses' width and the rows' length."""
+    length = columns.end_mm - columns.first_mm - max(0.0, columns.gap_mm) * (columns.count - 1)
+    if written is not None and length < LONG_SHARE * duration_s * written:
+        if written != SPEED_MM_PER_S:
+            notes.append(f"{written:g} mm/s: it is written on the page")
+        return written
     widths = [p.width_mm for p in pulses if p.score]
     if widths and np.median(widths) > FAST_PULSE_MM:
         notes.append("50 mm/s: pulses are 10 mm wide")
@@ -468,7 +543,7 @@ def _speed(columns: Columns, pulses: list[Pulse], duration_s: float, notes: list
         notes.append(f"50 mm/s: rows of {length:.0f} mm are longer than the record at 25 mm/s")
         return FAST_MM_PER_S
     if not pulses:
-        notes.append("no calibration pulse seen: 25 mm/s taken")
+        notes.append("25 mm/s assumed: no calibration pulse seen, no speed read")
     return SPEED_MM_PER_S
 
 
@@ -476,9 +551,12 @@ def _gains(
     arrangement: Arrangement,
     pulses: list[tuple[int, Pulse]],
     columns: Columns,
+    written: float | None,
     notes: list[str],
 ) -> dict[str, float]:
-    """mm/mV of limb and chest leads: of the pulses beside them, the other group's where they have none."""
+    """mm/mV of limb and chest leads: of the pulses beside them, the other group's where they have none, what is written where
+    there are none at all.
+    """
     heights: dict[str, list[float]] = {"limb": [], "chest": []}
     for row, pulse in pulses:
         here = [c for c in arrangement.cells if c.row == row]
@@ -488,8 +566,9 @@ def _gains(
         if beside:
             heights["chest" if beside[0].lead in CHEST else "limb"].append(pulse.height_mm)
     if not any(heights.values()):
-        notes.append("no calibration pulse seen: 10 mm/mV taken")
-        return dict.fromkeys(heights, GAIN_MM_PER_MV)
+        if written is None:
+            notes.append("10 mm/mV assumed: no calibration pulse seen, no gain read")
+        return dict.fromkeys(heights, written or GAIN_MM_PER_MV)
     gains = {group: float(np.median(values)) for group, values in heights.items() if values}
     return {group: gains.get(group, next(iter(gains.values()))) for group in heights}
 

@@ -30,6 +30,8 @@ from ecgpage.trace import Trace, read_traces
 from ecgpage.tracenet import TraceNet
 from ecgpage.view import Grey, page_view
 from ecgpage.weights import digest
+from ecgpage.words import NAME as WORDS
+from ecgpage.words import WordReader
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ MIN_CONFIDENCE: Final = 0.35
 """Plans below this are refused: what looks like rows of traces is something else."""
 MIN_LOCATED: Final = 0.25
 """Refused plans from here on still show where the ECG is: the picture is diagnosed, its signals are not read."""
-STAGES: Final = ("refine", "bridge", "detector", "network", "spikes", "strip", "laws", "rate")
+STAGES: Final = ("refine", "bridge", "detector", "words", "network", "spikes", "strip", "laws", "rate")
 """Stages that can be left out, to measure what they are worth."""
 
 
@@ -81,7 +83,7 @@ class RecordReading:
     pages: list[PageReading | None]
     """One for each image, None where it could not be read."""
     reasons: list[str] = field(default_factory=list)
-    """Why something is missing."""
+    """Why something is missing, and what had to be assumed."""
     seconds: float = 0.0
     views: list[Grey | None] = field(default_factory=list)
     """One for each image: the ECG as the page classifier sees it, None where none was located."""
@@ -98,6 +100,7 @@ class Digitizer:
         self,
         network: TraceNet | None = None,
         detector: LeadDetector | None = None,
+        reader: WordReader | None = None,
         *,
         without: Collection[str] = (),
     ) -> None:
@@ -107,14 +110,16 @@ class Digitizer:
         self.without = frozenset(without)
         self.network = None if "network" in self.without else network
         self.detector = None if "detector" in self.without else detector
+        self.reader = None if "words" in self.without else reader
 
     @classmethod
     def load(cls, folder: str | Path, *, without: Collection[str] = ()) -> "Digitizer":
         """With the weights of a model folder; ``EcgPageError`` when they are missing or wrong. A folder may have no detector:
-        layouts are then read from rows and separators alone.
+        layouts are then read from rows and separators alone. Without a reader of words leads are told by looks and places.
         """
         detector = LeadDetector.load(folder) if digest(folder, DETECTOR) else None
-        return cls(TraceNet.load(folder), detector, without=without)
+        reader = WordReader.load(folder) if digest(folder, WORDS) else None
+        return cls(TraceNet.load(folder), detector, reader, without=without)
 
     def read_record(self, paths: Sequence[str | Path], fs: float, n_samples: int) -> RecordReading:
         """Signals at ``fs`` Hz, ``n_samples`` long, from the images of one record.
@@ -150,6 +155,7 @@ class Digitizer:
                 continue
             pages.append(page)
             views.append(page.view)
+            reasons += [f"{path}: {note}" for note in page.plan.notes]
             if in_turn:
                 start = number * per_page
                 room = mv[start : start + per_page]
@@ -229,7 +235,7 @@ class Digitizer:
             turn = upright_turn(flat, self.detector)
             if turn is not None:
                 flat = flat if turn == 0 else self._flatten(image, grid.turned(turn))
-                return flat, read_plan(flat, find_boxes(flat, self.detector), duration_s)
+                return flat, read_plan(flat, find_boxes(flat, self.detector, self.reader), duration_s)
         found: list[tuple[float, FlatPage, PagePlan]] = []
         reasons: list[str] = []
         for turn in (0, 2, 1, 3):

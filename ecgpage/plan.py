@@ -3,7 +3,8 @@
 Single boxes are not trusted. A page is rows and columns of equal width, with rhythm strips over the full width; every way
 of reading the boxes as such a page (``GRAMMAR``, or names in any order) is scored by the evidence of its cells: the best
 box in a cell's place adds to the score as far as it carries the expected name, a cell without a box takes from it, a box
-in no cell adds nothing. The best reading names the cells, also those whose box was missed or misnamed.
+in no cell adds nothing. The best reading names the cells, also those whose box was missed or misnamed. A detector tells
+leads by their looks and places; where a name is printed beside a box it says more (``with_printed``).
 
 Conventions:
     boxes   x0, y0, x1, y1 in page mm (``flat``); a lead's box covers its drawn time and the range of its trace, at least
@@ -67,13 +68,44 @@ _CHEST: Final[Names] = LEADS[6:]
 _CABRERA: Final[Names] = ("aVL", "I", "-aVR", "II", "aVF", "III")
 
 
+NAME_REACH_MM: Final = 14.0
+"""Printed names stand so far above or below their lead's level at most."""
+NAME_APART_MM: Final = 1.8
+"""Names of one page stand at the same height above or below their leads but for this error."""
+BESIDE_MM: Final = (-4.0, -2.0, 9.0, 15.0)
+"""A name's middle stands between the inner two beyond its lead's beginning, rarely between the outer two."""
+MARGIN_MM: Final = 38.0
+"""In the margin, before the first lead of a row, names stand so far away at most."""
+MIN_BESIDE: Final = 0.12
+"""Names that fit their place worse are no names of a lead."""
+READ_WRONG: Final = 0.004
+"""Chance that a name that was read clearly is wrong."""
+PLACE_WEIGHT: Final = 0.4
+"""How much a detector's opinion counts beside a printed name, as an exponent."""
+
+
 class SeveralPagesError(EcgPageError):
     """The picture shows more than one ECG page."""
 
 
 @dataclass(frozen=True)
+class PrintedNames:
+    """Names of leads that were read anywhere on a page."""
+
+    places: Array
+    """(m, 2) page mm, their middle."""
+    chances: Array
+    """(m, 12) of each name of ``ecg.LEADS``; what is missing to 1 is the chance of no name."""
+    minus: Array
+    """(m,) chance that it is "-aVR", of which ``chances`` has the name without sign."""
+
+
+NO_NAMES: Final = PrintedNames(np.zeros((0, 2)), np.zeros((0, len(LEADS))), np.zeros(0))
+
+
+@dataclass(frozen=True)
 class PageBoxes:
-    """What a detector saw on a page."""
+    """What was seen on a page."""
 
     leads: Array
     """(n, 4) page mm."""
@@ -83,6 +115,15 @@ class PageBoxes:
     """(n, 12) chance of each name of ``ecg.LEADS``, given that there is a lead."""
     pulses: Array
     """(m, 4) page mm, calibration pulses."""
+    printed: PrintedNames = NO_NAMES
+    """What is written."""
+    speed_mm_per_s: float | None = None
+    """As it is written; None when it is not."""
+    gain_mm_per_mv: float | None = None
+    wrong: Array | None = None
+    """(n,) chance that a box's name is wrong; None for MISNAMED."""
+    minus: NDArray[np.bool_] | None = None
+    """(n,) whether a minus is written before the name; None where nothing is."""
 
 
 @dataclass(frozen=True)
@@ -196,6 +237,7 @@ def arrange(boxes: PageBoxes, levels_mm: Array, spare_mm: Array | None = None) -
     spare_mm = np.zeros((0, 3)) if spare_mm is None else spare_mm
     apart_mm = _rows_apart(boxes.leads, levels_mm)
     row_of, rows_mm = _rows(boxes, levels_mm, spare_mm[:, 0], apart_mm)
+    boxes = with_printed(boxes, rows_mm[row_of])
     row_of, rows_mm = _with_spare(row_of, rows_mm, spare_mm[:, 0], apart_mm)
     readings: list[Arrangement] = []
     for count in COUNTS:
@@ -220,7 +262,47 @@ def merged(boxes: PageBoxes, levels_mm: Array) -> tuple[PageBoxes, Array]:
         j = same[0]
         names[j] = (weight[j] * names[j] + boxes.scores[k] * names[k]) / (weight[j] + boxes.scores[k])
         weight[j] += boxes.scores[k]
-    return PageBoxes(boxes.leads[kept], boxes.scores[kept], names[kept], boxes.pulses), levels_mm[kept]
+    best = replace(boxes, leads=boxes.leads[kept], scores=boxes.scores[kept], names=names[kept])
+    return best, levels_mm[kept]
+
+
+def with_printed(boxes: PageBoxes, levels_mm: Array) -> PageBoxes:
+    """The boxes with the names that are printed beside them; ``levels_mm`` (n,): their rows' page y.
+
+    All names of a page stand at one height above or below their leads, near their beginning or, of the first lead of a row,
+    in the margin.
+    """
+    printed = boxes.printed
+    if not len(printed.places) or not len(boxes.leads):
+        return boxes
+    clear = printed.chances.sum(axis=1)
+    fits = _beside(boxes.leads, levels_mm, printed.places) * clear  # (n, m)
+    down = printed.places[:, 1] - levels_mm[:, None]
+    heights = np.arange(-NAME_REACH_MM, NAME_REACH_MM + 0.1, 0.5)
+    near = np.exp(-0.5 * ((down - heights[:, None, None]) / NAME_APART_MM) ** 2) * fits  # (heights, n, m)
+    best = near[near.max(axis=2).sum(axis=1).argmax()]
+    names = boxes.names / np.maximum(1e-6, boxes.names.sum(axis=1, keepdims=True))
+    wrong = np.full(len(names), MISNAMED)
+    minus = np.zeros(len(names), np.bool_)
+    for box, word in zip(*linear_sum_assignment(best, maximize=True), strict=True):
+        if best[box, word] < MIN_BESIDE:
+            continue
+        read = printed.chances[word] + (1 - clear[word]) / len(LEADS)
+        both = (names[box] + 0.01) ** PLACE_WEIGHT * (read + READ_WRONG)
+        names[box] = both / both.sum()
+        wrong[box] = READ_WRONG + (MISNAMED - READ_WRONG) * (1 - clear[word])
+        minus[box] = printed.minus[word] > 0.5
+    return replace(boxes, names=names, wrong=wrong, minus=minus)
+
+
+def _beside(leads: Array, levels_mm: Array, places: Array) -> Array:
+    """(n, m) 0 to 1: how well the words at ``places`` (m, 2) stand along x for names of the boxes (n, 4)."""
+    along = places[:, 0] - leads[:, :1]
+    inside = np.interp(along, BESIDE_MM, (0.0, 1.0, 1.0, 0.0))
+    same_row = np.abs(levels_mm[:, None] - levels_mm) < ROW_APART_MM[0]
+    first = (same_row & (leads[:, 0] < leads[:, :1] - MIN_WIDTH_MM)).sum(axis=1) == 0
+    margin = first[:, None] & (along <= 0) & (along > -MARGIN_MM)
+    return np.maximum(inside, 0.6 * margin)
 
 
 def overlap(a: Array, b: Array) -> float:
@@ -444,7 +526,8 @@ def _evidence(boxes: PageBoxes, row_of: NDArray[np.intp], n_rows: int, columns: 
             away = np.array([box[0] - span[0], box[2] - span[1]]) / POSITION_MM
             fits = np.exp(-0.5 * np.minimum(away**2, 6.0).sum() / 2)
             chance = boxes.names[k] / max(1e-6, boxes.names[k].sum())
-            odds = FOUND + np.log(MISNAMED + (1 - MISNAMED) * chance) + np.log(fits)
+            wrong = MISNAMED if boxes.wrong is None else boxes.wrong[k]
+            odds = FOUND + np.log(wrong + (1 - wrong) * chance) + np.log(fits)
             value = boxes.scores[k] * odds
             better = value > best[row_of[k], column]
             best[row_of[k], column] = np.where(better, value, best[row_of[k], column])
@@ -584,7 +667,10 @@ def _arrangement(
         missed += box < 0
         misnamed += box >= 0 and int(chance.argmax()) != name
         seen = None if box < 0 else (float(boxes.leads[box, 0]), float(boxes.leads[box, 2]))
-        numbered.append(replace(cell, row=used.index(cell.row), seen_mm=seen))
+        turned = cell.is_inverted
+        if not known and cell.lead == "aVR":
+            turned = boxes.minus is not None and box >= 0 and bool(boxes.minus[box])
+        numbered.append(replace(cell, row=used.index(cell.row), seen_mm=seen, is_inverted=turned))
     levels = tuple(float(rows_mm[row]) for row in used)
     confidence = float(np.mean(clear)) if clear else 0.0
     return Arrangement(levels, columns, tuple(numbered), score, confidence, missed, misnamed, known)

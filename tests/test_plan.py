@@ -127,7 +127,7 @@ def network() -> TraceNet:
 def digitized(page: DrawnPage, monkeypatch: pytest.MonkeyPatch) -> tuple[np.ndarray, list[str]]:
     """Signals (5000, 12) mV of a page whose leads a detector sees without error, and the names of its segments."""
     monkeypatch.setattr(ecgpage.pipeline, "upright_turn", lambda *_: 0)
-    monkeypatch.setattr(ecgpage.pipeline, "find_boxes", lambda flat, _: true_boxes(page, flat.grid))
+    monkeypatch.setattr(ecgpage.pipeline, "find_boxes", lambda flat, *_: true_boxes(page, flat.grid))
     monkeypatch.setattr(Digitizer, "_grids", lambda *_: iter([exact_grid(page)]))
     reading = Digitizer(network(), LeadDetector.load(MODEL)).read_page(page.image, FS, 5000)
     return reading.signals.mv, [s.lead for s in reading.plan.segments]

@@ -70,6 +70,8 @@ class PageStyle:
     """How a page is printed. Lengths in mm."""
 
     layout: str = "3x4+1"
+    order: Layout | None = None
+    """Leads of its own in the places of the layout; None for the layout's."""
     strip_leads: tuple[str, ...] = ("II", "V1", "V5")
     speed: float = 25.0
     gain: float = 10.0
@@ -116,7 +118,7 @@ def build_page(
 
     Raises EcgPageError when the record lacks a lead of the layout or the paper has no room for one second.
     """
-    layout = LAYOUTS[style.layout]
+    layout = style.order or LAYOUTS[style.layout]
     strips = style.strip_leads[: layout.strips]
     rows = len(layout.columns[0]) + len(strips)
     reach = _pulse_width(style) + 2 * style.pulse_foot

@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ecgpage.ecg import LEADS
 from ecgpage.render.challenge import GRID_COLORS, random_grid_colors
-from ecgpage.render.layout import LAYOUTS, PageStyle
+from ecgpage.render.layout import LAYOUTS, Layout, PageStyle
 from ecgpage.render.model import Color, Grid, Paper, Plotter, Stamp, Text
 from ecgpage.render.text import FONTS
 
@@ -217,6 +218,28 @@ def thermal(rng: np.random.Generator) -> PageStyle:
     return with_print(style, rng)
 
 
+def shuffled(style: PageStyle, rng: np.random.Generator) -> PageStyle:
+    """The style with leads in an order of their own: all, columns or rows permuted, or two exchanged; any strips."""
+    columns = [list(column) for column in LAYOUTS[style.layout].columns]
+    kind = str(rng.choice(["leads", "columns", "rows", "two"], p=[0.55, 0.15, 0.15, 0.15]))
+    if kind == "columns" and len(columns) > 1:
+        columns = [columns[k] for k in rng.permutation(len(columns))]
+    elif kind == "rows":
+        rows = rng.permutation(len(columns[0]))
+        columns = [[column[k] for k in rows] for column in columns]
+    elif kind == "two" and len(columns) * len(columns[0]) > 1:
+        (a, b), (c, d) = (
+            divmod(int(k), len(columns[0]))
+            for k in rng.choice(len(columns) * len(columns[0]), 2, replace=False)
+        )
+        columns[a][b], columns[c][d] = columns[c][d], columns[a][b]
+    else:
+        names = iter(rng.permutation(np.array(LEADS)))
+        columns = [[str(next(names)) for _ in column] for column in columns]
+    strips = tuple(str(name) for name in rng.choice(np.array(LEADS), 3, replace=False))
+    return replace(style, order=Layout(tuple(tuple(column) for column in columns)), strip_leads=strips)
+
+
 def random_plotter(rng: np.random.Generator) -> Plotter:
     """A device that redraws the recording at 100 to 250 points a second, or on the dots of a bitmap."""
     if rng.random() < 0.5:
@@ -390,5 +413,6 @@ __all__ = [
     "random_grid",
     "random_plotter",
     "random_style",
+    "shuffled",
     "with_print",
 ]

@@ -1,0 +1,483 @@
+"""Draw words of printed pages, and train the word reader on them.
+
+    python -m ecgpage.train.words draw --data FOLDER --folds 1234567 --out DIR --minutes 20
+    python -m ecgpage.train.words draw --data FOLDER --folds 8 --out VALID --minutes 2 --seed 8
+    python -m ecgpage.train.words train --windows DIR --valid VALID --out model --minutes 20
+
+FOLDER as in ``ecgpage.train.pages``. A window is 28 mm of a drawn page, 4 px/mm, as a flat page shows it: around a lead's
+name, the words of the scale, other words, pulses, anything. Names stand in any order, in upper case or as C1 to C6 now and
+then, speeds and gains are any, so that nothing but the word itself tells. Windows are kept in shards; in training
+they are made brighter, paler, blurred, noisy. ``--work`` holds checkpoint and log; ``--resume`` goes on.
+
+Conventions:
+    places  x, y of words in px of a window, edge coordinates
+    class   index in ``words.WORDS``
+"""
+
+import argparse
+import copy
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ecgpage.ecg import EcgPageError
+from ecgpage.images import brightest_channel
+from ecgpage.render import DrawnPage
+from ecgpage.render.layout import build_page
+from ecgpage.render.looks import random_plotter, random_style, shuffled
+from ecgpage.render.model import Page, Segment, Text
+from ecgpage.render.picture import invent_page, photograph
+from ecgpage.render.raster import name_text
+from ecgpage.render.truth import text_box
+from ecgpage.train.common import cosine, parameter_groups, update_average, write_checkpoint
+from ecgpage.train.pages import MIX_ODDS, TRAINING_FOLDS, TrainingRecords, page_mix
+from ecgpage.weights import Card, half_precision, save_tensors
+from ecgpage.words import CELL, GAINS, LEAD_WORDS, NAME, PAPER_PX, PX_PER_MM, SPEEDS, WORDS, WordNet
+
+log = logging.getLogger(__name__)
+
+Rng = np.random.Generator
+Light = NDArray[np.uint8]
+
+SIDE: Final = 112
+"""Pixels of a window."""
+MOST_WORDS: Final = 12
+"""Words of one window; more are left out."""
+SHARD_WINDOWS: Final = 4096
+FONTS: Final = (
+    "DejaVuSans-BoldOblique", "DejaVuSansMono-Oblique", "DejaVuSerif-Italic", "DejaVuSerif-BoldItalic",
+    "STIXGeneralItalic", "STIXGeneralBolIta", "cmb10", "cmti10",
+)  # fmt: skip
+"""Beyond those that pages have."""
+ODDS: Final = {"name": 8, "scale": 2, "word": 1, "pulse": 1, "anything": 2}
+"""Windows of each kind on a page, at most."""
+NEAR_PX: Final = 4.5
+"""Cells with their middle so near a word's are the word's."""
+UNSURE_PX: Final = 10.0
+"""Cells so near are neither."""
+BORDER_CELLS: Final = 3
+"""Cells at a window's edge see too little."""
+
+
+# --- pages --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows with the words in them."""
+
+    light: Light
+    """(n, SIDE, SIDE)."""
+    places: NDArray[np.float32]
+    """(n, MOST_WORDS, 2) px, NaN where there is no further word."""
+    classes: NDArray[np.int64]
+    """(n, MOST_WORDS)."""
+
+    def __len__(self) -> int:
+        return len(self.light)
+
+
+def worded(page: Page, rng: Rng) -> tuple[Page, list[tuple[Text, int]]]:
+    """The page with its names written in other ways and other scales printed; the scales' texts, cut behind the first unit,
+    with their classes.
+    """
+    style = rng.random()
+    font = str(rng.choice(FONTS)) if rng.random() < 0.25 else page.name_font
+    segments = tuple(replace(s, name=_spelled(s, style)) for s in page.segments)
+    texts = [t for t in page.texts if "mm/" not in t.text]
+    known: list[tuple[Text, int]] = []
+    if rng.random() < 0.85:
+        size, kind = float(rng.uniform(2.3, 4.2)), str(rng.choice([page.name_font, "DejaVuSans", font]))
+        x, y = rng.uniform(5, page.paper.width * 0.6), page.paper.height - rng.uniform(2, 8)
+        space, second = " " * int(rng.integers(2)), str(rng.choice(["s", "sec"], p=[0.8, 0.2]))
+        for values, unit, first in ((SPEEDS, second, 0), (GAINS, "mV", len(SPEEDS))):
+            k = int(rng.integers(len(values)))
+            number = f"{values[k]:g}{space}mm"
+            whole = Text(f"{number}/{unit}", float(x), float(y), size, kind)
+            texts.append(whole)
+            known.append((replace(whole, text=number), len(LEAD_WORDS) + first + k))
+            x = text_box(whole)[2] + rng.uniform(3, 25)
+    return replace(page, segments=segments, texts=tuple(texts), name_font=font), known
+
+
+def _spelled(segment: Segment, style: float) -> str:
+    """A lead's name in a manner of writing, which is the same for all leads of a page; ``style`` 0 to 1."""
+    name = segment.name or segment.lead
+    if style < 0.15:
+        return name.upper()
+    if style < 0.20:
+        return name.replace("V", "C") if name[0] == "V" else name
+    if style < 0.25:
+        return name + ":"
+    return name
+
+
+def draw_words(signal: NDArray[np.floating[Any]], fs: float, seed: Sequence[int]) -> Windows:
+    """Windows of one drawn page of ``signal`` (n_samples, 12) mV."""
+    rng = np.random.default_rng(seed)
+    mix = page_mix(
+        str(rng.choice(list(MIX_ODDS), p=list(MIX_ODDS.values()))), int(rng.integers(1000, 1700)), rng, 1.0
+    )
+    if rng.random() < 0.2:
+        page = invent_page(replace(mix, p_any_look=0.0), len(signal), fs, rng)
+    else:
+        style = random_style(rng)
+        page = build_page(shuffled(style, rng) if rng.random() < 0.8 else style, len(signal), fs)
+        page = replace(page, plotter=random_plotter(rng) if rng.random() < 0.1 else None)
+    page, scales = worded(page, rng)
+    return cut_windows(photograph(page, signal, mix, rng), scales, rng)
+
+
+def cut_windows(drawn: DrawnPage, scales: Sequence[tuple[Text, int]], rng: Rng) -> Windows:
+    """Windows of a drawn page around its names, ``scales`` (text, class), other words, pulses, anywhere."""
+    truth = drawn.truth
+    named = [(name_text(truth.page, s), s) for s in truth.page.segments]
+    names = [(t, LEAD_WORDS.index("-aVR" if s.gain < 0 else s.lead)) for t, s in named if t is not None]
+    known = [*names, *scales]
+    middles = [_middle(text) for text, _ in known]
+    other = [_middle(t) for t in truth.page.texts if "mm/" not in t.text]
+    pulses = [(float(p.x.mean()), float(p.y.mean())) for p in truth.page.pulses]
+    width, height = truth.paper
+    spots = {
+        "name": middles[: len(names)],
+        "scale": middles[len(names) :],
+        "word": other,
+        "pulse": pulses,
+        "anything": [tuple(rng.uniform((0, 0), (width, height))) for _ in range(2)],
+    }
+    chosen = [spots[kind][k] for kind, most in ODDS.items() for k in rng.permutation(len(spots[kind]))[:most]]
+    # fonts are narrower or wider than those drawn here, and scales a little wrong
+    stretch = PX_PER_MM / truth.px_per_mm * np.array([rng.uniform(0.8, 1.12), rng.uniform(0.94, 1.06)])
+    light = brightest_channel(drawn.image)
+    rows, columns = (max(SIDE, round(n * s)) for n, s in zip(light.shape, stretch[::-1], strict=True))
+    how = cv2.INTER_AREA if stretch.min() < 0.9 else cv2.INTER_CUBIC
+    light = np.asarray(cv2.resize(light, (columns, rows), interpolation=how), np.uint8)
+    stretch = np.array([columns / drawn.image.shape[1], rows / drawn.image.shape[0]])
+    on_image = truth.page_map.image_from_page(np.array([*middles, *chosen]))
+    at = (on_image + 0.5) * stretch  # edge coordinates
+    inside = np.asarray((at > 0).all(axis=1) & (at < (columns, rows)).all(axis=1), np.bool_)
+    places, classes = at[: len(known)][inside[: len(known)]], np.array([c for _, c in known], np.int64)
+    classes = classes[inside[: len(known)]]
+    windows = []
+    for middle in at[len(known) :][inside[len(known) :]]:
+        corner = np.rint(middle - SIDE / 2 + rng.uniform(-SIDE / 3, SIDE / 3, 2)).astype(int)
+        x, y = np.clip(corner, 0, (columns - SIDE, rows - SIDE))
+        windows.append(_window(light[y : y + SIDE, x : x + SIDE], places - (x, y), classes))
+    return joined(windows)
+
+
+def _middle(text: Text) -> tuple[float, float]:
+    """Page mm."""
+    x0, y0, x1, y1 = text_box(text)
+    return (x0 + x1) / 2, (y0 + y1) / 2
+
+
+def _window(light: Light, places: NDArray[np.float64], classes: NDArray[np.int64]) -> Windows:
+    here = np.flatnonzero(((places > 0) & (places < SIDE)).all(axis=1))[:MOST_WORDS]
+    at = np.full((1, MOST_WORDS, 2), np.nan, np.float32)
+    which = np.zeros((1, MOST_WORDS), np.int64)
+    at[0, : len(here)], which[0, : len(here)] = places[here], classes[here]
+    return Windows(np.ascontiguousarray(light)[None], at, which)
+
+
+def joined(parts: Sequence[Windows]) -> Windows:
+    """All windows of several parts."""
+    if not parts:
+        empty = np.zeros((0, MOST_WORDS), np.int64)
+        return Windows(np.zeros((0, SIDE, SIDE), np.uint8), np.zeros((0, MOST_WORDS, 2), np.float32), empty)
+    return Windows(*(np.concatenate([getattr(p, k) for p in parts]) for k in ("light", "places", "classes")))
+
+
+def draw_shards(data: Path, folds: set[str], out: Path, seconds: float, seed: int) -> None:
+    """Draw for ``seconds``; shards of SHARD_WINDOWS windows."""
+    if folds <= TRAINING_FOLDS:
+        folds = folds | {""}
+    records = TrainingRecords(data, folds)
+    out.mkdir(parents=True, exist_ok=True)
+    began, number, shard = time.monotonic(), 0, 0
+    parts: list[Windows] = []
+    order = np.random.default_rng(seed).permutation(len(records))
+    while True:
+        over = time.monotonic() - began > seconds
+        if parts and (over or sum(len(p) for p in parts) >= SHARD_WINDOWS):
+            windows = joined(parts)
+            path = out / f"words_{seed}_{shard}.npz"
+            with path.with_suffix(".new").open("wb") as file:
+                np.savez(file, light=windows.light, places=windows.places, classes=windows.classes)
+            path.with_suffix(".new").replace(path)
+            log.info("%d pages, shard %d: %d windows", number, shard, len(windows))
+            parts, shard = [], shard + 1
+        if over:
+            return
+        signal, fs = records.signal(int(order[number % len(order)]))
+        parts.append(draw_words(signal, fs, [seed, 2, number]))
+        number += 1
+
+
+def load_shards(folder: Path) -> Windows:
+    """All windows of a folder; EcgPageError when there are none."""
+    paths = sorted(folder.glob("words_*.npz"))
+    if not paths:
+        raise EcgPageError(f"{folder}: no words_*.npz; draw with python -m ecgpage.train.words draw")
+    parts = []
+    for path in paths:
+        with np.load(path, allow_pickle=False) as file:
+            parts.append(Windows(file["light"], file["places"], file["classes"]))
+    return joined(parts)
+
+
+# --- training -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Numbers of one training."""
+
+    minutes: float = 20.0
+    """Time with the training loop, all resumed runs together."""
+    batch: int = 48
+    width: int = 48
+    """Channels of the network."""
+    peak_lr: float = 3e-3
+    weight_decay: float = 0.02
+    warmup: int = 100
+    """Steps of linear warm-up."""
+    ema: float = 0.998
+    """Share of the averaged weights that a step keeps; the averaged weights are validated and stored."""
+    nothing_weight: float = 1.0
+    """Of the cells without a word, against those with one."""
+    valid_windows: int = 1536
+    checkpoint_minutes: float = 4.0
+    seed: int = 1
+
+
+def targets(places: Tensor, classes: Tensor) -> Tensor:
+    """(b, SIDE / CELL, SIDE / CELL) class + 1 of each cell, 0 without a word, -1 where it is not told.
+
+    ``places`` (b, k, 2) px, NaN for none, ``classes`` (b, k).
+    """
+    n = SIDE // CELL
+    middle = (torch.arange(n, device=places.device) + 0.5) * CELL
+    dx = middle[None, None, None, :] - places[:, :, 0, None, None]  # (b, k, 1, n)
+    dy = middle[None, None, :, None] - places[:, :, 1, None, None]  # (b, k, n, 1)
+    away = torch.hypot(dx, dy).nan_to_num(nan=torch.inf)  # (b, k, n, n)
+    nearest, word = away.min(dim=1)
+    found = classes[:, :, None, None].expand(-1, -1, n, n).gather(1, word[:, None])[:, 0] + 1
+    cell = torch.where(nearest < NEAR_PX, found, torch.where(nearest < UNSURE_PX, -1, 0))
+    told = torch.zeros(n, n, dtype=torch.bool, device=places.device)
+    told[BORDER_CELLS:-BORDER_CELLS, BORDER_CELLS:-BORDER_CELLS] = True
+    return torch.where(told, cell, -1)
+
+
+def loss_of(logits: Tensor, cell: Tensor, nothing_weight: float) -> Tensor:
+    """Mean cross-entropy of the words' cells, and that of the others, hard ones weighing more, for each word's cell."""
+    each = F.cross_entropy(logits.float(), cell.clamp_min(0), reduction="none")
+    words, nothing = cell > 0, cell == 0
+    count = words.sum().clamp_min(1)
+    hard = (1 - torch.exp(-each.detach())) ** 2
+    return (each * words).sum() / count + nothing_weight * (each * hard * nothing).sum() / count
+
+
+def darkness_of(light: Tensor) -> Tensor:
+    """``words.darkness`` of windows float32 (b, 1, SIDE, SIDE), 0 to 255."""
+    half = PAPER_PX // 2
+    around = F.pad(light, (half, half, half, half), mode="reflect")
+    paper = F.avg_pool2d(F.avg_pool2d(around, (PAPER_PX, 1), 1), (1, PAPER_PX), 1)
+    return 1 - light / paper.clamp_min(8.0)
+
+
+def disturb(light: Tensor) -> Tensor:
+    """Windows uint8 (b, SIDE, SIDE) as float32 (b, 1, SIDE, SIDE), 0 to 255: some blurred, paler or darker, noisy."""
+    x = light[:, None].float()
+    b = len(x)
+    soft = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    share = torch.rand(b, 1, 1, 1) * (torch.rand(b, 1, 1, 1) < 0.4)
+    x = torch.lerp(x, soft, share)
+    white = x.amax(dim=(2, 3), keepdim=True)
+    contrast = 0.5 + 0.7 * torch.rand(b, 1, 1, 1)
+    x = white - (white - x) * contrast
+    noise = torch.randn_like(x) * (6.0 * torch.rand(b, 1, 1, 1) ** 2)
+    return (x + noise).clamp(0, 255)
+
+
+class Trainer:
+    """Network in training, its running average, and what is needed to go on after a stop."""
+
+    KEPT: Final = ("network", "averaged", "optimizer")
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.network = WordNet(recipe.width).to(memory_format=torch.channels_last)
+        self.averaged = copy.deepcopy(self.network).eval()
+        self.optimizer = torch.optim.AdamW(
+            parameter_groups(self.network, recipe.weight_decay), lr=recipe.peak_lr
+        )
+        self.seconds, self.steps = 0.0, 0
+
+    @property
+    def share(self) -> float:
+        """Part of the time that is over."""
+        return min(1.0, self.seconds / (60 * self.recipe.minutes))
+
+    def step(self, light: Tensor, places: Tensor, classes: Tensor) -> float:
+        """One step; returns the loss."""
+        rate = self.recipe.peak_lr * cosine(self.share) * min(1.0, (self.steps + 1) / self.recipe.warmup)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.network.train()
+        x = darkness_of(disturb(light)).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = self.network(x)
+        loss = loss_of(logits, targets(places, classes), self.recipe.nothing_weight)
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.optimizer.step()
+        update_average(self.averaged, self.network, self.recipe.ema, self.steps)
+        self.steps += 1
+        return float(loss.detach())
+
+    def save(self, path: Path) -> None:
+        saved = {key: getattr(self, key).state_dict() for key in self.KEPT}
+        write_checkpoint(saved | {"steps": self.steps, "seconds": self.seconds}, path)
+
+    def resume(self, path: Path) -> None:
+        saved = torch.load(path, weights_only=True)
+        for key in self.KEPT:
+            getattr(self, key).load_state_dict(saved[key])
+        self.steps, self.seconds = saved["steps"], saved["seconds"]
+
+
+@torch.inference_mode()
+def validate(network: WordNet, windows: Windows) -> dict[str, float]:
+    """Shares: words found, found words that are named right, cells without a word that are taken for one (per window)."""
+    network.eval()
+    found = right = words = false = 0
+    for start in range(0, len(windows), 64):
+        part = slice(start, start + 64)
+        x = darkness_of(torch.from_numpy(windows.light[part])[:, None].float())
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = network(x.contiguous(memory_format=torch.channels_last)).float()
+        chances = logits.softmax(1)
+        cell = targets(torch.from_numpy(windows.places[part]), torch.from_numpy(windows.classes[part]))
+        is_word = chances[:, 0] < 0.5
+        own = cell > 0
+        words += int(own.sum())
+        found += int((own & is_word).sum())
+        right += int((own & is_word & (chances[:, 1:].argmax(1) + 1 == cell)).sum())
+        false += int(((cell == 0) & is_word).sum())
+    return {
+        "found": found / max(1, words),
+        "right": right / max(1, found),
+        "false": false / max(1, len(windows)),
+    }
+
+
+def batches(windows: Windows, batch: int, rng: Rng) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Endless batches, pass after pass in random order."""
+    while True:
+        order = rng.permutation(len(windows))
+        for start in range(0, max(1, len(order) - batch + 1), batch):
+            part = np.sort(order[start : start + batch])
+            yield (
+                torch.from_numpy(windows.light[part]),
+                torch.from_numpy(windows.places[part]),
+                torch.from_numpy(windows.classes[part]),
+            )
+
+
+def train(windows: Windows, valid: Windows, out: Path, work: Path, recipe: Recipe, *, resume: bool) -> None:
+    """Train for ``recipe.minutes``; writes weights and card to ``out`` at the end."""
+    torch.manual_seed(recipe.seed)
+    trainer = Trainer(recipe)
+    checkpoint = work / "checkpoint.pt"
+    if resume and checkpoint.exists():
+        trainer.resume(checkpoint)
+    torch.manual_seed(recipe.seed + trainer.steps)
+    valid = Windows(*(getattr(valid, k)[: recipe.valid_windows] for k in ("light", "places", "classes")))
+    last = began = time.monotonic()
+    losses: list[float] = []
+    for light, places, classes in batches(
+        windows, recipe.batch, np.random.default_rng([recipe.seed, trainer.steps])
+    ):
+        losses.append(trainer.step(light, places, classes))
+        now = time.monotonic()
+        trainer.seconds, last = trainer.seconds + now - last, now
+        over = trainer.share >= 1
+        if over or now - began > 60 * recipe.checkpoint_minutes:
+            scores = validate(trainer.averaged, valid)
+            log.info(
+                "%.1f min, %d steps, loss %.3f | found %.4f, named right %.4f, false cells per window %.4f",
+                trainer.seconds / 60, trainer.steps, np.mean(losses), *scores.values(),
+            )  # fmt: skip
+            trainer.save(checkpoint)
+            began, losses = time.monotonic(), []
+            write(trainer, len(windows), scores, len(valid), out if over else work / "model")
+        if over:
+            return
+
+
+def write(trainer: Trainer, drawn: int, scores: dict[str, float], valid: int, folder: Path) -> None:
+    """Store the averaged network, fused, in float16, and its card."""
+    recipe = trainer.recipe
+    card = Card(
+        input=f"darkness against the paper around, about 0 to 1, {PX_PER_MM} px/mm, any size",
+        output=f"for each mm2: logits of no word and of {len(WORDS)} words (leads, paper speeds, gains)",
+        trained_on=(
+            f"{trainer.steps * recipe.batch} windows seen, {drawn} different ones of pages drawn from records of PTB-XL "
+            f"folds 1-7 and records without a fold, in {trainer.seconds / 3600:.2f} hours on a CPU"
+        ),
+        command=f"python -m ecgpage.train.words train --windows DIR --valid VALID --minutes {recipe.minutes:g}",
+        score=(
+            f"{scores['found']:.1%} of the words' cells found, {scores['right']:.2%} of these named right, "
+            f"{scores['false']:.3f} false cells a window, on {valid} drawn windows of fold 8"
+        ),
+        settings={"network": trainer.averaged.settings, "words": list(WORDS)},
+    )
+    save_tensors(folder, NAME, half_precision(trainer.averaged.state_dict()), card)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("do", choices=["draw", "train"])
+    parser.add_argument("--data", type=Path, help="folder with ptbxl100/ or hires500/ or both")
+    parser.add_argument("--folds", default="1234567", help="digits: 1234567 to train, 8 to validate")
+    parser.add_argument("--out", type=Path, default=Path("model"), help="folder of shards, or model folder")
+    parser.add_argument("--windows", type=Path, help="folder of training shards")
+    parser.add_argument("--valid", type=Path, help="folder of validation shards")
+    parser.add_argument("--work", type=Path, default=Path("runs/words"), help="checkpoint and log")
+    parser.add_argument("--minutes", type=float, default=Recipe.minutes)
+    parser.add_argument("--width", type=int, default=Recipe.width)
+    parser.add_argument("--lr", type=float, default=Recipe.peak_lr)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(args.threads)
+    args.work.mkdir(parents=True, exist_ok=True)
+    handlers: list[logging.Handler] = [logging.StreamHandler(), logging.FileHandler(args.work / "log.txt")]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers)
+    if args.do == "draw":
+        if args.data is None:
+            parser.error("--data is needed to draw")
+        draw_shards(args.data, set(args.folds), args.out, 60 * args.minutes, args.seed)
+        return
+    if args.windows is None or args.valid is None:
+        parser.error("--windows and --valid are needed to train")
+    recipe = Recipe(minutes=args.minutes, width=args.width, peak_lr=args.lr, seed=args.seed)
+    train(load_shards(args.windows), load_shards(args.valid), args.out, args.work, recipe, resume=args.resume)
+
+
+if __name__ == "__main__":
+    main()

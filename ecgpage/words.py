@@ -1,0 +1,170 @@
+"""Read the words of a flat page that name a lead, the paper speed or the gain: a small convolutional network.
+
+The page is looked at as it was seen, 4 px/mm, grid and all. For each square millimetre the network says whether a word that
+it knows is centred there, and which. It sees 12 mm around, so it reads the word itself: where on the page it stands tells
+it nothing.
+
+Conventions:
+    light   uint8 (h, w), PX_PER_MM pixels a millimetre, brightest of the colour channels
+    cell    a square of CELL x CELL pixels of it
+    place   page x, y in mm of a word's middle; of a scale's number and the first unit behind it ("25 mm")
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ecgpage.ecg import LEADS, EcgPageError
+from ecgpage.flat import AROUND_PX_PER_MM, FlatPage
+from ecgpage.tracenet import ConvNorm
+from ecgpage.weights import fast_bfloat16, load_card, load_tensors
+
+Array = NDArray[np.float64]
+Light = NDArray[np.uint8]
+
+NAME: Final = "words"
+"""Name of the weights in the model folder."""
+PX_PER_MM: Final = AROUND_PX_PER_MM
+CELL: Final = 4
+SPEEDS: Final = (12.5, 25.0, 50.0)
+"""mm/s."""
+GAINS: Final = (5.0, 10.0, 20.0)
+"""mm/mV."""
+LEAD_WORDS: Final = (*LEADS, "-aVR")
+WORDS: Final = (*LEAD_WORDS, *(f"{v:g} mm/s" for v in SPEEDS), *(f"{v:g} mm/mV" for v in GAINS))
+"""What a word can be; the network's class 0 is none of them, class k + 1 is WORDS[k]."""
+MIN_SCORE: Final = 0.3
+APART_CELLS: Final = 2
+"""Two words do not stand nearer."""
+PAPER_PX: Final = 41
+"""Side of the window whose mean is the paper's brightness."""
+BEYOND_MM: Final = 30.0
+"""Words are looked for this far around the leads."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """What was read on a page, most certain first."""
+
+    places: Array
+    """(n, 2) page mm."""
+    scores: Array
+    """(n,) 0 to 1: that there is a word."""
+    chances: Array
+    """(n, len(WORDS)) of each word, given that there is one."""
+
+    def scale(self, values: Sequence[float]) -> float | None:
+        """The one of ``values`` (SPEEDS or GAINS) that is written most clearly; None without one, or when others are, too."""
+        first = len(LEAD_WORDS) + (0 if values is SPEEDS else len(SPEEDS))
+        known = self.chances[:, first : first + len(values)] * self.scores[:, None]
+        clear = known.max(axis=0, initial=0.0) > 0.5
+        return values[int(clear.argmax())] if clear.sum() == 1 else None
+
+
+def darkness(light: Light) -> NDArray[np.float32]:
+    """(h, w) how much darker than the paper around: 0 paper, about 1 black ink, less than 0 where it is brighter."""
+    paper = cv2.boxFilter(light, cv2.CV_32F, (PAPER_PX, PAPER_PX), borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray(1 - light / np.maximum(paper, 8.0), np.float32)
+
+
+class WordNet(nn.Module):
+    """Darkness to the logits of words in each cell; all convolutions."""
+
+    def __init__(self, width: int = 48, dilations: Sequence[int] = (1, 2, 1, 4, 1, 2)) -> None:
+        super().__init__()
+        self.settings = {"width": width, "dilations": list(dilations)}
+        self.stem = nn.ModuleList([_conv(1, width // 2, 5, stride=2), _conv(width // 2, width, 3, stride=2)])
+        self.body = nn.ModuleList([_conv(width, width, 3, dilation=d) for d in dilations])
+        self.head = nn.Conv2d(width, 1 + len(WORDS), 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Darkness (b, 1, h, w), h and w multiples of CELL, to logits (b, 1 + len(WORDS), h / CELL, w / CELL)."""
+        for layer in self.stem:
+            x = F.relu(layer(x))
+        for layer in self.body:
+            x = F.relu(x + layer(x))
+        logits: Tensor = self.head(x)
+        return logits
+
+
+def _conv(n_in: int, n_out: int, kernel: int, *, stride: int = 1, dilation: int = 1) -> ConvNorm:
+    layer = ConvNorm(n_in, n_out, kernel)
+    layer.conv = nn.Conv2d(n_in, n_out, kernel, stride, dilation * (kernel // 2), dilation, bias=False)
+    return layer
+
+
+class WordReader:
+    """Ready-made reader."""
+
+    def __init__(self, network: WordNet) -> None:
+        network.eval()
+        for module in network.modules():
+            if isinstance(module, ConvNorm):
+                module.fuse()
+        self.network = network.to(memory_format=torch.channels_last)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "WordReader":
+        """The reader of a model folder; EcgPageError when it is missing or damaged."""
+        card = load_card(folder, NAME)
+        try:
+            network = WordNet(**card.settings["network"])
+            network.load_state_dict({key: value.float() for key, value in load_tensors(folder, NAME).items()})
+        except (RuntimeError, KeyError, TypeError) as error:
+            reason = f"{NAME} does not fit the network: {error}"
+            raise EcgPageError(f"weights cannot be used: {folder}: {reason}") from error
+        return cls(network)
+
+    def read(self, page: FlatPage, leads_mm: Array) -> Words:
+        """Words of an upright page around the boxes of its leads (n, 4) page mm."""
+        if not len(leads_mm):
+            return Words(np.zeros((0, 2)), np.zeros(0), np.zeros((0, len(WORDS))))
+        edge = page.around.edge_mm
+        first = np.maximum(0, (leads_mm[:, :2].min(axis=0) - BEYOND_MM - edge) * PX_PER_MM).astype(int)
+        last = ((leads_mm[:, 2:].max(axis=0) + BEYOND_MM - edge) * PX_PER_MM).astype(int)
+        light = page.around.light[
+            first[1] : max(last[1], first[1] + 1), first[0] : max(last[0], first[0] + 1)
+        ]
+        found = self.find(light)
+        return Words(found.places / PX_PER_MM + edge + first / PX_PER_MM, found.scores, found.chances)
+
+    def find(self, light: Light) -> Words:
+        """Words of a picture; their places are edge positions x, y in its pixels."""
+        pad = [(0, -n % CELL) for n in light.shape]
+        x = torch.from_numpy(darkness(np.pad(light, pad, mode="edge")))[None, None]
+        device = self.network.head.weight.device
+        with (
+            torch.inference_mode(),
+            torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device)),
+        ):
+            logits = self.network(x.to(device).contiguous(memory_format=torch.channels_last))[0]
+        chances = logits.float().softmax(0).cpu().numpy()  # (1 + words, rows, columns)
+        return peaks(chances)
+
+
+def peaks(chances: NDArray[np.float32]) -> Words:
+    """The words where the chances (1 + len(WORDS), rows, columns) of the cells have their maxima, in px."""
+    is_word = 1 - chances[0]
+    side = 2 * APART_CELLS + 1
+    highest = cv2.dilate(is_word, np.ones((side, side), np.uint8))
+    rows, columns = np.nonzero((is_word == highest) & (is_word > MIN_SCORE))
+    order = np.argsort(-is_word[rows, columns], kind="stable")
+    places, scores, words = [], [], []
+    for r, c in zip(rows[order], columns[order], strict=True):
+        near = chances[1:, max(0, r - 1) : r + 2, max(0, c - 1) : c + 2].astype(np.float64)
+        mass = near.sum(axis=0)
+        at = np.stack(np.meshgrid(np.arange(near.shape[2]), np.arange(near.shape[1])), -1)
+        corner = np.array([max(0, c - 1), max(0, r - 1)]) + 0.5
+        places.append(((at * mass[..., None]).sum(axis=(0, 1)) / mass.sum() + corner) * CELL)
+        scores.append(float(is_word[r, c]))
+        words.append(near.sum(axis=(1, 2)) / mass.sum())
+    n = len(scores)
+    return Words(np.array(places).reshape(n, 2), np.array(scores), np.array(words).reshape(n, len(WORDS)))
