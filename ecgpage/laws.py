@@ -8,6 +8,7 @@ other by more than their expected errors stay as they are.
 """
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Final
@@ -60,30 +61,73 @@ class Part:
         return self.first + len(self.mv)
 
 
+@dataclass(frozen=True)
+class _Span:
+    """Readings of limb leads that were drawn at the same time, k of them, n samples, overdetermined."""
+
+    parts: list[int]
+    """Which."""
+    where: list[slice]
+    """Samples of each."""
+    mixing: Array
+    """(k, 2) what the leads are made of."""
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """Readings of a span fitted to each other."""
+
+    aligned: Array
+    """(k, n) mV, after the lags; gaps are filled."""
+    levels: Array
+    """(k,) mV."""
+    lags: Array
+    """(k,) s."""
+    apart: Array
+    """(k - 2, k) combinations that the laws make zero."""
+    all_known: NDArray[np.bool_]
+    """(n,) samples that were read in all of them."""
+
+
 def reconciled(parts: list[Part], fs: float) -> list[Part]:
     """The same readings, those of limb leads corrected by each other wherever more than two were drawn at a time."""
     mv = [part.mv.copy() for part in parts]
+    for span in _spans(parts, fs):
+        seen = np.array([parts[k].mv[s] for k, s in zip(span.parts, span.where, strict=True)])
+        sigma = np.array([parts[k].sigma_mv[s] for k, s in zip(span.parts, span.where, strict=True)])
+        better = _corrected(seen, sigma, span.mixing, fs)
+        if better is not None:
+            for k, s, values in zip(span.parts, span.where, better, strict=True):
+                mv[k][s] = values
+    return [replace(part, mv=values) for part, values in zip(parts, mv, strict=True)]
+
+
+def time_error(parts: list[Part], fs: float) -> float:
+    """How far readings of the same moment stand apart, s, root of the mean square; NaN where no law tells."""
+    squares = []
+    for span in _spans(parts, fs):
+        seen = np.array([parts[k].mv[s] for k, s in zip(span.parts, span.where, strict=True)])
+        fitted = _fitted(seen, span.mixing, fs)
+        if fitted is not None:
+            squares.append(float(np.mean(fitted.lags**2)))
+    return float(np.sqrt(np.mean(squares))) if squares else float("nan")
+
+
+def _spans(parts: list[Part], fs: float) -> Iterator[_Span]:
+    """Stretches of time in which more than two limb leads were drawn."""
     limb = [k for k, part in enumerate(parts) if part.lead in BY_I_AND_II]
     edges = sorted({edge for k in limb for edge in (parts[k].first, parts[k].end)})
     for begin, end in pairwise(edges):
         here = [k for k in limb if parts[k].first <= begin and parts[k].end >= end]
         if len(here) < 3 or end - begin < MIN_SPAN_S * fs:
             continue
-        span = [slice(begin - parts[k].first, end - parts[k].first) for k in here]
-        seen = np.array([parts[k].mv[s] for k, s in zip(here, span, strict=True)])
-        sigma = np.array([parts[k].sigma_mv[s] for k, s in zip(here, span, strict=True)])
         mixing = np.array([BY_I_AND_II[parts[k].lead] for k in here])
-        if np.linalg.matrix_rank(mixing) < 2:
-            continue
-        better = _corrected(seen, sigma, mixing, fs)
-        if better is not None:
-            for k, s, values in zip(here, span, better, strict=True):
-                mv[k][s] = values
-    return [replace(part, mv=values) for part, values in zip(parts, mv, strict=True)]
+        if np.linalg.matrix_rank(mixing) == 2:
+            yield _Span(here, [slice(begin - parts[k].first, end - parts[k].first) for k in here], mixing)
 
 
-def _corrected(seen: Array, sigma: Array, mixing: Array, fs: float) -> Array | None:
-    """Readings (k, n) mV of one span after correction; None when they contradict each other."""
+def _fitted(seen: Array, mixing: Array, fs: float) -> _Fitted | None:
+    """Readings (k, n) mV of one span in time and level; None when too little was read in all of them."""
     known = np.isfinite(seen)
     all_known = np.asarray(known.all(axis=0), np.bool_)
     if all_known.sum() < MIN_SPAN_S * fs / 2:
@@ -91,7 +135,7 @@ def _corrected(seen: Array, sigma: Array, mixing: Array, fs: float) -> Array | N
     filled = np.array(
         [np.interp(np.arange(len(y)), np.flatnonzero(ok), y[ok]) for y, ok in zip(seen, known, strict=True)]
     )
-    apart = null_space(mixing.T).T  # (k - 2, k): combinations that the laws make zero
+    apart = null_space(mixing.T).T
     aligned, levels = filled, np.zeros(len(seen))
     lags = np.zeros(len(seen))
     for _ in range(2):
@@ -99,13 +143,22 @@ def _corrected(seen: Array, sigma: Array, mixing: Array, fs: float) -> Array | N
         step, levels = _lags_and_levels(aligned, apart, all_known, fs, noise, lags)
         lags = lags + step
         aligned = np.array([_shifted(y, lag * fs) for y, lag in zip(filled, lags, strict=True)])
-    slope = np.gradient(aligned, axis=1) * fs
+    return _Fitted(aligned, levels, lags, apart, all_known)
+
+
+def _corrected(seen: Array, sigma: Array, mixing: Array, fs: float) -> Array | None:
+    """Readings (k, n) mV of one span after correction; None when they contradict each other."""
+    fitted = _fitted(seen, mixing, fs)
+    if fitted is None:
+        return None
+    known, all_known, apart = np.isfinite(seen), fitted.all_known, fitted.apart
+    slope = np.gradient(fitted.aligned, axis=1) * fs
     variance = np.where(known, sigma**2 + (JITTER_S * slope) ** 2 + FLOOR_MV**2, np.inf)
-    level = aligned - levels[:, None]
+    level = fitted.aligned - fitted.levels[:, None]
     left = (apart @ level)[:, all_known]
     expected = (apart**2 @ variance[:, all_known]).clip(1e-12)
     contradiction = float(np.sqrt(np.mean(np.minimum(left**2 / expected, 100.0))))
-    log.debug("lags %s ms, contradiction %.2f", np.round(1000 * lags, 1), contradiction)
+    log.debug("lags %s ms, contradiction %.2f", np.round(1000 * fitted.lags, 1), contradiction)
     if contradiction > MAX_CONTRADICTION:
         return None
     weight = 1 / variance  # (k, n), 0 where not read
@@ -114,7 +167,7 @@ def _corrected(seen: Array, sigma: Array, mixing: Array, fs: float) -> Array | N
     determined = np.linalg.cond(normal) < 1e6
     normal[~determined] = np.eye(2)
     two = np.linalg.solve(normal, right[..., None])[..., 0]  # (n, 2)
-    solved = mixing @ two.T + levels[:, None]
+    solved = mixing @ two.T + fitted.levels[:, None]
     return np.where(known & determined, solved, seen)
 
 

@@ -17,8 +17,9 @@ from scipy.interpolate import CubicSpline
 from scipy.signal import firwin
 
 from ecgpage.ecg import LEADS
-from ecgpage.laws import Part, reconciled
+from ecgpage.laws import Part, reconciled, time_error
 from ecgpage.leads import PagePlan, Segment
+from ecgpage.quality import Expectation, expect
 from ecgpage.trace import Trace
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,6 @@ IMAGE_BAND_HZ: Final = (52.0, 85.0)
 """Where straight lines between samples 10 ms apart repeat what stands below 48 Hz."""
 MIN_SNR_DB: Final = 0.0
 """Leads expected below this are left out: zeros would be as good."""
-FLAT_MV: Final = 0.05
 MIN_RUN: Final = 8
 """Samples; shorter pieces are not filtered, and left out."""
 MIN_IMAGE: Final = 0.5
@@ -66,8 +66,13 @@ class LeadReading:
     coverage: float
     """Share of the drawn time that has a value."""
     reason: str = ""
-    snr_db: float = float("nan")
-    """Expected signal-to-noise ratio, from the expected errors of the trace; NaN when nothing was read."""
+    expectation: Expectation | None = None
+    """How good it is expected to be; None when nothing was read."""
+
+    @property
+    def snr_db(self) -> float:
+        """Expected signal-to-noise ratio, dB; NaN when nothing was read."""
+        return self.expectation.snr_db if self.expectation else float("nan")
 
 
 @dataclass(frozen=True)
@@ -92,14 +97,17 @@ def assemble(
     strip: bool = True,
     rate: bool = True,
     laws: bool = True,
+    gate: bool = True,
 ) -> PageSignals:
     """Signals of a page at ``fs`` Hz, ``n_samples`` long, from the traces of its segments.
 
     ``strip=False`` leaves the rhythm strips out, ``rate=False`` answers at 100 Hz with samples of the trace as it stands,
-    ``laws=False`` leaves the limb leads as they were read.
+    ``laws=False`` leaves the limb leads as they were read, ``gate=False`` keeps leads that are expected to be noise.
     """
     if rate and fs == LOW_HZ:
-        fine = assemble(traces, plan, FINE_HZ, n_samples * FINE_HZ // LOW_HZ, strip=strip, laws=laws)
+        fine = assemble(
+            traces, plan, FINE_HZ, n_samples * FINE_HZ // LOW_HZ, strip=strip, laws=laws, gate=gate
+        )
         image = coarse_image(fine.mv)
         log.info("100 Hz asked for; the page repeats a 100-Hz record with correlation %.2f", image)
         coarse = fine.mv[:: FINE_HZ // LOW_HZ] if image >= MIN_IMAGE else low_rate_form(fine.mv)
@@ -109,27 +117,24 @@ def assemble(
     long = [t for t in traces if t.segment.is_strip]
     short = _as_in_strips(short, long, plan, fs)
     strips = _named_strips(long, short, plan, fs) if strip else []
+    found = {
+        k: _part(trace, plan, fs, n_samples) for k, trace in enumerate(short + strips) if not _refusal(trace)
+    }
+    lag_s = time_error(list(found.values()), fs)
     parts: list[Part] = []
     kept: list[Trace] = []
-    for trace in short + strips:
+    for k, trace in enumerate(short + strips):
         lead = trace.segment.lead
-        reason = _refusal(trace)
+        expected = expect(found[k], fs, lag_s) if k in found else None
+        reason = _refusal(trace) or (_noise(trace, expected) if gate else "")
         if reason:
             log.info("lead %s: %s", lead, reason)
             if readings[lead].source == "none":
                 readings[lead] = LeadReading(lead, "none", 0.0, reason)
             continue
-        part = _part(trace, plan, fs, n_samples)
-        snr_db = _expected_snr(part)
-        if snr_db < MIN_SNR_DB and trace.source == "network":  # the fallback's errors are not known so well
-            reason = f"more noise than signal expected ({snr_db:.1f} dB)"
-            log.info("lead %s: %s", lead, reason)
-            if readings[lead].source == "none":
-                readings[lead] = LeadReading(lead, "none", 0.0, reason)
-            continue
-        parts.append(part)
+        parts.append(found[k])
         kept.append(trace)
-        readings[lead] = LeadReading(lead, trace.source, trace.coverage, snr_db=snr_db)
+        readings[lead] = LeadReading(lead, trace.source, trace.coverage, expectation=expected)
     as_read = _put_together(parts, kept, n_samples)
     mv = _put_together(reconciled(parts, fs), kept, n_samples) if laws else as_read
     return PageSignals(mv, [readings[lead] for lead in LEADS], [t.segment for t in short + strips], as_read)
@@ -141,15 +146,6 @@ def _part(trace: Trace, plan: PagePlan, fs: float, n_samples: int) -> Part:
     time_s = (trace.x_mm - trace.segment.x0_mm) / plan.speed_mm_per_s
     sigma = np.interp(np.arange(len(values)) / fs, time_s, trace.sigma_mm) / abs(plan.gain_mm_per_mv)
     return Part(trace.segment.lead, first, values.astype(np.float64), sigma)
-
-
-def _expected_snr(part: Part) -> float:
-    """dB; a constant offset is no error. A flat line has no signal, so its noise is compared with FLAT_MV."""
-    known = np.isfinite(part.mv)
-    if known.sum() < 2:
-        return float("-inf")
-    power = max(float(np.var(part.mv[known])), FLAT_MV**2)
-    return 10 * float(np.log10(power / np.mean(part.sigma_mv[known] ** 2)))
 
 
 def _put_together(parts: list[Part], traces: list[Trace], n_samples: int) -> NDArray[np.float32]:
@@ -254,6 +250,16 @@ def _refusal(trace: Trace) -> str:
     if trace.coverage < MIN_COVERAGE:
         return f"only {100 * trace.coverage:.0f} % of the trace was found"
     return trace.reason
+
+
+def _noise(trace: Trace, expected: Expectation | None) -> str:
+    """Why a reading says nothing; empty when it does, or when it is the fallback's, whose errors are not known so well."""
+    if trace.source != "network":
+        return ""
+    if expected is None:
+        return "the trace is too short"
+    noisy = expected.snr_db < MIN_SNR_DB
+    return f"more noise than signal expected ({expected.snr_db:.1f} dB)" if noisy else ""
 
 
 def _sampled(trace: Trace, plan: PagePlan, fs: float, n_samples: int) -> tuple[int, NDArray[np.float32]]:

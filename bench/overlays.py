@@ -1,0 +1,212 @@
+"""Draw what was read of the real pages, and what is true, over the flattened pages.
+
+    python -m bench.overlays --data FOLDER [--sheet overlays.jpg] [--pages FOLDER] [--records 01226_hr ...]
+
+FOLDER holds ``real/scans`` and ``real/photos``. Red: the trace as it was read; blue: the reference, moved in time as the
+score's alignment moves it, at the level of what was read; beside each name the lead's SNR in dB, as in ``evaluate_model``.
+``--sheet`` puts all pages on one small picture, ``--pages`` writes each of them large. Prints a line for each page, its
+worst lead first.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+from tqdm import tqdm
+
+from ecgpage.alignment import align
+from ecgpage.ecg import LEADS, EcgPageError
+from ecgpage.grid import flatten
+from ecgpage.images import Image, read_image
+from ecgpage.leads import Segment
+from ecgpage.pipeline import Digitizer, PageReading
+from ecgpage.scoring import score_lead
+from ecgpage.trace import Trace
+from helper_code import (
+    find_records,
+    get_image_files,
+    get_num_samples,
+    get_sampling_frequency,
+    load_header,
+    load_signals,
+)
+
+Array = NDArray[np.float64]
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+READ_COLOUR: Final = (215, 20, 20)
+TRUE_COLOUR: Final = (20, 70, 235)
+NAME_COLOUR: Final = (0, 110, 0)
+PAPER: Final = 0.55
+"""Share of the way to white that the page is lightened."""
+AROUND_MM: Final = 4.0
+ABOVE_MM: Final = 17.0
+SHEET_PX_PER_MM: Final = 3.2
+PAGE_PX_PER_MM: Final = 9.0
+COLUMNS: Final = 3
+SHIFT: Final = 4
+"""Bits of sub-pixel precision in drawing."""
+
+
+@dataclass(frozen=True)
+class ScoredPage:
+    """One page, what was read of it, and what is true."""
+
+    record: str
+    image: Image
+    page: PageReading
+    fs: float
+    truth: Array
+    """(n, 12) mV in the order ``ecg.LEADS``, NaN outside the printed windows."""
+
+    def snr(self) -> dict[str, float]:
+        """dB of each lead."""
+        read = self.page.signals.mv.astype(np.float64)
+        return {
+            lead: score_lead(self.truth[:, k], read[:, k], self.fs).snr
+            for k, lead in enumerate(LEADS)
+            if np.isfinite(self.truth[:, k]).any()
+        }
+
+
+def read_scored(digitizer: Digitizer, source: Path, record: str) -> ScoredPage:
+    """Read the record's picture in ``source/input``; its reference is in ``source/reference``."""
+    header = load_header(str(source / "input" / record))
+    fs, n_samples = get_sampling_frequency(header) or 500.0, get_num_samples(header) or 5000
+    signal, fields = load_signals(str(source / "reference" / record))
+    if signal is None or fields is None:
+        raise EcgPageError(f"{source / 'reference' / record}: no signals")
+    order = [[str(name).lower() for name in fields["sig_name"]].index(lead.lower()) for lead in LEADS]
+    image = read_image(source / "input" / get_image_files(str(source / "input" / record))[0])
+    page = digitizer.read_page(image, fs, n_samples)
+    return ScoredPage(record, image, page, fs, np.asarray(signal, np.float64)[:, order])
+
+
+def draw_page(scored: ScoredPage, px_per_mm: float) -> Image:
+    """The flattened page, uint8 (h, w, 3), with read and true traces."""
+    page = scored.page
+    segments = _final_segments(page)
+    levels = [segment.baseline(page.plan.rows) for segment in segments]
+    x0, x1 = (
+        min(s.x0_mm for s in segments) - AROUND_MM,
+        max(t.x_mm[-1] for t in page.traces) + AROUND_MM,
+    )
+    y0, y1 = min(levels) - ABOVE_MM, max(levels) + ABOVE_MM
+    step = 1 / px_per_mm
+    x_mm, y_mm = np.arange(x0, x1, step), np.arange(y0, y1, step)
+    flat = flatten(scored.image, page.grid, x_mm, y_mm).astype(np.float64)
+    canvas = np.ascontiguousarray(np.rint(255 - (1 - PAPER) * (255 - flat)).astype(np.uint8))
+
+    def polyline(x: Array, y: Array, colour: tuple[int, int, int]) -> None:
+        known = np.isfinite(x) & np.isfinite(y)
+        points = np.rint((np.stack([x - x0, y - y0], axis=1) / step) * 2**SHIFT)
+        for run in np.split(np.arange(len(x)), np.flatnonzero(np.diff(known.astype(int))) + 1):
+            if known[run[0]]:
+                cv2.polylines(canvas, [points[run].astype(np.int32)], False, colour, 1, cv2.LINE_AA, SHIFT)
+
+    snr = scored.snr()
+    for segment, trace, level in zip(segments, page.traces, levels, strict=True):
+        polyline(*_true_line(scored, segment, trace), TRUE_COLOUR)
+        polyline(trace.x_mm, trace.y_mm, READ_COLOUR)
+        text = f"{segment.lead} {snr.get(segment.lead, float('nan')):.1f}"
+        corner = (round((segment.x0_mm - x0) / step) + 2, round((level - ABOVE_MM + 5 - y0) / step))
+        size = px_per_mm / 7
+        cv2.putText(canvas, text, corner, cv2.FONT_HERSHEY_SIMPLEX, size, NAME_COLOUR, 1, cv2.LINE_AA)
+    title = f"{scored.record}  {np.mean(list(snr.values())):.1f} dB"
+    top = np.full((round(6 * px_per_mm), canvas.shape[1], 3), 255, np.uint8)
+    corner = (round(2 * px_per_mm), round(4.6 * px_per_mm))
+    cv2.putText(top, title, corner, cv2.FONT_HERSHEY_SIMPLEX, px_per_mm / 6, (0, 0, 0), 1, cv2.LINE_AA)
+    return np.vstack([top, canvas])
+
+
+def _final_segments(page: PageReading) -> list[Segment]:
+    """The traces' segments with the names and times that the answer gave them."""
+    final = {(s.row, s.x0_mm): s for s in page.signals.segments}
+    return [final.get((t.segment.row, t.segment.x0_mm), t.segment) for t in page.traces]
+
+
+def _true_line(scored: ScoredPage, segment: Segment, trace: Trace) -> tuple[Array, Array]:
+    """Page x and y at which the reference would run, at the level of what was read there."""
+    k = LEADS.index(segment.lead)
+    truth, read = scored.truth[:, k], scored.page.signals.mv[:, k].astype(np.float64)
+    if not (np.isfinite(truth).any() and np.isfinite(read).any()):
+        return np.empty(0), np.empty(0)
+    _, late, _ = align(truth, read)  # samples by which what was read is moved onto the reference
+    known = np.flatnonzero(np.isfinite(truth))
+    speed = scored.page.plan.speed_mm_per_s
+    time_s = segment.start_s + (trace.x_mm - segment.x0_mm) / speed + late / scored.fs
+    inside = (time_s >= known[0] / scored.fs) & (time_s <= known[-1] / scored.fs)
+    mv = np.where(inside, CubicSpline(known / scored.fs, truth[known])(time_s), np.nan)
+    y = segment.zero_mm - mv * segment.gain_mm_per_mv
+    return trace.x_mm, y + np.nanmedian(trace.y_mm - y)
+
+
+def sheet(cells: Sequence[Image], columns: int) -> Image:
+    """Cells of different sizes on one white picture, row by row."""
+    width = max(cell.shape[1] for cell in cells)
+    rows = []
+    for k in range(0, len(cells), columns):
+        row = cells[k : k + columns]
+        high = max(cell.shape[0] for cell in row)
+        framed = np.full((high + 6, columns * (width + 6), 3), 255, np.uint8)
+        for place, cell in enumerate(row):
+            left = place * (width + 6)
+            framed[: cell.shape[0], left : left + cell.shape[1]] = cell
+        rows.append(framed)
+    return np.vstack(rows)
+
+
+def summary(scored: ScoredPage) -> str:
+    """A line with the leads' dB, from the worst to the best."""
+    ranked = sorted(scored.snr().items(), key=lambda item: item[1])
+    return f"{scored.record}: " + ", ".join(f"{lead} {value:.1f}" for lead, value in ranked)
+
+
+def _write(path: Path, image: Image, quality: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with real/")
+    parser.add_argument("--model", type=Path, default=ROOT / "model")
+    parser.add_argument("--sheet", type=Path, metavar="FILE", help="all pages on one picture, .jpg")
+    parser.add_argument("--pages", type=Path, metavar="FOLDER", help="each page large, .jpg")
+    parser.add_argument("--records", nargs="+", help="only these")
+    args = parser.parse_args()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    digitizer = Digitizer.load(args.model)
+    sources = [args.data / "real" / kind for kind in ("scans", "photos")]
+    tasks = [(s, r) for s in sources for r in find_records(str(s / "input"))]
+    tasks = [(s, r) for s, r in tasks if args.records is None or r in args.records]
+    cells = []
+    for source, record in tqdm(tasks, file=sys.stderr):
+        try:
+            scored = read_scored(digitizer, source, record)
+        except EcgPageError as error:
+            print(f"{record}: {error}")
+            continue
+        print(summary(scored))
+        if args.pages:
+            _write(args.pages / f"{record}.jpg", draw_page(scored, PAGE_PX_PER_MM), 85)
+        if args.sheet:
+            cells.append(draw_page(scored, SHEET_PX_PER_MM))
+    if args.sheet and cells:
+        _write(args.sheet, sheet(cells, COLUMNS), 60)
+
+
+if __name__ == "__main__":
+    main()
