@@ -69,8 +69,6 @@ WHOLE_MM: Final = 0.8
 """Columns this close to the record's whole length together show all of it."""
 LOOSE_WHOLE_MM: Final = 2.0
 """The same where an end is known from long boxes only."""
-NEARLY_WHOLE_MM: Final = 3.0
-"""Rows that miss the whole length by less were measured wrong at one end: the paper seldom ends just there."""
 TOUCHING_MM: Final = 0.6
 """Narrower gaps between columns are errors of boxes."""
 REACH_MM: Final = 2.5
@@ -252,7 +250,7 @@ def measured(
     page: FlatPage, arrangement: Arrangement, boxes: PageBoxes, ink_rows: list[Row], duration_s: float
 ) -> PagePlan:
     """The plan of a page whose leads are arranged so, its edges measured in the ink."""
-    rows = [_row_at(page, level, ink_rows) for level in arrangement.levels_mm]
+    rows = [_row_at(page, level, arrangement.columns, ink_rows) for level in arrangement.levels_mm]
     pulses = _pulses(page, rows, boxes.pulses)
     notes: list[str] = []
     speed = _speed(arrangement.columns, [p for _, p in pulses], boxes.speed_mm_per_s, duration_s, notes)
@@ -275,9 +273,14 @@ def measured(
 # ---------------------------------------------------------------------------------------------- rows
 
 
-def _row_at(page: FlatPage, level_mm: float, ink_rows: list[Row]) -> Row:
-    """The row of ink at a level; where none was found, the cheapest path near it."""
-    near = [row for row in ink_rows if abs(row.level_mm - level_mm) < SAME_ROW_MM]
+def _row_at(page: FlatPage, level_mm: float, columns: Columns, ink_rows: list[Row]) -> Row:
+    """The row of ink at a level, in all columns; where none was found, the cheapest path near it."""
+    near = [
+        row
+        for row in ink_rows
+        if abs(row.level_mm - level_mm) < SAME_ROW_MM
+        and all(abs(_level_within(row, columns.span(k)) - level_mm) < PATH_MM for k in range(columns.count))
+    ]
     if near:
         return min(near, key=lambda row: abs(row.level_mm - level_mm))
     width = page.ink.shape[1] // X_PX_PER_MM
@@ -291,6 +294,12 @@ def _row_at(page: FlatPage, level_mm: float, ink_rows: list[Row]) -> Row:
     x_mm = page.x_mm((np.arange(width) + 0.5) * X_PX_PER_MM)
     y_path = np.asarray(level_mm - PATH_MM + (path + 0.5) * ROW_STEP_MM, np.float64)
     return Row(x_mm, y_path, ink)
+
+
+def _level_within(row: Row, span_mm: tuple[float, float]) -> float:
+    """Median page y of a part of a row; of all of it where the part has no ink."""
+    inside = (row.x_mm > span_mm[0]) & (row.x_mm < span_mm[1]) & (row.ink > 0.3)
+    return float(np.median(row.y_mm[inside])) if inside.any() else row.level_mm
 
 
 # ---------------------------------------------------------------------------------------------- columns
@@ -338,8 +347,7 @@ def _between(
     count = boxes.count
     start = boxes.first_mm if first is None else first
     end = boxes.end_mm if last is None else last
-    is_sharp = first is not None and last is not None
-    slack = WHOLE_MM if is_sharp else LOOSE_WHOLE_MM
+    slack = WHOLE_MM if first is not None and last is not None else LOOSE_WHOLE_MM
     over = end - start - whole_mm
     if count == 1:
         is_whole, gap = abs(over) < slack, 0.0
@@ -351,17 +359,12 @@ def _between(
         is_whole = over > -slack and near
         if is_whole:
             gap = needed if needed > TOUCHING_MM else 0.0
-    short = whole_mm + gap * (count - 1) - (end - start)
-    is_nearly = is_sharp and not is_whole and -NEARLY_WHOLE_MM * (count == 1) < short < NEARLY_WHOLE_MM
-    if not is_whole and not is_nearly:
+    if not is_whole:
         width = (end - start - gap * (count - 1)) / count
         return Columns(count, start, width + gap, width), False
     width = whole_mm / count
     length = whole_mm + gap * (count - 1)
-    if is_nearly:
-        if abs(end - boxes.end_mm) < abs(start - boxes.first_mm):
-            start = end - length
-    elif first is None and last is None:
+    if first is None and last is None:
         start = (start + end - length) / 2
     elif first is None:
         start = end - length
@@ -529,7 +532,7 @@ def _pulses(page: FlatPage, rows: list[Row], boxes: Array) -> list[tuple[int, Pu
 def _speed(
     columns: Columns, pulses: list[Pulse], written: float | None, duration_s: float, notes: list[str]
 ) -> float:
-    """Paper speed in mm/s: as written, unless the rows are too long for it, else by the pulses' width and the rows' length."""
+    """Paper speed in mm/s: as written, unless rows are too long for it, else by the pulses' width and the rows' length."""
     length = columns.end_mm - columns.first_mm - max(0.0, columns.gap_mm) * (columns.count - 1)
     if written is not None and length < LONG_SHARE * duration_s * written:
         if written != SPEED_MM_PER_S:

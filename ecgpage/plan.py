@@ -45,7 +45,9 @@ MISSED: Final = 2.5
 MISNAMED: Final = 0.03
 """Chance that a box carries a wrong name."""
 ANY_ORDER: Final = 9.0
-"""-Log odds of a page that follows no known order."""
+"""-Log odds of a page that follows no known order, as far as names are known by looks and places only."""
+PRINTED_ORDER: Final = 4.5
+"""The same where all names are printed: they are misread in no way that makes another order of them."""
 MOST_STRIPS: Final = 3
 STRIP_COST: Final = 0.5
 STRIP_NAMES: Final[dict[str, float]] = {"II": 1.0, "V1": 0.5, "V5": 0.5}
@@ -511,6 +513,8 @@ class _Evidence:
     """(rows, columns + 1, 12) 0 to 1: score times chance of the name of that box; the last column: strips."""
     has_box: NDArray[np.bool_]
     """(rows, columns + 1)."""
+    is_read: NDArray[np.bool_]
+    """(rows, columns + 1) whether a name is printed beside a box there."""
 
 
 def _evidence(boxes: PageBoxes, row_of: NDArray[np.intp], n_rows: int, columns: Columns) -> _Evidence:
@@ -518,6 +522,7 @@ def _evidence(boxes: PageBoxes, row_of: NDArray[np.intp], n_rows: int, columns: 
     best = np.full((n_rows, count + 1, len(LEADS)), -np.inf)
     clear = np.zeros((n_rows, count + 1, len(LEADS)))
     which = np.full(best.shape, -1)
+    is_read = np.zeros(best.shape[:2], np.bool_)
     for k, box in enumerate(boxes.leads):
         for column in range(count + 1):
             span = columns.span(column if column < count else None)
@@ -528,6 +533,7 @@ def _evidence(boxes: PageBoxes, row_of: NDArray[np.intp], n_rows: int, columns: 
             chance = boxes.names[k] / max(1e-6, boxes.names[k].sum())
             wrong = MISNAMED if boxes.wrong is None else boxes.wrong[k]
             odds = FOUND + np.log(wrong + (1 - wrong) * chance) + np.log(fits)
+            is_read[row_of[k], column] |= wrong < MISNAMED / 2
             value = boxes.scores[k] * odds
             better = value > best[row_of[k], column]
             best[row_of[k], column] = np.where(better, value, best[row_of[k], column])
@@ -536,7 +542,7 @@ def _evidence(boxes: PageBoxes, row_of: NDArray[np.intp], n_rows: int, columns: 
             clear[row_of[k], column] = np.where(better, sure, clear[row_of[k], column])
     has_box = np.isfinite(best).any(axis=2)
     cell = np.where(np.isfinite(best[:, :count]), best[:, :count], -MISSED)
-    return _Evidence(cell, best[:, count], which, clear, has_box)
+    return _Evidence(cell, best[:, count], which, clear, has_box, is_read)
 
 
 def _read_as(
@@ -627,7 +633,9 @@ def _in_any_order(
     places = [(r, c) for r in rows for c in range(count)]
     gain = np.array([evidence.cell[r, c] for r, c in places])
     chosen, names = linear_sum_assignment(gain, maximize=True)
-    score = float(gain[chosen, names].sum()) - (ANY_ORDER if len(places) > 3 else 2.0)
+    printed = float(np.mean([evidence.is_read[place] for place in places]))
+    cost = ANY_ORDER + (PRINTED_ORDER - ANY_ORDER) * printed
+    score = float(gain[chosen, names].sum()) - (cost if len(places) > 3 else 2.0)
     missed = [k for k in chosen if not evidence.has_box[places[k]]]
     cells = [
         Cell(LEADS[name], *places[k])

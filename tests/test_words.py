@@ -1,0 +1,244 @@
+"""Words of a page: what is drawn to learn them, how they are found, learning, stored weights, and what they do to a plan."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ecgpage.ecg import LEADS, EcgPageError
+from ecgpage.plan import PageBoxes, PrintedNames, arrange, with_printed
+from ecgpage.render.layout import LAYOUTS, PageStyle
+from ecgpage.render.looks import shuffled
+from ecgpage.train.words import (
+    MOST_WORDS,
+    SIDE,
+    Recipe,
+    Trainer,
+    Windows,
+    darkness_of,
+    disturb,
+    draw_words,
+    joined,
+    loss_of,
+    targets,
+    train,
+    validate,
+)
+from ecgpage.words import (
+    CELL,
+    GAINS,
+    LEAD_WORDS,
+    NAME,
+    SPEEDS,
+    WORDS,
+    WordNet,
+    WordReader,
+    Words,
+    darkness,
+    peaks,
+)
+from tests.drawn import FS, record
+from tests.test_plan import SHUFFLED, page_boxes, reading_order
+
+
+def windows(count: int = 2) -> Windows:
+    return joined([draw_words(record(), FS, [4, k]) for k in range(count)])
+
+
+# ------------------------------------------------------------------------------------------ drawing
+
+
+@pytest.mark.parametrize("layout", ["3x4+1", "6x2", "limb 6x1", "strip"])
+def test_shuffled_pages_keep_their_places_and_name_no_lead_twice(layout: str) -> None:
+    rng = np.random.default_rng(3)
+    seen = set()
+    for _ in range(20):
+        order = shuffled(PageStyle(layout=layout), rng).order
+        assert order is not None
+        assert [len(c) for c in order.columns] == [len(c) for c in LAYOUTS[layout].columns]
+        names = [name.removeprefix("-") for column in order.columns for name in column]
+        assert len(set(names)) == len(names)
+        assert set(names) <= set(LEADS)
+        seen.add(tuple(names))
+    assert len(seen) > 5
+
+
+def test_windows_hold_the_words_that_they_name() -> None:
+    drawn = windows()
+    assert drawn.light.shape[1:] == (SIDE, SIDE)
+    known = np.isfinite(drawn.places[..., 0])
+    assert known.any(axis=1).mean() > 0.5
+    assert drawn.classes[known].max() < len(WORDS)
+    dark = darkness_of(torch.from_numpy(drawn.light)[:, None].float())[:, 0].numpy()
+    around = []
+    for k, word in zip(*np.nonzero(known), strict=True):
+        x, y = drawn.places[k, word].astype(int)
+        if 10 < x < SIDE - 10 and 10 < y < SIDE - 10:
+            around.append(dark[k, y - 4 : y + 5, x - 6 : x + 7].max() - np.median(dark[k]))
+    assert np.median(around) > 0.15
+
+
+def test_cells_near_a_word_are_the_words() -> None:
+    places = torch.full((1, MOST_WORDS, 2), torch.nan)
+    classes = torch.zeros((1, MOST_WORDS), dtype=torch.int64)
+    places[0, 0], classes[0, 0] = torch.tensor([50.0, 62.0]), 7
+    cell = targets(places, classes)[0]
+    assert cell.shape == (SIDE // CELL, SIDE // CELL)
+    assert int(cell[15, 12]) == 8
+    assert set(cell.unique().tolist()) == {-1, 0, 8}
+    assert int((cell == 8).sum()) in (2, 3, 4, 5)
+    assert int(cell[0, 0]) == -1
+
+
+def test_both_forms_of_darkness_agree_and_do_not_depend_on_the_light() -> None:
+    light = np.random.default_rng(1).integers(100, 200, (SIDE, SIDE)).astype(np.uint8)
+    one = darkness_of(torch.from_numpy(light)[None, None].float())[0, 0].numpy()
+    np.testing.assert_allclose(one, darkness(light), atol=1e-4)
+    np.testing.assert_allclose(darkness(light // 2 * 2), darkness(light // 2), atol=1e-5)
+
+
+# ------------------------------------------------------------------------------------------ finding
+
+
+def chances(*words: tuple[int, int, int, float]) -> np.ndarray:
+    """(1 + words, 20, 30) with a word (row, column, index in WORDS, chance) each."""
+    found = np.zeros((1 + len(WORDS), 20, 30), np.float32)
+    for row, column, word, chance in words:
+        found[1 + word, row, column] = chance
+    found[0] = 1 - found[1:].sum(axis=0)
+    return found
+
+
+def test_peaks_are_words_and_weaker_neighbours_are_not() -> None:
+    words = peaks(chances((5, 6, 3, 0.9), (5, 7, 2, 0.4), (12, 20, 0, 0.8), (15, 3, 1, 0.2)))
+    assert len(words.scores) == 2
+    assert words.chances.argmax(axis=1).tolist() == [3, 0]
+    assert words.places[1].tolist() == [20.5 * CELL, 12.5 * CELL]
+    assert 6.5 * CELL < words.places[0, 0] < 7.5 * CELL
+
+
+def test_no_word_at_all_is_no_error() -> None:
+    words = peaks(chances())
+    assert words.places.shape == (0, 2)
+    assert words.scale(SPEEDS) is None
+
+
+def test_a_scale_counts_when_it_is_written_once_and_clearly() -> None:
+    first = len(LEAD_WORDS)
+    fast, gain = first + SPEEDS.index(50.0), first + len(SPEEDS) + GAINS.index(5.0)
+    words = peaks(chances((3, 3, fast, 0.9), (3, 12, gain, 0.9)))
+    assert words.scale(SPEEDS) == 50.0
+    assert words.scale(GAINS) == 5.0
+    assert peaks(chances((3, 3, fast, 0.9), (3, 12, fast - 1, 0.9))).scale(SPEEDS) is None
+    assert peaks(chances((3, 3, fast, 0.4))).scale(SPEEDS) is None
+
+
+# ------------------------------------------------------------------------------------------ names and boxes
+
+
+def printed(boxes: PageBoxes, names: dict[int, str], dx: float = 4.0, dy: float = -7.0) -> PageBoxes:
+    """The boxes with names beside some of them."""
+    at = np.array([boxes.leads[k, [0, 1]] + (dx, 8.0 + dy) for k in names]).reshape(-1, 2)
+    chance = np.zeros((len(names), len(LEADS)))
+    chance[np.arange(len(names)), [LEADS.index(n.removeprefix("-")) for n in names.values()]] = 0.97
+    minus = np.array([0.97 * n.startswith("-") for n in names.values()])
+    return replace(boxes, printed=PrintedNames(at, chance, minus))
+
+
+def arranged_names(boxes: PageBoxes) -> list[str]:
+    return reading_order(arrange(boxes, boxes.leads[:, [1, 3]].mean(axis=1)))
+
+
+@pytest.mark.parametrize(("dx", "dy"), [(4.0, -7.0), (2.0, 9.0), (6.0, -1.0)])
+def test_printed_names_beat_places(dx: float, dy: float) -> None:
+    names = [LEADS[k] for k in SHUFFLED]
+    assert arranged_names(printed(page_boxes(), dict(enumerate(names)), dx, dy)) == names
+
+
+def test_two_leads_that_are_exchanged_are_followed() -> None:
+    names = list(LEADS)
+    names[6], names[10] = names[10], names[6]
+    assert arranged_names(printed(page_boxes(), dict(enumerate(names)))) == names
+
+
+def test_one_name_that_was_misread_does_not_change_the_layout() -> None:
+    names = {k: name for k, name in enumerate(LEADS) if k != 4} | {4: "V1"}
+    assert arranged_names(printed(page_boxes(), names)) == list(LEADS)
+
+
+def test_places_name_the_leads_where_nothing_is_printed() -> None:
+    assert arranged_names(printed(page_boxes(), {})) == list(LEADS)
+    assert arranged_names(printed(page_boxes(), {0: "I", 5: "aVF", 7: "V2"})) == list(LEADS)
+
+
+def test_names_in_the_margin_are_those_of_the_first_column() -> None:
+    boxes = printed(page_boxes(strip="II"), {0: "V4", 1: "V5", 2: "V6"}, dx=-14.0, dy=0.0)
+    named = with_printed(boxes, boxes.leads[:, [1, 3]].mean(axis=1))
+    assert named.names[:3].argmax(axis=1).tolist() == [9, 10, 11]
+    assert (named.names[3:].argmax(axis=1) == boxes.names[3:].argmax(axis=1)).all()
+
+
+def test_a_strip_carries_the_name_beside_it() -> None:
+    boxes = printed(page_boxes(), {12: "aVF"})
+    cells = arrange(boxes, boxes.leads[:, [1, 3]].mean(axis=1)).cells
+    assert [cell.lead for cell in cells if cell.is_strip] == ["aVF"]
+
+
+def test_a_minus_before_avr_turns_it_round_in_any_order() -> None:
+    names = [LEADS[k] for k in SHUFFLED]
+    at = names.index("aVR")
+    for name in ("aVR", "-aVR"):
+        names[at] = name
+        boxes = printed(page_boxes(), dict(enumerate(names)))
+        cells = {
+            c.lead: c for c in arrange(boxes, boxes.leads[:, [1, 3]].mean(axis=1)).cells if not c.is_strip
+        }
+        assert cells["aVR"].is_inverted == (name == "-aVR")
+
+
+# ------------------------------------------------------------------------------------------ learning
+
+
+def test_training_lowers_the_loss_and_its_weights_can_be_read(tmp_path: Path) -> None:
+    drawn = windows(1)
+    torch.manual_seed(1)
+    trainer = Trainer(Recipe(width=16, warmup=1))
+    batch = [torch.from_numpy(getattr(drawn, key)) for key in ("light", "places", "classes")]
+    losses = [trainer.step(*batch) for _ in range(12)]
+    assert losses[-1] < 0.5 * losses[0]
+    assert set(validate(trainer.averaged, drawn)) == {"found", "right", "false"}
+    train(drawn, drawn, tmp_path / "model", tmp_path, Recipe(minutes=0.001, width=16), resume=False)
+    reader = WordReader.load(tmp_path / "model")
+    assert isinstance(reader.find(drawn.light[0][:, :101]), Words)
+    assert (tmp_path / "checkpoint.pt").exists()
+
+
+def test_cells_that_are_not_told_do_not_count() -> None:
+    logits = torch.randn(2, 1 + len(WORDS), 4, 4, requires_grad=True)
+    loss_of(logits, torch.full((2, 4, 4), -1), 1.0).backward()  # type: ignore[no-untyped-call]
+    assert logits.grad is not None
+    assert not logits.grad.any()
+
+
+def test_disturbed_windows_stay_in_range() -> None:
+    torch.manual_seed(2)
+    x = disturb(torch.from_numpy(windows(1).light))
+    assert float(x.min()) >= 0
+    assert float(x.max()) <= 255
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    trainer = Trainer(Recipe(width=16))
+    from ecgpage.train.words import write  # noqa: PLC0415
+
+    trainer.averaged.settings["width"] = 32
+    write(trainer, 1, {"found": 0.0, "right": 0.0, "false": 0.0}, 1, tmp_path)
+    with pytest.raises(EcgPageError, match=f"{NAME} does not fit"):
+        WordReader.load(tmp_path)
+
+
+def test_the_network_takes_any_size_of_whole_cells() -> None:
+    logits = WordNet(8).eval()(torch.zeros(1, 1, 5 * CELL, 9 * CELL))
+    assert logits.shape == (1, 1 + len(WORDS), 5, 9)
