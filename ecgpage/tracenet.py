@@ -66,6 +66,10 @@ TILE_MARGIN_PX: Final = 32
 ERROR_SCALE: Final = 0.99
 """Mean true over mean expected error on drawn crops of fold 8: the averaged weights err less than the weights in
 training, from whose errors they learned what to expect."""
+TALL: Final = 2
+"""Traces that leave the crop are read once more from one that shows so many times its height."""
+EDGE_MM: Final = 2.0
+"""A trace that comes this close to a crop's edge may leave it."""
 BATCH: Final = 4
 SMOOTH_CELLS: Final = 9
 """Side of the window of the local contrast, in cells of 8 x 8 px."""
@@ -253,8 +257,11 @@ class TraceNet(nn.Module):
         if not windows:
             return []
         grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
-        crops = [cut_crop(grey, grid, *window) for window in windows]
-        found = self.read_crops(crops)
+        found = self.read_crops([cut_crop(grey, grid, *window) for window in windows])
+        leaving = [k for k, decoded in enumerate(found) if _leaves(decoded)]
+        tall = self.read_crops([cut_crop(grey, grid, *windows[k], shrink=TALL) for k in leaving])
+        for k, decoded in zip(leaving, tall, strict=True):
+            found[k] = _completed(found[k], decoded)
         return [_reading(decoded, *window) for decoded, window in zip(found, windows, strict=True)]
 
     def read_crops(self, crops: Sequence[Grey]) -> list[Decoded]:
@@ -347,17 +354,42 @@ def decode(logits: Tensor, drawn: Tensor, log_error: Tensor) -> Decoded:
 # --- windows, crops, tiles ----------------------------------------------------------------------------------
 
 
-def cut_crop(grey: Grey, grid: GridMap, x0_mm: float, x1_mm: float, level_mm: float) -> Grey:
+def cut_crop(
+    grey: Grey, grid: GridMap, x0_mm: float, x1_mm: float, level_mm: float, *, shrink: int = 1
+) -> Grey:
     """Crop (ROWS, W) of a window with its margins, resampled once from the grey original.
 
-    Step j of the crop lies at page x ``x0_mm - MARGIN_MM + j * STEP_MM``, so that a step falls on x0_mm.
+    Step j of the crop lies at page x ``x0_mm - MARGIN_MM + j * STEP_MM``, so that a step falls on x0_mm. With
+    ``shrink`` it shows so many times the height, as if the page had been printed at so small a gain.
     """
     columns = int(np.ceil((x1_mm - x0_mm + 2 * MARGIN_MM) * X_PX_PER_MM))
     columns = -(-columns // STRIDE) * STRIDE
     left = x0_mm - MARGIN_MM - STEP_MM / 2
     x_mm = left + (np.arange(columns) + 0.5) / X_PX_PER_MM
-    y_mm = level_mm + (np.arange(ROWS) + 0.5 - ROWS / 2) / Y_PX_PER_MM
-    return np.asarray(flatten(grey, grid, x_mm, y_mm), np.uint8)
+    rows = ROWS * shrink
+    y_mm = level_mm + (np.arange(rows) + 0.5 - rows / 2) / Y_PX_PER_MM
+    crop = np.asarray(flatten(grey, grid, x_mm, y_mm), np.uint8)
+    if shrink == 1:
+        return crop
+    return np.asarray(cv2.resize(crop, (columns, ROWS), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _leaves(decoded: Decoded) -> bool:
+    """Whether the trace comes close to the crop's upper or lower edge."""
+    return bool(
+        ((decoded.height_mm.abs() > ROWS / 2 / Y_PX_PER_MM - EDGE_MM) & (decoded.visible >= 0.5)).any()
+    )
+
+
+def _completed(decoded: Decoded, tall: Decoded) -> Decoded:
+    """A crop's reading, from the crop of TALL times its height where the trace runs near its edges or beyond."""
+    height, sigma = tall.height_mm * TALL, tall.sigma_mm * TALL
+    beyond = (height.abs() > ROWS / 2 / Y_PX_PER_MM - EDGE_MM) & (tall.visible >= 0.5)
+    return Decoded(
+        torch.where(beyond, height, decoded.height_mm),
+        torch.where(beyond, sigma, decoded.sigma_mm),
+        torch.where(beyond, tall.visible, decoded.visible),
+    )
 
 
 def tile_edges(width: int) -> list[tuple[int, int]]:

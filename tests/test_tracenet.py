@@ -202,6 +202,26 @@ def test_the_shipped_weights_read_a_clean_page(shipped: TraceNet) -> None:
     assert min(scores) > 8
 
 
+@pytest.mark.parametrize("depth_mv", [1.0, 3.0])
+def test_a_wave_that_leaves_the_crop_is_read_to_its_end(shipped: TraceNet, depth_mv: float) -> None:
+    """The second lead's S waves reach ``depth_mv`` below the level; a crop shows 2 mV."""
+    signal = 0.1 * synthetic_ecg()
+    t = np.arange(len(signal)) / FS
+    for beat in np.arange(0.4, 10, 0.83):
+        signal[:, 1] -= depth_mv * np.exp(-0.5 * ((t - beat) / 0.02) ** 2)
+    segment = challenge_page(5000, FS).segments[1]
+    drawn = draw_challenge_page(signal, FS, seed=1)
+    scale = 200 / 25.4
+    grid = square_grid(scale, (drawn.image.shape[0] // 39 + 2, drawn.image.shape[1] // 39 + 2))
+    reading = shipped.read(drawn.image, grid, [(segment.x0, segment.x0 + 62.5, segment.baseline)])[0]
+    part = signal[segment.start : segment.stop, segment.channel]
+    true = np.interp((reading.x_mm - segment.x0) / 25 * FS, np.arange(len(part)), part)
+    read = (segment.baseline - reading.y_mm) / 10
+    assert np.isfinite(read).mean() > 0.98
+    seen = np.isfinite(read)
+    assert 10 * np.log10(true[seen].var() / (read - true)[seen].var()) > 18
+
+
 def test_a_crop_seen_from_lower_on_the_page_moves_ink_and_truth_together() -> None:
     crop = draw_crop(synthetic_ecg(), FS, np.random.default_rng(6), width=64)
     image, height, drawn = example(crop, 8)
