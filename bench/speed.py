@@ -1,71 +1,115 @@
-"""Time every stage on one page, alone on the machine.
+"""Time every stage of the pipeline on some pages, alone on the machine.
 
-python -m bench.speed [IMAGE ...]     default: the example pages
+    python -m bench.speed [IMAGE ...] [--threads 1 2] [--rounds 3]     default: the example pages
+
+Seconds are the least of the rounds: on the clock, and in brackets of the processor where other programs run beside. The
+stages are the functions that ``ecgpage.pipeline`` calls; what they do not account for is in "whole page" only. Memory is this
+process's peak.
 """
 
 import argparse
-import resource
 import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any, Final
+from unittest.mock import patch
 
+import cv2
 import numpy as np
+import torch
 
-from ecgpage.diagnose import SignalClassifier
-from ecgpage.ecg import LEADS
-from ecgpage.flat import flatten_page
-from ecgpage.grid import lock_grid
-from ecgpage.images import read_image
-from ecgpage.leads import read_layout
-from ecgpage.page import find_carriers
-from ecgpage.pipeline import Digitizer
-from ecgpage.signals import assemble
-from ecgpage.trace import read_traces
+from ecgpage import pipeline
+from ecgpage.answer import Diagnoser
+from ecgpage.pipeline import Digitizer, RecordReading
 
-ROOT = Path(__file__).resolve().parent.parent
-ROUNDS = 3
+ROOT: Final = Path(__file__).resolve().parent.parent
+STAGES: Final = {
+    "decode": ("read_image",),
+    "carriers": ("find_carriers",),
+    "grid": ("grid_candidates",),
+    "flat": ("flatten_page",),
+    "plan": ("upright_turn", "find_boxes", "read_plan"),
+    "traces": ("read_traces",),
+    "signals": ("assemble", "contradiction"),
+    "view": ("page_view",),
+}
+"""Functions of the pipeline by stage."""
+NAMES: Final = (*STAGES, "diagnosis", "whole page")
+
+
+class Clock:
+    """Seconds by name, on the clock and of the processor."""
+
+    def __init__(self) -> None:
+        self.seconds = {name: np.zeros(2) for name in NAMES}
+
+    def run(self, name: str, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """The function's result; its time counts for ``name``, that of generators as they are asked."""
+        began = _now()
+        result = function(*args, **options)
+        self.seconds[name] += _now() - began
+        return self._asked(name, result) if isinstance(result, Iterator) else result
+
+    def _asked(self, name: str, values: Iterator[Any]) -> Iterator[Any]:
+        while True:
+            began = _now()
+            value = next(values, self)
+            self.seconds[name] += _now() - began
+            if value is self:
+                return
+            yield value
+
+    def wrapped(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function, timed."""
+        return lambda *args, **options: self.run(name, function, *args, **options)
+
+
+def _now() -> np.ndarray:
+    return np.array([time.perf_counter(), time.process_time()])
+
+
+def time_page(path: Path, digitizer: Digitizer, diagnoser: Diagnoser) -> np.ndarray:
+    """(len(NAMES), 2) seconds on the clock and of the processor."""
+    clock = Clock()
+    with ExitStack() as stack:
+        for stage, functions in STAGES.items():
+            for name in functions:
+                timed = clock.wrapped(stage, getattr(pipeline, name))
+                stack.enter_context(patch.object(pipeline, name, timed))
+
+        def whole() -> None:
+            reading: RecordReading = digitizer.read_record([path], 500.0, 5000)
+            clock.run("diagnosis", diagnoser.diagnose, reading, 500.0)
+
+        clock.run("whole page", whole)
+    return np.array([clock.seconds[name] for name in NAMES])
+
+
+def _peak_gb() -> float:
+    """Peak memory of this process."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024 / 1e9
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("images", nargs="*", type=Path)
-    images = parser.parse_args().images or sorted((ROOT / "examples" / "input").glob("*-0.*"))
-    digitizer, classifier = Digitizer.load(ROOT / "model"), SignalClassifier.load(ROOT / "model")
-    names = ("decode", "carriers", "grid", "flat", "layout", "traces", "signals", "diagnosis")
-    print("| page | " + " | ".join(names) + " | whole page |")
-    print("|---" * (len(names) + 2) + "|")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    images = args.images or sorted((ROOT / "examples" / "input").glob("*-0.*"))
+    digitizer, diagnoser = Digitizer.load(ROOT / "model"), Diagnoser.load(ROOT / "model")
+    print("| page | threads | " + " | ".join(NAMES) + " |")
+    print("|---" * (len(NAMES) + 2) + "|")
     for path in images:
-        rounds = [_time_page(path, digitizer, classifier) for _ in range(ROUNDS)]
-        best = np.min(rounds, axis=0)
-        print(f"| {path.name} | " + " | ".join(f"{s:.2f}" for s in best) + " |")
-    print(f"\nmost memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB")
-
-
-def _time_page(path: Path, digitizer: Digitizer, classifier: SignalClassifier) -> list[float]:
-    """Seconds of each stage in order, then of the pipeline as a whole, which also decides which way up."""
-    marks = [time.perf_counter()]
-
-    def mark() -> None:
-        marks.append(time.perf_counter())
-
-    image = read_image(path)
-    mark()
-    carriers = find_carriers(image)
-    mark()
-    grid = lock_grid(image, carriers)
-    mark()
-    flat = flatten_page(image, grid)
-    mark()
-    plan = read_layout(flat, 10.0)
-    mark()
-    traces = read_traces(image, flat, plan, digitizer.network)
-    mark()
-    signals = assemble(traces, plan, 500.0, 5000)
-    mark()
-    classifier.predict(signals.mv, 500.0, LEADS)
-    mark()
-    digitizer.read_record([path], 500.0, 5000)
-    mark()
-    return list(np.diff(marks))
+        for threads in args.threads:
+            torch.set_num_threads(threads)
+            cv2.setNumThreads(threads)
+            best = np.min([time_page(path, digitizer, diagnoser) for _ in range(args.rounds)], axis=0)
+            cells = " | ".join(f"{wall:.2f} ({cpu:.2f})" for wall, cpu in best)
+            print(f"| {path.name} | {threads} | {cells} |", flush=True)
+    print(f"\nmost memory {_peak_gb():.2f} GB")
 
 
 if __name__ == "__main__":
