@@ -365,10 +365,12 @@ def separator_pitch(page: FlatPage, rows: list[Row], width_mm: float) -> float |
     if score_of_best < MIN_TICK:
         return None
     centres = tick_centres(page, rows, ticks, start, stretch * quarter, 4)
-    numbers = np.array([k for k, _ in centres], float)
-    if len(set(numbers)) < 3:
+    numbers = sorted({k for k, _ in centres})
+    if len(numbers) < 3:
         return None
-    slope = np.polyfit(numbers, [at for _, at in centres], 1)[0]
+    # the median over the rows: a beat of one row may be taken for a separator
+    middles = [float(np.median([at for k, at in centres if k == number])) for number in numbers]
+    slope = np.polyfit(numbers, middles, 1)[0]
     return float(slope / quarter)
 
 
