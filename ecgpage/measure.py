@@ -56,6 +56,9 @@ SURE_UPRIGHT: Final = 0.88
 """Confidence from which other turns are not tried."""
 USUALLY_UPRIGHT: Final = 2.0
 """Evidence that a page lies upright before it is looked at."""
+PULSE_UPRIGHT: Final = 1.0
+"""Evidence of each calibration pulse: upside down they are seldom taken for any."""
+MOST_PULSES: Final = 4
 MIN_SAME: Final = 0.6
 """A lead of the plan is that of a box when they share so much of what they cover along x."""
 MIN_EXPLAINED: Final = 0.6
@@ -72,7 +75,9 @@ LOOSE_WHOLE_MM: Final = 2.0
 TOUCHING_MM: Final = 0.6
 """Narrower gaps between columns are errors of boxes."""
 REACH_MM: Final = 2.5
-"""The ends of rows are measured this far around where the boxes put them."""
+"""Separators change the length of rows by less than this."""
+OUTSIDE_MM: Final = 6.0
+"""The ends of rows are measured this far beyond where the boxes put them."""
 TICK_REACH_MM: Final = 1.5
 """The same for separators, less where ends are known; heart beats that stand above each other look alike."""
 END_REACH_MM: Final = 15.0
@@ -182,7 +187,9 @@ def upright_turn(page: FlatPage, detector: LeadDetector) -> int | None:
                 break  # rows along x were seen
             turned = np.ascontiguousarray(np.rot90(view, turn))
             frame = np.array([np.zeros(2), scale[::-1] if turn % 2 else scale])
-            evidence, confidence = _evidence(_boxes_in(turned, frame, detector))
+            boxes = _boxes_in(turned, frame, detector)
+            evidence, confidence = _evidence(boxes)
+            evidence += PULSE_UPRIGHT * min(len(boxes.pulses), MOST_PULSES)
             log.debug("turned %d deg: evidence %.1f, confidence %.2f", 90 * turn, evidence, confidence)
             if confidence > SURE_UPRIGHT:
                 return turn
@@ -408,7 +415,7 @@ def _through_ticks(columns: Columns, ticks: list[tuple[int, float]], is_whole: b
 
 
 def _gap(page: FlatPage, rows: list[Row], columns: Columns) -> float:
-    """Blank between columns in mm, median over rows and columns; 0 where the traces touch."""
+    """Blank between columns in mm, whatever separates them in it, median over rows and columns; 0 where the traces touch."""
     blanks = []
     for k in range(1, columns.count):
         middle = columns.span(k)[0] - columns.gap_mm / 2
@@ -416,7 +423,8 @@ def _gap(page: FlatPage, rows: list[Row], columns: Columns) -> float:
         x_mm = np.arange(middle - reach, middle + reach, 1 / X_PX_PER_MM)
         for row in rows:
             inked = _inked(page, row, x_mm, middle - reach - 1) | _inked(page, row, x_mm, middle + reach + 1)
-            blanks.append(float((~inked).mean() * 2 * reach))
+            blank = np.flatnonzero(np.convolve(~inked, np.ones(3), "same") > 2.5)
+            blanks.append(float(blank[-1] - blank[0] + 3) / X_PX_PER_MM if len(blank) else 0.0)
     gap = float(np.median(blanks)) + STROKE_MM
     return gap if gap > TOUCHING_MM else 0.0
 
@@ -492,7 +500,7 @@ def _common_end(page: FlatPage, rows: list[Row], near_mm: float, direction: int)
 
 def _row_end(page: FlatPage, row: Row, near_mm: float, direction: int) -> float | None:
     """Page x of the outermost ink that hangs together with a row's trace; None without any, or where it goes on."""
-    x_mm = near_mm + direction * np.arange(-REACH_MM - 1.5, INSIDE_MM[1], 1 / X_PX_PER_MM)  # inwards
+    x_mm = near_mm + direction * np.arange(-OUTSIDE_MM, INSIDE_MM[1], 1 / X_PX_PER_MM)  # inwards
     level = row.level_at(near_mm + direction * INSIDE_MM[0])
     y_mm = np.arange(level - END_REACH_MM, level + END_REACH_MM, 1 / Y_PX_PER_MM)
     lines = np.clip(np.rint(page.row(y_mm)).astype(int), 0, page.ink.shape[0] - 1)

@@ -80,6 +80,8 @@ MARGIN_MM: Final = 38.0
 """In the margin, before the first lead of a row, names stand so far away at most."""
 MIN_BESIDE: Final = 0.12
 """Names that fit their place worse are no names of a lead."""
+MIN_NAMED: Final = 0.34
+"""Share of the leads beside which a name stands; what stands beside fewer is taken for something else."""
 READ_WRONG: Final = 0.004
 """Chance that a name that was read clearly is wrong."""
 PLACE_WEIGHT: Final = 0.4
@@ -283,6 +285,8 @@ def with_printed(boxes: PageBoxes, levels_mm: Array) -> PageBoxes:
     heights = np.arange(-NAME_REACH_MM, NAME_REACH_MM + 0.1, 0.5)
     near = np.exp(-0.5 * ((down - heights[:, None, None]) / NAME_APART_MM) ** 2) * fits  # (heights, n, m)
     best = near[near.max(axis=2).sum(axis=1).argmax()]
+    if best.max(axis=1).mean() < MIN_NAMED:
+        return boxes
     names = boxes.names / np.maximum(1e-6, boxes.names.sum(axis=1, keepdims=True))
     wrong = np.full(len(names), MISNAMED)
     minus = np.zeros(len(names), np.bool_)
@@ -628,8 +632,11 @@ def _in_any_order(
     """The reading that follows the boxes' names alone, each name once."""
     filled = evidence.has_box[:, :count].sum(axis=1)
     rows = [r for r in range(len(filled)) if filled[r] >= max(1, count / 2)]
-    if not rows or len(rows) * count > len(LEADS):
+    if not rows:
         return []
+    # no more rows than there are leads for: those that are seen best
+    seen = evidence.clear[:, :count].sum(axis=(1, 2))
+    rows = sorted(sorted(rows, key=lambda r: -seen[r])[: len(LEADS) // count])
     places = [(r, c) for r in rows for c in range(count)]
     gain = np.array([evidence.cell[r, c] for r, c in places])
     chosen, names = linear_sum_assignment(gain, maximize=True)

@@ -44,6 +44,8 @@ WORDS: Final = (*LEAD_WORDS, *(f"{v:g} mm/s" for v in SPEEDS), *(f"{v:g} mm/mV" 
 MIN_SCORE: Final = 0.3
 APART_CELLS: Final = 2
 """Two words do not stand nearer."""
+BORDER_CELLS: Final = 3
+"""Cells at an edge see too little to tell."""
 PAPER_PX: Final = 41
 """Side of the window whose mean is the paper's brightness."""
 BEYOND_MM: Final = 30.0
@@ -138,7 +140,8 @@ class WordReader:
 
     def find(self, light: Light) -> Words:
         """Words of a picture; their places are edge positions x, y in its pixels."""
-        pad = [(0, -n % CELL) for n in light.shape]
+        border = BORDER_CELLS * CELL
+        pad = [(border, border + -n % CELL) for n in light.shape]
         x = torch.from_numpy(darkness(np.pad(light, pad, mode="edge")))[None, None]
         device = self.network.head.weight.device
         with (
@@ -146,8 +149,8 @@ class WordReader:
             torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device)),
         ):
             logits = self.network(x.to(device).contiguous(memory_format=torch.channels_last))[0]
-        chances = logits.float().softmax(0).cpu().numpy()  # (1 + words, rows, columns)
-        return peaks(chances)
+        told = logits[:, BORDER_CELLS:-BORDER_CELLS, BORDER_CELLS:-BORDER_CELLS]
+        return peaks(told.float().softmax(0).cpu().numpy())
 
 
 def peaks(chances: NDArray[np.float32]) -> Words:

@@ -1,5 +1,6 @@
 """Words of a page: what is drawn to learn them, how they are found, learning, stored weights, and what they do to a plan."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -138,13 +139,15 @@ def test_a_scale_counts_when_it_is_written_once_and_clearly() -> None:
 # ------------------------------------------------------------------------------------------ names and boxes
 
 
-def printed(boxes: PageBoxes, names: dict[int, str], dx: float = 4.0, dy: float = -7.0) -> PageBoxes:
-    """The boxes with names beside some of them."""
-    at = np.array([boxes.leads[k, [0, 1]] + (dx, 8.0 + dy) for k in names]).reshape(-1, 2)
+def printed(
+    boxes: PageBoxes, names: dict[int, str], dx: float = 4.0, dy: float = -7.0, margin: Sequence[int] = ()
+) -> PageBoxes:
+    """The boxes with names beside some of them; those of ``margin`` 14 mm before their lead."""
+    at = np.array([boxes.leads[k, [0, 1]] + (-14.0 if k in margin else dx, 8.0 + dy) for k in names])
     chance = np.zeros((len(names), len(LEADS)))
     chance[np.arange(len(names)), [LEADS.index(n.removeprefix("-")) for n in names.values()]] = 0.97
     minus = np.array([0.97 * n.startswith("-") for n in names.values()])
-    return replace(boxes, printed=PrintedNames(at, chance, minus))
+    return replace(boxes, printed=PrintedNames(at.reshape(-1, 2), chance, minus))
 
 
 def arranged_names(boxes: PageBoxes) -> list[str]:
@@ -174,14 +177,17 @@ def test_places_name_the_leads_where_nothing_is_printed() -> None:
 
 
 def test_names_in_the_margin_are_those_of_the_first_column() -> None:
-    boxes = printed(page_boxes(strip="II"), {0: "V4", 1: "V5", 2: "V6"}, dx=-14.0, dy=0.0)
-    named = with_printed(boxes, boxes.leads[:, [1, 3]].mean(axis=1))
-    assert named.names[:3].argmax(axis=1).tolist() == [9, 10, 11]
-    assert (named.names[3:].argmax(axis=1) == boxes.names[3:].argmax(axis=1)).all()
+    names = [LEADS[k] for k in SHUFFLED]
+    assert arranged_names(printed(page_boxes(), dict(enumerate(names)), dy=0.0, margin=(0, 1, 2))) == names
+
+
+def test_words_beside_a_few_leads_only_are_no_names() -> None:
+    boxes = printed(page_boxes(), {0: "V4", 12: "I"})
+    assert with_printed(boxes, boxes.leads[:, [1, 3]].mean(axis=1)) is boxes
 
 
 def test_a_strip_carries_the_name_beside_it() -> None:
-    boxes = printed(page_boxes(), {12: "aVF"})
+    boxes = printed(page_boxes(), dict(enumerate(LEADS)) | {12: "aVF"})
     cells = arrange(boxes, boxes.leads[:, [1, 3]].mean(axis=1)).cells
     assert [cell.lead for cell in cells if cell.is_strip] == ["aVF"]
 

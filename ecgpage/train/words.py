@@ -42,7 +42,18 @@ from ecgpage.render.truth import text_box
 from ecgpage.train.common import cosine, parameter_groups, update_average, write_checkpoint
 from ecgpage.train.pages import MIX_ODDS, TRAINING_FOLDS, TrainingRecords, page_mix
 from ecgpage.weights import Card, half_precision, save_tensors
-from ecgpage.words import CELL, GAINS, LEAD_WORDS, NAME, PAPER_PX, PX_PER_MM, SPEEDS, WORDS, WordNet
+from ecgpage.words import (
+    BORDER_CELLS,
+    CELL,
+    GAINS,
+    LEAD_WORDS,
+    NAME,
+    PAPER_PX,
+    PX_PER_MM,
+    SPEEDS,
+    WORDS,
+    WordNet,
+)
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +76,6 @@ NEAR_PX: Final = 4.5
 """Cells with their middle so near a word's are the word's."""
 UNSURE_PX: Final = 10.0
 """Cells so near are neither."""
-BORDER_CELLS: Final = 3
-"""Cells at a window's edge see too little."""
 
 
 # --- pages --------------------------------------------------------------------------------------------------
