@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 
 NOISE: Final = (0.6, 2.6, 5e-8)
 """What the terms of an expectation weigh. Robust least squares in dB over 564 leads of 47 drawn pages of fold 8 (all kinds):
-``python -m bench.expected_snr --fold 8 --fit``. The last one is a time error of 0.2 ms that no page shows."""
+``python -m bench.expected_snr --data DATA --fold 8 --fit``. The last one stands for 0.2 ms that the laws do not tell of."""
 TYPICAL_LAG_S: Final = 0.0003
 """Taken where no law tells how far readings of the same moment stand apart."""
 FLAT_MV: Final = 0.05
@@ -31,8 +31,8 @@ class Expectation:
     power: float
     """Variance of the signal as it was read, mV^2."""
     terms: tuple[float, float, float]
-    """Mean squares, mV^2 and twice (mV/s)^2 s^2 and (mV/s)^2: expected error of the values; slope times the page's time
-    error; slope alone.
+    """Mean squares of the values' expected error (mV^2), of the slope times the page's time error (mV^2), and of the slope
+    alone ((mV/s)^2).
     """
 
     @property
