@@ -15,6 +15,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 import cv2
@@ -27,6 +28,7 @@ from scipy.sparse.linalg import splu
 from ecgpage.ecg import EcgPageError
 from ecgpage.images import Image, darkest_channel
 from ecgpage.page import Carrier, Grey, darkness, local_contrast
+from ecgpage.raster import MAX_SNAP_MM, LinePlaces, find_rasters, without_trend
 
 log = logging.getLogger(__name__)
 
@@ -77,20 +79,17 @@ MAX_JUMP: Final = 2
 MAX_ODD: Final = 0.12
 """Largest difference of a tile from what its neighbours predict, lines."""
 FLAT_PX_PER_MM: Final = 8
-MAX_SNAP_MM: Final = 0.08
-"""Half a pixel at 160 dpi; lines that plotting programs draw on whole pixels at 200 dpi stand off by up to 0.064."""
 CELL_PX: Final = int(BOX_MM * FLAT_PX_PER_MM)
+"""Flat pixels from one line to the next."""
+MIN_CELL_PX: Final = 16
+"""Enough for six lines between two."""
 STIFFNESS: Final = (0.03, 0.3, 3.0, 30.0, 300.0, 3e3, 3e4, 3e5)
-RASTERS_DPI: Final = (72, 96, 100, 120, 144, 150, 180, 200, 240, 300)
-"""Resolutions at which pages are plotted and printed; 254 dpi has no lines between pixels."""
-MIN_RASTER: Final = 0.4
-"""Share of the lines' variance that a raster explains when it is there."""
-MIN_RASTER_LINES: Final = 20
+LINE_BIAS_PX: Final = 0.1
+"""Pixels by which a whole line may be misplaced where it runs along the picture's pixels."""
+HALVES_ERROR: Final = 1.1
+"""Error of a map over the difference of two maps from half of the places each."""
 MIN_ON_LINE: Final = 4
 """Places on a line that tell where it stands."""
-MAX_RASTER_MM: Final = 0.18
-"""Lines further off tell of paper and scanner; half a pixel at 72 dpi."""
-TREND_LINES: Final = 2.0
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ class GridMap:
     quality: Array
     """(ny, nx) 1 inside the hull of the part of the page where the grid was followed, 0 where the map is extrapolated."""
     residual_px: float
-    """Spread of the located lines around the smooth map, image pixels, root of the mean square."""
+    """Expected error of the map without its constant part, image pixels along one direction, root of the mean square."""
     source: str
     """What the scale rests on: "5 mm lines", "1 mm lines", or what else was taken where no lines show."""
 
@@ -463,7 +462,9 @@ def _boxes_from_lines(dark: Image, lines: GridMap) -> tuple[GridMap, tuple[float
     Every fifth line stands out from the others -> 1 mm; finer lines between them -> 5 mm; else by their number.
     Returns the 5-mm lattice and the search half widths in mm for the refinement.
     """
-    across_x, across_y = _line_profiles(dark, lines)
+    # no more pixels a line than the picture has
+    cell_px = int(np.clip(2 * round(0.75 * BOX_MM * lines.px_per_mm), MIN_CELL_PX, CELL_PX))
+    across_x, across_y = _line_profiles(dark, lines, cell_px)
     seen = lines.quality > 0
     strength = [_line_strength(p, seen) for p in (across_x, across_y.swapaxes(0, 1))]
     strength_x, strength_y = strength[0], strength[1]
@@ -490,7 +491,8 @@ def _boxes_from_lines(dark: Image, lines: GridMap) -> tuple[GridMap, tuple[float
 
 def _line_strength(profiles: Grey, seen: NDArray[np.bool_]) -> Array:
     """(n_lines,) mean height of each line (second axis of profiles) over where the grid was seen, NaN where too short."""
-    height = profiles[..., CELL_PX // 2 - 2 : CELL_PX // 2 + 2].mean(axis=-1)
+    middle, half = profiles.shape[-1] // 2, max(1, profiles.shape[-1] // 20)
+    height = profiles[..., middle - half : middle + half].mean(axis=-1)
     mask = seen if seen.shape == height.shape else seen.T
     count = mask.sum(axis=0)
     return np.where(count > 5, (height * mask).sum(axis=0) / np.maximum(count, 1), np.nan)
@@ -532,19 +534,20 @@ def _finer_lines(profiles: Grey) -> float:
     return float(np.log((power[5] + 1e-3) / (0.5 * (power[4] + power[6]) + 1e-3)))
 
 
-def _line_profiles(dark: Image, grid: GridMap) -> tuple[Grey, Grey]:
-    """(ny, nx, CELL_PX) contrast across the near-vertical and the near-horizontal line of each node, line in the middle.
+def _line_profiles(dark: Image, grid: GridMap, cell_px: int = CELL_PX) -> tuple[Grey, Grey]:
+    """(ny, nx, cell_px) contrast across the near-vertical and the near-horizontal line of each node, line in the middle.
 
     Each is the median along one line distance with the crossing line left out, so that traces and text do not count.
     """
     ny, nx = grid.quality.shape
     x0, y0, _, _ = grid.extent_mm
-    x_mm = x0 - BOX_MM / 2 + (np.arange(nx * CELL_PX) + 0.5) / FLAT_PX_PER_MM
-    y_mm = y0 - BOX_MM / 2 + (np.arange(ny * CELL_PX) + 0.5) / FLAT_PX_PER_MM
+    px_per_mm = cell_px / BOX_MM
+    x_mm = x0 - BOX_MM / 2 + (np.arange(nx * cell_px) + 0.5) / px_per_mm
+    y_mm = y0 - BOX_MM / 2 + (np.arange(ny * cell_px) + 0.5) / px_per_mm
     flat = flatten(dark, grid, x_mm, y_mm).astype(np.float32)
-    contrast = local_contrast(flat, 2.0 * FLAT_PX_PER_MM, limit=3.0)
-    cells = contrast.reshape(ny, CELL_PX, nx, CELL_PX)
-    beside = np.abs(np.arange(CELL_PX) - (CELL_PX - 1) / 2) > 0.9 * FLAT_PX_PER_MM
+    contrast = local_contrast(flat, 2.0 * px_per_mm, limit=3.0)
+    cells = contrast.reshape(ny, cell_px, nx, cell_px)
+    beside = np.abs(np.arange(cell_px) - (cell_px - 1) / 2) > 0.9 * px_per_mm
     beside[::2] = False  # half of them tell enough
     across_x = np.median(cells[:, beside], axis=1)
     across_y = np.median(cells[:, :, :, beside], axis=3).swapaxes(1, 2)
@@ -579,19 +582,28 @@ def _refine(
     weights = [weight_x * seen, (weight_y * seen).T]
     if stiffness is None:
         stiffness = _choose_stiffness(away, weights, STIFFNESS[1:])
-    fits = [_smooth(a, w, stiffness) for a, w in zip(away, weights, strict=True)]
+    fits = [_smooth(a, w, stiffness, MAX_SNAP_MM) for a, w in zip(away, weights, strict=True)]
     if rasters:
-        snapped = [_raster_snap(a, w, fit.surface) for a, w, fit in zip(away, weights, fits, strict=True)]
-        if any(snap is not None for snap in snapped):
-            away = [a if snap is None else a - snap for a, snap in zip(away, snapped, strict=True)]
+        found = find_rasters(
+            [_line_places(a, w, fit.surface) for a, w, fit in zip(away, weights, fits, strict=True)]
+        )
+        if any(raster is not None for raster in found):
+            lines_mm = [BOX_MM * np.arange(a.shape[1]) for a in away]
+            away = [
+                a if raster is None else a - raster.moves(mm)
+                for a, raster, mm in zip(away, found, lines_mm, strict=True)
+            ]
             stiffness = _choose_stiffness(away, weights, [s for s in STIFFNESS if s <= stiffness])
             fits = [
-                _smooth(a, w, stiffness, raster_known=snap is not None)
-                for a, w, snap in zip(away, weights, snapped, strict=True)
+                _smooth(a, w, stiffness, MAX_SNAP_MM if raster is None else LINE_BIAS_PX / grid.px_per_mm)
+                for a, w, raster in zip(away, weights, found, strict=True)
             ]
     moved = _project(plane, page + np.stack([fits[0].surface, fits[1].surface.T], axis=-1))
-    residual = float(np.hypot(fits[0].rms, fits[1].rms) / np.sqrt(2) * grid.px_per_mm)
-    log.debug("stiffness %g, lines off by %.3f mm", stiffness, residual / grid.px_per_mm)
+    residual = float("nan")
+    if rasters:
+        errors = [_expected_error(a, w, stiffness) for a, w in zip(away, weights, strict=True)]
+        residual = float(np.hypot(errors[0], errors[1]) / np.sqrt(2) * grid.px_per_mm)
+    log.debug("stiffness %g, lines off by %.3f and %.3f mm", stiffness, fits[0].rms, fits[1].rms)
     return replace(grid, nodes=moved, residual_px=residual), stiffness
 
 
@@ -626,7 +638,7 @@ def _extended(dark: Image, grid: GridMap) -> GridMap:
         wider = replace(
             padded, nodes=padded.nodes[box], quality=grown[box].astype(np.float64), origin_mm=origin
         )
-        grid, _ = _refine(dark, wider, 1.0, None, rasters=False)
+        grid, _ = _refine(dark, wider, 1.0, None, rasters=True)
     return grid
 
 
@@ -655,50 +667,16 @@ def _inside(grid: GridMap, shape: tuple[int, int]) -> NDArray[np.bool_]:
     return np.asarray((x > 0) & (y > 0) & (x < shape[1] - 1) & (y < shape[0] - 1), np.bool_)
 
 
-def _raster_snap(away: Array, weights: Array, surface: Array) -> Array | None:
-    """(n_lines,) mm by which a program with a raster of its own moved the lines onto whole pixels, None when none shows.
-
-    Line k, meant to stand at 5 k mm, stands on the next whole pixel: for a pitch p and a phase the whole sequence is known.
-    It is looked for, over the usual resolutions and all phases, in the mean distances of the lines from the surface, without
-    what is smooth in them; chance explains less than MIN_RASTER of so many lines, and nothing but the true pitch repeats it.
-    """
+def _line_places(away: Array, weights: Array, surface: Array) -> LinePlaces:
+    """Mean distances of the lines from the surface, as a raster is looked for in them."""
     clear = weights > 0.2
     enough = clear.sum(axis=0) > MIN_ON_LINE
-    if enough.sum() < MIN_RASTER_LINES:
-        return None
-    detail = _without_trend(enough)
+    detail = without_trend(enough)
     rows = np.where(clear, away - surface, 0.0) @ detail.T
     seen = np.zeros(away.shape[1])
-    seen[enough] = np.nanmedian(np.where(clear, rows, np.nan)[:, enough], axis=0)
-    use = enough & (np.abs(seen) < MAX_RASTER_MM)
-    numbers = np.arange(away.shape[1])
-    best: list[tuple[float, Array]] = []
-    for dpi in RASTERS_DPI:
-        pixel = 25.4 / dpi
-        meant = BOX_MM / pixel * numbers + np.arange(0, 1, 0.02)[:, None]  # (phases, n_lines) pixels
-        moved = (np.rint(meant) - meant) * pixel
-        left = seen - moved @ detail.T
-        explained = 1 - _trimmed(left[:, use] ** 2) / (_trimmed(seen[use] ** 2) + 1e-12)
-        best.append((float(explained.max()), moved[explained.argmax()]))
-    best.sort(key=lambda b: -b[0])
-    log.debug("raster explains %.2f, the next %.2f", best[0][0], best[1][0])
-    return best[0][1] if best[0][0] > MIN_RASTER and best[1][0] < 0.4 * best[0][0] else None
-
-
-def _trimmed(values: Array) -> Array:
-    """Sum along the last axis without the largest fifth."""
-    kept = values.shape[-1] - values.shape[-1] // 5
-    return np.asarray(np.partition(values, kept - 1, axis=-1)[..., :kept].sum(axis=-1), np.float64)
-
-
-def _without_trend(use: NDArray[np.bool_]) -> Array:
-    """(n, n) matrix that takes from values on n lines what a straight line through the lines around tells of them."""
-    n = len(use)
-    apart = np.arange(n)[None, :] - np.arange(n)[:, None]  # to line j from line i
-    near = use * np.exp(-0.5 * (apart / TREND_LINES) ** 2)
-    sum0, sum1, sum2 = near.sum(axis=1), (near * apart).sum(axis=1), (near * apart**2).sum(axis=1)
-    straight = near * (sum2[:, None] - sum1[:, None] * apart) / (sum0 * sum2 - sum1**2 + 1e-9)[:, None]
-    return np.asarray(np.eye(n) - straight, np.float64)
+    if enough.any():
+        seen[enough] = np.nanmedian(np.where(clear, rows, np.nan)[:, enough], axis=0)
+    return LinePlaces(seen, enough, detail, BOX_MM)
 
 
 def _homography(page: Array, grid: GridMap) -> Array:
@@ -743,11 +721,11 @@ class _Fit:
     """Weighted root mean square of what it leaves."""
 
 
-def _smooth(values: Array, weights: Array, stiffness: float, *, raster_known: bool = False) -> _Fit:
+def _smooth(values: Array, weights: Array, stiffness: float, bias_mm: float) -> _Fit:
     """Robust penalised fit of a smooth surface plus one constant for each line (column) to weighted values.
 
-    The constants are left out of the surface unless they are too large for snapping, or, where the raster is known and taken
-    away, stand out from the others.
+    The constants are left out of the surface up to ``bias_mm``, and belong to it from twice as much on: what moves lines
+    further is a scanner whose feed stutters or a crease, which moved the traces as well.
     """
     if (weights > 0).sum() < 12:
         return _Fit(np.zeros_like(values), float("nan"))
@@ -757,13 +735,23 @@ def _smooth(values: Array, weights: Array, stiffness: float, *, raster_known: bo
         surface, robust = _robust_fit(values - snap, weights, penalty, rounds=3)
         snap = (robust * (values - surface)).sum(axis=0) / (robust.sum(axis=0) + 3.0)
     rms = np.sqrt((robust * (values - snap - surface) ** 2).sum() / (robust.sum() + 1e-9))
-    # snapping moves a line by no more than half a pixel; one that stands off further was moved by a scanner that
-    # stutters or by a crease, and its traces with it
-    limit = MAX_SNAP_MM
-    if raster_known:
-        limit = min(limit, 3 * 1.48 * float(np.median(np.abs(snap[weights.sum(axis=0) > 1]))) + 1e-6)
-    moved = snap * np.clip(np.abs(snap) / limit - 1, 0, 1)
+    moved = snap * np.clip(np.abs(snap) / bias_mm - 1, 0, 1)
     return _Fit(surface + moved, float(rms))
+
+
+def _expected_error(values: Array, weights: Array, stiffness: float) -> float:
+    """Root mean square of a surface's error, mm, from two surfaces through every other place on each line.
+
+    The factor was measured on drawn pages of ten kinds: pages of fold 8 gave it.
+    """
+    penalty = stiffness * _bending(values.shape)
+    halves = []
+    for k in (0, 1):
+        kept = np.zeros(values.shape, bool)
+        kept[k::2] = True
+        halves.append(_robust_fit(values, weights * kept, penalty, rounds=2)[0])
+    apart = (halves[0] - halves[1])[weights > 0]
+    return HALVES_ERROR * float(np.sqrt((apart**2).mean())) if apart.size else float("nan")
 
 
 def _choose_stiffness(values: list[Array], weights: list[Array], choice: Sequence[float]) -> float:
@@ -798,6 +786,7 @@ def _robust_fit(
     return surface, robust
 
 
+@lru_cache(maxsize=8)
 def _bending(shape: tuple[int, ...]) -> sparse.csc_array:
     """Sum of squared second differences (both directions and mixed) as a matrix on the raveled lattice."""
     ny, nx = shape
