@@ -11,10 +11,10 @@ map of the grid, way up, what is drawn where; no trace is read, but on blank pag
     sizes     600 to 12,000 px along the longer side (flat kinds and photos)
     blank     pages printed without a grid
 
-Verdicts: ``right``; ``turned``: another way up; ``slipped``: some point of the ECG area is off by more than half a millimetre
-(on blank pages: the scale by more than 2 %); ``elsewhere``: not on the page; ``refused``: with the reason. Prints Markdown; a
-log takes the outcomes, one JSON object a line, and a run with the same log goes on where the last one stopped. ``--pictures``
-keeps the pictures that are not right.
+Verdicts: ``right``; ``turned``: another way up; ``bent``: some point of the ECG area is off by more than half a millimetre;
+``slipped``: by more than 0.9 mm, a line or more miscounted (on blank pages: the scale off by more than 2 %); ``elsewhere``: not
+on the page; ``refused``: with the reason. Prints Markdown; a log takes the outcomes, one JSON object a line, and a run with the
+same log goes on where the last one stopped. ``--pictures`` keeps the pictures that are not right.
 """
 
 import argparse
@@ -61,6 +61,7 @@ SIDES_PX: Final = (600, 900, 1400, 2200, 4000, 8000, 12000)
 LARGEST_DRAWN_PX: Final = 4000
 """Larger pictures are enlarged."""
 CROP_MM: Final = 3.0
+LINE_MM: Final = 0.9
 MAX_SCALE_ERROR: Final = 0.02
 SIDE_PX: Final = 1400
 """Longer side of the pictures that are kept."""
@@ -211,8 +212,10 @@ def judge(case: Case, grid: GridMap) -> tuple[str, float, float]:
     away = np.abs(at - page - np.median(at - page, axis=0)).max()
     if linear[0, 0] < abs(linear[1, 0]) or np.linalg.det(linear) < 0:
         return "turned", float(away), 100 * scale
-    wrong = away > SLIP_MM if grid.is_printed else abs(scale) > MAX_SCALE_ERROR
-    return "slipped" if wrong else "right", float(away), 100 * scale
+    if not grid.is_printed:
+        return "slipped" if abs(scale) > MAX_SCALE_ERROR else "right", float(away), 100 * scale
+    verdict = "slipped" if away > LINE_MM else "bent" if away > SLIP_MM else "right"
+    return verdict, float(away), 100 * scale
 
 
 def _followed(grid: GridMap, at: Array) -> NDArray[np.bool_]:
@@ -279,8 +282,8 @@ def outcomes(args: argparse.Namespace) -> Iterator[Outcome]:
 def table(found: Sequence[Outcome]) -> str:
     """Markdown, a line for each case and kind of picture, and one for each case."""
     lines = [
-        "| case | pages | n | right | turned | slipped | elsewhere | refused | worst error mm, median | s | dB |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| case | pages | n | right | turned | bent | slipped | elsewhere | refused | worst error mm, median | s | dB |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for case in dict.fromkeys(o.case for o in found):
         mine = [o for o in found if o.case == case]
@@ -292,7 +295,7 @@ def table(found: Sequence[Outcome]) -> str:
             db = [o.db for o in group if np.isfinite(o.db)]
             lines.append(
                 f"| {case} | {sort} | {len(group)} | {count['right']} ({count['right'] / len(group):.0%}) "
-                f"| {count['turned']} | {count['slipped']} | {count['elsewhere']} | {count['refused']} "
+                f"| {count['turned']} | {count['bent']} | {count['slipped']} | {count['elsewhere']} | {count['refused']} "
                 f"| {np.median(away) if away else float('nan'):.2f} | {np.mean([o.seconds for o in group]):.1f} "
                 f"| {f'{np.mean(db):.1f}' if db else '–'} |"
             )

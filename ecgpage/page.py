@@ -25,6 +25,10 @@ ANGLES_RAD: Final = np.deg2rad(np.arange(-45, 45, 1.5))
 HARMONIC_WEIGHTS: Final = (0.5, 0.25, 0.25)
 MIN_SCORE: Final = 1.2
 """Mean log power of the harmonics above the median of the tile; tiles without a grid stay below one."""
+BOX_LINES: Final = 5
+"""ECG paper has a stronger line every so many."""
+SAME_RATIO: Final = 0.05
+"""Natural log; PERIODS_PX are 3.3 % apart."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +84,7 @@ def find_carriers(image: Image, *, limit: int = 4) -> list[Carrier]:
     by_period = pooled.max(axis=1)
     inner = by_period[1:-1]
     peaks = 1 + np.flatnonzero((inner >= by_period[:-2]) & (inner > by_period[2:]) & (inner > MIN_SCORE))
-    peaks = peaks[np.argsort(-by_period[peaks])][:limit]
+    peaks = _with_boxes(peaks[np.argsort(-by_period[peaks])])[:limit]
     carriers = []
     for peak in peaks:
         angle = int(pooled[peak].argmax())
@@ -94,6 +98,15 @@ def find_carriers(image: Image, *, limit: int = 4) -> list[Carrier]:
             Carrier(PERIODS_PX[peak] / scale, float(ANGLES_RAD[angle]), float(by_period[peak]), seeds)
         )
     return carriers
+
+
+def _with_boxes(peaks: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Indices of periods, best first, with the 1-mm lines of the first period's 5-mm lines, or the other way round, moved up
+    to the second place: multiples of a period score well without being lines.
+    """
+    ratio = np.log(PERIODS_PX[peaks] / PERIODS_PX[peaks[:1]])
+    is_box = np.abs(np.abs(ratio) - np.log(BOX_LINES)) < SAME_RATIO
+    return np.concatenate([peaks[:1], peaks[is_box], peaks[1:][~is_box[1:]]])
 
 
 def _tiles(contrast: Grey) -> tuple[Grey, NDArray[np.float64]]:
