@@ -12,9 +12,9 @@ map of the grid, way up, what is drawn where; no trace is read, but on blank pag
     blank     pages printed without a grid
 
 Verdicts: ``right``; ``turned``: another way up; ``bent``: some point of the ECG area is off by more than half a millimetre;
-``slipped``: by more than 0.9 mm, a line or more miscounted (on blank pages: the scale off by more than 2 %); ``elsewhere``: not
-on the page; ``refused``: with the reason. Prints Markdown; a log takes the outcomes, one JSON object a line, and a run with the
-same log goes on where the last one stopped. ``--pictures`` keeps the pictures that are not right.
+``slipped``: by more than 0.9 mm, a line or more miscounted (on blank pages: the scale off by more than 2 %); ``elsewhere``:
+not on the page; ``refused``: with the reason. Prints Markdown; a log takes the outcomes, one JSON object a line, and a run
+with the same log goes on where the last one stopped. ``--pictures`` keeps the pictures that are not right.
 """
 
 import argparse
