@@ -219,7 +219,7 @@ def plot(pages: Sequence[Page], path: Path) -> None:
         axis.plot(ends, ends, color="0.6", lw=1)
         axis.plot(expected, true, "o", ms=3, alpha=0.5, color="tab:red", mew=0)
         near = (np.abs(expected - true) <= NEAR_DB).mean() if leads else float("nan")
-        axis.set_title(f"{kind}: {len(leads)} leads, {near:.0%} within 3 dB", fontsize=8)
+        axis.set_title(f"{kind} ({len(leads)}), {near:.0%} within 3 dB", fontsize=8)
     for axis in axes.flat[len(kinds) :]:
         axis.set_axis_off()
     axes.flat[0].set_xlim(*ends)
