@@ -14,16 +14,18 @@ from ecgpage.detect import LeadDetector
 from ecgpage.ecg import LEADS, EcgPageError
 from ecgpage.flat import FlatPage, flatten_page
 from ecgpage.leads import PagePlan
-from ecgpage.measure import read_plan, upright_turn
+from ecgpage.measure import find_boxes, read_plan, upright_turn
 from ecgpage.pipeline import Digitizer
 from ecgpage.plan import GRAMMAR, Arrangement, PageBoxes, SeveralPagesError, arrange
 from ecgpage.render import DrawnPage
 from ecgpage.render.layout import LAYOUTS, PageStyle, build_page
-from ecgpage.render.model import Page, masked_signal
+from ecgpage.render.looks import shuffled
+from ecgpage.render.model import Page, Text, masked_signal
 from ecgpage.render.raster import draw_page
 from ecgpage.render.sheet import flat_map
 from ecgpage.render.truth import page_truth
 from ecgpage.tracenet import TraceNet
+from ecgpage.words import WordReader
 from tests.drawn import FS
 from tests.test_signals import complete
 
@@ -143,11 +145,13 @@ def agreement(page: DrawnPage, mv: np.ndarray) -> list[float]:
 
 
 def test_the_output_follows_the_names_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
-    style = PageStyle(layout="3x4", top=30.0)
-    page = drawn(with_names(build_page(style, 5000, FS), SHUFFLED), 200.0)
-    mv, names = digitized(page, monkeypatch)
-    assert names == [LEADS[k] for k in SHUFFLED]
-    assert min(agreement(page, mv)) > 0.9
+    page = drawn(with_names(build_page(PageStyle(layout="3x4", top=30.0), 5000, FS), SHUFFLED), 200.0)
+    monkeypatch.setattr(Digitizer, "_grids", lambda *_: iter([exact_grid(page)]))
+    reading = Digitizer(network(), LeadDetector.load(MODEL), WordReader.load(MODEL)).read_page(
+        page.image, FS, 5000
+    )
+    assert [s.lead for s in reading.plan.segments] == [LEADS[k] for k in SHUFFLED]
+    assert min(agreement(page, reading.signals.mv)) > 0.9
 
 
 def test_columns_that_all_start_at_the_beginning_are_told_by_the_strip(
@@ -285,3 +289,44 @@ def test_the_detector_tells_which_way_up_a_page_lies(quarter_turns: int) -> None
     detector = LeadDetector.load(MODEL)
     turned = flatten_page(page.image, exact_grid(page).turned(quarter_turns))
     assert upright_turn(turned, detector) == -quarter_turns % 4
+
+
+# ------------------------------------------------------------------------------------------ and the reader of words
+
+
+@cache
+def eyes() -> tuple[LeadDetector, WordReader]:
+    return LeadDetector.load(MODEL), WordReader.load(MODEL)
+
+
+def seen_plan(page: DrawnPage) -> PagePlan:
+    """The plan that the shipped detector and reader make of a page."""
+    seen = flat(page)
+    return read_plan(seen, find_boxes(seen, *eyes()), 10.0)
+
+
+@pytest.mark.parametrize(
+    ("layout", "name_place"), [("3x4+1", "above"), ("12x1", "left"), ("limb 6x1", "below")]
+)
+def test_names_and_rows_in_any_order_are_read_as_they_are_printed(layout: str, name_place: str) -> None:
+    rng = np.random.default_rng(11)
+    style = PageStyle(layout=layout, top=25.0, bottom=8.0, name_place=name_place, name_offset=6.0)  # type: ignore[arg-type]
+    page = drawn(build_page(shuffled(style, rng), 5000, FS), 150.0)
+    is_right, _, _, _, wrong = compare(page, exact_grid(page), seen_plan(page))
+    assert is_right, wrong
+
+
+def test_without_names_the_places_tell() -> None:
+    page = styled(150.0, name_place="none")
+    is_right, _, _, _, wrong = compare(page, exact_grid(page), seen_plan(page))
+    assert is_right, wrong
+
+
+def test_speed_and_gain_are_read_where_no_pulse_tells_them() -> None:
+    texts = (Text("50 mm/s", 30.0, 208.0, 3.5), Text("5 mm/mV", 60.0, 208.0, 3.5))
+    page = styled(150.0, speed=50.0, gain=5.0, pulse="none", texts=texts, bottom=15.0)
+    plan = seen_plan(page)
+    assert (plan.speed_mm_per_s, plan.gain_mm_per_mv) == (50.0, 5.0)
+    assert any("written" in note for note in plan.notes)
+    silent = seen_plan(styled(150.0, pulse="none"))
+    assert [note.split(" assumed")[0] for note in silent.notes] == ["25 mm/s", "10 mm/mV"]
