@@ -125,13 +125,15 @@ def _tiles(contrast: Grey) -> tuple[Grey, NDArray[np.float64]]:
 
 def _harmonic_scores(tiles: Grey) -> Grey:
     """(n, periods, angles): weighted log power of three harmonics, the weaker of two perpendicular directions."""
-    power = np.log(np.abs(scipy.fft.fftshift(scipy.fft.fft2(tiles), axes=(1, 2))) + 1e-3).astype(np.float32)
+    spectrum = np.abs(scipy.fft.rfft2(tiles)).astype(np.float32)  # (n, TILE_PX, TILE_PX / 2 + 1)
+    power = np.log(scipy.fft.fftshift(spectrum, axes=1) + np.float32(1e-3))
     power -= np.median(power, axis=(1, 2), keepdims=True)
     period, angle = np.meshgrid(PERIODS_PX, ANGLES_RAD, indexing="ij")
     turns = [(angle + axis * np.pi / 2, k + 1) for axis in (0, 1) for k in range(len(HARMONIC_WEIGHTS))]
-    at_x = np.concatenate([k * np.cos(turn) / period for turn, k in turns]) * TILE_PX + TILE_PX // 2
-    at_y = np.concatenate([k * np.sin(turn) / period for turn, k in turns]) * TILE_PX + TILE_PX // 2
-    at_x, at_y = at_x.astype(np.float32), at_y.astype(np.float32)
+    at_x = np.concatenate([k * np.cos(turn) / period for turn, k in turns]) * TILE_PX
+    at_y = np.concatenate([k * np.sin(turn) / period for turn, k in turns]) * TILE_PX
+    half = np.where(at_x < 0, -1, 1)  # the other half of a real picture's spectrum is its mirror image
+    at_x, at_y = (half * at_x).astype(np.float32), (half * at_y + TILE_PX // 2).astype(np.float32)
     sampled = np.stack(
         [cv2.remap(p, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT) for p in power]
     )
