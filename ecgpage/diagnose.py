@@ -1,4 +1,4 @@
-"""From a digitized signal to diagnoses: a 1-D residual network on what the page shows of the twelve leads.
+"""From a digitized signal to diagnoses: networks on what the page shows of the leads and on its beats, trees on its rhythm.
 
 Conventions:
     signal   float (n_samples, n_leads), mV, NaN where nothing was drawn or can be trusted, any rate and leads
@@ -20,7 +20,10 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.signal import resample_poly
 from torch import Tensor, nn
 
+from ecgpage import beats
+from ecgpage.beats import read_beats
 from ecgpage.ecg import LEADS, EcgPageError, canonical_lead
+from ecgpage.trees import Trees
 from ecgpage.weights import load_card, load_tensors
 
 NAME: Final = "signal_classifier"
@@ -65,11 +68,11 @@ class Diagnosis:
 class SignalClassifier:
     """Trained network with its classes and thresholds; ``load`` it, then ``predict``."""
 
-    def __init__(self, network: "SignalNet", classes: Sequence[str], thresholds: Sequence[float]) -> None:
-        if not len(classes) == len(thresholds) == network.head.out_features:
+    def __init__(self, network: "SignalNets", classes: Sequence[str], thresholds: Sequence[float]) -> None:
+        if not len(classes) == len(thresholds) == network.outputs:
             raise EcgPageError(
                 f"classifier weights do not fit: {len(classes)} classes, {len(thresholds)} thresholds, "
-                f"{network.head.out_features} outputs"
+                f"{network.outputs} outputs"
             )
         self.network = network.eval()
         self.classes = list(classes)
@@ -81,7 +84,7 @@ class SignalClassifier:
         settings = load_card(folder, NAME).settings
         tensors = load_tensors(folder, NAME)
         try:
-            network = SignalNet.from_settings(settings)
+            network = SignalNets(len(settings["classes"]), **settings["networks"])
             network.load_state_dict({key: value.float() for key, value in tensors.items()})
             return cls(network, settings["classes"], settings["thresholds"])
         except (KeyError, TypeError, RuntimeError) as error:
@@ -104,7 +107,7 @@ class SignalClassifier:
         device = next(self.network.parameters()).device
         x = torch.from_numpy(windows).to(device)  # (k, 12, 1000)
         with torch.inference_mode():
-            logits = self.network(to_planes(x))  # (k, n_classes)
+            logits = self.network(x)  # (k, n_classes)
             weight = x.isfinite().float().mean((1, 2))[:, None]
             p = torch.sigmoid((logits * weight).sum(0) / weight.sum()).cpu().tolist()
         return Diagnosis.by_thresholds(self.classes, p, self.thresholds)
@@ -194,6 +197,17 @@ def _smooth(x: Tensor) -> Tensor:
     return torch.fft.irfft(spectrum, size)[..., radius : radius + x.shape[-1]]
 
 
+class Convolution(nn.Conv1d):
+    """Along time, without bias, of (n, c, 1, t) with the channels last in memory: a third faster than ``Conv1d`` on a CPU."""
+
+    def __init__(self, inside: int, outside: int, kernel: int, stride: int = 1) -> None:
+        super().__init__(inside, outside, kernel, stride, kernel // 2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight[:, :, None]
+        return F.conv2d(x, weight, None, (1, self.stride[0]), (0, self.kernel_size[0] // 2))
+
+
 class SqueezeExcite(nn.Module):
     """Scale each channel by a gate computed from all channels' means (Hu et al. 2018)."""
 
@@ -203,22 +217,22 @@ class SqueezeExcite(nn.Module):
         self.excite = nn.Linear(channels // 8, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        gate = torch.sigmoid(self.excite(F.relu(self.squeeze(x.mean(-1)))))  # (n, c)
-        return x * gate[..., None]
+        gate = torch.sigmoid(self.excite(F.relu(self.squeeze(x.mean((2, 3))))))  # (n, c)
+        return x * gate[..., None, None]
 
 
 class Block(nn.Module):
-    """Residual block of two convolutions and a gate (He et al. 2016); ``stride`` 2 halves the rate."""
+    """Residual block of two convolutions and a gate (He et al. 2016) on (n, c, 1, t); ``stride`` 2 halves the rate."""
 
     def __init__(self, inside: int, outside: int, kernel: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv1d(inside, outside, kernel, stride, kernel // 2, bias=False)
-        self.norm1 = nn.BatchNorm1d(outside)
-        self.conv2 = nn.Conv1d(outside, outside, kernel, 1, kernel // 2, bias=False)
-        self.norm2 = nn.BatchNorm1d(outside)
+        self.conv1 = Convolution(inside, outside, kernel, stride)
+        self.norm1 = nn.BatchNorm2d(outside)
+        self.conv2 = Convolution(outside, outside, kernel)
+        self.norm2 = nn.BatchNorm2d(outside)
         self.gate = SqueezeExcite(outside)
         same = inside == outside and stride == 1
-        self.skip = nn.Identity() if same else nn.Conv1d(inside, outside, 1, stride, bias=False)
+        self.skip = nn.Identity() if same else Convolution(inside, outside, 1, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.norm1(self.conv1(x)))
@@ -286,8 +300,8 @@ class SignalNet(nn.Module):
             "hidden": hidden,
             "dropout": dropout,
         }
-        self.stem = nn.Conv1d(2 * len(LEADS), widths[0], 9, 2, 4, bias=False)
-        self.norm = nn.BatchNorm1d(widths[0])
+        self.stem = Convolution(2 * len(LEADS), widths[0], 9, 2)
+        self.norm = nn.BatchNorm2d(widths[0])
         blocks: list[nn.Module] = []
         channels = widths[0]
         for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
@@ -301,13 +315,101 @@ class SignalNet(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(hidden, outputs)
 
-    @classmethod
-    def from_settings(cls, settings: Mapping[str, Any]) -> "SignalNet":
-        """Network of a card's settings: ``classes`` and ``network`` (keyword arguments)."""
-        return cls(len(settings["classes"]), **settings["network"])
-
     def forward(self, planes: Tensor) -> Tensor:
-        x = F.relu(self.norm(self.stem(planes)))  # (n, 48, t/2), 50 Hz
-        x = self.context(self.body(x))  # (n, 224, t/16), 6.25 Hz
+        x = planes[:, :, None].contiguous(memory_format=torch.channels_last)  # (n, 24, 1, t)
+        x = F.relu(self.norm(self.stem(x)))  # (n, 48, 1, t/2), 50 Hz
+        x = self.context(self.body(x)[:, :, 0])  # (n, 224, t/16), 6.25 Hz
         x = F.relu(self.mix(self.dropout(self.pool(x))))
         return self.head(self.dropout(x))
+
+
+def to_beats(windows: Tensor) -> tuple[Tensor, Tensor]:
+    """(n, 12, t) mV with NaN at 100 Hz -> usual beats (n, 12, 88) mV with NaN and rhythm (n, 38), ``ecgpage.beats``."""
+    found = [read_beats(window) for window in windows.cpu().numpy()]
+    usual = np.stack([beat.usual for beat in found])
+    rhythm = np.stack([beat.rhythm for beat in found])
+    return torch.from_numpy(usual).to(windows.device), torch.from_numpy(rhythm).to(windows.device)
+
+
+class BeatNet(nn.Module):
+    """Usual beats (n, 12, 88) mV with NaN, and rhythm (n, 38) -> (n, outputs) logits.
+
+    The beats are aligned, so that their samples need no pooling: a sample's place in the beat is what it means.
+    """
+
+    def __init__(
+        self,
+        outputs: int,
+        *,
+        widths: Sequence[int] = (64, 96, 128),
+        kernel: int = 5,
+        hidden: int = 192,
+        dropout: float = 0.4,
+    ) -> None:
+        super().__init__()
+        self.settings: dict[str, Any] = {
+            "widths": list(widths),
+            "kernel": kernel,
+            "hidden": hidden,
+            "dropout": dropout,
+        }
+        first, last = widths[0], widths[-1]
+        self.stem = Convolution(2 * len(LEADS), first, 7)
+        self.norm = nn.BatchNorm2d(first)
+        blocks = [Block(first, first, kernel, 1)]
+        blocks += [Block(i, o, kernel, 2) for i, o in zip(widths, [*widths[1:], last], strict=True)]
+        self.body = nn.Sequential(*blocks)
+        self.wave = nn.Linear(last * math.ceil(beats.LENGTH / 2 ** len(widths)), hidden)
+        self.scale = nn.BatchNorm1d(len(beats.RHYTHM))
+        self.rhythm = nn.Sequential(
+            nn.Linear(2 * len(beats.RHYTHM), 96),
+            nn.ReLU(),
+            nn.Dropout(dropout / 2),
+            nn.Linear(96, 64),
+            nn.ReLU(),
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.mix = nn.Linear(hidden + 64, 128)
+        self.head = nn.Linear(128, outputs)
+
+    def forward(self, usual: Tensor, rhythm: Tensor) -> Tensor:
+        known = usual.isfinite()
+        x = torch.cat([torch.nan_to_num(usual).clamp(-LARGEST_MV, LARGEST_MV), known.to(usual.dtype)], 1)
+        x = x[:, :, None].contiguous(memory_format=torch.channels_last)  # (n, 24, 1, 88)
+        x = self.body(F.relu(self.norm(self.stem(x)))).flatten(1)
+        x = F.relu(self.wave(self.dropout(x)))
+        scaled = self.scale(rhythm)
+        tails = scaled.sign() * scaled.abs().log1p()
+        x = torch.cat([x, self.rhythm(torch.cat([scaled.clamp(-4, 4), tails], 1))], 1)
+        return self.head(self.dropout(F.relu(self.mix(self.dropout(x)))))
+
+
+class SignalNets(nn.Module):
+    """The signal branch, (n, 12, t) mV with NaN at 100 Hz -> (n, outputs) logits.
+
+    Mean of the network on windows, the one on beats, and, for the outputs that they cover, the trees on the rhythm.
+    """
+
+    def __init__(
+        self,
+        outputs: int,
+        windows: Mapping[str, Any] | None = None,
+        beats: Mapping[str, Any] | None = None,
+        trees: Mapping[str, int] | None = None,
+    ) -> None:
+        """``windows``, ``beats``, ``trees``: settings of ``SignalNet``, ``BeatNet`` and ``Trees``."""
+        super().__init__()
+        self.outputs = outputs
+        self.windows = SignalNet(outputs, **(windows or {}))
+        self.beats = BeatNet(outputs, **(beats or {}))
+        self.trees = Trees(outputs, **(trees or {}))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Settings of the three, for a card."""
+        return {name: getattr(self, name).settings for name in ("windows", "beats", "trees")}
+
+    def forward(self, windows: Tensor) -> Tensor:
+        usual, rhythm = to_beats(windows)
+        logits: Tensor = self.windows(to_planes(windows)) + self.beats(usual, rhythm) + self.trees(rhythm)
+        return logits / (2 + self.trees.covered.float())

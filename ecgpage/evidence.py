@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from ecgpage.diagnose import FS, WINDOW, SignalClassifier, to_planes, to_windows
+from ecgpage.diagnose import FS, WINDOW, SignalClassifier, to_windows
 from ecgpage.ecg import LEADS, EcgPageError
 from ecgpage.images import Image
 from ecgpage.overlay import draw_overlay
@@ -58,7 +58,7 @@ def lead_evidence(
     column = classifier.classes.index(label)
     with torch.inference_mode():
         parts = torch.from_numpy(without).split(BATCH)
-        logits = torch.cat([classifier.network(to_planes(part.to(device)))[:, column] for part in parts])
+        logits = torch.cat([classifier.network(part.to(device))[:, column] for part in parts])
     found[known] = (logits[-1] - logits[:-1]).double().cpu().numpy()
     return found
 

@@ -67,7 +67,7 @@ def tabled(
     rng = np.random.default_rng(seed)
     read = digitized(windows, kinds, rng)
     leads = read.isfinite().any(2).sum(1).numpy().astype(np.float64)
-    p_signal = _in_order(classifier.probabilities(signal.network, read, len(signal.classes)), signal.classes)
+    p_signal = _in_order(classifier.probabilities(signal.network, read), signal.classes)
     p_signal[leads == 0] = np.nan
     return Table(
         record=np.array([p.record for p in kept], np.int64),

@@ -2,6 +2,9 @@
 
     python -m ecgpage.train.classifier --data FOLDER_WITH_PACKS --out model
 
+Its two networks, on windows and on their beats, are trained one after the other, and with the second one the trees on
+the rhythm; ``--part beats --start MODEL`` trains one and takes the other from MODEL.
+
 FOLDER_WITH_PACKS holds ``fold1.xz`` ... ``fold9.xz`` (see ``ecgpage.records``) and ``labels.csv``. Folds 1-7
 are trained on, fold 8 stops the training and gives the thresholds, fold 9 is scored once, with ``--score 9``.
 The run takes up again where it was stopped: ``--work`` holds the checkpoint and the log, and the folder
@@ -17,23 +20,25 @@ import csv
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
-from torch import Tensor
+from sklearn.ensemble import HistGradientBoostingClassifier
+from torch import Tensor, nn
 
-from ecgpage.diagnose import NAME, SignalClassifier, SignalNet, to_planes, to_windows
+from ecgpage.diagnose import NAME, SignalClassifier, SignalNets, to_beats, to_planes, to_windows
 from ecgpage.ecg import CLASSES, EcgPageError
 from ecgpage.records import load_pack, twelve_leads
 from ecgpage.train.common import parameter_groups, update_average, write_checkpoint
 from ecgpage.train.disturb import as_page, disturb
 from ecgpage.train.scores import choose_thresholds, f_measures, macro_interval
+from ecgpage.trees import DEPTH, Trees
 from ecgpage.weights import Card, half_precision, load_card, load_tensors, save_tensors
 
 Record = tuple[NDArray[np.floating[Any]], float, Sequence[str], Sequence[str]]
@@ -41,7 +46,18 @@ Record = tuple[NDArray[np.floating[Any]], float, Sequence[str], Sequence[str]]
 
 Log = Callable[[str], None]
 
-INPUT: Final = "12 leads x 10 s at 100 Hz, mV, NaN where not printed (as 12 signal and 12 mask planes)"
+INPUT: Final = "12 leads x 10 s at 100 Hz, mV, NaN where not printed (as signal and mask planes; as usual beat and rhythm)"
+PARTS: Final = ("windows", "beats")
+"""The networks of the signal branch, in the order of their training."""
+VIEWS: Final = 4
+"""Times that each record is disturbed and its beats are read for the training on beats: reading takes longer than a step."""
+MIXED: Final = 0.5
+"""Share of the drawn beats that are mixed with others."""
+BEATS_BATCH: Final = 128
+TREE_CLASSES: Final = ("PAC", "TACHY", "BRADY")
+"""Classes that the rhythm alone tells about as well as the networks do."""
+LEAST_POSITIVES: Final = 20
+"""Records of a class that trees need."""
 OUTPUT: Final = "one logit per class; a label where its sigmoid reaches the class's threshold (settings)"
 
 
@@ -69,14 +85,79 @@ class Recipe:
     seed: int = 1
 
 
-@dataclass(frozen=True)
+Inputs = tuple[Tensor, ...]
+"""What a network takes, for a batch."""
+
+
+class Examples(Protocol):
+    """What a network is trained on or validated with."""
+
+    y: Tensor
+    """float32 (n, n_targets), 0 or 1; the first columns are the classes."""
+
+    def draw(self, rows: Tensor, rng: np.random.Generator, device: torch.device) -> tuple[Inputs, Tensor]:
+        """Inputs of these rows, altered at random, and their targets (b, n_targets), 0 to 1."""
+
+    def batches(self, device: torch.device) -> Iterator[Inputs]:
+        """Inputs of all rows in turn, as they are."""
+
+
+@dataclass
 class Windows:
-    """Examples in memory."""
+    """Examples for the network on windows."""
 
     x: Tensor
     """float16 (n, 12, 1000), mV, NaN where unknown."""
     y: Tensor
-    """float32 (n, n_targets), 0 or 1; the first columns are the classes."""
+
+    def draw(self, rows: Tensor, rng: np.random.Generator, device: torch.device) -> tuple[Inputs, Tensor]:
+        x = disturb(self.x[rows].to(device).float(), rng)  # (b, 12, 1000)
+        return (to_planes(x),), self.y[rows].to(device)
+
+    def batches(self, device: torch.device) -> Iterator[Inputs]:
+        for x in self.x.split(128):
+            yield (to_planes(x.to(device).float()),)
+
+
+@dataclass
+class BeatViews:
+    """Examples for the network on beats: each record's, as read from several disturbed windows."""
+
+    usual: Tensor
+    """float16 (views, n, 12, 88), mV, NaN where unknown."""
+    rhythm: Tensor
+    """float32 (views, n, 38)."""
+    y: Tensor
+
+    @classmethod
+    def of(cls, windows: Windows, views: int = 0, seed: int = 0) -> "BeatViews":
+        """Beats of ``views`` disturbed forms of the windows; 0 reads them once, as they are."""
+        rng = np.random.default_rng([seed, 77])
+        usual, rhythm = [], []
+        for _ in range(max(1, views)):
+            for x in windows.x.split(256):
+                beats, intervals = to_beats(disturb(x.float(), rng) if views else x.float())
+                usual.append(beats.half())
+                rhythm.append(intervals)
+        shape = (max(1, views), len(windows.x))
+        return cls(torch.cat(usual).unflatten(0, shape), torch.cat(rhythm).unflatten(0, shape), windows.y)
+
+    def draw(self, rows: Tensor, rng: np.random.Generator, device: torch.device) -> tuple[Inputs, Tensor]:
+        """Some are mixed with others, labels and all (Zhang et al. 2018: mixup): beats are aligned and can be; gain 5 %."""
+        n = len(rows)
+        view = torch.from_numpy(rng.integers(len(self.usual), size=n))
+        share = (0.5 - np.abs(rng.beta(0.4, 0.4, n) - 0.5)) * (rng.random(n) < MIXED)
+        part, other = torch.from_numpy(share.astype(np.float32)), torch.from_numpy(rng.permutation(n))
+        gain = torch.from_numpy(1 + 0.05 * rng.standard_normal((n, 1, 1), np.float32))
+        usual, rhythm, y = self.usual[view, rows].float(), self.rhythm[view, rows], self.y[rows]
+        usual = torch.lerp(usual, usual[other], part[:, None, None]) * gain
+        rhythm = torch.lerp(rhythm, rhythm[other], part[:, None])
+        y = torch.lerp(y, y[other], part[:, None])
+        return (usual.to(device), rhythm.to(device)), y.to(device)
+
+    def batches(self, device: torch.device) -> Iterator[Inputs]:
+        for usual, rhythm in zip(self.usual[0].split(512), self.rhythm[0].split(512), strict=True):
+            yield usual.to(device).float(), rhythm.to(device)
 
 
 # --- training -----------------------------------------------------------------------------------------------
@@ -96,15 +177,18 @@ class Fitted:
     """What chose the epoch, the larger the better; NaN without validation."""
 
 
-def probabilities(network: SignalNet, x: Tensor, classes: int) -> NDArray[np.float32]:
-    """(n, 12, 1000) -> (n, classes) in evaluation mode."""
-    network.eval()
+def probabilities(network: SignalNets, x: Tensor) -> NDArray[np.float32]:
+    """(n, 12, 1000) -> (n, outputs) in evaluation mode."""
     device = next(network.parameters()).device
-    with torch.inference_mode(), _autocast(device):
-        parts = [
-            network(to_planes(b.to(device).float()))[:, :classes].float().sigmoid() for b in x.split(128)
-        ]
-    return torch.cat(parts).cpu().numpy()
+    return _probabilities(network, ((b.to(device).float(),) for b in x.split(128)), network.outputs)
+
+
+def _probabilities(network: nn.Module, batches: Iterable[Inputs], classes: int) -> NDArray[np.float32]:
+    """(n, classes) of the first ``classes`` outputs, in evaluation mode."""
+    network.eval()
+    with torch.inference_mode(), _autocast(next(network.parameters()).device):
+        parts = [network(*inputs)[:, :classes].float().sigmoid().cpu() for inputs in batches]
+    return torch.cat(parts).numpy()
 
 
 class Trainer:
@@ -112,14 +196,14 @@ class Trainer:
 
     KEPT: Final = ("network", "averaged", "optimizer", "schedule")
 
-    def __init__(self, network: SignalNet, data: Windows, classes: int, recipe: Recipe) -> None:
+    def __init__(self, network: nn.Module, data: Examples, classes: int, recipe: Recipe) -> None:
         self.network = network
-        self.forward = torch.compile(network) if recipe.compiled else network
+        self.forward: Callable[..., Tensor] = torch.compile(network) if recipe.compiled else network
         self.averaged = copy.deepcopy(network)
         self.data = data
         self.recipe = recipe
         self.device = next(network.parameters()).device
-        self.steps = max(1, math.ceil(len(data.x) / recipe.batch))
+        self.steps = max(1, math.ceil(len(data.y) / recipe.batch))
         further = data.y.shape[1] - classes
         weight = [1 / classes] * classes + [recipe.auxiliary / max(1, further)] * further
         self.column_weight = torch.tensor(weight, device=self.device)
@@ -135,15 +219,14 @@ class Trainer:
         self.network.train()
         losses = []
         for _ in range(self.steps):
-            rows = torch.from_numpy(rng.choice(len(self.data.x), self.recipe.batch, p=self.draw_weight))
-            x = disturb(self.data.x[rows].to(self.device).float(), rng)  # (b, 12, 1000)
-            losses.append(self.step(to_planes(x), self.data.y[rows].to(self.device)))
+            rows = torch.from_numpy(rng.choice(len(self.data.y), self.recipe.batch, p=self.draw_weight))
+            losses.append(self.step(*self.data.draw(rows, rng, self.device)))
         return float(np.mean(losses))
 
-    def step(self, planes: Tensor, wanted: Tensor) -> float:
-        """One step on (b, 24, 1000) planes and (b, targets) 0 or 1; returns the loss."""
+    def step(self, inputs: Inputs, wanted: Tensor) -> float:
+        """One step on a batch of inputs and targets (b, targets), 0 to 1; returns the loss."""
         with _autocast(self.device):
-            logits = self.forward(planes)  # (b, targets)
+            logits = self.forward(*inputs)  # (b, targets)
         loss = F.binary_cross_entropy_with_logits(logits.float(), wanted, reduction="none")
         loss = (loss.mean(0) * self.column_weight).sum()
         self.optimizer.zero_grad()
@@ -165,9 +248,9 @@ class Trainer:
 
 
 def fit(
-    network: SignalNet,
-    train: Windows,
-    val: Windows | None,
+    network: nn.Module,
+    train: Examples,
+    val: Examples | None,
     classes: int,
     recipe: Recipe,
     *,
@@ -193,7 +276,8 @@ def fit(
         line = f"epoch {epoch} loss {fitted.losses[-1]:.4f}"
         macro = merit = math.nan
         if val is not None:
-            truth, p = val.y.numpy() > 0.5, probabilities(trainer.averaged, val.x, classes)
+            truth = val.y.numpy() > 0.5
+            p = _probabilities(trainer.averaged, val.batches(trainer.device), classes)
             score = f_measures(truth, p >= np.array(choose_thresholds(truth, p)))
             macro = float(np.nanmean(score))
             bce = float(F.binary_cross_entropy(torch.from_numpy(p), val.y))
@@ -220,8 +304,16 @@ def _autocast(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16)
 
 
-def _without_auxiliary(state: dict[str, Tensor], classes: int) -> dict[str, Tensor]:
-    return {k: v[:classes] if k.startswith("head.") else v for k, v in state.items()}
+def _without_auxiliary(network: SignalNets, classes: int) -> SignalNets:
+    """The same networks with their first outputs alone, and their trees as they are."""
+    shorter = SignalNets(classes, network.windows.settings, network.beats.settings)
+    for part in PARTS:
+        state = getattr(network, part).state_dict()
+        getattr(shorter, part).load_state_dict(
+            {k: v[:classes] if k.startswith("head.") else v for k, v in state.items()}
+        )
+    shorter.trees = network.trees
+    return shorter
 
 
 # --- any labelled records -----------------------------------------------------------------------------------
@@ -235,8 +327,8 @@ def train_on_records(
     epochs: int | None = None,
     device: str = "auto",
     log: Log | None = None,
-) -> Fitted:
-    """Train the classifier on ``records`` and write it to ``model_folder``.
+) -> dict[str, Fitted]:
+    """Train the classifier on ``records`` and write it to ``model_folder``; returns what each of its networks learned.
 
     Args:
         records: (signal (n_samples, n_leads) mV with NaN, fs, lead names, labels); those without label are
@@ -259,8 +351,8 @@ def train_on_records(
     classes = _sorted_classes(label for _, _, held in examples for label in held)
     if not classes:
         raise EcgPageError("no record has a label and a signal; training needs headers with '# Labels: ...'")
-    network, fallback = _start(classes, start_from)
-    network.to(_device(device))
+    nets, fallback = _start(classes, start_from)
+    nets.to(_device(device))
     train, val = _split(examples, classes)
     n = len(train.x)
     if epochs is None:
@@ -273,26 +365,22 @@ def train_on_records(
         choose="loss",
     )
     log(f"classifier: {n} windows, {len(classes)} classes, {epochs} epochs, start: {start_from or 'random'}")
-    fitted = fit(network, train, val, len(classes), recipe, log=log)
-    network.load_state_dict(fitted.state)
-    thresholds = fallback
+    fitted = _fit_parts(nets, PARTS, train, val, classes, recipe, log=log)
+    thresholds, score = fallback, "not validated (fewer than 50 records)"
     if val is not None:
-        p = probabilities(network, val.x, len(classes))
-        thresholds = choose_thresholds(val.y.numpy() > 0.5, p, fallback, trust=10)
-    score = "not validated (fewer than 50 records)"
-    if val is not None:
-        score = (
-            f"macro F {fitted.macro_f:.3f} on {len(val.x)} held-out windows that chose epoch and thresholds"
-        )
+        truth, p = val.y.numpy() > 0.5, probabilities(nets, val.x)
+        thresholds = choose_thresholds(truth, p, fallback, trust=10)
+        macro = np.nanmean(f_measures(truth, p >= np.array(thresholds)))
+        score = f"macro F {macro:.3f} on {len(val.x)} held-out windows that chose epochs and thresholds"
     card = Card(
         input=INPUT,
         output=OUTPUT,
         trained_on=f"{n} labelled 10-s windows; start: {'given weights' if start_from else 'random'}",
         command="python train_model.py -d DATA -m MODEL",
         score=score,
-        settings={"classes": classes, "thresholds": thresholds, "network": network.settings},
+        settings={"classes": classes, "thresholds": thresholds, "networks": nets.settings},
     )
-    save_tensors(model_folder, NAME, half_precision(fitted.state), card)
+    save_tensors(model_folder, NAME, half_precision(nets.state_dict()), card)
     return fitted
 
 
@@ -321,23 +409,102 @@ def _split(
     return Windows(x[~held_out], y[~held_out]), Windows(x_val, y[held_out])
 
 
-def _start(classes: list[str], start_from: str | Path | None) -> tuple[SignalNet, list[float]]:
-    """Network with one output a class, and thresholds to fall back on; of the start weights where given."""
-    network = SignalNet(len(classes))
+def _start(classes: list[str], start_from: str | Path | None) -> tuple[SignalNets, list[float]]:
+    """Networks with one output a class, and thresholds to fall back on; of the start weights where given. No trees."""
     if start_from is None:
-        return network, [0.4] * len(classes)
+        return SignalNets(len(classes)), [0.4] * len(classes)
     start = SignalClassifier.load(start_from)
-    network = SignalNet(len(classes), **start.network.settings)
-    state = network.state_dict()
-    old = start.network.state_dict()
-    state |= {key: value for key, value in old.items() if not key.startswith("head.")}
-    for row, name in enumerate(classes):
-        if name in start.classes:
-            for key in ("head.weight", "head.bias"):
-                state[key][row] = old[key][start.classes.index(name)]
-    network.load_state_dict(state)
+    old = start.network
+    nets = SignalNets(len(classes), old.windows.settings, old.beats.settings)
+    for part in PARTS:
+        network: nn.Module = getattr(nets, part)
+        state = network.state_dict()
+        for key, value in getattr(old, part).state_dict().items():
+            if not key.startswith("head."):
+                state[key] = value
+                continue
+            for row, name in enumerate(classes):
+                if name in start.classes:
+                    state[key][row] = value[start.classes.index(name)]
+        network.load_state_dict(state)
     known = dict(zip(start.classes, start.thresholds, strict=True))
-    return network, [known.get(name, 0.4) for name in classes]
+    return nets, [known.get(name, 0.4) for name in classes]
+
+
+def _fit_parts(
+    nets: SignalNets,
+    parts: Iterable[str],
+    train: Windows,
+    val: Windows | None,
+    classes: Sequence[str],
+    recipe: Recipe,
+    *,
+    log: Log,
+    work: Path | None = None,
+) -> dict[str, Fitted]:
+    """Train some of ``PARTS``, and leave each with the weights of its best epoch; checkpoints in ``work``.
+
+    With the beats trees are grown, too; their outputs are the classes alone.
+    """
+    fitted = {}
+    for part in parts:
+        network: nn.Module = getattr(nets, part)
+        examples: tuple[Examples, Examples | None] = train, val
+        own = recipe
+        if part == "beats":
+            views = BeatViews.of(train, VIEWS, recipe.seed)
+            examples = views, None if val is None else BeatViews.of(val)
+            nets.trees = grow(views.rhythm, train.y, classes).to(views.rhythm.device)
+            own = replace(recipe, batch=min(2 * recipe.batch, BEATS_BATCH))
+        log(f"{part}:")
+        checkpoint = None if work is None else work / f"{part}.pt"
+        fitted[part] = fit(network, *examples, len(classes), own, log=log, checkpoint=checkpoint)
+        network.load_state_dict(fitted[part].state)
+    return fitted
+
+
+def grow(rhythm: Tensor, y: Tensor, classes: Sequence[str]) -> Trees:
+    """Trees for those of ``TREE_CLASSES`` with enough records, from rhythm (views, n, 38) and targets (n, classes and more).
+
+    scikit-learn's histogram-based gradient boosting, twice 150 trees of at most 12 leaves.
+    """
+    views, n, _ = rhythm.shape
+    grown: dict[int, list[Any]] = {}
+    for output, name in enumerate(classes):
+        wanted = y[:, output].numpy() > 0.5
+        if name not in TREE_CLASSES or not LEAST_POSITIVES <= wanted.sum() <= n - LEAST_POSITIVES:
+            continue
+        for seed in range(2):
+            forest = HistGradientBoostingClassifier(
+                learning_rate=0.05,
+                max_iter=150,
+                max_leaf_nodes=12,
+                max_depth=DEPTH,
+                min_samples_leaf=20 * views,
+                l2_regularization=10.0,
+                max_features=0.4,
+                early_stopping=False,
+                random_state=seed,
+            ).fit(rhythm.flatten(0, 1).numpy(), np.tile(wanted, views))
+            grown.setdefault(output, []).append(forest)
+    every = [tree[0].nodes for forests in grown.values() for f in forests for tree in f._predictors]
+    trees = Trees(len(classes), count=300 if every else 0, nodes=max(map(len, every), default=1))
+    for output, forests in grown.items():
+        trees.covered[output] = True
+        trees.base[output] = float(np.mean([f._baseline_prediction.item() for f in forests]))
+        for k, tree in enumerate(tree[0].nodes for f in forests for tree in f._predictors):
+            leaf, place = tree["is_leaf"].astype(bool), np.arange(len(tree))
+            columns = {
+                "feature": np.where(leaf, 0, tree["feature_idx"]),
+                "threshold": np.where(leaf, 0, tree["num_threshold"]),
+                "left": np.where(leaf, place, tree["left"]),
+                "right": np.where(leaf, place, tree["right"]),
+                "value": np.where(leaf, tree["value"] / len(forests), 0),
+            }
+            for key, column in columns.items():
+                buffer: Tensor = getattr(trees, key)
+                buffer[output, k, : len(tree)] = torch.from_numpy(column.astype(np.float64)).to(buffer.dtype)
+    return trees
 
 
 def _sorted_classes(labels: Iterable[str]) -> list[str]:
@@ -396,8 +563,13 @@ def one_hot(held: list[list[str]], names: Sequence[str]) -> Tensor:
     return torch.tensor([[float(name in h) for name in names] for h in held])
 
 
-def train_on_packs(data: Path, out: Path, work: Path, recipe: Recipe, log: Log) -> None:
-    """Folds 1-7 train, fold 8 chooses; writes weights and card to ``out``."""
+def train_on_packs(
+    data: Path, out: Path, work: Path, recipe: Recipe, log: Log, *, part: str | None, start: Path | None
+) -> None:
+    """Folds 1-7 train, fold 8 chooses; writes weights and card to ``out``.
+
+    ``part`` trains one of the networks alone; the other one is that of the model folder ``start``.
+    """
     fold = load_folds(data, range(1, 8), work.parent / "packs")
     codes = [s for held in fold.statements for s in held]
     statements = sorted(s for s in set(codes) if codes.count(s) >= 40)
@@ -408,24 +580,26 @@ def train_on_packs(data: Path, out: Path, work: Path, recipe: Recipe, log: Log) 
     val = Windows(x_val, one_hot(held_out.labels, CLASSES).repeat(2, 1))
     log(f"{len(y)} records, {y.shape[1]} targets ({len(CLASSES)} classes), validation {len(held_out.x)}")
     torch.manual_seed(recipe.seed)
-    network = SignalNet(y.shape[1])
-    fitted = fit(
-        network, Windows(fold.x, y), val, len(CLASSES), recipe, log=log, checkpoint=work / "checkpoint.pt"
-    )
-    network = SignalNet(len(CLASSES))
-    state = _without_auxiliary(fitted.state, len(CLASSES))
-    network.load_state_dict(state)
-    truth = val.y.numpy() > 0.5
-    thresholds = choose_thresholds(truth, probabilities(network, val.x, len(CLASSES)))
+    nets, _ = _start([*CLASSES, *statements], start)
+    parts = PARTS if part is None else (part,)
+    fitted = _fit_parts(nets, parts, Windows(fold.x, y), val, CLASSES, recipe, log=log, work=work)
+    if "beats" not in parts and start is not None:
+        nets.trees = SignalClassifier.load(start).network.trees
+    nets = _without_auxiliary(nets, len(CLASSES))
+    truth, p = val.y.numpy() > 0.5, probabilities(nets, val.x)
+    thresholds = choose_thresholds(truth, p)
+    macro = np.nanmean(f_measures(truth, p >= np.array(thresholds)))
+    each = ", ".join(f"{part} alone {one.macro_f:.3f}" for part, one in fitted.items())
+    chosen = f" --part {part} --start MODEL" if part else ""
     card = Card(
         input=INPUT,
         output=OUTPUT,
         trained_on="PTB-XL 1.0.3 (100 Hz) folds 1-7, windows masked as printed, simulated digitization",
-        command=f"python -m ecgpage.train.classifier --data FOLDER_WITH_PACKS --epochs {recipe.epochs}",
-        score=f"macro F {fitted.macro_f:.3f} on fold 8, printed windows, which chose epoch and thresholds",
-        settings={"classes": list(CLASSES), "thresholds": thresholds, "network": network.settings},
+        command=f"python -m ecgpage.train.classifier --data FOLDER_WITH_PACKS --epochs {recipe.epochs}{chosen}",
+        score=f"macro F {macro:.3f} ({each}) on fold 8, printed windows, which chose epochs and thresholds",
+        settings={"classes": list(CLASSES), "thresholds": thresholds, "networks": nets.settings},
     )
-    save_tensors(out, NAME, half_precision(state), card)
+    save_tensors(out, NAME, half_precision(nets.state_dict()), card)
 
 
 def score_packs(data: Path, model: Path, work: Path, fold: int, log: Log) -> None:
@@ -444,7 +618,7 @@ def score_packs(data: Path, model: Path, work: Path, fold: int, log: Log) -> Non
         "full signals": held_out.x,
     }
     for kind, x in kinds.items():
-        p = probabilities(classifier.network, x, len(classifier.classes))
+        p = probabilities(classifier.network, x)
         guess = p >= np.array(classifier.thresholds)
         macro, low, high = macro_interval(truth, guess)
         interval = f"{low:.3f}-{high:.3f}"
@@ -463,6 +637,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("model"), help="model folder")
     parser.add_argument("--work", type=Path, default=Path("runs/classifier/first"), help="checkpoint and log")
     parser.add_argument("--epochs", type=int, default=Recipe.epochs)
+    parser.add_argument("--part", choices=PARTS, help="train this network alone; needs --start")
+    parser.add_argument("--start", type=Path, help="model folder whose weights are the start")
     parser.add_argument(
         "--compile", action="store_true", help="fuse with torch.compile (needs a C++ compiler)"
     )
@@ -471,6 +647,8 @@ def main() -> None:
         "--score", type=int, metavar="FOLD", help="only score the weights in --out on this fold"
     )
     args = parser.parse_args()
+    if args.part and not args.start:
+        parser.error("--part needs --start, the model folder that holds the other network")
     torch.set_num_threads(args.threads)
     args.work.mkdir(parents=True, exist_ok=True)
     handlers: list[logging.Handler] = [logging.StreamHandler(), logging.FileHandler(args.work / "log.txt")]
@@ -479,7 +657,8 @@ def main() -> None:
     if args.score is not None:
         score_packs(args.data, args.out, args.work, args.score, log)
     else:
-        train_on_packs(args.data, args.out, args.work, Recipe(epochs=args.epochs, compiled=args.compile), log)
+        recipe = Recipe(epochs=args.epochs, compiled=args.compile)
+        train_on_packs(args.data, args.out, args.work, recipe, log, part=args.part, start=args.start)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,9 @@ from ecgpage.diagnose import FS, WINDOW
 from ecgpage.ecg import LEADS
 
 
-def page_mask(columns: int, rhythm: Sequence[int], starts: Sequence[int] | None = None) -> NDArray[np.bool_]:
+def page_mask(
+    columns: int, rhythm: Sequence[int], starts: Sequence[float] | None = None
+) -> NDArray[np.bool_]:
     """Samples (12, 1000) that a page prints: leads in ``columns`` groups in turn, and full rhythm strips.
 
     ``starts`` gives each group's place in time, in units of its own length (default 0, 1, 2, ...).
@@ -24,7 +26,8 @@ def page_mask(columns: int, rhythm: Sequence[int], starts: Sequence[int] | None 
     mask = np.zeros((len(LEADS), WINDOW), bool)
     rows, length = len(LEADS) // columns, WINDOW // columns
     for group, start in enumerate(starts if starts is not None else range(columns)):
-        mask[group * rows : (group + 1) * rows, start * length : (start + 1) * length] = True
+        first = round(start * length)
+        mask[group * rows : (group + 1) * rows, first : first + length] = True
     mask[list(rhythm)] = True
     return mask
 
@@ -45,11 +48,11 @@ def random_mask(rng: np.random.Generator) -> NDArray[np.bool_]:
     elif kind < 0.28:
         rhythm = [1, 6, int(rng.integers(7, 12))]
     order = rng.random()
-    starts: Sequence[int] = range(columns)
-    if order < 0.08:
-        starts = [int(s) for s in rng.permutation(columns)]
-    elif order < 0.12:  # columns that all show the same moment
+    starts: Sequence[float] = range(columns)
+    if order < 0.04:  # columns that all show the same moment
         starts = [int(rng.integers(columns))] * columns
+    elif order < 0.54:  # any moments: no page is like that, but a record gives more different ones
+        starts = rng.uniform(0, columns - 1, columns).tolist()
     return page_mask(columns, rhythm, starts)
 
 

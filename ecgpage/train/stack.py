@@ -23,7 +23,7 @@ from sklearn.model_selection import GroupKFold
 from ecgpage.diagnose import Diagnosis
 from ecgpage.ecg import CLASSES, EcgPageError
 from ecgpage.stack import FEATURES, Stack, agreeing, decide, features
-from ecgpage.train.scores import choose_thresholds, f_measures, macro_interval
+from ecgpage.train.scores import choose_thresholds, expected_thresholds, f_measures, macro_interval
 
 log = logging.getLogger(__name__)
 
@@ -186,15 +186,20 @@ def unseen(table: Table) -> Array:
     return found
 
 
-def unseen_labels(table: Table, p: Array, *, at_least_one: bool) -> NDArray[np.bool_]:
+def unseen_labels(
+    table: Table, p: Array, *, at_least_one: bool = False, calibrated: bool = False
+) -> NDArray[np.bool_]:
     """Labels (n, 11) for probabilities p (n, 11) with thresholds taken on the pages of other records.
 
-    Pages without any branch have none.
+    ``calibrated`` probabilities, as a stack's are, need no labels for their thresholds. Pages without any branch have none.
     """
     held = np.zeros(table.truth.shape, np.bool_)
     known = np.nan_to_num(p)
     for fitted, answered in parts(table):
-        thresholds = np.array(choose_thresholds(table.truth[fitted], known[fitted]))
+        if calibrated:
+            thresholds = np.array(expected_thresholds(p[fitted[table.read[fitted]]]))
+        else:
+            thresholds = np.array(choose_thresholds(table.truth[fitted], known[fitted]))
         held[answered] = decide(known[answered], thresholds, at_least_one=at_least_one)
     return held & table.read[:, None]
 
@@ -213,8 +218,8 @@ def fit(table: Table) -> Fitted:
     ways = {"signal": table.signal, "page": table.page, "mean of both": _mean(table), "stack": p}
     scores = {}
     for name, values in ways.items():
-        scores[name] = macro_interval(table.truth, unseen_labels(table, values, at_least_one=False))
-    held = {one: unseen_labels(table, p, at_least_one=one) for one in (False, True)}
+        scores[name] = macro_interval(table.truth, unseen_labels(table, values, calibrated=name == "stack"))
+    held = {one: unseen_labels(table, p, at_least_one=one, calibrated=True) for one in (False, True)}
     scores["stack, at least one label"] = macro_interval(table.truth, held[True])
     at_least_one = scores["stack, at least one label"][0] > scores["stack"][0]
     norm_beside = _norm_beside(table.truth, p, held[at_least_one])
@@ -222,12 +227,11 @@ def fit(table: Table) -> Fitted:
     scores["stack as stored"] = macro_interval(table.truth, labels)
     seen = table.read
     weights, bias = coefficients(table.features[seen], table.truth[seen])
-    thresholds = choose_thresholds(table.truth[seen], p[seen])
     stack = Stack(
         weights,
         bias,
         CLASSES,
-        thresholds,
+        expected_thresholds(p[seen]),
         at_least_one=at_least_one,
         norm_beside=norm_beside,
         uses_snr=bool(np.isfinite(table.snr_db).any()),

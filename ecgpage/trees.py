@@ -1,0 +1,54 @@
+"""Boosted decision trees as tensors: they are stored and run without the library that grew them.
+
+Source: Friedman 2001, Greedy function approximation: a gradient boosting machine.
+"""
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+DEPTH: Final = 6
+"""Questions from the root to a leaf, at most."""
+
+
+class Trees(nn.Module):
+    """Features (n, f) -> logits (n, outputs): sum of ``count`` trees for each output that is ``covered``, 0 for others.
+
+    A row goes to the ``left`` node where its ``feature`` is at most ``threshold``, else to the ``right`` one; a leaf leads to
+    itself. Nodes beyond a tree's own are never reached.
+    """
+
+    def __init__(self, outputs: int, *, count: int = 0, nodes: int = 1) -> None:
+        super().__init__()
+        shape = (outputs, count, nodes)
+        self.feature: Tensor
+        self.left: Tensor
+        self.right: Tensor
+        self.threshold: Tensor
+        self.value: Tensor
+        self.base: Tensor
+        self.covered: Tensor
+        for name in ("feature", "left", "right"):
+            self.register_buffer(name, torch.zeros(shape, dtype=torch.int16))
+        for name in ("threshold", "value"):
+            self.register_buffer(name, torch.zeros(shape))
+        self.register_buffer("base", torch.zeros(outputs))
+        self.register_buffer("covered", torch.zeros(outputs, dtype=torch.bool))
+
+    @property
+    def settings(self) -> dict[str, int]:
+        """What the constructor needs beside the outputs."""
+        return {"count": self.feature.shape[1], "nodes": self.feature.shape[2]}
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = self.base.float().repeat(len(x), 1)
+        for output in self.covered.nonzero().flatten().tolist():
+            tree = torch.arange(self.feature.shape[1], device=x.device)
+            node = torch.zeros(len(x), len(tree), dtype=torch.int64, device=x.device)  # (n, count)
+            for _ in range(DEPTH):
+                asked = x.float().gather(1, self.feature[output, tree, node].long())
+                left, right = self.left[output, tree, node], self.right[output, tree, node]
+                node = torch.where(asked <= self.threshold[output, tree, node], left, right).long()
+            logits[:, output] += self.value[output, tree, node].float().sum(1)
+        return logits
