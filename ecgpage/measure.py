@@ -87,6 +87,8 @@ INSIDE_MM: Final = (3.0, 6.0)
 ON_ROW_MM: Final = 1.0
 MAX_SPREAD_MM: Final = 0.4
 """Ends of rows count when they agree this well."""
+GAP_REACH_MM: Final = 4.0
+"""Gaps are measured this far around where the boxes put them."""
 GAP_MM: Final = 0.8
 """Error of a gap between columns."""
 PULSE_EDGE_MM: Final = 1.4
@@ -260,9 +262,12 @@ def measured(
     rows = [_row_at(page, level, arrangement.columns, ink_rows) for level in arrangement.levels_mm]
     pulses = _pulses(page, rows, boxes.pulses)
     notes: list[str] = []
-    speed = _speed(arrangement.columns, [p for _, p in pulses], boxes.speed_mm_per_s, duration_s, notes)
+    boxed, found = arrangement.columns, [pulse for _, pulse in pulses]
+    gap = _gap(page, _grid_rows(arrangement, rows), boxed) if boxed.count > 1 else 0.0
+    length_mm = boxed.end_mm - boxed.first_mm - max(boxed.gap_mm, gap, 0.0) * (boxed.count - 1)
+    speed = _speed(length_mm, found, boxes.speed_mm_per_s, duration_s, notes)
     columns, ticks_mm = _measured_columns(
-        page, arrangement, rows, [p for _, p in pulses], boxes.pulses, duration_s * speed
+        page, arrangement, rows, found, boxes.pulses, gap, duration_s * speed
     )
     gains = _gains(arrangement, pulses, columns, boxes.gain_mm_per_mv, notes)
     segments = [
@@ -273,7 +278,6 @@ def measured(
     if not arrangement.known_order:
         notes.append("leads stand in no usual order: each name as it was read")
     usual = gains["limb"] if any(c.lead not in CHEST for c in arrangement.cells) else gains["chest"]
-    found = [pulse for _, pulse in pulses]
     return PagePlan(rows, segments, found, ticks_mm, speed, usual, arrangement.confidence, tuple(notes))
 
 
@@ -318,16 +322,16 @@ def _measured_columns(
     rows: list[Row],
     pulses: list[Pulse],
     pulse_boxes: Array,
+    gap: float,
     whole_mm: float,
 ) -> tuple[Columns, list[float]]:
     """Columns as separators, the ends of the rows and the lines of the grid put them, and page x of the separators seen.
 
-    ``whole_mm``: length of the whole record on the page.
+    ``gap``: blank between columns; ``whole_mm``: length of the whole record on the page.
     """
     boxes = arrangement.columns
     first, last = _outer_ends(page, rows, boxes, pulses, pulse_boxes)
-    grid_rows = [rows[r] for r in sorted({c.row for c in arrangement.cells if c.column is not None})]
-    gap = _gap(page, grid_rows, boxes) if boxes.count > 1 else 0.0
+    grid_rows = _grid_rows(arrangement, rows)
     columns, is_whole = _between(boxes, first, last, gap, whole_mm)
     known = (first is not None) + (last is not None) if is_whole else 0
     reach_mm = TICK_REACH_MM / (1 + known)
@@ -345,6 +349,11 @@ def _measured_columns(
     return columns, ticks_mm
 
 
+def _grid_rows(arrangement: Arrangement, rows: list[Row]) -> list[Row]:
+    """The rows that are no strips."""
+    return [rows[r] for r in sorted({c.row for c in arrangement.cells if c.column is not None})]
+
+
 def _between(
     boxes: Columns, first: float | None, last: float | None, gap: float, whole_mm: float
 ) -> tuple[Columns, bool]:
@@ -360,8 +369,7 @@ def _between(
         is_whole, gap = abs(over) < slack, 0.0
     else:
         needed = over / (count - 1)
-        agreed = gap > GAP_MM and abs(gap - boxes.gap_mm) < GAP_MM
-        gaps = (gap,) if agreed else (gap, boxes.gap_mm, 0.0)
+        gaps = (gap,) if gap > GAP_MM else (gap, boxes.gap_mm, 0.0)
         near = min(abs(needed - g) for g in gaps) < max(GAP_MM, slack / (count - 1))
         is_whole = over > -slack and near
         if is_whole:
@@ -415,18 +423,23 @@ def _through_ticks(columns: Columns, ticks: list[tuple[int, float]], is_whole: b
 
 
 def _gap(page: FlatPage, rows: list[Row], columns: Columns) -> float:
-    """Blank between columns in mm, whatever separates them in it, median over rows and columns; 0 where the traces touch."""
+    """Blank between columns in mm, whatever separates them in it, median over rows and columns; 0 where the traces touch or
+    the blanks are not alike.
+    """
     blanks = []
     for k in range(1, columns.count):
         middle = columns.span(k)[0] - columns.gap_mm / 2
-        reach = max(0.0, columns.gap_mm) / 2 + 1.5
+        reach = max(0.0, columns.gap_mm) / 2 + GAP_REACH_MM
         x_mm = np.arange(middle - reach, middle + reach, 1 / X_PX_PER_MM)
         for row in rows:
             inked = _inked(page, row, x_mm, middle - reach - 1) | _inked(page, row, x_mm, middle + reach + 1)
             blank = np.flatnonzero(np.convolve(~inked, np.ones(3), "same") > 2.5)
-            blanks.append(float(blank[-1] - blank[0] + 3) / X_PX_PER_MM if len(blank) else 0.0)
+            is_open = len(blank) and (blank[0] < 5 or blank[-1] > len(x_mm) - 6)  # a faint trace, no gap
+            length = float(blank[-1] - blank[0] + 3) / X_PX_PER_MM if len(blank) else 0.0
+            blanks.append(0.0 if is_open else length)
     gap = float(np.median(blanks)) + STROKE_MM
-    return gap if gap > TOUCHING_MM else 0.0
+    spread = float(np.median(np.abs(np.array(blanks) + STROKE_MM - gap)))
+    return gap if gap > TOUCHING_MM and spread < MAX_SPREAD_MM else 0.0
 
 
 def _inked(page: FlatPage, row: Row, x_mm: Array, level_at_mm: float) -> NDArray[np.bool_]:
@@ -538,11 +551,10 @@ def _pulses(page: FlatPage, rows: list[Row], boxes: Array) -> list[tuple[int, Pu
 
 
 def _speed(
-    columns: Columns, pulses: list[Pulse], written: float | None, duration_s: float, notes: list[str]
+    length_mm: float, pulses: list[Pulse], written: float | None, duration_s: float, notes: list[str]
 ) -> float:
     """Paper speed in mm/s: as written, unless rows are too long for it, else by the pulses' width and the rows' length."""
-    length = columns.end_mm - columns.first_mm - max(0.0, columns.gap_mm) * (columns.count - 1)
-    if written is not None and length < LONG_SHARE * duration_s * written:
+    if written is not None and length_mm < LONG_SHARE * duration_s * written:
         if written != SPEED_MM_PER_S:
             notes.append(f"{written:g} mm/s: it is written on the page")
         return written
@@ -550,8 +562,8 @@ def _speed(
     if widths and np.median(widths) > FAST_PULSE_MM:
         notes.append("50 mm/s: pulses are 10 mm wide")
         return FAST_MM_PER_S
-    if length > LONG_SHARE * duration_s * SPEED_MM_PER_S:
-        notes.append(f"50 mm/s: rows of {length:.0f} mm are longer than the record at 25 mm/s")
+    if length_mm > LONG_SHARE * duration_s * SPEED_MM_PER_S:
+        notes.append(f"50 mm/s: rows of {length_mm:.0f} mm are longer than the record at 25 mm/s")
         return FAST_MM_PER_S
     if not pulses:
         notes.append("25 mm/s assumed: no calibration pulse seen, no speed read")

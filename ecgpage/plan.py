@@ -78,7 +78,7 @@ BESIDE_MM: Final = (-4.0, -2.0, 9.0, 15.0)
 """A name's middle stands between the inner two beyond its lead's beginning, rarely between the outer two."""
 MARGIN_MM: Final = 38.0
 """In the margin, before the first lead of a row, names stand so far away at most."""
-MIN_BESIDE: Final = 0.12
+MIN_BESIDE: Final = 0.2
 """Names that fit their place worse are no names of a lead."""
 MIN_NAMED: Final = 0.34
 """Share of the leads beside which a name stands; what stands beside fewer is taken for something else."""
@@ -285,7 +285,7 @@ def with_printed(boxes: PageBoxes, levels_mm: Array) -> PageBoxes:
     heights = np.arange(-NAME_REACH_MM, NAME_REACH_MM + 0.1, 0.5)
     near = np.exp(-0.5 * ((down - heights[:, None, None]) / NAME_APART_MM) ** 2) * fits  # (heights, n, m)
     best = near[near.max(axis=2).sum(axis=1).argmax()]
-    if best.max(axis=1).mean() < MIN_NAMED:
+    if (best.max(axis=1) > MIN_BESIDE).mean() < MIN_NAMED:
         return boxes
     names = boxes.names / np.maximum(1e-6, boxes.names.sum(axis=1, keepdims=True))
     wrong = np.full(len(names), MISNAMED)
@@ -639,9 +639,12 @@ def _in_any_order(
     rows = sorted(sorted(rows, key=lambda r: -seen[r])[: len(LEADS) // count])
     places = [(r, c) for r in rows for c in range(count)]
     gain = np.array([evidence.cell[r, c] for r, c in places])
+    is_read = np.array([evidence.is_read[place] for place in places])
+    if is_read.any():  # what follows from the place alone says little where places are not the usual ones
+        best = gain.max(axis=1, keepdims=True)
+        gain = np.where(is_read[:, None], gain, best - PLACE_WEIGHT * (best - gain))
     chosen, names = linear_sum_assignment(gain, maximize=True)
-    printed = float(np.mean([evidence.is_read[place] for place in places]))
-    cost = ANY_ORDER + (PRINTED_ORDER - ANY_ORDER) * printed
+    cost = ANY_ORDER + (PRINTED_ORDER - ANY_ORDER) * float(is_read.mean())
     score = float(gain[chosen, names].sum()) - (cost if len(places) > 3 else 2.0)
     missed = [k for k in chosen if not evidence.has_box[places[k]]]
     cells = [

@@ -102,7 +102,12 @@ def worded(page: Page, rng: Rng) -> tuple[Page, list[tuple[Text, int]]]:
     """
     style = rng.random()
     font = str(rng.choice(FONTS)) if rng.random() < 0.25 else page.name_font
-    segments = tuple(replace(s, name=_spelled(s, style)) for s in page.segments)
+    turned = rng.random() < 0.3
+    segments = tuple(
+        replace(s, gain=-s.gain, name="-aVR") if turned and s.lead == "aVR" and s.gain > 0 else s
+        for s in page.segments
+    )
+    segments = tuple(replace(s, name=_spelled(s, style)) for s in segments)
     texts = [t for t in page.texts if "mm/" not in t.text]
     known: list[tuple[Text, int]] = []
     if rng.random() < 0.85:
