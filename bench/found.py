@@ -147,7 +147,7 @@ def pairs(pages: Pages, number: int) -> Case:
     kind = KINDS[number % len(KINDS)]
     rng = np.random.default_rng((31, number))
     drawn, other = pages.draw(number, kind, side=1800), pages.draw(number + 1, kind, side=1800)
-    share = float(rng.uniform(0.5, 0.8)) * max(drawn.image.shape) / max(other.image.shape)
+    share = float(rng.uniform(0.5, 0.8)) * drawn.truth.px_per_mm / other.truth.px_per_mm
     second = cv2.resize(other.image, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
     beside, gap, edge = bool(rng.random() < 0.5), 60, 40
     (h, w), (h2, w2) = drawn.image.shape[:2], second.shape[:2]

@@ -29,6 +29,11 @@ BOX_LINES: Final = 5
 """ECG paper has a stronger line every so many."""
 SAME_RATIO: Final = 0.05
 """Natural log; PERIODS_PX are 3.3 % apart."""
+SAME_TURN_RAD: Final = float(np.deg2rad(4.0))
+SMALL_PART: Final = 12
+"""A page that is read fills a tenth of its picture."""
+SMALL_PERIOD_PX: Final = 32
+"""Longer ones are not those of so small a page, but edges."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +45,14 @@ class Carrier:
     angle_rad: float
     """Direction across the lines that are nearest to vertical, from the image's x axis towards y, in [-pi/4, pi/4)."""
     score: float
-    """Mean log power of the harmonics over the best tiles, above the tiles' median power."""
+    """Mean log power of the harmonics over the best third of the tiles, above the tiles' median power."""
     seeds: NDArray[np.float64]
     """(n, 2) image x, y where it shows best, best first."""
+
+    def resembles(self, period_px: float, angle_rad: float) -> bool:
+        """Whether a period and a direction are this one's, by the steps in which they are looked for."""
+        apart = abs((angle_rad - self.angle_rad + np.pi / 4) % (np.pi / 2) - np.pi / 4)
+        return abs(np.log(period_px / self.period_px)) < SAME_RATIO and apart < SAME_TURN_RAD
 
 
 def darkness(image: Image, scale: float) -> Grey:
@@ -73,31 +83,50 @@ def _blur(values: Grey, sigma_px: float) -> Grey:
 
 
 def find_carriers(image: Image, *, limit: int = 4) -> list[Carrier]:
-    """Periodic grids in a uint8 (H, W, 3) image, most likely first, at most ``limit``; empty when there is none."""
+    """Periodic grids in a uint8 (H, W, 3) image, most likely first, at most ``limit`` that fill a good part of it and as many
+    that fill a small one; empty when there is none.
+    """
     scale = min(1.0, WORK_SIDE_PX / max(image.shape[:2]))
     contrast = local_contrast(darkness(image, scale), sigma_px=12.0, limit=3.0)
     tiles, centres = _tiles(contrast)
     scores = _harmonic_scores(tiles)
+    smooth = np.stack([cv2.GaussianBlur(score, (3, 3), 0) for score in scores])
     best = scores.reshape(len(scores), -1).max(axis=1)
     top = np.argsort(-best)[: max(3, len(best) // 3)]
-    pooled = np.mean([cv2.GaussianBlur(scores[k], (3, 3), 0) for k in top], axis=0)
-    by_period = pooled.max(axis=1)
-    inner = by_period[1:-1]
-    peaks = 1 + np.flatnonzero((inner >= by_period[:-2]) & (inner > by_period[2:]) & (inner > MIN_SCORE))
-    peaks = _with_boxes(peaks[np.argsort(-by_period[peaks])])[:limit]
-    carriers = []
-    for peak in peaks:
-        angle = int(pooled[peak].argmax())
+    # the best tiles of a small page among other things are those with its own period and angle
+    few = min(len(scores), max(3, len(scores) // SMALL_PART))
+    usual, closest = smooth[top].mean(axis=0), np.partition(smooth, -few, axis=0)[-few:].mean(axis=0)
+    carriers: list[Carrier] = []
+    for peak, angle in [*_whole(usual)[:limit], *_anywhere(closest)[:limit]]:
+        period_px, angle_rad = float(PERIODS_PX[peak] / scale), float(ANGLES_RAD[angle])
+        if any(carrier.resembles(period_px, angle_rad) for carrier in carriers):
+            continue
         near = (
             scores[:, max(0, peak - 2) : peak + 3, max(0, angle - 2) : angle + 3]
             .reshape(len(scores), -1)
             .max(axis=1)
         )
         seeds = centres[np.argsort(-near)] / scale
-        carriers.append(
-            Carrier(PERIODS_PX[peak] / scale, float(ANGLES_RAD[angle]), float(by_period[peak]), seeds)
-        )
+        carriers.append(Carrier(period_px, angle_rad, float(usual[peak, angle]), seeds))
     return carriers
+
+
+def _whole(scores: Grey) -> list[tuple[int, int]]:
+    """Indices of period and angle of the periods that stand out from (periods, angles) scores, best first."""
+    by_period = scores.max(axis=1)
+    inner = by_period[1:-1]
+    peaks = 1 + np.flatnonzero((inner >= by_period[:-2]) & (inner > by_period[2:]) & (inner > MIN_SCORE))
+    ordered = _with_boxes(peaks[np.argsort(-by_period[peaks])])
+    return [(int(peak), int(scores[peak].argmax())) for peak in ordered]
+
+
+def _anywhere(scores: Grey) -> list[tuple[int, int]]:
+    """The same of the short periods that stand out among those of like direction: edges of all sorts lie in others."""
+    highest = cv2.dilate(scores, np.ones((5, 5), np.uint8))
+    stands_out = (scores >= highest) & (scores > MIN_SCORE) & (PERIODS_PX < SMALL_PERIOD_PX)[:, None]
+    stands_out[0] = False
+    found = sorted(zip(*np.nonzero(stands_out), strict=True), key=lambda at: -float(scores[at]))
+    return [(int(peak), int(angle)) for peak, angle in found]
 
 
 def _with_boxes(peaks: NDArray[np.intp]) -> NDArray[np.intp]:

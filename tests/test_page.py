@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -33,3 +34,21 @@ def test_fine_lines_nearly_as_dark_as_the_strong_ones_are_among_the_first(minor:
 
 def test_a_blank_sheet_has_no_grid() -> None:
     assert find_carriers(np.full((600, 800, 3), 240, np.uint8)) == []
+
+
+def test_a_small_page_among_the_edges_of_other_things_is_found() -> None:
+    """On a tenth of the picture, and aslant."""
+    share = 0.35
+    page = cv2.resize(picture(Grid()), None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
+    rng = np.random.default_rng(1)
+    table = np.full((1400, 1800, 3), 90, np.uint8)
+    for _ in range(40):
+        x, y = rng.integers(0, (1700, 1300))
+        width, height = rng.integers(60, 500, 2)
+        table[y : y + height, x : x + width] = rng.integers(20, 235)
+    turn = cv2.getRotationMatrix2D((0, 0), -17, 1.0)
+    turn[:, 2] = 900, 250
+    seen = cv2.warpAffine(page, turn, (1800, 1400), table, borderMode=cv2.BORDER_TRANSPARENT)
+    first = find_carriers(np.asarray(seen, np.uint8))[0]
+    assert first.period_px == pytest.approx(5 * share * PX_PER_MM, rel=0.035)
+    assert first.angle_rad == pytest.approx(np.deg2rad(17), abs=0.04)
