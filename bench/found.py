@@ -3,16 +3,17 @@
     python -m bench.found --data FOLDER [--cases turned cropped ...] [--pages 40] [--log FILE] [--pictures FOLDER]
 
 FOLDER holds ``hires500``; records of fold 9 are drawn in turn as the ten kinds of page. Pictures are read as far as the plan:
-map of the grid, way up, what is drawn where; no trace is read, but on blank pages.
+map of the grid, way up, what is drawn where; no trace is read but of pages without a grid.
 
     turned    the picture turned by 0, 90, 180 and 270 degrees
     cropped   the picture cut along the leads, 3 mm around them: no border of the sheet is left
     pairs     a second, smaller page beside or below the page
     sizes     600 to 12,000 px along the longer side (flat kinds and photos)
     blank     pages printed without a grid
+    level     the same on paper without folds, photographed from aside
 
 Verdicts: ``right``; ``turned``: another way up; ``bent``: some point of the ECG area is off by more than half a millimetre;
-``slipped``: by more than 0.9 mm, a line or more miscounted (on blank pages: the scale off by more than 2 %); ``elsewhere``:
+``slipped``: by more than 0.9 mm, a line or more miscounted (without a grid: the scale off by more than 2 %); ``elsewhere``:
 not on the page; ``refused``: with the reason. Prints Markdown; a log takes the outcomes, one JSON object a line, and a run
 with the same log goes on where the last one stopped. ``--pictures`` keeps the pictures that are not right.
 """
@@ -44,7 +45,7 @@ from ecgpage.ecg import EcgPageError
 from ecgpage.grid import BOX_MM, GridMap
 from ecgpage.images import Image, read_image
 from ecgpage.pipeline import Digitizer
-from ecgpage.render import MIXES, DrawnPage
+from ecgpage.render import MIXES, DrawnPage, Mix
 from ecgpage.render.background import background
 from ecgpage.render.picture import invent_page, photograph
 from ecgpage.render.sources import Pack
@@ -62,6 +63,11 @@ LARGEST_DRAWN_PX: Final = 4000
 """Larger pictures are enlarged."""
 CROP_MM: Final = 3.0
 LINE_MM: Final = 0.9
+LEVEL: Final = replace(
+    MIXES["photo-clean"], folds=0, crumples=(0.0, 0.0), crumple_slope=(0.0, 0.0), curl=(-1.0, 1.0), wave=(0.0, 0.3),
+    p_book=0.0, fill=(0.75, 0.95),
+)  # fmt: skip
+"""Paper without folds, usually seen as a whole."""
 MAX_SCALE_ERROR: Final = 0.02
 SIDE_PX: Final = 1400
 """Longer side of the pictures that are kept."""
@@ -94,7 +100,7 @@ class Outcome:
     scale_percent: float
     seconds: float
     db: float = float("nan")
-    """Blank pages: mean over the drawn leads; 0 when refused."""
+    """Pages without a grid: mean over the drawn leads; 0 when refused."""
 
 
 class Pages:
@@ -105,11 +111,13 @@ class Pages:
         folds = [row.get("strat_fold") for row in self.pack.rows]
         self.rows = [k for k, fold in enumerate(folds) if fold == REPORT_FOLD]
 
-    def draw(self, number: int, kind: str, *, side: int | None = None, blank: bool = False) -> DrawnPage:
+    def draw(
+        self, number: int, kind: str | Mix, *, side: int | None = None, blank: bool = False
+    ) -> DrawnPage:
         """``side``: pixels of the longer side; ``blank``: without a grid."""
         record = self.pack.read(self.rows[number % len(self.rows)])
         rng = np.random.default_rng((29, number))
-        mix = MIXES[kind]
+        mix = MIXES[kind] if isinstance(kind, str) else kind
         if side is not None and mix.long_side is not None:
             mix = replace(mix, long_side=(side, side + 1))
         page = invent_page(mix, record.signal.shape[0], record.fs, rng)
@@ -184,12 +192,18 @@ def blank(pages: Pages, number: int) -> Case:
     return Case(drawn.image, drawn, np.eye(2, 3), KINDS[number % len(KINDS)])
 
 
+def level(pages: Pages, number: int) -> Case:
+    drawn = pages.draw(number, LEVEL, side=2200, blank=True)
+    return Case(drawn.image, drawn, np.eye(2, 3), "photo of level paper")
+
+
 CASES: Final[Mapping[str, Callable[[Pages, int], Case]]] = {
     "turned": turned,
     "cropped": cropped,
     "pairs": pairs,
     "sizes": sizes,
     "blank": blank,
+    "level": level,
 }
 
 
@@ -229,16 +243,16 @@ def look(digitizer: Digitizer, name: str, case: Case, number: int) -> tuple[Outc
     nan = float("nan")
     began = time.perf_counter()
     kind = KINDS[number % len(KINDS)] if name != "sizes" else KINDS[number // len(SIDES_PX) % len(KINDS)]
-    db = nan
+    db, without_grid = nan, name in ("blank", "level")
     try:
-        if name == "blank":
+        if without_grid:
             reading = digitizer.read_page(case.image, FS, N_SAMPLES)
             grid, db = reading.grid, float(np.mean(snr(case.drawn, reading.signals.mv)))
         else:
             grid = digitizer.read_plan(case.image)[0].grid
     except EcgPageError as error:
         took = time.perf_counter() - began
-        db = 0.0 if name == "blank" else nan
+        db = 0.0 if without_grid else nan
         return Outcome(name, case.sort, kind, number, "refused", str(error), nan, nan, took, db), None
     took = time.perf_counter() - began
     verdict, away, scale = judge(case, grid)
