@@ -74,6 +74,8 @@ NAME_REACH_MM: Final = 14.0
 """Printed names stand so far above or below their lead's level at most."""
 NAME_APART_MM: Final = 1.8
 """Names of one page stand at the same height above or below their leads but for this error."""
+NAME_ALONG_MM: Final = 2.5
+"""The same along x; they begin at one distance from their leads' beginning, and are of different length."""
 BESIDE_MM: Final = (-4.0, -2.0, 9.0, 15.0)
 """A name's middle stands between the inner two beyond its lead's beginning, rarely between the outer two."""
 MARGIN_MM: Final = 38.0
@@ -273,8 +275,8 @@ def merged(boxes: PageBoxes, levels_mm: Array) -> tuple[PageBoxes, Array]:
 def with_printed(boxes: PageBoxes, levels_mm: Array) -> PageBoxes:
     """The boxes with the names that are printed beside them; ``levels_mm`` (n,): their rows' page y.
 
-    All names of a page stand at one height above or below their leads, near their beginning or, of the first lead of a row,
-    in the margin.
+    All names of a page stand at one height above or below their leads, at one distance from their beginning or, of the first
+    lead of a row, in the margin.
     """
     printed = boxes.printed
     if not len(printed.places) or not len(boxes.leads):
@@ -285,6 +287,13 @@ def with_printed(boxes: PageBoxes, levels_mm: Array) -> PageBoxes:
     heights = np.arange(-NAME_REACH_MM, NAME_REACH_MM + 0.1, 0.5)
     near = np.exp(-0.5 * ((down - heights[:, None, None]) / NAME_APART_MM) ** 2) * fits  # (heights, n, m)
     best = near[near.max(axis=2).sum(axis=1).argmax()]
+    along = printed.places[:, 0] - boxes.leads[:, :1]
+    is_inside = along > BESIDE_MM[0]
+    likely = np.where(is_inside, best, 0.0)
+    named = likely.max(axis=1) > MIN_BESIDE
+    if named.any():
+        usual = np.median(along[named, likely[named].argmax(axis=1)])
+        best = best * np.where(is_inside, np.exp(-0.5 * ((along - usual) / NAME_ALONG_MM) ** 2), 1.0)
     if (best.max(axis=1) > MIN_BESIDE).mean() < MIN_NAMED:
         return boxes
     names = boxes.names / np.maximum(1e-6, boxes.names.sum(axis=1, keepdims=True))

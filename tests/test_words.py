@@ -186,6 +186,13 @@ def test_words_beside_a_few_leads_only_are_no_names() -> None:
     assert with_printed(boxes, boxes.leads[:, [1, 3]].mean(axis=1)) is boxes
 
 
+def test_a_word_elsewhere_along_the_lead_is_no_name() -> None:
+    boxes = printed(page_boxes(), dict(enumerate(LEADS)) | {12: "I"})
+    boxes.printed.places[12, 0] += 7.0
+    cells = arrange(boxes, boxes.leads[:, [1, 3]].mean(axis=1)).cells
+    assert [cell.lead for cell in cells if cell.is_strip] == ["II"]
+
+
 def test_a_strip_carries_the_name_beside_it() -> None:
     boxes = printed(page_boxes(), dict(enumerate(LEADS)) | {12: "aVF"})
     cells = arrange(boxes, boxes.leads[:, [1, 3]].mean(axis=1)).cells
