@@ -75,7 +75,7 @@ LOOSE_WHOLE_MM: Final = 2.0
 TOUCHING_MM: Final = 0.6
 """Narrower gaps between columns are errors of boxes."""
 REACH_MM: Final = 2.5
-"""Separators change the length of rows by less than this."""
+"""Boxes of leads end less than this outside what they enclose; separators change the length of rows by less."""
 OUTSIDE_MM: Final = 6.0
 """The ends of rows are measured this far beyond where the boxes put them."""
 TICK_REACH_MM: Final = 1.5
@@ -524,8 +524,9 @@ def _row_end(page: FlatPage, row: Row, near_mm: float, direction: int) -> float 
     at_level = np.abs(y_mm[:, None] - row.y_at(x_mm)) < ON_ROW_MM
     own = np.unique(labels[at_level & inside & (inked > 0)])
     seen = np.flatnonzero((np.isin(labels, own[own > 0]) & (inked > 0)).any(axis=0))
-    blank = int(1.0 * X_PX_PER_MM)
-    return float(x_mm[seen[0]]) if len(seen) and seen[0] > blank else None
+    # a trace that goes on outwards has no end here, one that is too faint near its end breaks off
+    first, last = 1.0 * X_PX_PER_MM, (OUTSIDE_MM + REACH_MM) * X_PX_PER_MM
+    return float(x_mm[seen[0]]) if len(seen) and first < seen[0] < last else None
 
 
 # ---------------------------------------------------------------------------------------------- pulses, scales

@@ -42,6 +42,8 @@ LEAD_WORDS: Final = (*LEADS, "-aVR")
 WORDS: Final = (*LEAD_WORDS, *(f"{v:g} mm/s" for v in SPEEDS), *(f"{v:g} mm/mV" for v in GAINS))
 """What a word can be; the network's class 0 is none of them, class k + 1 is WORDS[k]."""
 MIN_SCORE: Final = 0.3
+SURE_SCALE: Final = 0.85
+"""Chance from which a speed or a gain counts."""
 APART_CELLS: Final = 2
 """Two words do not stand nearer."""
 BORDER_CELLS: Final = 3
@@ -67,8 +69,9 @@ class Words:
         """The one of ``values`` (SPEEDS or GAINS) that is written most clearly; None without one, or when others are, too."""
         first = len(LEAD_WORDS) + (0 if values is SPEEDS else len(SPEEDS))
         known = self.chances[:, first : first + len(values)] * self.scores[:, None]
-        clear = known.max(axis=0, initial=0.0) > 0.5
-        return values[int(clear.argmax())] if clear.sum() == 1 else None
+        best = known.max(axis=0, initial=0.0)
+        is_one = best.max() > SURE_SCALE and (best > MIN_SCORE).sum() == 1
+        return values[int(best.argmax())] if is_one else None
 
 
 def darkness(light: Light) -> NDArray[np.float32]:
