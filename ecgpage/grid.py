@@ -162,10 +162,8 @@ def _cardinal_splines(at_mm: Array, first_mm: float, count: int) -> Array:
     return values
 
 
-def flatten(
-    image: Image, grid: GridMap, x_mm: Array, y_mm: Array, interpolation: int = cv2.INTER_LANCZOS4
-) -> Image:
-    """The one resampling: uint8 image values at the page raster x_mm x y_mm, (len(y), len(x)[, 3]).
+def flatten(image: Image, grid: GridMap, x_mm: Array, y_mm: Array) -> Image:
+    """The one resampling: uint8 image values at the page raster x_mm x y_mm (Lanczos), (len(y), len(x)[, 3]).
 
     Where the image is finer than the raster it is averaged down first, so that thin lines do not alias.
     """
@@ -177,7 +175,7 @@ def flatten(
             cv2.resize(image, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA), np.uint8
         )
         map_x, map_y = ((m + np.float32(0.5)) / np.float32(shrink) - np.float32(0.5) for m in (map_x, map_y))
-    flat = cv2.remap(image, map_x, map_y, interpolation, borderMode=cv2.BORDER_REPLICATE)
+    flat = cv2.remap(image, map_x, map_y, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(flat, np.uint8)
 
 
@@ -546,7 +544,7 @@ def _line_profiles(dark: Image, grid: GridMap, cell_px: int = CELL_PX) -> tuple[
     px_per_mm = cell_px / BOX_MM
     x_mm = x0 - BOX_MM / 2 + (np.arange(nx * cell_px) + 0.5) / px_per_mm
     y_mm = y0 - BOX_MM / 2 + (np.arange(ny * cell_px) + 0.5) / px_per_mm
-    flat = flatten(dark, grid, x_mm, y_mm, cv2.INTER_LINEAR).astype(np.float32)  # smoothed and averaged next
+    flat = flatten(dark, grid, x_mm, y_mm).astype(np.float32)
     contrast = local_contrast(flat, 2.0 * px_per_mm, limit=3.0)
     cells = contrast.reshape(ny, cell_px, nx, cell_px)
     beside = np.abs(np.arange(cell_px) - (cell_px - 1) / 2) > 0.9 * px_per_mm
