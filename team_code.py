@@ -21,7 +21,6 @@ from ecgpage.answer import Diagnoser, RecordDiagnosis
 from ecgpage.diagnose import Diagnosis
 from ecgpage.ecg import LEADS, EcgPageError, canonical_lead
 from ecgpage.pipeline import Digitizer, RecordReading
-from ecgpage.train.classifier import train_on_records
 from helper_code import (
     find_records,
     get_image_files_from_header,
@@ -51,6 +50,8 @@ def train_models(data_folder: str, model_folder: str, verbose: bool) -> None:
 
     Starts from the shipped weights where there are some.
     """
+    from ecgpage.train.classifier import train_on_records  # slow to import, and running does without  # noqa: PLC0415
+
     _log_to_stderr(verbose)
     records = find_records(data_folder)
     if not records:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torchvision.ops import box_convert, box_iou
+from torchvision.ops import batched_nms, box_convert, box_iou
 
 from yolov7 import (
     PAD_GREY,
@@ -30,7 +30,8 @@ from yolov7 import (
     suppress,
 )
 from yolov7.blocks import RepConv
-from yolov7.loss import candidates, flatten, paired_iou
+from yolov7.boxes import paired_iou
+from yolov7.loss import candidates, flatten
 
 SMALL = Config("tiny", classes=3, channels=1, width=0.25, anchors=(((8, 8),), ((32, 16),), ((64, 64),)))
 """One anchor a level."""
@@ -216,6 +217,18 @@ def test_suppression_keeps_the_best_of_a_class_and_boxes_of_other_classes() -> N
     assert two.classes.tolist() == [0, 1]
     (none,) = suppress(torch.tensor([rows], dtype=torch.float32), score=0.95)
     assert none.boxes.shape == (0, 4)
+
+
+def test_suppression_keeps_what_torchvision_keeps() -> None:
+    rng = torch.Generator().manual_seed(5)
+    rows = torch.rand(400, 8, generator=rng) * torch.tensor([200.0, 200, 60, 60, 1, 1, 1, 1])
+    (found,) = suppress(rows[None], score=0.1, overlap=0.4, most=60)
+    names, classes = rows[:, 5:].max(1)
+    boxes, scores = box_convert(rows[:, :4], "cxcywh", "xyxy"), names * rows[:, 4]
+    sure = scores >= 0.1
+    best = batched_nms(boxes[sure], scores[sure], classes[sure], 0.4)[:60]
+    torch.testing.assert_close(found.boxes, boxes[sure][best])
+    torch.testing.assert_close(found.scores, scores[sure][best])
 
 
 # assignment and losses

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.ops import batched_nms, box_convert
 
 Grey = NDArray[np.uint8]
 
@@ -106,7 +105,36 @@ def suppress(
         sure = sure[sure[:, 4] * sure[:, 5:].amax(1) >= score]
         probabilities, classes = sure[:, 5:].max(1)
         scores = probabilities * sure[:, 4]
-        boxes = box_convert(sure[:, :4], "cxcywh", "xyxy")
-        best = batched_nms(boxes, scores, classes, overlap)[:most]
+        boxes = corners(sure[:, :4])
+        best = _best(boxes, scores, classes, overlap, most)
         found.append(Detections(boxes[best], scores[best], classes[best], sure[best, 5:]))
     return found
+
+
+def corners(boxes: Tensor) -> Tensor:
+    """Boxes (..., 4) given by centre x, y, width and height as x0, y0, x1, y1."""
+    centre, half = boxes[..., :2], boxes[..., 2:] / 2
+    return torch.cat([centre - half, centre + half], -1)
+
+
+def paired_iou(a: Tensor, b: Tensor) -> Tensor:
+    """IoU of boxes (..., 4) with boxes (..., 4), pair by pair, after broadcasting."""
+    low, high = torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:])
+    both = (high - low).clamp_min(0).prod(-1)
+    areas = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1)
+    return both / (areas - both).clamp_min(1e-9)
+
+
+def _best(boxes: Tensor, scores: Tensor, classes: Tensor, overlap: float, most: int) -> Tensor:
+    """Indices of at most ``most`` boxes, best first, of which no two of a class overlap by more than ``overlap``.
+
+    torchvision has the same, but takes as long to import as a page takes to read.
+    """
+    left = scores.argsort(descending=True, stable=True)
+    kept: list[Tensor] = []
+    while len(left) and len(kept) < most:
+        first, left = left[:1], left[1:]
+        kept.append(first)
+        same = (classes[left] == classes[first]) & (paired_iou(boxes[first], boxes[left]) > overlap)
+        left = left[~same]
+    return torch.cat(kept) if kept else left

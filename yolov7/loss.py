@@ -14,8 +14,8 @@ from typing import Final
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
-from torchvision.ops import box_convert, complete_box_iou_loss
 
+from yolov7.boxes import corners, paired_iou
 from yolov7.network import STRIDES, Config
 
 MAX_RATIO: Final = 4.0
@@ -101,6 +101,8 @@ def detection_loss(
 
     The objectness of a positive aims at the IoU of its box. Pictures without objects count as background.
     """
+    from torchvision.ops import complete_box_iou_loss  # slow to import, and only training asks  # noqa: PLC0415
+
     flat = flatten(raw)  # (b, n, 5 + classes)
     positives = assign(flat, [tuple(level.shape[2:4]) for level in raw], config, targets)
     picture, place = positives.picture, positives.place
@@ -126,7 +128,8 @@ def flatten(raw: Sequence[Tensor]) -> Tensor:
 
 def candidates(shapes: Sequence[tuple[int, ...]], config: Config, targets: Targets) -> Candidates:
     """Candidates of each object on levels of ``shapes`` (h, w) cells."""
-    boxes = box_convert(targets.boxes, "xyxy", "cxcywh")  # (b, g, 4)
+    low, high = targets.boxes[..., :2], targets.boxes[..., 2:]
+    boxes = torch.cat([(low + high) / 2, high - low], -1)  # (b, g, 4) centre x, y, width, height
     device, start = boxes.device, 0
     place, allowed, cells, sizes, strides = [], [], [], [], []
     for (h, w), anchors, stride in zip(shapes, config.anchors, STRIDES, strict=True):
@@ -191,19 +194,11 @@ def assign(flat: Tensor, shapes: Sequence[tuple[int, ...]], config: Config, targ
     return Positives(picture, target, place, boxes)
 
 
-def paired_iou(a: Tensor, b: Tensor) -> Tensor:
-    """IoU of boxes (..., 4) with boxes (..., 4), pair by pair, after broadcasting."""
-    low, high = torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:])
-    both = (high - low).clamp_min(0).prod(-1)
-    areas = (a[..., 2:] - a[..., :2]).prod(-1) + (b[..., 2:] - b[..., :2]).prod(-1)
-    return both / (areas - both).clamp_min(1e-9)
-
-
 def _boxes(logits: Tensor, cell: Tensor, anchor: Tensor, stride: Tensor) -> Tensor:
     """Boxes (..., 4) px of logits (..., 5 + classes), as ``boxes.decode`` places them."""
     p = logits[..., :4].sigmoid()
     centre = (2 * p[..., :2] - 0.5 + cell) * stride
-    return box_convert(torch.cat([centre, (2 * p[..., 2:]) ** 2 * anchor], -1), "cxcywh", "xyxy")
+    return corners(torch.cat([centre, (2 * p[..., 2:]) ** 2 * anchor], -1))
 
 
 def _class_cost(logits: Tensor, classes: Tensor) -> Tensor:

@@ -5,9 +5,8 @@ from typing import Final
 
 import torch
 from torch import Tensor
-from torchvision.ops import box_iou
 
-from yolov7.boxes import Detections
+from yolov7.boxes import Detections, paired_iou
 
 THRESHOLDS: Final = tuple(0.5 + 0.05 * k for k in range(10))
 """IoUs from which a detection is right; the mean over them is mAP50-95, the first alone mAP50."""
@@ -53,7 +52,8 @@ def _right(
     overlaps = []
     for page, true, names in zip(found, boxes, classes, strict=True):
         same = page.classes.cpu()[:, None] == names.cpu()
-        overlaps.append(torch.where(same, box_iou(page.boxes.cpu(), true.cpu().to(page.boxes.dtype)), -1.0))
+        iou = paired_iou(page.boxes.cpu()[:, None], true.cpu().to(page.boxes.dtype))
+        overlaps.append(torch.where(same, iou, -1.0))
     counts = [len(page.scores) for page in found]
     most, truths = max([*counts, 1]), max([*(len(k) for k in classes), 1])
     iou = torch.full((len(found), most, truths), -1.0)
