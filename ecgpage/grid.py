@@ -23,10 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.interpolate import RBFInterpolator, make_interp_spline
-from scipy.sparse.linalg import splu
+from scipy.linalg.lapack import dpbsv
 
 from ecgpage.ecg import EcgPageError
 from ecgpage.images import Image, darkest_channel
+from ecgpage.median import median_of
 from ecgpage.page import Carrier, Grey, darkness, local_contrast
 from ecgpage.raster import MAX_SNAP_MM, LinePlaces, find_rasters, without_trend
 
@@ -78,12 +79,18 @@ MAX_JUMP: Final = 2
 """Tiles without a lock that are jumped at a time."""
 MAX_ODD: Final = 0.12
 """Largest difference of a tile from what its neighbours predict, lines."""
+MIN_AROUND: Final = 3
+"""Neighbours that can tell."""
+BESIDE: Final = (0.62, 1.41)
+"""Frequencies, of the carrier's, above which it has to stand."""
 FLAT_PX_PER_MM: Final = 8
 CELL_PX: Final = int(BOX_MM * FLAT_PX_PER_MM)
 """Flat pixels from one line to the next."""
 MIN_CELL_PX: Final = 16
 """Enough for six lines between two."""
 STIFFNESS: Final = (0.03, 0.3, 3.0, 30.0, 300.0, 3e3, 3e4, 3e5)
+RIDGE: Final = 1e-11
+"""Share of the stiffness that is added to all weights: where nothing tells, the fit stays solvable."""
 LINE_BIAS_PX: Final = 0.1
 """Pixels by which a whole line may be misplaced where it runs along the picture's pixels."""
 HALVES_ERROR: Final = 1.1
@@ -136,7 +143,8 @@ class GridMap:
     def window(self, x_mm: Array, y_mm: Array) -> tuple[Grey, Grey]:
         """float32 (len(y_mm), len(x_mm)) image x and y of the page raster x_mm x y_mm; both ascending."""
         across, down = self._weights(x_mm, y_mm)
-        map_x, map_y = (((down @ self.nodes[..., k]) @ across.T).astype(np.float32) for k in (0, 1))
+        columns = across.T.astype(np.float32)
+        map_x, map_y = ((down @ self.nodes[..., k]).astype(np.float32) @ columns for k in (0, 1))
         return map_x, map_y
 
     def _weights(self, x_mm: Array, y_mm: Array) -> tuple[Array, Array]:
@@ -197,7 +205,8 @@ def grid_candidates(
     waiting: list[_Tracked] = []
     reason = "no ECG grid found; photograph the whole page, sharp and well lit, or scan it"
     found = False
-    for tracked, sure in _tracked_carriers(image, carriers, jump):
+    light = darkest_channel(image)
+    for tracked, sure in _tracked_carriers(light, carriers, jump):
         if tracked is not None:
             waiting.append(tracked)
         while waiting and sure:
@@ -205,7 +214,7 @@ def grid_candidates(
             best = waiting.pop(0)
             waiting = [t for t in waiting if not t.repeats(best)]
             try:
-                grids = _finished(image, best.tiles, refine=refine)
+                grids = _finished(255 - light, best.tiles, refine=refine)
             except EcgPageError as error:
                 reason = str(error)
                 continue
@@ -232,13 +241,13 @@ class _Tracked:
 
 
 def _tracked_carriers(
-    image: Image, carriers: list[Carrier], jump: bool
+    light: Image, carriers: list[Carrier], jump: bool
 ) -> Iterator[tuple[_Tracked | None, bool]]:
     """Each carrier as far as it can be followed, and whether what there is by then is good enough; at the end it is."""
     for carrier in carriers:
         # fine lines may be the 1-mm ones: follow many of them at once
         for carrier_px in [CARRIER_PX] if carrier.period_px > MAX_FINE_PX else [CARRIER_PX / 4, CARRIER_PX]:
-            tracker = _Tracker(image, carrier, carrier_px, jump)
+            tracker = _Tracker(light, carrier, carrier_px, jump)
             tiles = tracker.grow()
             share = len(tiles) / tracker.n_tiles
             log.debug(
@@ -255,11 +264,10 @@ def _tracked_carriers(
     yield None, True
 
 
-def _finished(image: Image, tiles: "list[_Tile]", *, refine: bool) -> list[GridMap]:
+def _finished(dark: Image, tiles: "list[_Tile]", *, refine: bool) -> list[GridMap]:
     """The refined map of 5-mm lines behind tracked tiles, before it the one that reaches further when the grid shows beyond
     them; EcgPageError when it is too small.
     """
-    dark = np.asarray(255 - darkest_channel(image), np.uint8)
     grid, half_widths_mm = _boxes_from_lines(dark, _lattice_from_tiles(tiles))
     if min(grid.quality.shape) < MIN_LINES:
         raise EcgPageError("the ECG grid shows on too small a part of the picture; photograph the whole page")
@@ -301,17 +309,18 @@ _Step = tuple[float, int, tuple[int, int], _Tile, tuple[int, int], int]
 class _Tracker:
     """Follow a carrier over the picture by lock-in, best tiles first."""
 
-    def __init__(self, image: Image, carrier: Carrier, carrier_px: float, jump: bool) -> None:
+    def __init__(self, light: Image, carrier: Carrier, carrier_px: float, jump: bool) -> None:
+        """``light``: uint8 (H, W), darkest of the colour channels."""
         self.carrier = carrier
         self.carrier_px = carrier_px
         self.scale = carrier_px / carrier.period_px
         # fine lines cannot be counted so far ahead
         self.max_jump = MAX_JUMP if jump and carrier_px == CARRIER_PX else 0
         sigma = CARRIER_PX
-        self.picture = local_contrast(darkness(image, self.scale), 0.6 * sigma, limit=2.0)
+        self.picture = local_contrast(darkness(light, self.scale), 0.6 * sigma, limit=2.0)
         self.radius = int(2.4 * sigma)
         self.padded = np.pad(self.picture, self.radius)
-        self.offsets = np.arange(-self.radius, self.radius + 1)
+        self.offsets = np.arange(-self.radius, self.radius + 1, dtype=np.float32)
         self.shift = 0.8 * sigma
         self.windows = np.stack(
             [
@@ -325,8 +334,8 @@ class _Tracker:
         self.rows = int(self.picture.shape[0] / self.step) + 1
         self.n_tiles = self.columns * self.rows
 
-    def _gauss(self, centre: float, sigma: float) -> Array:
-        return np.exp(-0.5 * ((self.offsets - centre) / sigma) ** 2)
+    def _gauss(self, centre: float, sigma: float) -> Grey:
+        return np.exp(-0.5 * ((self.offsets - centre) / sigma) ** 2).astype(np.float32)
 
     def grow(self) -> list[_Tile]:
         """Tiles reached from the best seed that locks, with phases that count lines from it; image pixels and lines."""
@@ -378,43 +387,62 @@ class _Tracker:
         return _agreeing(done)
 
     def _distorted(self, tile: _Tile) -> bool:
-        area = np.linalg.det(tile.gradient) * self.carrier_px**2
-        return not 0.35 < area < 2.5
+        (a, b), (c, d) = tile.gradient
+        return not 0.35 < (a * d - b * c) * self.carrier_px**2 < 2.5
 
     def _measure(self, x: float, y: float, predicted: Array, gradient: Array, *, rounds: int) -> _Tile:
         """Lock in at the whole pixel nearest to x, y; the phase is the one nearest to ``predicted``."""
         height, width = self.picture.shape
-        col, row = int(np.clip(round(x), 0, width - 1)), int(np.clip(round(y), 0, height - 1))
+        col, row = min(max(round(x), 0), width - 1), min(max(round(y), 0), height - 1)
         patch = self.padded[row : row + 2 * self.radius + 1, col : col + 2 * self.radius + 1]
-        phase, gradient, locks = np.array(predicted), gradient.copy(), []
-        for axis in (0, 1):
-            for _ in range(rounds):
-                response = self._demodulate(patch, gradient[axis], self.windows)
-                slope_x = np.angle(response[0, 2] * np.conj(response[0, 1]))
-                slope_y = np.angle(response[2, 0] * np.conj(response[1, 0]))
-                gradient[axis] += 0.7 * np.array([slope_x, slope_y]) / (4 * np.pi * self.shift)
-            turn = np.angle(response[0, 0]) / (2 * np.pi)
-            phase[axis] += (turn - predicted[axis] + 0.5) % 1.0 - 0.5
-            beside = [
-                abs(self._demodulate(patch, f * gradient[axis], self.windows[:1])[0, 0]) for f in (0.62, 1.41)
-            ]
-            locks.append(abs(response[0, 0]) / (np.mean(beside) + 1e-6))
-        return _Tile(float(col), float(row), phase, gradient, float(min(locks)))
+        for _ in range(rounds):
+            # (2, 3, 3): both directions, windows along y, windows along x
+            seen = _demodulate(patch, self._waves(gradient)[:, :, None] * self.windows)
+            slopes = np.angle(
+                np.stack([seen[:, 0, 2] * seen[:, 0, 1].conj(), seen[:, 2, 0] * seen[:, 1, 0].conj()], axis=1)
+            )
+            gradient = gradient + 0.7 * slopes / (4 * np.pi * self.shift)
+        turn = np.angle(seen[:, 0, 0]) / (2 * np.pi)
+        phase = predicted + (turn - predicted + 0.5) % 1.0 - 0.5
+        others = np.concatenate([f * gradient for f in BESIDE])
+        beside = _demodulate(patch, (self._waves(others) * self.windows[0])[:, :, None])
+        lock = np.abs(seen[:, 0, 0]) / (np.abs(beside.reshape(len(BESIDE), 2)).mean(axis=0) + 1e-6)
+        return _Tile(float(col), float(row), phase, gradient, float(lock.min()))
 
-    def _demodulate(self, patch: Grey, frequency: Array, windows: Array) -> NDArray[np.complex128]:
-        wave_x, wave_y = (np.exp(-2j * np.pi * f * self.offsets) * windows for f in frequency)
-        return wave_y @ (patch @ wave_x.T)
+    def _waves(self, frequencies: Array) -> NDArray[np.complex64]:
+        """(n, 2, size) waves along x and along y of (n, 2) frequencies, lines per pixel."""
+        return np.exp(np.complex64(-2j * np.pi) * (frequencies[..., None].astype(np.float32) * self.offsets))
+
+
+def _demodulate(patch: Grey, waves: NDArray[np.complex64]) -> NDArray[np.complex64]:
+    """(n, k, k) responses of a patch to k waves along y times k along x, given as (n, 2, k, size), x first."""
+    n, _, k, size = waves.shape
+    along_x = np.ascontiguousarray(waves[:, 0].reshape(n * k, size).T)
+    # a real matrix times real and imaginary parts side by side
+    rows = (patch @ along_x.view(np.float32)).view(np.complex64).reshape(size, n, k).transpose(1, 0, 2)
+    return np.asarray(waves[:, 1] @ rows, np.complex64)
 
 
 def _agreeing(tiles: dict[tuple[int, int], _Tile]) -> list[_Tile]:
     """Tiles that lie where the median of their neighbours expects them; text, traces and folds can pull single ones."""
-    kept = []
-    for (i, j), tile in tiles.items():
-        around = [tiles.get((i + di, j + dj)) for di in (-1, 0, 1) for dj in (-1, 0, 1) if (di, dj) != (0, 0)]
-        expected = [n.predict(tile.x, tile.y) for n in around if n is not None]
-        if len(expected) >= 3 and np.abs(np.median(expected, axis=0) - tile.phase).max() < MAX_ODD:
-            kept.append(tile)
-    return kept
+    if not tiles:
+        return []
+    keys = np.array(list(tiles))
+    keys -= keys.min(axis=0) - 1
+    shape = tuple(keys.max(axis=0) + 2)
+    at, phase, gradient = np.zeros((*shape, 2)), np.full((*shape, 2), np.nan), np.zeros((*shape, 2, 2))
+    i, j = keys.T
+    at[i, j] = [(t.x, t.y) for t in tiles.values()]
+    phase[i, j] = [t.phase for t in tiles.values()]
+    gradient[i, j] = [t.gradient for t in tiles.values()]
+    around = [(i + di, j + dj) for di in (-1, 0, 1) for dj in (-1, 0, 1) if (di, dj) != (0, 0)]
+    expected = np.stack(
+        [phase[a] + (gradient[a] @ (at[i, j] - at[a])[..., None])[..., 0] for a in around]
+    )  # (8, n, 2)
+    enough = np.isfinite(expected[..., 0]).sum(axis=0) >= MIN_AROUND
+    away = np.full(len(i), np.inf)
+    away[enough] = np.abs(np.nanmedian(expected[:, enough], axis=0) - phase[i, j][enough]).max(axis=1)
+    return [tile for tile, odd in zip(tiles.values(), away >= MAX_ODD, strict=True) if not odd]
 
 
 # ---------------------------------------------------------------------------------------------- fit
@@ -549,9 +577,10 @@ def _line_profiles(dark: Image, grid: GridMap, cell_px: int = CELL_PX) -> tuple[
     cells = contrast.reshape(ny, cell_px, nx, cell_px)
     beside = np.abs(np.arange(cell_px) - (cell_px - 1) / 2) > 0.9 * px_per_mm
     beside[::2] = False  # half of them tell enough
-    across_x = np.median(cells[:, beside], axis=1)
-    across_y = np.median(cells[:, :, :, beside], axis=3).swapaxes(1, 2)
-    return np.asarray(across_x, np.float32), np.asarray(across_y, np.float32)
+    places = np.flatnonzero(beside)
+    across_x = median_of([cells[:, k] for k in places])
+    across_y = median_of([cells[..., k] for k in places]).swapaxes(1, 2)
+    return across_x, across_y
 
 
 def _refine(
@@ -729,10 +758,9 @@ def _smooth(values: Array, weights: Array, stiffness: float, bias_mm: float) -> 
     """
     if (weights > 0).sum() < 12:
         return _Fit(np.zeros_like(values), float("nan"))
-    penalty = stiffness * _bending(values.shape)
     snap = np.zeros(values.shape[1])
     for _ in range(2):
-        surface, robust = _robust_fit(values - snap, weights, penalty, rounds=3)
+        surface, robust = _robust_fit(values - snap, weights, stiffness, rounds=3)
         snap = (robust * (values - surface)).sum(axis=0) / (robust.sum(axis=0) + 3.0)
     rms = np.sqrt((robust * (values - snap - surface) ** 2).sum() / (robust.sum() + 1e-9))
     moved = snap * np.clip(np.abs(snap) / bias_mm - 1, 0, 1)
@@ -744,12 +772,11 @@ def _expected_error(values: Array, weights: Array, stiffness: float) -> float:
 
     The factor was measured on drawn pages of ten kinds: pages of fold 8 gave it.
     """
-    penalty = stiffness * _bending(values.shape)
     halves = []
     for k in (0, 1):
         kept = np.zeros(values.shape, bool)
         kept[k::2] = True
-        halves.append(_robust_fit(values, weights * kept, penalty, rounds=2)[0])
+        halves.append(_robust_fit(values, weights * kept, stiffness, rounds=2)[0])
     apart = (halves[0] - halves[1])[weights > 0]
     return HALVES_ERROR * float(np.sqrt((apart**2).mean())) if apart.size else float("nan")
 
@@ -763,7 +790,7 @@ def _choose_stiffness(values: list[Array], weights: list[Array], choice: Sequenc
         for value, weight in zip(values, weights, strict=True):
             held = np.zeros(value.shape, bool)
             held[:, ::3] = True
-            surface, _ = _robust_fit(value, weight * ~held, choice[k] * _bending(value.shape), rounds=2)
+            surface, _ = _robust_fit(value, weight * ~held, choice[k], rounds=2)
             missed = np.minimum(np.abs(value - surface)[held], 0.5)
             total += float((weight[held] * missed).sum() / (weight[held].sum() + 1e-9))
         return total
@@ -776,34 +803,53 @@ def _choose_stiffness(values: list[Array], weights: list[Array], choice: Sequenc
         at = best
 
 
-def _robust_fit(
-    values: Array, weights: Array, penalty: sparse.csc_array, *, rounds: int
-) -> tuple[Array, Array]:
+def _robust_fit(values: Array, weights: Array, stiffness: float, *, rounds: int) -> tuple[Array, Array]:
+    """Surface (n, m) through weighted values, penalised for bending, and the weights without the odd ones."""
+    bands = stiffness * _bending(values.shape)
+    bands[0] += RIDGE * stiffness + 1e-9
     robust, surface = weights, np.zeros_like(values)
     for _ in range(rounds):
-        system = sparse.diags_array(robust.ravel() + 1e-9) + penalty
-        solver = splu(
-            system.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True}
-        )
-        surface = solver.solve((robust * values).ravel()).reshape(values.shape)
+        system = bands.copy(order="F")
+        system[0] += _along(robust)
+        _, solved, info = dpbsv(system, _along(robust * values), lower=1, overwrite_ab=1)
+        if info:
+            raise EcgPageError(
+                "the ECG grid shows on too small a part of the picture; photograph the whole page"
+            )
+        surface = _along_back(solved, values.shape)
         error = np.abs(values - surface)
         scale = 1.48 * np.median(error[weights > 0]) + 0.01
         robust = weights * np.clip(1 - (error / (4 * scale)) ** 2, 0, None) ** 2
     return surface, robust
 
 
-@lru_cache(maxsize=8)
-def _bending(shape: tuple[int, ...]) -> sparse.csc_array:
-    """Sum of squared second differences (both directions and mixed) as a matrix on the raveled lattice."""
-    ny, nx = shape
+def _along(values: Array) -> Array:
+    """A lattice raveled along its shorter side: the band of the fit's matrix is then narrowest."""
+    return np.ravel(values, order="F" if values.shape[0] < values.shape[1] else "C")
 
-    def difference(n: int, order: int) -> sparse.csr_array:
-        d = sparse.eye_array(n, format="csr")
+
+def _along_back(raveled: Array, shape: tuple[int, ...]) -> Array:
+    return raveled.reshape(shape, order="F" if shape[0] < shape[1] else "C")
+
+
+@lru_cache(maxsize=8)
+def _bending(shape: tuple[int, ...]) -> Array:
+    """Sum of squared second differences (both directions and mixed) as a symmetric matrix on the lattice as ``_along`` ravels
+    it: its lower bands (2 * shorter side + 1, lattice size), the diagonal first.
+    """
+    n, m = max(shape), min(shape)
+
+    def difference(size: int, order: int) -> sparse.csr_array:
+        d = sparse.eye_array(size, format="csr")
         for _ in range(order):
             d = d[1:] - d[:-1]
         return d
 
-    xx = sparse.kron(sparse.eye_array(ny), difference(nx, 2))
-    yy = sparse.kron(difference(ny, 2), sparse.eye_array(nx))
-    xy = sparse.kron(difference(ny, 1), difference(nx, 1))
-    return (xx.T @ xx + yy.T @ yy + 2 * xy.T @ xy).tocsc()
+    along = sparse.kron(sparse.eye_array(n), difference(m, 2))
+    across = sparse.kron(difference(n, 2), sparse.eye_array(m))
+    mixed = sparse.kron(difference(n, 1), difference(m, 1))
+    matrix = (along.T @ along + across.T @ across + 2 * mixed.T @ mixed).tocoo()
+    lower = matrix.row >= matrix.col
+    bands = np.zeros((2 * m + 1, n * m), order="F")
+    bands[matrix.row[lower] - matrix.col[lower], matrix.col[lower]] = matrix.data[lower]
+    return bands

@@ -55,20 +55,22 @@ class Carrier:
         return abs(np.log(period_px / self.period_px)) < SAME_RATIO and apart < SAME_TURN_RAD
 
 
-def darkness(image: Image, scale: float) -> Grey:
-    """(h, w) darkest colour channel, resized by ``scale``: coloured lines keep their contrast, paper does not matter."""
-    grey = darkest_channel(image)
+def darkness(light: Image, scale: float) -> Grey:
+    """(h, w) how dark a uint8 (H, W) picture is, resized by ``scale``."""
+    grey = light
     if scale != 1.0:
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         grey = np.asarray(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=how), np.uint8)
-    return np.float32(255) - np.asarray(grey, np.float32)
+    return np.asarray(255 - grey, np.float32)
 
 
 def local_contrast(dark: Grey, sigma_px: float, limit: float) -> Grey:
     """Darkness against its surroundings in units of the local spread, clipped to +-``limit``: flattens light and shadow."""
     detail = dark - _blur(dark, sigma_px)
-    spread = np.sqrt(_blur(detail * detail, 2 * sigma_px) + 4.0)
-    return np.asarray(np.clip(detail / spread, -limit, limit), np.float32)
+    spread = _blur(detail * detail, 2 * sigma_px)
+    spread += 4.0
+    detail /= np.sqrt(spread, out=spread)
+    return np.clip(detail, -limit, limit, out=detail)
 
 
 def _blur(values: Grey, sigma_px: float) -> Grey:
@@ -87,7 +89,7 @@ def find_carriers(image: Image, *, limit: int = 4) -> list[Carrier]:
     that fill a small one; empty when there is none.
     """
     scale = min(1.0, WORK_SIDE_PX / max(image.shape[:2]))
-    contrast = local_contrast(darkness(image, scale), sigma_px=12.0, limit=3.0)
+    contrast = local_contrast(darkness(darkest_channel(image), scale), sigma_px=12.0, limit=3.0)
     tiles, centres = _tiles(contrast)
     scores = _harmonic_scores(tiles)
     smooth = np.stack([cv2.GaussianBlur(score, (3, 3), 0) for score in scores])
