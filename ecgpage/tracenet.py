@@ -70,7 +70,8 @@ TALL: Final = 2
 """Traces that leave the crop are read once more from one that shows so many times its height."""
 EDGE_MM: Final = 2.0
 """A trace that comes this close to a crop's edge may leave it."""
-BATCH: Final = 4
+BATCH: Final = 2
+"""Tiles that go through the network together: more do not fit into a processor's cache."""
 SMOOTH_CELLS: Final = 9
 """Side of the window of the local contrast, in cells of 8 x 8 px."""
 
@@ -270,20 +271,24 @@ class TraceNet(nn.Module):
         Widths are multiples of STRIDE, and may differ.
         """
         tiles = [_Tile(k, a, b) for k, crop in enumerate(crops) for a, b in tile_edges(crop.shape[1])]
-        for batch in _batches(tiles):
-            found = self._decode(np.stack([crops[t.crop][:, t.start : t.stop] for t in batch]))
-            for row, tile in enumerate(batch):
+        for same in _of_one_width(tiles):
+            outputs = [
+                self._outputs(np.stack([crops[t.crop][:, t.start : t.stop] for t in same[k : k + BATCH]]))
+                for k in range(0, len(same), BATCH)
+            ]
+            found = decode(*(torch.cat(parts) for parts in zip(*outputs, strict=True)))
+            for row, tile in enumerate(same):
                 tile.found = found.row(row)
         return [_join([t for t in tiles if t.crop == k]) for k in range(len(crops))]
 
-    def _decode(self, crops: Grey) -> Decoded:
-        """uint8 (b, ROWS, W) through the network."""
+    def _outputs(self, crops: Grey) -> tuple[Tensor, Tensor, Tensor]:
+        """uint8 (b, ROWS, W) through the network, float32."""
         device = self.row.device
         x = torch.from_numpy(crops).to(device)[:, None].float() / 255  # (b, 1, ROWS, W)
         fast = fast_bfloat16(device)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=fast):
-            outputs = self(x)
-        return decode(*(v.float() for v in outputs))
+            logits, drawn, log_error = self(x)
+        return logits.float(), drawn.float(), log_error.float()
 
 
 def local_contrast(crop: Tensor) -> Tensor:
@@ -320,28 +325,29 @@ def likely_way(logits: Tensor) -> Tensor:
 
     A step's bin costs the negative log of its probability, at most MAX_COST, and each bin climbed from step to
     step costs CLIMB: neighbouring leads whose traces cross the lead's own do not catch the reading for single
-    steps. The best bin to come from is a running minimum, because climbing costs a difference of ramps.
+    steps. The best way to a bin is a running minimum, because climbing costs a difference of ramps.
     """
     cost = (-logits.log_softmax(1)).clamp_max(MAX_COST).permute(2, 0, 1).cpu().numpy()  # (t, b, BINS)
     steps, batch, _ = cost.shape
-    index = np.broadcast_to(np.arange(BINS, dtype=np.int16), (batch, BINS))
     ramp = (CLIMB * np.arange(BINS)).astype(np.float32)
-    total = cost[0]
-    came = np.empty(cost.shape, np.int16)
+    total = np.empty(cost.shape, np.float32)  # of the best way to each bin
+    total[0] = cost[0]
+    below, above = np.empty((batch, BINS), np.float32), np.empty((batch, BINS), np.float32)
     for t in range(1, steps):
-        below, above = total - ramp, (total + ramp)[:, ::-1]
-        best_below, best_above = np.minimum.accumulate(below, 1), np.minimum.accumulate(above, 1)
-        from_below = np.maximum.accumulate(np.where(below <= best_below, index, 0), 1)
-        from_above = BINS - 1 - np.maximum.accumulate(np.where(above <= best_above, index, 0), 1)[:, ::-1]
-        cost_below, cost_above = best_below + ramp, best_above[:, ::-1] - ramp
-        came[t] = np.where(cost_below <= cost_above, from_below, from_above)
-        total = np.minimum(cost_below, cost_above) + cost[t]
-    way = np.empty((batch, steps), np.int64)
-    way[:, -1] = total.argmin(1)
-    rows = np.arange(batch)
+        np.subtract(total[t - 1], ramp, out=below)
+        np.minimum.accumulate(below, 1, out=below)
+        below += ramp
+        np.add(total[t - 1], ramp, out=above)
+        np.minimum.accumulate(above[:, ::-1], 1, out=above[:, ::-1])
+        above -= ramp
+        np.minimum(below, above, out=below)
+        np.add(below, cost[t], out=total[t])
+    way = np.empty((steps, batch), np.int64)
+    way[-1] = total[-1].argmin(1)
+    climbs = (CLIMB * np.abs(np.subtract.outer(np.arange(BINS), np.arange(BINS)))).astype(np.float32)
     for t in range(steps - 1, 0, -1):
-        way[:, t - 1] = came[t, rows, way[:, t]]
-    return torch.from_numpy(way).to(logits.device)
+        way[t - 1] = (total[t - 1] + climbs[way[t]]).argmin(1)
+    return torch.from_numpy(np.ascontiguousarray(way.T)).to(logits.device)
 
 
 def decode(logits: Tensor, drawn: Tensor, log_error: Tensor) -> Decoded:
@@ -412,12 +418,12 @@ class _Tile:
     found: Decoded | None = None
 
 
-def _batches(tiles: list[_Tile]) -> list[list[_Tile]]:
-    """Tiles of equal width together, at most BATCH at a time."""
+def _of_one_width(tiles: list[_Tile]) -> list[list[_Tile]]:
+    """Tiles of equal width together."""
     widths: dict[int, list[_Tile]] = {}
     for tile in tiles:
         widths.setdefault(tile.stop - tile.start, []).append(tile)
-    return [same[k : k + BATCH] for same in widths.values() for k in range(0, len(same), BATCH)]
+    return list(widths.values())
 
 
 def _join(tiles: list[_Tile]) -> Decoded:
