@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 Image = NDArray[np.uint8]
 
+ORIENTATION = 0x0112
+"""EXIF tag."""
 MAX_SIDE_PX = 6000
 """Longer pictures are box-averaged by a whole factor first: A4 at 500 dpi already has 20 px/mm."""
 MAX_PIXELS = 250_000_000
@@ -74,18 +76,14 @@ def _decode(path: Path) -> Image:
             log.info("%s: %d x %d px, averaged by %d", path, width, height, factor)
             picture.draft("RGB", (width // factor, height // factor))  # JPEG decodes at a fraction at once
             factor = -(-max(picture.size) // MAX_SIDE_PX)
+        orientation = picture.getexif().get(ORIENTATION, 1)
         rgb = _to_rgb(picture)
         if factor > 1:
             rgb = rgb.reduce(factor)
-        return np.array(ImageOps.exif_transpose(_with_exif(rgb, picture)))
-
-
-def _with_exif(rgb: PilImage.Image, source: PilImage.Image) -> PilImage.Image:
-    """Carry the orientation tag over the conversions, which drop it."""
-    orientation = source.getexif().get(0x0112)
-    if orientation:
-        rgb.getexif()[0x0112] = orientation
-    return rgb
+        if orientation != 1:
+            rgb.getexif()[ORIENTATION] = orientation  # conversions drop it
+            rgb = ImageOps.exif_transpose(rgb)
+        return np.array(rgb)
 
 
 def _to_rgb(picture: PilImage.Image) -> PilImage.Image:
@@ -99,4 +97,6 @@ def _to_rgb(picture: PilImage.Image) -> PilImage.Image:
         rgba = picture.convert("RGBA")
         white = PilImage.new("RGBA", rgba.size, "white")
         return PilImage.alpha_composite(white, rgba).convert("RGB")
-    return picture.convert("RGB")
+    return (
+        picture if picture.mode == "RGB" else picture.convert("RGB")
+    )  # converted to its own mode it would be copied
