@@ -7,7 +7,8 @@ FOLDER holds ``hires500``; records of fold 9 are drawn, every layout equally oft
 it. A plan is right when every drawn lead is there under its name, with its ends within 1 mm, upside down where it was
 drawn so, and nothing else. ``--boxes truth`` takes the true boxes with the faults of a detector instead of looking for
 them, ``--boxes none`` reads the ink alone; ``--exact`` takes the true map of the page instead of its grid; ``--shuffled``
-draws the leads in an order of their own; ``--unread`` leaves printed names alone. ``--images`` writes a sheet with the
+draws the leads in an order of their own; ``--unread`` leaves printed names alone. The sign of aVR is that which the laws of
+the limb leads give it, as in the pipeline, though of traces along the ink. ``--images`` writes a sheet with the
 plans of pictures instead: where each lead begins and ends, its name, its row; under each picture the verdict that a person
 gave it (``--verdicts``: lines ``file,right`` or ``file,what is wrong``). Prints a Markdown table.
 """
@@ -18,7 +19,7 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +34,7 @@ from ecgpage.ecg import LEADS, EcgPageError
 from ecgpage.flat import FlatPage, flatten_page
 from ecgpage.grid import BOX_MM, GridMap, lock_grid
 from ecgpage.images import read_image
+from ecgpage.laws import BY_I_AND_II
 from ecgpage.leads import PagePlan
 from ecgpage.measure import find_boxes, read_plan
 from ecgpage.page import find_carriers
@@ -45,6 +47,8 @@ from ecgpage.render.model import Grid
 from ecgpage.render.picture import photograph
 from ecgpage.render.sources import Pack
 from ecgpage.render.truth import rectangle
+from ecgpage.signals import with_lawful_sign
+from ecgpage.trace import read_traces
 from ecgpage.words import WordReader
 
 Array = NDArray[np.float64]
@@ -53,6 +57,8 @@ Rng = np.random.Generator
 ROOT: Final = Path(__file__).resolve().parent.parent
 REPORT_FOLD: Final = "9"
 MOST_AWAY_MM: Final = 1.0
+FS: Final = 500.0
+"""Hz at which traces are compared."""
 
 
 @dataclass(frozen=True)
@@ -223,9 +229,18 @@ def measure(drawn: DrawnPage, look: str, options: Options, rng: Rng) -> PlanScor
         took = time.perf_counter() - began
         return PlanScore(layout, look, False, False, False, float("nan"), False, 0.0, took, str(error))
     took = time.perf_counter() - began
+    plan = signed(drawn, page, plan)
     is_right, named, scaled, edge_mm, wrong = compare(drawn, grid, plan)
     by_ink = any("alone" in note and "layout from" in note for note in plan.notes)
     return PlanScore(layout, look, is_right, named, scaled, edge_mm, by_ink, plan.confidence, took, wrong)
+
+
+def signed(drawn: DrawnPage, page: FlatPage, plan: PagePlan) -> PagePlan:
+    """The plan with the sign of aVR that traces of the limb leads along the ink tell."""
+    limb = replace(plan, segments=[s for s in plan.segments if s.lead in BY_I_AND_II])
+    traces, _ = with_lawful_sign(read_traces(drawn.image, page, limb, None), plan, FS)
+    told = iter([t.segment for t in traces])
+    return replace(plan, segments=[next(told) if s.lead in BY_I_AND_II else s for s in plan.segments])
 
 
 def _upright(drawn: DrawnPage, grid: GridMap) -> GridMap:

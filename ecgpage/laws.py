@@ -39,6 +39,10 @@ LEVEL_MV: Final = 0.1
 JITTER_S: Final = 0.0006
 """What is left of the lags."""
 FLOOR_MV: Final = 0.004
+CLEARLY: Final = 0.5
+"""A lead is upside down when the laws are broken by so much less of its power that way."""
+LAWFUL: Final = 0.2
+"""Share of the leads' power that may break them then."""
 MAX_CONTRADICTION: Final = 3.0
 """Disagreement over expected disagreement, root mean square, from which nothing is changed."""
 
@@ -111,6 +115,23 @@ def time_error(parts: list[Part], fs: float) -> float:
         if fitted is not None:
             squares.append(float(np.mean(fitted.lags**2)))
     return float(np.sqrt(np.mean(squares))) if squares else float("nan")
+
+
+def is_upside_down(parts: list[Part], lead: str, fs: float) -> bool:
+    """Whether the laws clearly say that a limb lead was drawn with the other sign than its readings have."""
+    broken, power = np.zeros(2), 0.0
+    for span in _spans(parts, fs):
+        own = np.array([parts[k].lead == lead for k in span.parts])
+        seen = np.array([parts[k].mv[s] for k, s in zip(span.parts, span.where, strict=True)])
+        seen = seen[:, np.isfinite(seen).all(axis=0)]
+        if not own.any() or seen.shape[1] < MIN_SPAN_S * fs / 2:
+            continue
+        seen = seen - seen.mean(axis=1, keepdims=True)
+        power += float((seen**2).sum())
+        for k, sign in enumerate((1.0, -1.0)):
+            turned = span.mixing * np.where(own, sign, 1.0)[:, None]
+            broken[k] += float(((null_space(turned.T).T @ seen) ** 2).sum())
+    return bool(broken[1] < CLEARLY * broken[0] and broken[1] < LAWFUL * power)
 
 
 def _spans(parts: list[Part], fs: float) -> Iterator[_Span]:

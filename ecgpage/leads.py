@@ -453,8 +453,11 @@ def find_pulse(
     feet_mm: Array,
     heights_mm: Sequence[float] = PULSE_HEIGHTS_MM,
     widths_mm: Sequence[float] = (PULSE_WIDTH_MM,),
+    least: float = MIN_PULSE,
 ) -> Pulse | None:
-    """Best pulse whose left stroke stands at one of x_mm: first on a coarse raster of feet, then finely around the best."""
+    """Best pulse whose left stroke stands at one of x_mm: first on a coarse raster of feet, then finely around the best; None
+    when it scores ``least`` or less.
+    """
     coarse = [
         pulse_at(page, x_mm, foot, height, width, roof_px=3)
         for height in heights_mm
@@ -467,7 +470,7 @@ def find_pulse(
         for offset in np.arange(-5, 6) / Y_PX_PER_MM
     ]
     best = max(fine, key=lambda p: p.score)
-    return best if best.score > MIN_PULSE else None
+    return best if best.score > least else None
 
 
 def pulse_at(page: FlatPage, x_mm: Array, foot: float, height: float, width: float, *, roof_px: int) -> Pulse:

@@ -59,12 +59,17 @@ USUALLY_UPRIGHT: Final = 2.0
 PULSE_UPRIGHT: Final = 1.0
 """Evidence of each calibration pulse: upside down they are seldom taken for any."""
 MOST_PULSES: Final = 4
+UNSURE: Final = 0.5
+"""A box of less score, in less of whose columns there is ink, is none."""
+CLEAR_INK: Final = 0.4
 MIN_SAME: Final = 0.6
 """A lead of the plan is that of a box when they share so much of what they cover along x."""
 MIN_EXPLAINED: Final = 0.6
 """Share of boxes that a layout read from the ink has to have leads for."""
 LEVEL_SLACK_MM: Final = 2.0
 """The usual line of ink stands so far at most from where a box allows its 0-mV line."""
+OFF_FOOT: Final = 0.3
+"""Weight of ink elsewhere in a box that reaches over the foot of a pulse."""
 SAME_ROW_MM: Final = 1.5
 PATH_MM: Final = 6.0
 """A row that only boxes show is searched this far above and below its level."""
@@ -100,6 +105,10 @@ MIN_FLAT_MM: Final = 0.5
 STROKE_MM: Final = 0.3
 """Half the width of strokes at both sides of a gap."""
 MIN_PULSE_SCORE: Final = 0.4
+BOXED_PULSE: Final = 0.15
+"""Score of a pulse in the ink that a detector has seen, too. Strokes on lines of the grid go with them: where pulses stand
+above each other on the 5-mm lines, as on most pages, little of them is left.
+"""
 TICK_AWAY: Final = 0.1
 """What a separator loses for each millimetre away from there."""
 PULSE_NEAR_MM: Final = 6.0
@@ -124,9 +133,13 @@ def read_plan(page: FlatPage, boxes: PageBoxes | None, duration_s: float) -> Pag
         plan = read_layout(page, duration_s)
         return replace(plan, notes=(*plan.notes, "no lead detector: layout from rows and separators alone"))
     ink_rows = find_rows(page)
+    boxes = _with_ink(page, boxes)
+    doubt = ""
     try:
         ink_mm = np.array([(row.level_mm, row.start_mm, row.end_mm) for row in ink_rows]).reshape(-1, 3)
-        arrangement = arrange(boxes, usual_levels(page, boxes.leads, ink_mm[:, 0]), ink_mm)
+        arrangement = arrange(
+            boxes, usual_levels(page, boxes.leads, ink_mm[:, 0], boxes.pulses[:, 3]), ink_mm
+        )
     except SeveralPagesError:
         raise
     except EcgPageError as error:
@@ -136,10 +149,38 @@ def read_plan(page: FlatPage, boxes: PageBoxes | None, duration_s: float) -> Pag
         return measured(page, arrangement, boxes, ink_rows, duration_s)
     if arrangement is not None:
         doubt = f"names are not clear ({arrangement.confidence:.2f})"
-    plan = read_layout(page, duration_s)
+    try:
+        plan = read_layout(page, duration_s)
+    except EcgPageError:
+        if arrangement is None:
+            raise
+        return measured(page, arrangement, boxes, ink_rows, duration_s)
     if _explained(boxes, plan) < MIN_EXPLAINED:
         raise EcgPageError(f"{doubt}, and rows and separators tell of another layout than the leads seen")
     return replace(plan, notes=(*plan.notes, f"{doubt}: layout from rows and separators alone"))
+
+
+def _with_ink(page: FlatPage, boxes: PageBoxes) -> PageBoxes:
+    """The boxes without unsure ones in which nothing runs from end to end."""
+    kept = np.array(
+        [
+            score >= UNSURE or _inked_share(page, box) >= UNSURE
+            for box, score in zip(boxes.leads, boxes.scores, strict=True)
+        ],
+        np.bool_,
+    )
+    return replace(boxes, leads=boxes.leads[kept], scores=boxes.scores[kept], names=boxes.names[kept])
+
+
+def _inked_share(page: FlatPage, box: Array) -> float:
+    """Share of the columns of a box that have ink; 1 where it lies outside what the grid covers."""
+    rows = np.clip(np.rint(page.row(box[[1, 3]])).astype(int), 0, page.ink.shape[0])
+    columns = np.clip(np.rint(page.column(box[[0, 2]])).astype(int), 0, page.ink.shape[1])
+    whole = (columns[1] - columns[0]) // X_PX_PER_MM
+    if whole == 0 or rows[1] - rows[0] < 2 * HALF_BOX_MM:
+        return 1.0
+    window = page.ink[rows[0] : rows[1], columns[0] : columns[0] + whole * X_PX_PER_MM]
+    return float((window.max(axis=0).reshape(whole, X_PX_PER_MM).max(axis=1) > CLEAR_INK).mean())
 
 
 def _explained(boxes: PageBoxes, plan: PagePlan) -> float:
@@ -226,9 +267,9 @@ def _boxes_in(view: NDArray[np.uint8], frame: Array, detector: LeadDetector) -> 
     )
 
 
-def usual_levels(page: FlatPage, leads: Array, ink_rows_mm: Array) -> Array:
+def usual_levels(page: FlatPage, leads: Array, ink_rows_mm: Array, feet_mm: Array) -> Array:
     """(n,) page y where most of the ink in each box (n, 4) page mm lies, within what the box allows for its 0-mV line; at a
-    row of ink where one runs there.
+    row of ink, or beside the foot of a calibration pulse, where there is one.
     """
     levels = []
     for x0, y0, x1, y1 in leads:
@@ -250,7 +291,9 @@ def usual_levels(page: FlatPage, leads: Array, ink_rows_mm: Array) -> Array:
         on_row = (
             (np.abs(at[:, None] - ink_rows_mm) < LEVEL_SLACK_MM).any(axis=1) if len(ink_rows_mm) else at < 0
         )
+        at_foot = np.abs(at[:, None] - feet_mm) < LEVEL_SLACK_MM
         weight = smooth * prior * np.where(on_row, 1.0, 0.5)
+        weight *= np.where(at_foot.any(axis=1) | ~at_foot.any(), 1.0, OFF_FOOT)
         levels.append(float(at[weight.argmax()]))
     return np.array(levels)
 
@@ -545,7 +588,7 @@ def _pulses(page: FlatPage, rows: list[Row], boxes: Array) -> list[tuple[int, Pu
             continue
         x_mm = np.arange(x0 - 1.5, max(x0 + 1.5, x1 - 2.0), 1 / X_PX_PER_MM)
         feet = y1 + np.arange(-2.0, 2.1, 0.5)
-        pulse = find_pulse(page, x_mm, feet, heights, PULSE_WIDTHS_MM)
+        pulse = find_pulse(page, x_mm, feet, heights, PULSE_WIDTHS_MM, BOXED_PULSE)
         likely = min(heights, key=lambda h: abs(float(np.log((y1 - y0) / h))))
         found.append((row, pulse or Pulse(float(x0), float(y1), likely, 0.0, float(x1 - x0))))
     return found

@@ -155,7 +155,7 @@ class Digitizer:
                 continue
             pages.append(page)
             views.append(page.view)
-            reasons += [f"{path}: {note}" for note in page.plan.notes]
+            reasons += [f"{path}: {note}" for note in (*page.plan.notes, *page.signals.notes)]
             if in_turn:
                 start = number * per_page
                 room = mv[start : start + per_page]

@@ -34,6 +34,10 @@ MIN_WIDTH_MM: Final = 15.0
 """Columns show half a second at least."""
 SAME_PLACE: Final = 0.6
 """Overlap (intersection over union) from which two boxes stand for one lead."""
+SAME_INK: Final = (0.8, 1.4, 0.5)
+"""Two boxes show the same ink when they share so much of the narrower one along x and of both together along y; one that is
+wider by this factor and surer makes a guess at part of a lead of the other.
+"""
 MIN_SHARE: Final = 0.6
 """A box is in a cell when they share this part of what they cover together along x."""
 POSITION_MM: Final = 3.0
@@ -82,6 +86,10 @@ MARGIN_MM: Final = 38.0
 """In the margin, before the first lead of a row, names stand so far away at most."""
 MIN_BESIDE: Final = 0.2
 """Names that fit their place worse are no names of a lead."""
+SURE_NAME: Final = 0.8
+"""Chance from which a name tells of a lead that no box shows."""
+NAMED_ONLY: Final = 0.6
+"""Score of the box of such a lead."""
 MIN_NAMED: Final = 0.34
 """Share of the leads beside which a name stands; what stands beside fewer is taken for something else."""
 READ_WRONG: Final = 0.004
@@ -243,6 +251,8 @@ def arrange(boxes: PageBoxes, levels_mm: Array, spare_mm: Array | None = None) -
     spare_mm = np.zeros((0, 3)) if spare_mm is None else spare_mm
     apart_mm = _rows_apart(boxes.leads, levels_mm)
     row_of, rows_mm = _rows(boxes, levels_mm, spare_mm[:, 0], apart_mm)
+    boxes, levels_mm = with_named_only(boxes, rows_mm[row_of], spare_mm[:, 0])
+    row_of, rows_mm = _rows(boxes, levels_mm, spare_mm[:, 0], apart_mm)
     boxes = with_printed(boxes, rows_mm[row_of])
     row_of, rows_mm = _with_spare(row_of, rows_mm, spare_mm[:, 0], apart_mm)
     readings: list[Arrangement] = []
@@ -255,7 +265,9 @@ def arrange(boxes: PageBoxes, levels_mm: Array, spare_mm: Array | None = None) -
 
 
 def merged(boxes: PageBoxes, levels_mm: Array) -> tuple[PageBoxes, Array]:
-    """Boxes at one place as one, with the mean of their names; the levels of those that stay."""
+    """Boxes at one place as one, with the mean of their names, without those that show the ink of a surer one; the levels of
+    those that stay.
+    """
     order = np.argsort(-boxes.scores, kind="stable")
     kept: list[int] = []
     names = boxes.names.copy()
@@ -263,7 +275,8 @@ def merged(boxes: PageBoxes, levels_mm: Array) -> tuple[PageBoxes, Array]:
     for k in order:
         same = [j for j in kept if overlap(boxes.leads[j], boxes.leads[k]) > SAME_PLACE]
         if not same:
-            kept.append(int(k))
+            if not any(_same_ink(boxes.leads[j], boxes.leads[k]) for j in kept):
+                kept.append(int(k))
             continue
         j = same[0]
         names[j] = (weight[j] * names[j] + boxes.scores[k] * names[k]) / (weight[j] + boxes.scores[k])
@@ -272,30 +285,81 @@ def merged(boxes: PageBoxes, levels_mm: Array) -> tuple[PageBoxes, Array]:
     return best, levels_mm[kept]
 
 
+@dataclass(frozen=True)
+class _Beside:
+    """How names are printed beside the boxes of a page."""
+
+    fits: Array
+    """(n, m) 0 to 1: how well each word fits for the name of each box."""
+    down_mm: float
+    """Usual distance of a name below its lead's level; less than 0 above."""
+    along_mm: float
+    """The same along x from its lead's beginning; NaN where names stand in the margin only."""
+
+
+def _names_beside(boxes: PageBoxes, levels_mm: Array) -> _Beside | None:
+    """Where names stand beside their leads, one place for all of a page; None when too few fit any."""
+    printed = boxes.printed
+    if not len(printed.places) or not len(boxes.leads):
+        return None
+    fits = _beside(boxes.leads, levels_mm, printed.places) * printed.chances.sum(axis=1)  # (n, m)
+    down = printed.places[:, 1] - levels_mm[:, None]
+    heights = np.arange(-NAME_REACH_MM, NAME_REACH_MM + 0.1, 0.5)
+    near = np.exp(-0.5 * ((down - heights[:, None, None]) / NAME_APART_MM) ** 2) * fits  # (heights, n, m)
+    chosen = int(near.max(axis=2).sum(axis=1).argmax())
+    best = near[chosen]
+    along = printed.places[:, 0] - boxes.leads[:, :1]
+    is_inside = along > BESIDE_MM[0]
+    likely = np.where(is_inside, best, 0.0)
+    named = likely.max(axis=1) > MIN_BESIDE
+    usual = float("nan")
+    if named.any():
+        usual = float(np.median(along[named, likely[named].argmax(axis=1)]))
+        best = best * np.where(is_inside, np.exp(-0.5 * ((along - usual) / NAME_ALONG_MM) ** 2), 1.0)
+    if (best.max(axis=1) > MIN_BESIDE).mean() < MIN_NAMED:
+        return None
+    return _Beside(best, float(heights[chosen]), usual)
+
+
+def with_named_only(boxes: PageBoxes, levels_mm: Array, ink_mm: Array) -> tuple[PageBoxes, Array]:
+    """The boxes, and their levels, with those of leads that no box shows but a name that is read surely, in the usual place
+    beside a row of ink (levels (m,) ``ink_mm``) where other leads begin.
+    """
+    beside = _names_beside(boxes, levels_mm)
+    if beside is None or np.isnan(beside.along_mm):
+        return boxes, levels_mm
+    clear = boxes.printed.chances.sum(axis=1)
+    leads, levels = list(boxes.leads), list(levels_mm)
+    for word in np.flatnonzero((clear > SURE_NAME) & (beside.fits.max(axis=0) < MIN_BESIDE)):
+        x0, level = boxes.printed.places[word] - (beside.along_mm, beside.down_mm)
+        near = np.abs(ink_mm - level) < NAME_APART_MM
+        begins = np.abs(boxes.leads[:, 0] - x0) < POSITION_MM
+        taken = begins & (np.abs(levels_mm - level) < ROW_APART_MM[0])
+        if near.any() and begins.any() and not taken.any():
+            level = float(ink_mm[near][np.abs(ink_mm[near] - level).argmin()])
+            (start, end) = np.median(boxes.leads[begins][:, [0, 2]], axis=0)
+            leads.append(np.array([start, level - HALF_BOX_MM, end, level + HALF_BOX_MM]))
+            levels.append(level)
+    more = len(leads) - len(boxes.leads)
+    return replace(
+        boxes,
+        leads=np.array(leads),
+        scores=np.append(boxes.scores, np.full(more, NAMED_ONLY)),
+        names=np.concatenate([boxes.names, np.full((more, len(LEADS)), 1 / len(LEADS))]),
+    ), np.array(levels)
+
+
 def with_printed(boxes: PageBoxes, levels_mm: Array) -> PageBoxes:
     """The boxes with the names that are printed beside them; ``levels_mm`` (n,): their rows' page y.
 
     All names of a page stand at one height above or below their leads, at one distance from their beginning or, of the first
     lead of a row, in the margin.
     """
-    printed = boxes.printed
-    if not len(printed.places) or not len(boxes.leads):
+    beside = _names_beside(boxes, levels_mm)
+    if beside is None:
         return boxes
+    printed, best = boxes.printed, beside.fits
     clear = printed.chances.sum(axis=1)
-    fits = _beside(boxes.leads, levels_mm, printed.places) * clear  # (n, m)
-    down = printed.places[:, 1] - levels_mm[:, None]
-    heights = np.arange(-NAME_REACH_MM, NAME_REACH_MM + 0.1, 0.5)
-    near = np.exp(-0.5 * ((down - heights[:, None, None]) / NAME_APART_MM) ** 2) * fits  # (heights, n, m)
-    best = near[near.max(axis=2).sum(axis=1).argmax()]
-    along = printed.places[:, 0] - boxes.leads[:, :1]
-    is_inside = along > BESIDE_MM[0]
-    likely = np.where(is_inside, best, 0.0)
-    named = likely.max(axis=1) > MIN_BESIDE
-    if named.any():
-        usual = np.median(along[named, likely[named].argmax(axis=1)])
-        best = best * np.where(is_inside, np.exp(-0.5 * ((along - usual) / NAME_ALONG_MM) ** 2), 1.0)
-    if (best.max(axis=1) > MIN_BESIDE).mean() < MIN_NAMED:
-        return boxes
     names = boxes.names / np.maximum(1e-6, boxes.names.sum(axis=1, keepdims=True))
     wrong = np.full(len(names), MISNAMED)
     minus = np.zeros(len(names), np.bool_)
@@ -328,6 +392,16 @@ def overlap(a: Array, b: Array) -> float:
         return 0.0
     both = width * height
     return float(both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both))
+
+
+def _same_ink(a: Array, b: Array) -> bool:
+    """Whether two boxes of different width stand on the same ink, of which one lead at most is drawn."""
+    along, wider, high = SAME_INK
+    narrow, wide = sorted((float(a[2] - a[0]), float(b[2] - b[0])))
+    both = min(a[2], b[2]) - max(a[0], b[0])
+    return (
+        bool(both > along * narrow and wide > wider * narrow) and _shared((a[1], a[3]), (b[1], b[3])) > high
+    )
 
 
 def _shared(a: tuple[float, float], b: tuple[float, float]) -> float:
@@ -590,7 +664,7 @@ def _read_as(
     found += _in_any_order(evidence, columns.count, strip_gain)
     readings = []
     for score, cells, strips, known in found:
-        strip_cells = [_strip_cell(evidence, row, strip_odds) for row in strips]
+        strip_cells = _strip_cells(evidence, strips, strip_odds)
         readings.append(_arrangement(boxes, rows_mm, columns, evidence, (*cells, *strip_cells), score, known))
     return readings
 
@@ -666,9 +740,11 @@ def _in_any_order(
     return [(score + float(sum(strip_gain[r] for r in strips)), cells, strips, False)]
 
 
-def _strip_cell(evidence: _Evidence, row: int, strip_odds: Array) -> Cell:
-    evident = np.maximum(evidence.strip[row], -MISSED)
-    return Cell(LEADS[int((evident + strip_odds).argmax())], row, None, is_strip=True)
+def _strip_cells(evidence: _Evidence, rows: list[int], strip_odds: Array) -> list[Cell]:
+    """Strips in some rows under their likeliest names, each name once."""
+    gain = np.maximum(evidence.strip[rows], -MISSED) + strip_odds
+    chosen, names = linear_sum_assignment(gain, maximize=True)
+    return [Cell(LEADS[name], rows[k], None, is_strip=True) for k, name in zip(chosen, names, strict=True)]
 
 
 def _arrangement(

@@ -17,7 +17,7 @@ from scipy.interpolate import CubicSpline
 from scipy.signal import firwin
 
 from ecgpage.ecg import LEADS
-from ecgpage.laws import Part, reconciled, time_error
+from ecgpage.laws import Part, is_upside_down, reconciled, time_error
 from ecgpage.leads import PagePlan, Segment
 from ecgpage.quality import Expectation, expect
 from ecgpage.trace import Trace
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
+TURNED: Final = "aVR"
+"""The lead that some pages show upside down."""
 MIN_COVERAGE: Final = 0.5
 """A segment with less of its trace found is given up."""
 MIN_LAW: Final = 0.4
@@ -92,6 +94,8 @@ class PageSignals:
     """The segments with the strips' final names."""
     as_read: NDArray[np.float32]
     """(n, 12) at ``fs`` or FINE_HZ, before the limb leads corrected each other."""
+    notes: tuple[str, ...] = ()
+    """What the signals tell of the page that the plan did not know."""
 
 
 def assemble(
@@ -120,6 +124,7 @@ def assemble(
         coarse = fine.mv[:: FINE_HZ // LOW_HZ] if repeats else without_hold(low_rate_form(fine.mv), fine.mv)
         return replace(fine, mv=coarse)
     readings = {lead: LeadReading(lead, "none", 0.0, "not drawn on this page") for lead in LEADS}
+    traces, notes = with_lawful_sign(traces, plan, fs) if laws else (traces, ())
     short = [t for t in traces if not t.segment.is_strip]
     long = [t for t in traces if t.segment.is_strip]
     short = _as_in_strips(short, long, plan, fs)
@@ -144,7 +149,30 @@ def assemble(
         readings[lead] = LeadReading(lead, trace.source, trace.coverage, expectation=expected)
     as_read = _put_together(parts, kept, n_samples)
     mv = _put_together(reconciled(parts, fs), kept, n_samples) if laws else as_read
-    return PageSignals(mv, [readings[lead] for lead in LEADS], [t.segment for t in short + strips], as_read)
+    segments = [t.segment for t in short + strips]
+    return PageSignals(mv, [readings[lead] for lead in LEADS], segments, as_read, notes)
+
+
+def with_lawful_sign(traces: list[Trace], plan: PagePlan, fs: float) -> tuple[list[Trace], tuple[str, ...]]:
+    """The traces with aVR the right way up, as the other limb leads of the same moments tell it, and a note when it was not:
+    aVR is drawn upside down on some pages, and a minus before its name is easily overlooked.
+    """
+    short = [t for t in traces if not t.segment.is_strip]
+    long = [t for t in traces if t.segment.is_strip]
+    short = _as_in_strips(short, long, plan, fs)
+    used = [t for t in short + _named_strips(long, short, plan, fs) if not _refusal(t)]
+    if not any(t.segment.lead == TURNED for t in used):
+        return traces, ()
+    parts = [_part(t, plan, fs, round(fs * (t.segment.start_s + t.segment.duration_s))) for t in used]
+    if not is_upside_down(parts, TURNED, fs):
+        return traces, ()
+    note = f"{TURNED} turned over: Einthoven's and Goldberger's laws tell its sign"
+    log.info(note)
+    return [_turned_over(t) if t.segment.lead == TURNED else t for t in traces], (note,)
+
+
+def _turned_over(trace: Trace) -> Trace:
+    return replace(trace, segment=replace(trace.segment, gain_mm_per_mv=-trace.segment.gain_mm_per_mv))
 
 
 def _part(trace: Trace, plan: PagePlan, fs: float, n_samples: int) -> Part:

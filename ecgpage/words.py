@@ -46,6 +46,8 @@ SURE_SCALE: Final = 0.85
 """Chance from which a speed or a gain counts."""
 APART_CELLS: Final = 2
 """Two words do not stand nearer."""
+EVEN: Final = 0.01
+"""Weight of a cell's neighbours where it is compared with them."""
 BORDER_CELLS: Final = 3
 """Cells at an edge see too little to tell."""
 PAPER_PX: Final = 41
@@ -160,11 +162,17 @@ def peaks(chances: NDArray[np.float32]) -> Words:
     """The words where the chances (1 + len(WORDS), rows, columns) of the cells have their maxima, in px."""
     is_word = 1 - chances[0]
     side = 2 * APART_CELLS + 1
-    highest = cv2.dilate(is_word, np.ones((side, side), np.uint8))
-    rows, columns = np.nonzero((is_word == highest) & (is_word > MIN_SCORE))
-    order = np.argsort(-is_word[rows, columns], kind="stable")
+    # of cells that are equally sure the middle one
+    surest = is_word + EVEN * cv2.boxFilter(is_word, -1, (3, 3), borderType=cv2.BORDER_CONSTANT)
+    highest = cv2.dilate(surest, np.ones((side, side), np.uint8))
+    rows, columns = np.nonzero((surest == highest) & (is_word > MIN_SCORE))
+    order = np.argsort(-surest[rows, columns], kind="stable")
+    cells: list[tuple[int, int]] = []
     places, scores, words = [], [], []
     for r, c in zip(rows[order], columns[order], strict=True):
+        if any(max(abs(r - a), abs(c - b)) <= APART_CELLS for a, b in cells):
+            continue
+        cells.append((r, c))
         near = chances[1:, max(0, r - 1) : r + 2, max(0, c - 1) : c + 2].astype(np.float64)
         mass = near.sum(axis=0)
         at = np.stack(np.meshgrid(np.arange(near.shape[2]), np.arange(near.shape[1])), -1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ecgpage.ecg import LEADS
-from ecgpage.laws import BY_I_AND_II, Part, reconciled
+from ecgpage.laws import BY_I_AND_II, Part, is_upside_down, reconciled
 from ecgpage.signals import LOW_LAG_S, MIN_IMAGE, coarse_image, low_rate_form, without_hold
 from tests.drawn import FS, record
 
@@ -82,6 +82,21 @@ def test_two_readings_and_chest_leads_are_left_alone() -> None:
     chest = Part("V1", 0, before[0].mv * 2, before[0].sigma_mv)
     for old, new in zip([*before, chest], reconciled([*before, chest], FS), strict=True):
         assert np.array_equal(old.mv, new.mv)
+
+
+@pytest.mark.parametrize("others", [("I", "aVL"), ("aVL", "aVF"), ("I", "II", "III", "aVL", "aVF")])
+def test_the_laws_tell_the_sign_of_a_lead(others: tuple[str, ...]) -> None:
+    upright = [part(lead, NOISE_MV, seed) for seed, lead in enumerate(("aVR", *others))]
+    turned = [Part("aVR", 0, -upright[0].mv, upright[0].sigma_mv), *upright[1:]]
+    assert not is_upside_down(upright, "aVR", FS)
+    assert is_upside_down(turned, "aVR", FS)
+
+
+def test_no_sign_is_told_by_too_few_or_unlawful_leads() -> None:
+    turned = Part("aVR", 0, -part("aVR", NOISE_MV, 1).mv, np.full(1250, NOISE_MV))
+    assert not is_upside_down([turned, part("I", NOISE_MV, 2)], "aVR", FS)
+    strange = Part("aVL", 0, np.roll(part("aVL", NOISE_MV, 3).mv, 300), np.full(1250, NOISE_MV))
+    assert not is_upside_down([turned, strange, part("aVF", NOISE_MV, 4)], "aVR", FS)
 
 
 def test_the_low_rate_form_is_the_slow_part_a_little_later() -> None:

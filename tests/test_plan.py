@@ -222,6 +222,21 @@ def test_a_page_of_good_boxes_is_read_with_confidence() -> None:
     assert arrangement.columns.pitch_mm == pytest.approx(62.5, abs=0.1)
 
 
+def test_a_guess_at_part_of_a_strip_is_no_lead() -> None:
+    strip = page_boxes((), strip="II")
+    part = replace(strip, leads=strip.leads + np.array([180.0, 0, 0, 0]), scores=strip.scores - 0.1)
+    arrangement = arranged(joined(strip, part))
+    assert [cell.lead for cell in arrangement.cells] == ["II"]
+
+
+def test_no_two_strips_show_one_lead() -> None:
+    boxes = page_boxes()
+    again = replace(boxes, leads=boxes.leads[-1:] + np.array([0, 30, 0, 30]), scores=boxes.scores[-1:])
+    names = 0.5 * boxes.names[-1:] + 0.4 * np.eye(len(LEADS))[[LEADS.index("V1")]]
+    arrangement = arranged(joined(boxes, replace(again, names=names)))
+    assert sorted(cell.lead for cell in arrangement.cells if cell.is_strip) == ["II", "V1"]
+
+
 @pytest.mark.parametrize("lost", [(0,), (5, 6), (0, 3, 6), (11, 12)], ids=str)
 def test_leads_whose_box_was_missed_are_named_by_the_layout(lost: tuple[int, ...]) -> None:
     arrangement = arranged(without(page_boxes(), *lost))

@@ -14,15 +14,18 @@ from ecgpage.render.layout import LAYOUTS, PageStyle
 from ecgpage.render.looks import shuffled
 from ecgpage.train.words import (
     MOST_WORDS,
+    SEEN_SIDE,
     SIDE,
     Recipe,
     Trainer,
+    WindowPool,
     Windows,
     darkness_of,
     disturb,
     draw_words,
     joined,
     loss_of,
+    parts_seen,
     targets,
     train,
     validate,
@@ -120,6 +123,15 @@ def test_peaks_are_words_and_weaker_neighbours_are_not() -> None:
     assert 6.5 * CELL < words.places[0, 0] < 7.5 * CELL
 
 
+def test_equally_sure_cells_are_one_word_in_their_middle() -> None:
+    found = chances(
+        *((r, c, 4, 1.0) for r in (7, 8, 9) for c in (10, 11, 12)), (8, 16, 2, 1.0), (9, 16, 2, 1.0)
+    )
+    words = peaks(found)
+    assert len(words.scores) == 2
+    assert words.places[0].tolist() == [11.5 * CELL, 8.5 * CELL]
+
+
 def test_no_word_at_all_is_no_error() -> None:
     words = peaks(chances())
     assert words.places.shape == (0, 2)
@@ -211,6 +223,20 @@ def test_a_minus_before_avr_turns_it_round_in_any_order() -> None:
         assert cells["aVR"].is_inverted == (name == "-aVR")
 
 
+def test_a_lead_that_no_box_shows_is_told_by_its_name_beside_ink() -> None:
+    """Of a page in twelve rows one box is missing; its name is printed and its ink runs there."""
+    names = list(np.random.default_rng(3).permutation(np.array(LEADS)))
+    levels = np.linspace(20.0, 185.0, 12)
+    leads = np.array([[20.0, y - 8, 270.0, y + 8] for y in levels])
+    all_boxes = PageBoxes(leads, np.full(12, 0.9), np.full((12, 12), 1 / 12), np.zeros((0, 4)))
+    both = printed(all_boxes, dict(enumerate(names)))
+    kept = [k for k in range(12) if k != 4]
+    boxes = replace(both, leads=leads[kept], scores=both.scores[kept], names=both.names[kept])
+    ink = np.array([[y, 20.0, 270.0] for y in levels])
+    assert reading_order(arrange(boxes, levels[kept], ink)) == names
+    assert reading_order(arrange(boxes, levels[kept])) != names  # without ink there is no lead
+
+
 # ------------------------------------------------------------------------------------------ learning
 
 
@@ -222,10 +248,41 @@ def test_training_lowers_the_loss_and_its_weights_can_be_read(tmp_path: Path) ->
     losses = [trainer.step(*batch) for _ in range(12)]
     assert losses[-1] < 0.5 * losses[0]
     assert set(validate(trainer.averaged, drawn)) == {"found", "right", "false"}
-    train(drawn, drawn, tmp_path / "model", tmp_path, Recipe(minutes=0.001, width=16), resume=False)
+    save(drawn, tmp_path / "words_1_0.npz")
+    pool = WindowPool(tmp_path)
+    train(pool, drawn, tmp_path / "model", tmp_path, Recipe(minutes=0.001, width=16), resume=False)
     reader = WordReader.load(tmp_path / "model")
     assert isinstance(reader.find(drawn.light[0][:, :101]), Words)
     assert (tmp_path / "checkpoint.pt").exists()
+
+
+def save(drawn: Windows, path: Path) -> None:
+    np.savez(path, light=drawn.light, places=drawn.places, classes=drawn.classes)
+
+
+def test_shards_that_are_drawn_meanwhile_join_in(tmp_path: Path) -> None:
+    pool = WindowPool(tmp_path)
+    with pytest.raises(EcgPageError, match="no words_"):
+        pool.windows()
+    drawn = windows(1)
+    save(drawn, tmp_path / "words_1_0.npz")
+    assert len(pool.windows()) == len(drawn)
+    save(drawn, tmp_path / "words_1_1.npz")
+    assert len(pool.windows()) == 2 * len(drawn)
+
+
+def test_parts_of_windows_keep_their_words_in_place() -> None:
+    drawn = windows(1)
+    light, places = parts_seen(drawn.light, drawn.places, np.random.default_rng(1))
+    assert light.shape[1:] == (SEEN_SIDE, SEEN_SIDE)
+    inside = 0
+    for k, at in enumerate(places):
+        x, y = np.rint(np.nan_to_num(drawn.places[k, 0] - at[0])).astype(int)
+        if np.isfinite(at[0, 0]):
+            np.testing.assert_array_equal(light[k], drawn.light[k, y : y + SEEN_SIDE, x : x + SEEN_SIDE])
+        known = at[np.isfinite(at[:, 0])]
+        inside += bool(((known > 0) & (known < SEEN_SIDE)).all(axis=1).any())
+    assert inside > 0.7 * len(light)
 
 
 def test_cells_that_are_not_told_do_not_count() -> None:

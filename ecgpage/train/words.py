@@ -64,13 +64,17 @@ SIDE: Final = 112
 """Pixels of a window."""
 MOST_WORDS: Final = 12
 """Words of one window; more are left out."""
+SEEN_SIDE: Final = 80
+"""Pixels of the part of a window that a step of training sees."""
+AT_WORD: Final = 0.85
+"""Share of these parts that show a word, if the window has one."""
 SHARD_WINDOWS: Final = 4096
 FONTS: Final = (
     "DejaVuSans-BoldOblique", "DejaVuSansMono-Oblique", "DejaVuSerif-Italic", "DejaVuSerif-BoldItalic",
     "STIXGeneralItalic", "STIXGeneralBolIta", "cmb10", "cmti10",
 )  # fmt: skip
 """Beyond those that pages have."""
-ODDS: Final = {"name": 8, "scale": 2, "word": 1, "pulse": 1, "anything": 2}
+ODDS: Final = {"name": 15, "scale": 2, "word": 2, "pulse": 1, "anything": 2}
 """Windows of each kind on a page, at most."""
 NEAR_PX: Final = 4.5
 """Cells with their middle so near a word's are the word's."""
@@ -238,18 +242,6 @@ def draw_shards(data: Path, folds: set[str], out: Path, seconds: float, seed: in
         number += 1
 
 
-def load_shards(folder: Path) -> Windows:
-    """All windows of a folder; EcgPageError when there are none."""
-    paths = sorted(folder.glob("words_*.npz"))
-    if not paths:
-        raise EcgPageError(f"{folder}: no words_*.npz; draw with python -m ecgpage.train.words draw")
-    parts = []
-    for path in paths:
-        with np.load(path, allow_pickle=False) as file:
-            parts.append(Windows(file["light"], file["places"], file["classes"]))
-    return joined(parts)
-
-
 # --- training -----------------------------------------------------------------------------------------------
 
 
@@ -275,12 +267,12 @@ class Recipe:
     seed: int = 1
 
 
-def targets(places: Tensor, classes: Tensor) -> Tensor:
-    """(b, SIDE / CELL, SIDE / CELL) class + 1 of each cell, 0 without a word, -1 where it is not told.
+def targets(places: Tensor, classes: Tensor, side: int = SIDE) -> Tensor:
+    """(b, side / CELL, side / CELL) class + 1 of each cell, 0 without a word, -1 where it is not told.
 
     ``places`` (b, k, 2) px, NaN for none, ``classes`` (b, k).
     """
-    n = SIDE // CELL
+    n = side // CELL
     middle = (torch.arange(n, device=places.device) + 0.5) * CELL
     dx = middle[None, None, None, :] - places[:, :, 0, None, None]  # (b, k, 1, n)
     dy = middle[None, None, :, None] - places[:, :, 1, None, None]  # (b, k, n, 1)
@@ -303,15 +295,14 @@ def loss_of(logits: Tensor, cell: Tensor, nothing_weight: float) -> Tensor:
 
 
 def darkness_of(light: Tensor) -> Tensor:
-    """``words.darkness`` of windows float32 (b, 1, SIDE, SIDE), 0 to 255."""
-    half = PAPER_PX // 2
-    around = F.pad(light, (half, half, half, half), mode="reflect")
-    paper = F.avg_pool2d(F.avg_pool2d(around, (PAPER_PX, 1), 1), (1, PAPER_PX), 1)
-    return 1 - light / paper.clamp_min(8.0)
+    """``words.darkness`` of windows float32 (b, 1, h, w), 0 to 255."""
+    side, border = (PAPER_PX, PAPER_PX), cv2.BORDER_REFLECT_101
+    paper = np.stack([cv2.boxFilter(one, cv2.CV_32F, side, borderType=border) for one in light[:, 0].numpy()])
+    return 1 - light / torch.from_numpy(paper)[:, None].clamp_min(8.0)
 
 
 def disturb(light: Tensor) -> Tensor:
-    """Windows uint8 (b, SIDE, SIDE) as float32 (b, 1, SIDE, SIDE), 0 to 255: some blurred, paler or darker, noisy."""
+    """Windows uint8 (b, h, w) as float32 (b, 1, h, w), 0 to 255: some blurred, paler or darker, noisy."""
     x = light[:, None].float()
     b = len(x)
     soft = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1)
@@ -352,7 +343,8 @@ class Trainer:
         x = darkness_of(disturb(light)).contiguous(memory_format=torch.channels_last)
         with torch.autocast("cpu", torch.bfloat16):
             logits = self.network(x)
-        loss = loss_of(logits, targets(places, classes), self.recipe.nothing_weight)
+        cell = targets(places, classes, light.shape[-1])
+        loss = loss_of(logits, cell, self.recipe.nothing_weight)
         self.optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
@@ -397,20 +389,54 @@ def validate(network: WordNet, windows: Windows) -> dict[str, float]:
     }
 
 
-def batches(windows: Windows, batch: int, rng: Rng) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Endless batches, pass after pass in random order."""
+def batches(pool: "WindowPool", batch: int, rng: Rng) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Endless batches of parts of windows, pass after pass in random order; shards that are new join in."""
     while True:
+        windows = pool.windows()
         order = rng.permutation(len(windows))
         for start in range(0, max(1, len(order) - batch + 1), batch):
             part = np.sort(order[start : start + batch])
-            yield (
-                torch.from_numpy(windows.light[part]),
-                torch.from_numpy(windows.places[part]),
-                torch.from_numpy(windows.classes[part]),
-            )
+            light, places = parts_seen(windows.light[part], windows.places[part], rng)
+            yield torch.from_numpy(light), torch.from_numpy(places), torch.from_numpy(windows.classes[part])
 
 
-def train(windows: Windows, valid: Windows, out: Path, work: Path, recipe: Recipe, *, resume: bool) -> None:
+def parts_seen(light: Light, places: NDArray[np.float32], rng: Rng) -> tuple[Light, NDArray[np.float32]]:
+    """A part (b, SEEN_SIDE, SEEN_SIDE) of each window, most around a word that is well inside, and the places in it."""
+    margin = (BORDER_CELLS + 1) * CELL
+    seen = np.empty((len(light), SEEN_SIDE, SEEN_SIDE), np.uint8)
+    moved = places.copy()
+    for k, (window, at) in enumerate(zip(light, places, strict=True)):
+        corner = rng.integers(0, SIDE - SEEN_SIDE + 1, 2)
+        words = at[np.isfinite(at[:, 0])]
+        if len(words) and rng.random() < AT_WORD:
+            word = words[rng.integers(len(words))]
+            corner = word - rng.uniform(margin, SEEN_SIDE - margin, 2)
+            corner = np.clip(np.rint(corner), 0, SIDE - SEEN_SIDE).astype(int)
+        x, y = corner
+        seen[k] = window[y : y + SEEN_SIDE, x : x + SEEN_SIDE]
+        moved[k] -= corner
+    return seen, moved
+
+
+class WindowPool:
+    """Windows of a folder to which shards are added meanwhile."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._shards: dict[Path, Windows] = {}
+
+    def windows(self) -> Windows:
+        """All that are there by now; EcgPageError when there are none."""
+        for path in sorted(self.folder.glob("words_*.npz")):
+            if path not in self._shards:
+                with np.load(path, allow_pickle=False) as file:
+                    self._shards[path] = Windows(file["light"], file["places"], file["classes"])
+        if not self._shards:
+            raise EcgPageError(f"{self.folder}: no words_*.npz; draw with python -m ecgpage.train.words draw")
+        return joined(list(self._shards.values()))
+
+
+def train(pool: "WindowPool", valid: Windows, out: Path, work: Path, recipe: Recipe, *, resume: bool) -> None:
     """Train for ``recipe.minutes``; writes weights and card to ``out`` at the end."""
     torch.manual_seed(recipe.seed)
     trainer = Trainer(recipe)
@@ -421,9 +447,8 @@ def train(windows: Windows, valid: Windows, out: Path, work: Path, recipe: Recip
     valid = Windows(*(getattr(valid, k)[: recipe.valid_windows] for k in ("light", "places", "classes")))
     last = began = time.monotonic()
     losses: list[float] = []
-    for light, places, classes in batches(
-        windows, recipe.batch, np.random.default_rng([recipe.seed, trainer.steps])
-    ):
+    rng = np.random.default_rng([recipe.seed, trainer.steps])
+    for light, places, classes in batches(pool, recipe.batch, rng):
         losses.append(trainer.step(light, places, classes))
         now = time.monotonic()
         trainer.seconds, last = trainer.seconds + now - last, now
@@ -436,7 +461,7 @@ def train(windows: Windows, valid: Windows, out: Path, work: Path, recipe: Recip
             )  # fmt: skip
             trainer.save(checkpoint)
             began, losses = time.monotonic(), []
-            write(trainer, len(windows), scores, len(valid), out if over else work / "model")
+            write(trainer, len(pool.windows()), scores, len(valid), out if over else work / "model")
         if over:
             return
 
@@ -490,7 +515,14 @@ def main() -> None:
     if args.windows is None or args.valid is None:
         parser.error("--windows and --valid are needed to train")
     recipe = Recipe(minutes=args.minutes, width=args.width, peak_lr=args.lr, seed=args.seed)
-    train(load_shards(args.windows), load_shards(args.valid), args.out, args.work, recipe, resume=args.resume)
+    train(
+        WindowPool(args.windows),
+        WindowPool(args.valid).windows(),
+        args.out,
+        args.work,
+        recipe,
+        resume=args.resume,
+    )
 
 
 if __name__ == "__main__":
