@@ -29,6 +29,9 @@ LEAST_SLOPE_MV: Final = 0.02
 LEAST_SHARE: Final = 0.4
 """Height of a beat's slope as a share of the highest ones' median."""
 
+LEVEL: Final = slice(BEFORE - 10, BEFORE - 6)
+"""Samples of a beat just before its QRS complex, which are its zero."""
+WIDE_QRS: Final = slice(BEFORE - 8, BEFORE + 12)
 QRS: Final = slice(BEFORE - 6, BEFORE + 9)
 P_WAVE: Final = slice(BEFORE - 26, BEFORE - 8)
 T_WAVE: Final = slice(BEFORE + 12, LENGTH - 6)
@@ -44,6 +47,19 @@ RHYTHM: Final = (
 )  # fmt: skip
 """What ``Beats.rhythm`` holds: intervals as shares of the median one, likeness as correlation with the usual beat."""
 
+ABSENT: Final = -99.0
+"""What stands in ``Beats.form`` for a value that is not shown."""
+STEEP: Final = (0.15, 0.25)
+"""Steepness of a QRS complex, as shares of its own greatest, over which its width is taken."""
+FORM: Final = (
+    *(f"{lead} {10 * (k - BEFORE)} ms" for lead in LEADS for k in range(WIDE_QRS.start, WIDE_QRS.stop, 2)),
+    *(f"{lead} {10 * (k - BEFORE)} ms, mean of 40" for lead in LEADS for k in (*range(4, 28, 4), *range(46, 86, 4))),
+    *(f"{lead} {what}" for lead in LEADS for what in ("R", "S", "size")),
+    *(f"QRS width at {share:.0%}" for share in STEEP),
+    "Sokolow-Lyon", "R in aVL", "Lewis", "Cornell", "all sizes", "chest sizes", "QRS axis", "T axis",
+)  # fmt: skip
+"""What ``Beats.form`` holds, mV and radians, against ``LEVEL``; the four named sums are voltages of hypertrophy."""
+
 Array = NDArray[np.floating[Any]]
 
 
@@ -57,6 +73,8 @@ class Beats:
     """(12, 88) mV, median over the beats that a lead shows, without the lead's median; NaN where there is none."""
     rhythm: NDArray[np.float32]
     """(38,) in the order of ``RHYTHM``; 0 where there are too few beats to tell."""
+    form: NDArray[np.float32]
+    """(len(FORM),) in the order of ``FORM``: what the usual beat looks like in numbers."""
 
 
 def read_beats(window: Array) -> Beats:
@@ -74,7 +92,7 @@ def read_beats(window: Array) -> Beats:
     for beat, middle in zip(cut, at, strict=True):
         beat[:] = padded[:, middle : middle + LENGTH]
     usual = _median(cut)
-    return Beats(at, usual, _rhythm(at, slope, cut, known))
+    return Beats(at, usual, _rhythm(at, slope, cut, known), form_of(usual))
 
 
 def _slope(x: Array, known: NDArray[np.bool_]) -> Array:
@@ -143,6 +161,56 @@ def _rhythm(at: NDArray[np.intp], slope: Array, cut: Array, known: NDArray[np.bo
         after.max(), size, usual[P_WAVE].max() - usual[BEFORE - 10 : BEFORE - 6].mean(), rest, rest / size,
     ]  # fmt: skip
     return found
+
+
+def form_of(usual: Array) -> NDArray[np.float32]:
+    """Usual beats (..., 12, 88) mV with NaN -> (..., len(FORM))."""
+    x = np.asarray(usual, np.float64)
+    level = _mean(x[..., LEVEL])
+    x = x - np.where(np.isfinite(level), level, 0.0)[..., None]
+    qrs = x[..., WIDE_QRS]
+    waves = np.concatenate([x[..., 4:28], x[..., 46:86]], axis=-1)
+    waves = _mean(waves.reshape(*waves.shape[:-1], -1, 4))
+    high, low = _highest(qrs), -_highest(-qrs)
+    size = high - low
+    rise = np.abs(np.diff(x[..., WIDE_QRS.start - 4 : WIDE_QRS.stop + 6], axis=-1))
+    steep = _mean(np.swapaxes(rise / (_highest(rise)[..., None] + 1e-3), -1, -2))  # mean over the leads
+    width = [(steep > share).sum(-1) for share in STEEP]
+    r, s, total, end = (
+        {n: v[..., k] for k, n in enumerate(LEADS)} for v in (high, -low, _sum(qrs), _sum(waves[..., 6:]))
+    )
+    sums = [
+        s["V1"] + np.fmax(r["V5"], r["V6"]),
+        r["aVL"],
+        r["I"] - s["I"] + s["III"] - r["III"],
+        r["aVL"] + s["V3"],
+        _sum(size),
+        _sum(size[..., LEADS.index("V1") :]),
+        *(np.arctan2(v["aVF"], v["I"]) for v in (total, end)),
+    ]  # fmt: skip
+    lists = [qrs[..., ::2], waves, np.stack([high, low, size], -1)]
+    flat = [v.reshape(*v.shape[:-2], -1) for v in lists]
+    found = np.concatenate([*flat, np.stack([*width, *sums], -1)], axis=-1)
+    return np.where(np.isfinite(found), np.clip(found, ABSENT, -ABSENT), ABSENT).astype(np.float32)
+
+
+def _mean(x: Array) -> Array:
+    """Along the last axis, of what is known; NaN where nothing is."""
+    known = np.isfinite(x)
+    count = known.sum(-1)
+    total = np.where(known, x, 0.0).sum(-1)
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+
+def _sum(x: Array) -> Array:
+    """Along the last axis, of what is known."""
+    return np.asarray(np.where(np.isfinite(x), x, 0.0).sum(-1), np.float64)
+
+
+def _highest(x: Array) -> Array:
+    """Along the last axis, of what is known; NaN where nothing is."""
+    top = np.where(np.isfinite(x), x, -np.inf).max(-1)
+    return np.where(np.isfinite(top), top, np.nan)
 
 
 def _likeness(beats: Array, usual: Array, part: slice) -> Array:

@@ -1,4 +1,4 @@
-"""From a digitized signal to diagnoses: networks on what the page shows of the leads and on its beats, trees on its rhythm.
+"""From a digitized signal to diagnoses: networks on what the page shows of the leads and on its beats, trees on numbers.
 
 Conventions:
     signal   float (n_samples, n_leads), mV, NaN where nothing was drawn or can be trusted, any rate and leads
@@ -323,12 +323,12 @@ class SignalNet(nn.Module):
         return self.head(self.dropout(x))
 
 
-def to_beats(windows: Tensor) -> tuple[Tensor, Tensor]:
-    """(n, 12, t) mV with NaN at 100 Hz -> usual beats (n, 12, 88) mV with NaN and rhythm (n, 38), ``ecgpage.beats``."""
+def to_beats(windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(n, 12, t) mV with NaN at 100 Hz -> usual beats (n, 12, 88) mV with NaN, rhythm (n, 38), form (n, 358)."""
     found = [read_beats(window) for window in windows.cpu().numpy()]
-    usual = np.stack([beat.usual for beat in found])
-    rhythm = np.stack([beat.rhythm for beat in found])
-    return torch.from_numpy(usual).to(windows.device), torch.from_numpy(rhythm).to(windows.device)
+    parts = [np.stack([getattr(beat, name) for beat in found]) for name in ("usual", "rhythm", "form")]
+    usual, rhythm, form = (torch.from_numpy(part).to(windows.device) for part in parts)
+    return usual, rhythm, form
 
 
 class BeatNet(nn.Module):
@@ -387,7 +387,8 @@ class BeatNet(nn.Module):
 class SignalNets(nn.Module):
     """The signal branch, (n, 12, t) mV with NaN at 100 Hz -> (n, outputs) logits.
 
-    Mean of the network on windows, the one on beats, and, for the outputs that they cover, the trees on the rhythm.
+    Mean of the network on windows, the one on beats, and, for the outputs that they cover, the trees on the numbers that
+    describe rhythm and usual beat.
     """
 
     def __init__(
@@ -410,6 +411,7 @@ class SignalNets(nn.Module):
         return {name: getattr(self, name).settings for name in ("windows", "beats", "trees")}
 
     def forward(self, windows: Tensor) -> Tensor:
-        usual, rhythm = to_beats(windows)
-        logits: Tensor = self.windows(to_planes(windows)) + self.beats(usual, rhythm) + self.trees(rhythm)
+        usual, rhythm, form = to_beats(windows)
+        told = self.trees(torch.cat([rhythm, form], 1))
+        logits: Tensor = self.windows(to_planes(windows)) + self.beats(usual, rhythm) + told
         return logits / (2 + self.trees.covered.float())

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ecgpage.beats import BEFORE, FS, LENGTH, RHYTHM, read_beats
+from ecgpage.beats import ABSENT, BEFORE, FORM, FS, LENGTH, RHYTHM, form_of, read_beats
 from ecgpage.ecg import LEADS
 from ecgpage.train.disturb import STANDARD_MASK
 
@@ -94,5 +94,25 @@ def test_a_lead_that_is_not_shown_has_no_beat() -> None:
 def test_odd_windows_give_finite_rhythm(x: np.ndarray) -> None:
     found = read_beats(x)
     assert found.usual.shape == (12, LENGTH)
-    assert found.rhythm.shape == (len(RHYTHM),)
-    assert np.isfinite(found.rhythm).all()
+    for numbers, names in ((found.rhythm, RHYTHM), (found.form, FORM)):
+        assert numbers.shape == (len(names),)
+        assert np.isfinite(numbers).all()
+
+
+def test_form_tells_waves_voltages_and_axis() -> None:
+    usual = np.full((12, LENGTH), np.nan, np.float32)
+    at = dict(zip(LEADS, usual, strict=True))
+    for lead, size in {"I": 1.0, "aVF": -1.0, "V1": -1.5, "V5": 2.0, "V6": 1.0}.items():
+        at[lead][:] = 0.2  # the level before the QRS complex is zero
+        at[lead][BEFORE - 3 : BEFORE + 4] += size * np.array([0.3, 0.6, 0.9, 1.0, 0.9, 0.6, 0.3])
+        at[lead][BEFORE + 24 : BEFORE + 28] += 0.25 * size
+    found = dict(zip(FORM, form_of(usual), strict=True))
+    assert found["V5 R"] == pytest.approx(2.0)
+    assert found["V1 S"] == pytest.approx(-1.5)
+    assert found["V5 0 ms"] == pytest.approx(2.0)
+    assert found["V5 -80 ms"] == pytest.approx(0.0, abs=1e-6)
+    assert found["Sokolow-Lyon"] == pytest.approx(3.5)
+    assert found["QRS axis"] == pytest.approx(-np.pi / 4)
+    assert found["V5 220 ms, mean of 40"] == pytest.approx(0.25)
+    assert found["II R"] == found["Cornell"] == ABSENT
+    np.testing.assert_array_equal(form_of(np.stack([usual, usual]))[1], form_of(usual))

@@ -3,7 +3,7 @@
     python -m ecgpage.train.classifier --data FOLDER_WITH_PACKS --out model
 
 Its two networks, on windows and on their beats, are trained one after the other, and with the second one the trees on
-the rhythm; ``--part beats --start MODEL`` trains one and takes the other from MODEL.
+rhythm and form; ``--part beats --start MODEL`` trains one and takes the other from MODEL.
 
 FOLDER_WITH_PACKS holds ``fold1.xz`` ... ``fold9.xz`` (see ``ecgpage.records``) and ``labels.csv``. Folds 1-7
 are trained on, fold 8 stops the training and gives the thresholds, fold 9 is scored once, with ``--score 9``.
@@ -52,10 +52,10 @@ PARTS: Final = ("windows", "beats")
 VIEWS: Final = 4
 """Times that each record is disturbed and its beats are read for the training on beats: reading takes longer than a step."""
 MIXED: Final = 0.5
-"""Share of the drawn beats that are mixed with others."""
+"""Share of the drawn examples that are mixed with others."""
 BEATS_BATCH: Final = 128
-TREE_CLASSES: Final = ("PAC", "TACHY", "BRADY")
-"""Classes that the rhythm alone tells about as well as the networks do."""
+ITERATIONS: Final = 400
+"""Trees of each class."""
 LEAST_POSITIVES: Final = 20
 """Records of a class that trees need."""
 OUTPUT: Final = "one logit per class; a label where its sigmoid reaches the class's threshold (settings)"
@@ -111,8 +111,11 @@ class Windows:
     y: Tensor
 
     def draw(self, rows: Tensor, rng: np.random.Generator, device: torch.device) -> tuple[Inputs, Tensor]:
-        x = disturb(self.x[rows].to(device).float(), rng)  # (b, 12, 1000)
-        return (to_planes(x),), self.y[rows].to(device)
+        planes = to_planes(disturb(self.x[rows].to(device).float(), rng))  # (b, 24, 1000)
+        part, other = mixture(len(rows), rng)
+        y = torch.lerp(self.y[rows], self.y[rows][other], part[:, None])
+        part = part.to(device)[:, None, None]
+        return (torch.lerp(planes, planes[other.to(device)], part),), y.to(device)
 
     def batches(self, device: torch.device) -> Iterator[Inputs]:
         for x in self.x.split(128):
@@ -127,27 +130,33 @@ class BeatViews:
     """float16 (views, n, 12, 88), mV, NaN where unknown."""
     rhythm: Tensor
     """float32 (views, n, 38)."""
+    form: Tensor
+    """float16 (views, n, 358)."""
     y: Tensor
 
     @classmethod
     def of(cls, windows: Windows, views: int = 0, seed: int = 0) -> "BeatViews":
         """Beats of ``views`` disturbed forms of the windows; 0 reads them once, as they are."""
         rng = np.random.default_rng([seed, 77])
-        usual, rhythm = [], []
+        read = []
         for _ in range(max(1, views)):
             for x in windows.x.split(256):
-                beats, intervals = to_beats(disturb(x.float(), rng) if views else x.float())
-                usual.append(beats.half())
-                rhythm.append(intervals)
+                usual, rhythm, form = to_beats(disturb(x.float(), rng) if views else x.float())
+                read.append((usual.half(), rhythm, form.half()))
         shape = (max(1, views), len(windows.x))
-        return cls(torch.cat(usual).unflatten(0, shape), torch.cat(rhythm).unflatten(0, shape), windows.y)
+        parts = [torch.cat(part).unflatten(0, shape) for part in zip(*read, strict=True)]
+        return cls(parts[0], parts[1], parts[2], windows.y)
+
+    @property
+    def numbers(self) -> Tensor:
+        """float32 (views, n, 38 + 358), what the trees see."""
+        return torch.cat([self.rhythm, self.form.float()], 2)
 
     def draw(self, rows: Tensor, rng: np.random.Generator, device: torch.device) -> tuple[Inputs, Tensor]:
-        """Some are mixed with others, labels and all (Zhang et al. 2018: mixup): beats are aligned and can be; gain 5 %."""
+        """Gain 5 %."""
         n = len(rows)
         view = torch.from_numpy(rng.integers(len(self.usual), size=n))
-        share = (0.5 - np.abs(rng.beta(0.4, 0.4, n) - 0.5)) * (rng.random(n) < MIXED)
-        part, other = torch.from_numpy(share.astype(np.float32)), torch.from_numpy(rng.permutation(n))
+        part, other = mixture(n, rng)
         gain = torch.from_numpy(1 + 0.05 * rng.standard_normal((n, 1, 1), np.float32))
         usual, rhythm, y = self.usual[view, rows].float(), self.rhythm[view, rows], self.y[rows]
         usual = torch.lerp(usual, usual[other], part[:, None, None]) * gain
@@ -158,6 +167,12 @@ class BeatViews:
     def batches(self, device: torch.device) -> Iterator[Inputs]:
         for usual, rhythm in zip(self.usual[0].split(512), self.rhythm[0].split(512), strict=True):
             yield usual.to(device).float(), rhythm.to(device)
+
+
+def mixture(n: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """How n examples are mixed, targets and all (Zhang et al. 2018: mixup): with what part, 0 to 0.5, of which other one."""
+    share = (0.5 - np.abs(rng.beta(0.4, 0.4, n) - 0.5)) * (rng.random(n) < MIXED)
+    return torch.from_numpy(share.astype(np.float32)), torch.from_numpy(rng.permutation(n))
 
 
 # --- training -----------------------------------------------------------------------------------------------
@@ -454,7 +469,7 @@ def _fit_parts(
         if part == "beats":
             views = BeatViews.of(train, VIEWS, recipe.seed)
             examples = views, None if val is None else BeatViews.of(val)
-            nets.trees = grow(views.rhythm, train.y, classes).to(views.rhythm.device)
+            nets.trees = grow(views.numbers, train.y[:, : len(classes)]).to(views.rhythm.device)
             own = replace(recipe, batch=min(2 * recipe.batch, BEATS_BATCH))
         log(f"{part}:")
         checkpoint = None if work is None else work / f"{part}.pt"
@@ -463,43 +478,42 @@ def _fit_parts(
     return fitted
 
 
-def grow(rhythm: Tensor, y: Tensor, classes: Sequence[str]) -> Trees:
-    """Trees for those of ``TREE_CLASSES`` with enough records, from rhythm (views, n, 38) and targets (n, classes and more).
+def grow(numbers: Tensor, y: Tensor) -> Trees:
+    """Trees for the classes with enough records, from numbers (views, n, f) and targets (n, classes).
 
-    scikit-learn's histogram-based gradient boosting, twice 150 trees of at most 12 leaves.
+    scikit-learn's histogram-based gradient boosting; a leaf holds records, not views of one.
     """
-    views, n, _ = rhythm.shape
-    grown: dict[int, list[Any]] = {}
-    for output, name in enumerate(classes):
+    views, n, _ = numbers.shape
+    rows = numbers.flatten(0, 1).numpy()
+    grown: dict[int, Any] = {}
+    for output in range(y.shape[1]):
         wanted = y[:, output].numpy() > 0.5
-        if name not in TREE_CLASSES or not LEAST_POSITIVES <= wanted.sum() <= n - LEAST_POSITIVES:
-            continue
-        for seed in range(2):
-            forest = HistGradientBoostingClassifier(
-                learning_rate=0.05,
-                max_iter=150,
-                max_leaf_nodes=12,
+        if LEAST_POSITIVES <= wanted.sum() <= n - LEAST_POSITIVES:
+            grown[output] = HistGradientBoostingClassifier(
+                learning_rate=0.03,
+                max_iter=ITERATIONS,
+                max_leaf_nodes=16,
                 max_depth=DEPTH,
                 min_samples_leaf=20 * views,
                 l2_regularization=10.0,
-                max_features=0.4,
+                max_features=0.2,
                 early_stopping=False,
-                random_state=seed,
-            ).fit(rhythm.flatten(0, 1).numpy(), np.tile(wanted, views))
-            grown.setdefault(output, []).append(forest)
-    every = [tree[0].nodes for forests in grown.values() for f in forests for tree in f._predictors]
-    trees = Trees(len(classes), count=300 if every else 0, nodes=max(map(len, every), default=1))
-    for output, forests in grown.items():
+                random_state=0,
+            ).fit(rows, np.tile(wanted, views))
+    forests = {output: [tree[0].nodes for tree in f._predictors] for output, f in grown.items()}
+    most = max((len(tree) for forest in forests.values() for tree in forest), default=1)
+    trees = Trees(y.shape[1], count=ITERATIONS if forests else 0, nodes=most)
+    for output, forest in forests.items():
         trees.covered[output] = True
-        trees.base[output] = float(np.mean([f._baseline_prediction.item() for f in forests]))
-        for k, tree in enumerate(tree[0].nodes for f in forests for tree in f._predictors):
+        trees.base[output] = float(grown[output]._baseline_prediction.item())
+        for k, tree in enumerate(forest):
             leaf, place = tree["is_leaf"].astype(bool), np.arange(len(tree))
             columns = {
                 "feature": np.where(leaf, 0, tree["feature_idx"]),
                 "threshold": np.where(leaf, 0, tree["num_threshold"]),
                 "left": np.where(leaf, place, tree["left"]),
                 "right": np.where(leaf, place, tree["right"]),
-                "value": np.where(leaf, tree["value"] / len(forests), 0),
+                "value": np.where(leaf, tree["value"], 0),
             }
             for key, column in columns.items():
                 buffer: Tensor = getattr(trees, key)
@@ -637,6 +651,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("model"), help="model folder")
     parser.add_argument("--work", type=Path, default=Path("runs/classifier/first"), help="checkpoint and log")
     parser.add_argument("--epochs", type=int, default=Recipe.epochs)
+    parser.add_argument("--seed", type=int, default=Recipe.seed)
     parser.add_argument("--part", choices=PARTS, help="train this network alone; needs --start")
     parser.add_argument("--start", type=Path, help="model folder whose weights are the start")
     parser.add_argument(
@@ -657,7 +672,7 @@ def main() -> None:
     if args.score is not None:
         score_packs(args.data, args.out, args.work, args.score, log)
     else:
-        recipe = Recipe(epochs=args.epochs, compiled=args.compile)
+        recipe = Recipe(epochs=args.epochs, compiled=args.compile, choose="loss", seed=args.seed)
         train_on_packs(args.data, args.out, args.work, recipe, log, part=args.part, start=args.start)
 
 
