@@ -259,16 +259,20 @@ def _regular(rows: list[Row]) -> list[Row]:
 def cheapest_path(cells: Grey, reach: int = 6, bend: float = 0.25) -> tuple[NDArray[np.intp], Array]:
     """Path through (rows, columns) cells that gathers most ink; moves up to ``reach`` cells a column cost ``bend`` each."""
     height, width = cells.shape
-    cost = 1.0 - cells
-    total = cost[:, 0].copy()
-    came = np.zeros((width, height), np.intp)
+    cost = np.ascontiguousarray((1.0 - cells).T)  # (width, height)
+    dear = np.full(height + 2 * reach, np.inf, cost.dtype)
+    total = dear[reach : reach + height]
+    total[:] = cost[0]
     moves = np.arange(-reach, reach + 1)
+    from_there = np.lib.stride_tricks.sliding_window_view(dear, height)  # follows what is written to total
+    bends = (bend * np.abs(moves))[:, None].astype(cost.dtype)
+    options = np.empty(from_there.shape, cost.dtype)
+    chosen = np.zeros((width, height), np.intp)
     for x in range(1, width):
-        padded = np.pad(total, reach, constant_values=np.inf)
-        options = np.lib.stride_tricks.sliding_window_view(padded, height) + bend * np.abs(moves)[:, None]
-        best = options.argmin(axis=0)
-        came[x] = np.arange(height) + moves[best]
-        total = options[best, np.arange(height)] + cost[:, x]
+        np.add(from_there, bends, out=options)
+        options.argmin(axis=0, out=chosen[x])
+        np.add(options.min(axis=0), cost[x], out=total)
+    came = np.arange(height) + moves[chosen]
     path = np.empty(width, np.intp)
     path[-1] = total.argmin()
     for x in range(width - 1, 0, -1):
@@ -459,34 +463,46 @@ def find_pulse(
     when it scores ``least`` or less.
     """
     coarse = [
-        pulse_at(page, x_mm, foot, height, width, roof_px=3)
+        pulse
         for height in heights_mm
-        for width in widths_mm
         for foot in feet_mm
+        for pulse in pulses_at(page, x_mm, foot, height, widths_mm, roof_px=3)
     ]
     likely = max(coarse, key=lambda p: p.score)
     fine = [
-        pulse_at(page, x_mm, likely.foot_mm + offset, likely.height_mm, likely.width_mm, roof_px=1)
+        pulse
         for offset in np.arange(-5, 6) / Y_PX_PER_MM
+        for pulse in pulses_at(
+            page, x_mm, likely.foot_mm + offset, likely.height_mm, [likely.width_mm], roof_px=1
+        )
     ]
     best = max(fine, key=lambda p: p.score)
     return best if best.score > least else None
 
 
-def pulse_at(page: FlatPage, x_mm: Array, foot: float, height: float, width: float, *, roof_px: int) -> Pulse:
-    """The best pulse of this foot and height along x_mm: two strokes that end at foot and roof, and the roof."""
-    ends = (x_mm, x_mm + width)
-    strokes = [_stroke(page, x, foot - height + 0.4, foot - 0.6) for x in ends]
-    roof = _roof(page, x_mm, foot - height, width, roof_px)
+def pulses_at(
+    page: FlatPage, x_mm: Array, foot: float, height: float, widths_mm: Sequence[float], *, roof_px: int
+) -> list[Pulse]:
+    """The best pulse of this foot and height along x_mm for each width: two strokes that end at foot and roof, and the roof.
+
+    ``x_mm`` (n,) is evenly spaced by one column of the raster.
+    """
+    n, steps = len(x_mm), [round(width * X_PX_PER_MM) for width in widths_mm]
+    along = x_mm[0] + np.arange(n + max(steps)) / X_PX_PER_MM
+    stroke = _stroke(page, along, foot - height + 0.4, foot - 0.6)
     # strokes that go on belong to a taller pulse
-    beyond = [
-        _stroke(page, x, foot + low, foot + high)
-        for x in ends
-        for low, high in ((-height - 2.2, -height - 0.8), (1.0, 2.4))
-    ]
-    score = np.minimum(np.minimum(*strokes), roof) - np.max(beyond, axis=0)
-    peak = int(score.argmax())
-    return Pulse(float(x_mm[peak]), foot, height, float(score[peak]), width)
+    beyond = np.maximum(
+        _stroke(page, along, foot - height - 2.2, foot - height - 0.8),
+        _stroke(page, along, foot + 1.0, foot + 2.4),
+    )
+    found = []
+    for width, step in zip(widths_mm, steps, strict=True):
+        roof = _roof(page, x_mm, foot - height, width, roof_px)
+        score = np.minimum(np.minimum(stroke[:n], stroke[step : step + n]), roof)
+        score -= np.maximum(beyond[:n], beyond[step : step + n])
+        peak = int(score.argmax())
+        found.append(Pulse(float(x_mm[peak]), foot, height, float(score[peak]), width))
+    return found
 
 
 def _stroke(page: FlatPage, x_mm: Array, top_mm: float, bottom_mm: float) -> Array:
@@ -496,7 +512,7 @@ def _stroke(page: FlatPage, x_mm: Array, top_mm: float, bottom_mm: float) -> Arr
     )
     columns = np.rint(page.column(x_mm)).astype(int)
     values = [page.ink[rows[:, None], np.clip(columns + d, 0, page.ink.shape[1] - 1)] for d in (-1, 0, 1)]
-    return np.quantile(np.clip(np.max(values, axis=0), 0, 1), 0.25, axis=0)
+    return _lower_quartile(np.clip(np.max(values, axis=0), 0, 1), 0)
 
 
 def _roof(page: FlatPage, x_mm: Array, y_mm: float, width_mm: float, reach_px: int) -> Array:
@@ -505,7 +521,16 @@ def _roof(page: FlatPage, x_mm: Array, y_mm: float, width_mm: float, reach_px: i
     columns = np.clip(np.rint(page.column(at)).astype(int), 0, page.ink.shape[1] - 1)
     row = int(np.clip(round(page.row(y_mm)), reach_px, page.ink.shape[0] - 1 - reach_px))
     near = page.ink[row - reach_px : row + reach_px + 1][:, columns].max(axis=0)
-    return np.quantile(np.clip(near, 0, 1), 0.25, axis=1)
+    return _lower_quartile(np.clip(near, 0, 1), 1)
+
+
+def _lower_quartile(values: Grey, axis: int) -> Array:
+    """As ``np.quantile`` has it, several times faster for the few values of a line."""
+    ordered = np.sort(values, axis=axis).astype(np.float64)
+    place = 0.25 * (values.shape[axis] - 1)
+    below = int(place)
+    low, high = (np.take(ordered, k, axis=axis) for k in (below, below + 1))
+    return np.asarray(low + (place - below) * (high - low), np.float64)
 
 
 # ---------------------------------------------------------------------------------------------- names

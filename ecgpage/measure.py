@@ -76,7 +76,7 @@ PATH_MM: Final = 6.0
 WHOLE_MM: Final = 0.8
 """Columns this close to the record's whole length together show all of it."""
 LOOSE_WHOLE_MM: Final = 2.0
-"""The same where an end is known from long boxes only."""
+"""The same where an end is known from long boxes only, or the columns are too short."""
 TOUCHING_MM: Final = 0.6
 """Narrower gaps between columns are errors of boxes."""
 REACH_MM: Final = 2.5
@@ -406,8 +406,9 @@ def _between(
     count = boxes.count
     start = boxes.first_mm if first is None else first
     end = boxes.end_mm if last is None else last
-    slack = WHOLE_MM if first is not None and last is not None else LOOSE_WHOLE_MM
     over = end - start - whole_mm
+    # faint ends of traces are lost, nothing is drawn beyond them
+    slack = WHOLE_MM if first is not None and last is not None and over > 0 else LOOSE_WHOLE_MM
     if count == 1:
         is_whole, gap = abs(over) < slack, 0.0
     else:

@@ -44,6 +44,8 @@ WORDS: Final = (*LEAD_WORDS, *(f"{v:g} mm/s" for v in SPEEDS), *(f"{v:g} mm/mV" 
 MIN_SCORE: Final = 0.3
 SURE_SCALE: Final = 0.85
 """Chance from which a speed or a gain counts."""
+ALONE: Final = 0.6
+"""Another one that has more than this share of its chance makes it doubtful."""
 APART_CELLS: Final = 2
 """Two words do not stand nearer."""
 EVEN: Final = 0.01
@@ -72,7 +74,7 @@ class Words:
         first = len(LEAD_WORDS) + (0 if values is SPEEDS else len(SPEEDS))
         known = self.chances[:, first : first + len(values)] * self.scores[:, None]
         best = known.max(axis=0, initial=0.0)
-        is_one = best.max() > SURE_SCALE and (best > MIN_SCORE).sum() == 1
+        is_one = best.max() > SURE_SCALE and np.sort(best)[-2] < ALONE * best.max()
         return values[int(best.argmax())] if is_one else None
 
 
