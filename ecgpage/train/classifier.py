@@ -52,7 +52,7 @@ PARTS: Final = ("windows", "beats")
 VIEWS: Final = 4
 """Times that each record is disturbed and its beats are read for the training on beats: reading takes longer than a step."""
 MIXED: Final = 0.5
-"""Share of the drawn examples that are mixed with others."""
+"""Share of the drawn beats that are mixed with others."""
 BEATS_BATCH: Final = 128
 ITERATIONS: Final = 400
 """Trees of each class."""
@@ -111,11 +111,8 @@ class Windows:
     y: Tensor
 
     def draw(self, rows: Tensor, rng: np.random.Generator, device: torch.device) -> tuple[Inputs, Tensor]:
-        planes = to_planes(disturb(self.x[rows].to(device).float(), rng))  # (b, 24, 1000)
-        part, other = mixture(len(rows), rng)
-        y = torch.lerp(self.y[rows], self.y[rows][other], part[:, None])
-        part = part.to(device)[:, None, None]
-        return (torch.lerp(planes, planes[other.to(device)], part),), y.to(device)
+        x = disturb(self.x[rows].to(device).float(), rng)  # (b, 12, 1000)
+        return (to_planes(x),), self.y[rows].to(device)
 
     def batches(self, device: torch.device) -> Iterator[Inputs]:
         for x in self.x.split(128):
@@ -153,10 +150,11 @@ class BeatViews:
         return torch.cat([self.rhythm, self.form.float()], 2)
 
     def draw(self, rows: Tensor, rng: np.random.Generator, device: torch.device) -> tuple[Inputs, Tensor]:
-        """Gain 5 %."""
+        """Some are mixed with others, labels and all (Zhang et al. 2018: mixup): beats are aligned and can be; gain 5 %."""
         n = len(rows)
         view = torch.from_numpy(rng.integers(len(self.usual), size=n))
-        part, other = mixture(n, rng)
+        share = (0.5 - np.abs(rng.beta(0.4, 0.4, n) - 0.5)) * (rng.random(n) < MIXED)
+        part, other = torch.from_numpy(share.astype(np.float32)), torch.from_numpy(rng.permutation(n))
         gain = torch.from_numpy(1 + 0.05 * rng.standard_normal((n, 1, 1), np.float32))
         usual, rhythm, y = self.usual[view, rows].float(), self.rhythm[view, rows], self.y[rows]
         usual = torch.lerp(usual, usual[other], part[:, None, None]) * gain
@@ -167,12 +165,6 @@ class BeatViews:
     def batches(self, device: torch.device) -> Iterator[Inputs]:
         for usual, rhythm in zip(self.usual[0].split(512), self.rhythm[0].split(512), strict=True):
             yield usual.to(device).float(), rhythm.to(device)
-
-
-def mixture(n: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """How n examples are mixed, targets and all (Zhang et al. 2018: mixup): with what part, 0 to 0.5, of which other one."""
-    share = (0.5 - np.abs(rng.beta(0.4, 0.4, n) - 0.5)) * (rng.random(n) < MIXED)
-    return torch.from_numpy(share.astype(np.float32)), torch.from_numpy(rng.permutation(n))
 
 
 # --- training -----------------------------------------------------------------------------------------------
