@@ -86,6 +86,8 @@ MARGIN_MM: Final = 38.0
 """In the margin, before the first lead of a row, names stand so far away at most."""
 MIN_BESIDE: Final = 0.2
 """Names that fit their place worse are no names of a lead."""
+SURE_MINUS: Final = 0.8
+"""Chance from which a name has a minus: far fewer pages print one than those from which it was learned."""
 SURE_NAME: Final = 0.8
 """Chance from which a name tells of a lead that no box shows."""
 NAMED_ONLY: Final = 0.6
@@ -370,7 +372,7 @@ def with_printed(boxes: PageBoxes, levels_mm: Array) -> PageBoxes:
         both = (names[box] + 0.01) ** PLACE_WEIGHT * (read + READ_WRONG)
         names[box] = both / both.sum()
         wrong[box] = READ_WRONG + (MISNAMED - READ_WRONG) * (1 - clear[word])
-        minus[box] = printed.minus[word] > 0.5
+        minus[box] = printed.minus[word] > SURE_MINUS
     return replace(boxes, names=names, wrong=wrong, minus=minus)
 
 

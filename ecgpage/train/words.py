@@ -249,10 +249,10 @@ def draw_shards(data: Path, folds: set[str], out: Path, seconds: float, seed: in
 class Recipe:
     """Numbers of one training."""
 
-    minutes: float = 20.0
+    minutes: float = 50.0
     """Time with the training loop, all resumed runs together."""
     batch: int = 48
-    width: int = 48
+    width: int = 64
     """Channels of the network."""
     peak_lr: float = 3e-3
     weight_decay: float = 0.02
@@ -260,7 +260,7 @@ class Recipe:
     """Steps of linear warm-up."""
     ema: float = 0.998
     """Share of the averaged weights that a step keeps; the averaged weights are validated and stored."""
-    nothing_weight: float = 1.0
+    nothing_weight: float = 2.0
     """Of the cells without a word, against those with one."""
     valid_windows: int = 1536
     checkpoint_minutes: float = 4.0
