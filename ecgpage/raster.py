@@ -17,7 +17,13 @@ RASTERS_DPI: Final = (72, 96, 100, 120, 144, 150, 180, 200, 240, 300)
 """Resolutions at which pages are plotted and printed; 254 dpi has no lines between pixels."""
 MIN_RASTER: Final = 0.4
 """Share of the lines' variance that a raster explains when it is there."""
+MAX_LEFT: Final = 0.25
+"""Share of what the second best raster leaves unexplained that the best one may leave."""
 MIN_RASTER_LINES: Final = 20
+NEAR_TIE: Final = 0.05
+"""Pixels from the middle between two to which the phase may be wrong."""
+SURE_TIE: Final = 6.0
+"""Difference of two squared errors, in variances of the lines, from which the smaller one is believed: odds of twenty."""
 MAX_RASTER_MM: Final = 0.18
 """Lines further off tell of paper and scanner; half a pixel at 72 dpi."""
 TREND_LINES: Final = 2.0
@@ -67,9 +73,31 @@ def find_rasters(directions: Sequence[LinePlaces]) -> list[Raster | None]:
     explained = np.array([[share for share, _ in by_direction] for by_direction in found])
     order = np.argsort(-explained.sum(axis=1))
     first, second = (float(explained[k].sum()) for k in order[:2])
-    if second > 0.4 * first:
+    # a neighbouring pitch follows the true one for a while: what it leaves tells them apart where the true one leaves little
+    clear = len(directions) - first < MAX_LEFT * (len(directions) - second)
+    if second > 0.4 * first and not clear:
         return [None] * len(directions)
     return [raster if share > MIN_RASTER else None for share, raster in found[order[0]]]
+
+
+def moved_lines(raster: Raster, lines: LinePlaces) -> Array:
+    """(n_lines,) mm by which a raster that was found in ``lines`` moved each of them.
+
+    The phase is known to some hundredths of a pixel: which way a line went that was meant between two pixels is seen,
+    not calculated.
+    """
+    meant_mm = lines.step_mm * np.arange(len(lines.seen_mm), dtype=np.float64)
+    moves = raster.moves(meant_mm)
+    left = lines.seen_mm - lines.detail @ moves
+    spread = 1.48 * float(np.median(np.abs(left[lines.use])))
+    half_way = lines.use & (np.abs(moves) > (0.5 - NEAR_TIE) * raster.pixel_mm)
+    for k in np.flatnonzero(half_way):
+        other = moves.copy()
+        other[k] -= np.sign(moves[k]) * raster.pixel_mm
+        otherwise = lines.seen_mm[k] - lines.detail[k] @ other
+        if left[k] ** 2 - otherwise**2 > SURE_TIE * spread**2:
+            moves = other
+    return moves
 
 
 def _best_raster(lines: LinePlaces, rasters: Sequence[Raster]) -> tuple[float, Raster]:

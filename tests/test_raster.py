@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ecgpage.raster import LinePlaces, Raster, find_rasters, without_trend
+from ecgpage.raster import LinePlaces, Raster, find_rasters, moved_lines, without_trend
 
 N_LINES = 45
 STEP_MM = 5.0
@@ -39,6 +39,26 @@ def test_a_raster_is_found_with_its_phase(dpi: float, phase: float) -> None:
     assert found is not None
     assert found.pixel_mm == pytest.approx(25.4 / dpi)
     assert abs((found.phase - phase + 0.5) % 1 - 0.5) < 0.05
+
+
+def test_lines_half_way_between_two_pixels_went_where_they_are_seen() -> None:
+    """A phase that is wrong by two hundredths of a pixel puts some of them a whole pixel off."""
+    step = 5.0 / (25.4 / 200) % 1
+    phase = (0.5 - 12 * step) % 1 + 0.01  # line 12 is moved up by nearly half a pixel
+    true = moves(200, phase)
+    lines = places(true, 0.004, 4)
+    near = Raster(25.4 / 200, phase - 0.02)
+    assert np.abs(near.moves(STEP_MM * np.arange(N_LINES, dtype=float)) - true).max() > 0.1
+    np.testing.assert_allclose(moved_lines(near, lines), true, atol=0.01)
+
+
+@pytest.mark.parametrize("dpi", [100, 120, 144, 200])
+def test_clear_rasters_are_found_whatever_their_phase(dpi: int) -> None:
+    """That a neighbouring pitch explains a part of the moves, too, is no doubt about one that explains them all."""
+    for phase in np.arange(0, 1, 0.04):
+        found = find_rasters([places(moves(dpi, phase), 0.004, 5)])[0]
+        assert found is not None
+        assert found.pixel_mm == pytest.approx(25.4 / dpi)
 
 
 @pytest.mark.parametrize("seed", range(6))
