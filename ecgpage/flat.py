@@ -15,6 +15,7 @@ from scipy.ndimage import median_filter
 
 from ecgpage.grid import BOX_MM, GridMap, flatten
 from ecgpage.images import Image, brightest_channel
+from ecgpage.median import median_of
 
 X_PX_PER_MM: Final = 10
 Y_PX_PER_MM: Final = 8
@@ -110,11 +111,10 @@ def flatten_page(image: Image, grid: GridMap, *, bridge: bool = True) -> FlatPag
     x_mm = left - BOX_MM / 2 + (np.arange(nx * BOX_X) + 0.5) / X_PX_PER_MM
     y_mm = top - BOX_MM / 2 + (np.arange(ny * BOX_Y) + 0.5) / Y_PX_PER_MM
     light = brightest_channel(image)
-    dark = flatten(255 - light, grid, x_mm, y_mm).astype(np.float32)
-    ink = _without_grid(dark, ny, nx, bridge)
-    ink *= np.repeat(np.repeat(grid.quality > 0, BOX_Y, axis=0), BOX_X, axis=1)
-    around = _surroundings(light, grid)
-    return FlatPage(grid, ink / max(_stroke_level(ink), 1.0), float(x_mm[0]), float(y_mm[0]), around)
+    ink = _without_grid(flatten(255 - light, grid, x_mm, y_mm), ny, nx, bridge)
+    ink.reshape(ny, BOX_Y, nx, BOX_X)[...] *= (grid.quality > 0)[:, None, :, None]
+    ink /= max(_stroke_level(ink), 1.0)
+    return FlatPage(grid, ink, float(x_mm[0]), float(y_mm[0]), _surroundings(light, grid))
 
 
 def _surroundings(light: Image, grid: GridMap) -> Surroundings:
@@ -136,28 +136,36 @@ def _surroundings(light: Image, grid: GridMap) -> Surroundings:
     return Surroundings(flatten(light, grid, x_mm, y_mm), np.array([ends[0], ends[1]]))
 
 
-def _without_grid(dark: Grey, ny: int, nx: int, bridge: bool) -> Grey:
+def _without_grid(dark: Image, ny: int, nx: int, bridge: bool) -> Grey:
     """Darkness above paper and grid, per pixel; boxes are centred on the crossings of the 5-mm lines."""
-    boxes = dark.reshape(ny, BOX_Y, nx, BOX_X)
-    paper = np.median(boxes[:, ::2, :, ::2].transpose(0, 2, 1, 3).reshape(ny, nx, -1), axis=2)
-    beside_y = np.abs(np.arange(BOX_Y) - (BOX_Y - 1) / 2) > CROSSING_MM * Y_PX_PER_MM
-    beside_x = np.abs(np.arange(BOX_X) - (BOX_X - 1) / 2) > CROSSING_MM * X_PX_PER_MM
-    beside_y[::2], beside_x[::2] = False, False  # half of them tell enough
-    upright = np.median(boxes[:, beside_y], axis=1) - paper[..., None]  # (ny, nx, BOX_X)
-    level = np.median(boxes[..., beside_x], axis=3).swapaxes(1, 2) - paper[..., None]  # (ny, nx, BOX_Y)
+    ink = dark.astype(np.float32)
+    boxes = ink.reshape(ny, BOX_Y, nx, BOX_X)
+    paper = _box_medians(dark.reshape(ny, BOX_Y, nx, BOX_X)[:, ::2, :, ::2])
+    beside_y, beside_x = (
+        np.flatnonzero(np.abs(np.arange(n) - (n - 1) / 2) > CROSSING_MM * px_per_mm)
+        for n, px_per_mm in ((BOX_Y, Y_PX_PER_MM), (BOX_X, X_PX_PER_MM))
+    )
+    # half of them tell enough
+    upright = median_of([boxes[:, k] for k in beside_y if k % 2]) - paper[..., None]  # (ny, nx, BOX_X)
+    level = (
+        median_of([boxes[..., k] for k in beside_x if k % 2]).swapaxes(1, 2) - paper[..., None]
+    )  # (ny, nx, BOX_Y)
     # a trace runs along x: compare with the boxes above and below first, then along the line
     upright = median_filter(upright, (3, 5, 1))
-    level = median_filter(median_filter(level, (7, 1, 1)), (1, 5, 1))
-    lines = np.maximum(np.maximum(level, 0).swapaxes(1, 2)[..., None], upright[:, None])
-    smooth_paper = cv2.resize(
-        paper.astype(np.float32), (nx * BOX_X, ny * BOX_Y), interpolation=cv2.INTER_LINEAR
-    )
-    ink = (dark - smooth_paper - lines.reshape(dark.shape)).astype(np.float32)
-    if not bridge:
-        return ink
-    return _bridge(
-        ink, np.broadcast_to(level.swapaxes(1, 2)[..., None], boxes.shape).reshape(dark.shape), upright, ny
-    )
+    level = median_filter(median_filter(level, (7, 1, 1)), (1, 5, 1)).swapaxes(1, 2)[..., None]
+    ink -= cv2.resize(paper, (nx * BOX_X, ny * BOX_Y), interpolation=cv2.INTER_LINEAR)
+    boxes -= np.maximum(np.maximum(level, 0), upright[:, None])
+    if bridge:
+        _bridge(boxes, level, upright[:, None])
+    return ink
+
+
+def _box_medians(boxes: Image) -> Grey:
+    """(ny, nx) medians of uint8 (ny, h, nx, w) boxes, the upper one of two in the middle and the lower one averaged."""
+    ny, h, nx, w = boxes.shape
+    values = np.ascontiguousarray(boxes.transpose(0, 2, 1, 3), np.uint16).reshape(ny, nx, h * w)
+    middle = [(h * w - 1) // 2, h * w // 2]
+    return np.asarray(np.partition(values, middle, axis=2)[..., middle].mean(axis=2), np.float32)
 
 
 def _stroke_level(ink: Grey) -> float:
@@ -165,11 +173,18 @@ def _stroke_level(ink: Grey) -> float:
     return float(ink[ink >= np.quantile(ink[::3, ::3], 0.995)].mean())
 
 
-def _bridge(ink: Grey, level: Grey, upright: Grey, ny: int) -> Grey:
-    """Close strokes where they cross a dark line, under which ink cannot be told from the line."""
-    stroke = _stroke_level(ink)
+def _bridge(boxes: Grey, level: Grey, upright: Grey) -> None:
+    """Close strokes where they cross a dark line, under which ink cannot be told from the line, in place.
+
+    ``boxes``: ink (ny, BOX_Y, nx, BOX_X); ``level``, ``upright``: darkness of the lines in it, to be broadcast.
+    """
+    ny, _, nx, _ = boxes.shape
+    ink = boxes.reshape(ny * BOX_Y, nx * BOX_X)
+    dark_line = DARK_LINE * _stroke_level(ink)
     along_y = np.ones((round(2 * BRIDGE_MM * Y_PX_PER_MM) | 1, 1), np.uint8)
     along_x = np.ones((1, round(2 * BRIDGE_MM * X_PX_PER_MM) | 1), np.uint8)
-    across_level = np.where(level > DARK_LINE * stroke, cv2.morphologyEx(ink, cv2.MORPH_CLOSE, along_y), ink)
-    dark_upright = np.repeat(upright.reshape(ny, -1) > DARK_LINE * stroke, BOX_Y, axis=0)
-    return np.where(dark_upright, cv2.morphologyEx(across_level, cv2.MORPH_CLOSE, along_x), across_level)
+    for lines, across in ((level, along_y), (upright, along_x)):
+        dark = lines > dark_line
+        if dark.any():
+            closed = cv2.morphologyEx(ink, cv2.MORPH_CLOSE, across)
+            np.copyto(boxes, closed.reshape(boxes.shape), where=dark)

@@ -15,7 +15,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Final
 
 import cv2
@@ -29,7 +29,8 @@ from ecgpage.ecg import EcgPageError
 from ecgpage.images import Image, darkest_channel
 from ecgpage.median import median_of
 from ecgpage.page import Carrier, Grey, darkness, local_contrast
-from ecgpage.raster import MAX_SNAP_MM, LinePlaces, find_rasters, without_trend
+from ecgpage.raster import MAX_SNAP_MM, LinePlaces, find_rasters, moved_lines, without_trend
+from ecgpage.threads import one_thread
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ CARRIER_PX: Final = 16.0
 """Line distance at which a 5-mm grid is tracked; 1-mm grids are tracked at a quarter of it with the same window."""
 MIN_LOCK: Final = 2.0
 """A tile is locked when both carriers stand this far above neighbouring frequencies."""
+MIN_SEED_LOCK: Final = 1.5
+"""Below this a place is not looked at with its whole surroundings."""
 MAX_STEP: Final = 0.28
 """Largest phase surprise between neighbouring tiles, lines; half a line would be ambiguous."""
 MIN_TILES: Final = 12
@@ -51,6 +54,8 @@ MIN_SHARE: Final = 0.1
 SAME_SHARE: Final = 0.7
 SAME_TURN: Final = 0.1
 """Radians."""
+LIKE_RATIO: Final = 0.15
+"""Natural log of two periods of the same lines in perspective; multiples differ by more."""
 GOOD_SHARE: Final = 0.4
 """Do not try other periods once this share of the picture is locked."""
 SURE_FINE_SHARE: Final = 0.8
@@ -83,10 +88,19 @@ MIN_AROUND: Final = 3
 """Neighbours that can tell."""
 BESIDE: Final = (0.62, 1.41)
 """Frequencies, of the carrier's, above which it has to stand."""
-FLAT_PX_PER_MM: Final = 8
-CELL_PX: Final = int(BOX_MM * FLAT_PX_PER_MM)
+STRIP_PX: Final = 256
+"""Rows that are flattened at a time: what is known of them stays in the processor's cache."""
+FAR_NODES: Final = 14
+"""A node this far off counts for less than 1e-7 of a cubic spline."""
+CELL_PX: Final = 40
 """Flat pixels from one line to the next."""
-MIN_CELL_PX: Final = 16
+QUICK_CELL_PX: Final = 24
+"""The same for maps that are not the last, where there are no other lines near by."""
+BLUR_MM: Final = 0.1875
+"""Profiles are smoothed so far before a line is looked for."""
+EXTENDED_MM: Final = 1.0
+"""How far lines are looked for around the nodes of an extended map."""
+MIN_CELL_PX: Final = 12
 """Enough for six lines between two."""
 STIFFNESS: Final = (0.03, 0.3, 3.0, 30.0, 300.0, 3e3, 3e4, 3e5)
 RIDGE: Final = 1e-11
@@ -140,12 +154,28 @@ class GridMap:
             seen[part] = np.einsum("ni,nic->nc", across[part], np.tensordot(down[part], self.nodes, 1))
         return seen[:, 0].reshape(np.shape(x_mm)), seen[:, 1].reshape(np.shape(x_mm))
 
-    def window(self, x_mm: Array, y_mm: Array) -> tuple[Grey, Grey]:
-        """float32 (len(y_mm), len(x_mm)) image x and y of the page raster x_mm x y_mm; both ascending."""
+    def strips(self, x_mm: Array, y_mm: Array) -> Iterator[tuple[slice, Grey, Grey]]:
+        """Image x and y, float32 (rows, len(x_mm)), of the page raster x_mm x y_mm, some rows at a time, and which rows; both
+        ascending.
+        """
         across, down = self._weights(x_mm, y_mm)
-        columns = across.T.astype(np.float32)
-        map_x, map_y = ((down @ self.nodes[..., k]).astype(np.float32) @ columns for k in (0, 1))
-        return map_x, map_y
+        across = across.T.astype(np.float32)
+        last = self.nodes.shape[1] - 1
+        nearest = np.clip(np.rint((x_mm - self.origin_mm[0]) / BOX_MM).astype(int), 0, last)
+        blocks = []
+        for first in range(0, len(x_mm), STRIP_PX):
+            columns = slice(first, min(first + STRIP_PX, len(x_mm)))
+            nodes = slice(max(0, nearest[first] - FAR_NODES), nearest[columns.stop - 1] + FAR_NODES + 1)
+            blocks.append((columns, nodes, np.ascontiguousarray(across[nodes, columns])))
+        for first in range(0, len(y_mm), STRIP_PX):
+            rows = slice(first, min(first + STRIP_PX, len(y_mm)))
+            seen = np.empty((2, rows.stop - rows.start, len(x_mm)), np.float32)
+            with one_thread():
+                for k in (0, 1):
+                    along = (down[rows] @ self.nodes[..., k]).astype(np.float32)
+                    for columns, nodes, weights in blocks:
+                        np.matmul(along[:, nodes], weights, out=seen[k, :, columns])
+            yield rows, seen[0], seen[1]
 
     def _weights(self, x_mm: Array, y_mm: Array) -> tuple[Array, Array]:
         """(n, nx) and (m, ny): what each column and row of nodes adds to n places along x and m along y."""
@@ -170,21 +200,25 @@ def _cardinal_splines(at_mm: Array, first_mm: float, count: int) -> Array:
     return values
 
 
-def flatten(image: Image, grid: GridMap, x_mm: Array, y_mm: Array) -> Image:
+def flatten(image: Image, grid: GridMap, x_mm: Array, y_mm: Array, *, quick: bool = False) -> Image:
     """The one resampling: uint8 image values at the page raster x_mm x y_mm (Lanczos), (len(y), len(x)[, 3]).
 
-    Where the image is finer than the raster it is averaged down first, so that thin lines do not alias.
+    Where the image is finer than the raster it is averaged down first, so that thin lines do not alias. ``quick`` takes the
+    pixels around linearly: an eighth of the time, for what is looked at on the way.
     """
-    map_x, map_y = grid.window(x_mm, y_mm)
     step_mm = (x_mm[-1] - x_mm[0]) / max(1, len(x_mm) - 1)
-    shrink = int(grid.px_per_mm * step_mm / 1.5)
+    shrink = max(1, int(grid.px_per_mm * step_mm / 1.5))
     if shrink > 1:
         image = np.asarray(
             cv2.resize(image, None, fx=1 / shrink, fy=1 / shrink, interpolation=cv2.INTER_AREA), np.uint8
         )
-        map_x, map_y = ((m + np.float32(0.5)) / np.float32(shrink) - np.float32(0.5) for m in (map_x, map_y))
-    flat = cv2.remap(image, map_x, map_y, cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(flat, np.uint8)
+    how = cv2.INTER_LINEAR if quick else cv2.INTER_LANCZOS4
+    flat = np.empty((len(y_mm), len(x_mm), *image.shape[2:]), np.uint8)
+    for rows, *at in grid.strips(x_mm, y_mm):
+        if shrink > 1:
+            at[:] = [(a + np.float32(0.5)) / np.float32(shrink) - np.float32(0.5) for a in at]
+        cv2.remap(image, at[0], at[1], how, dst=flat[rows], borderMode=cv2.BORDER_REPLICATE)
+    return flat
 
 
 def lock_grid(image: Image, carriers: list[Carrier], *, refine: bool = True, jump: bool = False) -> GridMap:
@@ -213,13 +247,17 @@ def grid_candidates(
             waiting.sort(key=lambda t: t.score, reverse=True)
             best = waiting.pop(0)
             waiting = [t for t in waiting if not t.repeats(best)]
+            grids = _finished(255 - light, best.tiles, refine=refine)
             try:
-                grids = _finished(255 - light, best.tiles, refine=refine)
+                while True:
+                    with one_thread():
+                        grid = next(grids, None)
+                    if grid is None:
+                        break
+                    found = True
+                    yield grid
             except EcgPageError as error:
                 reason = str(error)
-                continue
-            found = True
-            yield from grids
     if not found:
         raise EcgPageError(reason)
 
@@ -244,11 +282,13 @@ def _tracked_carriers(
     light: Image, carriers: list[Carrier], jump: bool
 ) -> Iterator[tuple[_Tracked | None, bool]]:
     """Each carrier as far as it can be followed, and whether what there is by then is good enough; at the end it is."""
+    known: dict[float, list[_Tile]] = {CARRIER_PX: [], CARRIER_PX / 4: []}
     for carrier in carriers:
         # fine lines may be the 1-mm ones: follow many of them at once
         for carrier_px in [CARRIER_PX] if carrier.period_px > MAX_FINE_PX else [CARRIER_PX / 4, CARRIER_PX]:
             tracker = _Tracker(light, carrier, carrier_px, jump)
-            tiles = tracker.grow()
+            tiles = tracker.grow(known[carrier_px])
+            known[carrier_px] += tiles
             share = len(tiles) / tracker.n_tiles
             log.debug(
                 "lines %.1f px apart, %.0f px wide: %.0f %% locked",
@@ -264,22 +304,27 @@ def _tracked_carriers(
     yield None, True
 
 
-def _finished(dark: Image, tiles: "list[_Tile]", *, refine: bool) -> list[GridMap]:
+def _finished(dark: Image, tiles: "list[_Tile]", *, refine: bool) -> Iterator[GridMap]:
     """The refined map of 5-mm lines behind tracked tiles, before it the one that reaches further when the grid shows beyond
     them; EcgPageError when it is too small.
     """
     grid, half_widths_mm = _boxes_from_lines(dark, _lattice_from_tiles(tiles))
     if min(grid.quality.shape) < MIN_LINES:
         raise EcgPageError("the ECG grid shows on too small a part of the picture; photograph the whole page")
-    stiffness = None
-    last = half_widths_mm[-1]
-    for half_width_mm in half_widths_mm if refine else ():
-        grid, stiffness = _refine(dark, grid, half_width_mm, stiffness, rasters=half_width_mm == last)
-    wider = _extended(dark, grid) if refine else grid
-    if (wider.quality > 0).sum() <= MIN_GROWTH * (grid.quality > 0).sum():
-        return [grid]
-    log.debug("extended from %d to %d nodes", (grid.quality > 0).sum(), (wider.quality > 0).sum())
-    return [wider, grid]
+    if not refine:
+        yield grid
+        return
+    *coarse_mm, last_mm = half_widths_mm
+    lines = _lines_seen(dark, grid, coarse_mm[0], quick=True)
+    stiffness = _choose_stiffness(lines.away, lines.weights, STIFFNESS[1:])
+    grid = lines.followed(grid, stiffness)
+    for half_width_mm in coarse_mm[1:]:
+        grid = _lines_seen(dark, grid, half_width_mm, quick=True).followed(grid, stiffness)
+    wider = _extended(dark, grid, stiffness)
+    if (wider.quality > 0).sum() > MIN_GROWTH * (grid.quality > 0).sum():
+        log.debug("extended from %d to %d nodes", (grid.quality > 0).sum(), (wider.quality > 0).sum())
+        yield _refined(wider, _lines_seen(dark, wider, EXTENDED_MM))
+    yield _refined(grid, _lines_seen(dark, grid, last_mm))
 
 
 # ---------------------------------------------------------------------------------------------- grow
@@ -311,15 +356,14 @@ class _Tracker:
 
     def __init__(self, light: Image, carrier: Carrier, carrier_px: float, jump: bool) -> None:
         """``light``: uint8 (H, W), darkest of the colour channels."""
+        self.light = light
         self.carrier = carrier
         self.carrier_px = carrier_px
         self.scale = carrier_px / carrier.period_px
         # fine lines cannot be counted so far ahead
         self.max_jump = MAX_JUMP if jump and carrier_px == CARRIER_PX else 0
         sigma = CARRIER_PX
-        self.picture = local_contrast(darkness(light, self.scale), 0.6 * sigma, limit=2.0)
         self.radius = int(2.4 * sigma)
-        self.padded = np.pad(self.picture, self.radius)
         self.offsets = np.arange(-self.radius, self.radius + 1, dtype=np.float32)
         self.shift = 0.8 * sigma
         self.windows = np.stack(
@@ -330,33 +374,72 @@ class _Tracker:
             ]
         )
         self.step = 1.5 * sigma
-        self.columns = int(self.picture.shape[1] / self.step) + 1
-        self.rows = int(self.picture.shape[0] / self.step) + 1
-        self.n_tiles = self.columns * self.rows
+        rows, columns = (int(side * self.scale / self.step) + 1 for side in light.shape)
+        self.n_tiles = rows * columns
+
+    @cached_property
+    def padded(self) -> Grey:
+        """The whole picture at the scale at which lines are followed, with the windows' reach around it."""
+        return np.pad(self._seen(self.light), self.radius)
+
+    def _seen(self, light: Image) -> Grey:
+        return local_contrast(darkness(light, self.scale), 0.6 * CARRIER_PX, limit=2.0)
 
     def _gauss(self, centre: float, sigma: float) -> Grey:
         return np.exp(-0.5 * ((self.offsets - centre) / sigma) ** 2).astype(np.float32)
 
-    def grow(self) -> list[_Tile]:
-        """Tiles reached from the best seed that locks, with phases that count lines from it; image pixels and lines."""
+    def grow(self, known: Sequence[_Tile]) -> list[_Tile]:
+        """Tiles reached from the best seed that locks, with phases that count lines from it; image pixels and lines.
+
+        No seed is tried among ``known`` tiles that follow the same lines.
+        """
+        known = list(known)
         direction = np.array([np.cos(self.carrier.angle_rad), np.sin(self.carrier.angle_rad)])
         gradient = np.stack([direction, [-direction[1], direction[0]]]) / self.carrier_px
         best: list[_Tile] = []
-        for x, y in self.carrier.seeds[:6] * self.scale:
+        for place in self.carrier.seeds[:6]:
+            if self._is_known(place, known):
+                continue
+            if self._lock_around(place, gradient) < MIN_SEED_LOCK:
+                continue
+            x, y = place * self.scale
             seed = self._measure(x, y, np.zeros(2), gradient, rounds=6)
             if seed.lock >= MIN_LOCK:
-                tiles = self._grow_from(seed)
+                tiles = [self._in_image(tile) for tile in self._grow_from(seed)]
+                known += tiles
                 best = max(best, tiles, key=len)
             if len(best) > 0.3 * self.n_tiles:
                 break
-        return [self._in_image(tile) for tile in best]
+        return best
+
+    def _lock_around(self, place: Array, gradient: Array) -> float:
+        """The lock at a place in the image, from the part around it: the whole picture is not made for what is no grid."""
+        reach = (2 * self.radius + 1) / self.scale
+        low = np.clip(np.rint(place - reach), 0, None).astype(int)
+        high = np.rint(place + reach).astype(int)
+        part = np.pad(self._seen(self.light[low[1] : high[1], low[0] : high[0]]), self.radius)
+        col, row = (np.rint((place - low) * self.scale)).astype(int)
+        return self._locked(self._patch(part, col, row), np.zeros(2), gradient, rounds=6)[2]
+
+    def _is_known(self, place: Array, known: Sequence[_Tile]) -> bool:
+        """Whether a place in the image is among tiles that were followed at about the carrier's period and direction."""
+        if not known:
+            return False
+        apart = np.abs(np.array([(tile.x, tile.y) for tile in known]) - place).max(axis=1)
+        nearest = int(apart.argmin())
+        (across_x, across_y), _ = known[nearest].gradient
+        ratio = np.log(self.carrier.period_px * np.hypot(across_x, across_y))
+        turn = (np.arctan2(across_y, across_x) - self.carrier.angle_rad + np.pi / 4) % (np.pi / 2) - np.pi / 4
+        return bool(
+            apart[nearest] < self.step / self.scale and abs(ratio) < LIKE_RATIO and abs(turn) < SAME_TURN
+        )
 
     def _in_image(self, tile: _Tile) -> _Tile:
         x, y = ((v + 0.5) / self.scale - 0.5 for v in (tile.x, tile.y))
         return replace(tile, x=x, y=y, gradient=tile.gradient * self.scale)
 
     def _grow_from(self, seed: _Tile) -> list[_Tile]:
-        height, width = self.picture.shape
+        height, width = (n - 2 * self.radius for n in self.padded.shape)
         start_x, start_y = seed.x % self.step, seed.y % self.step
         first = (int((seed.x - start_x) / self.step), int((seed.y - start_y) / self.step))
         done: dict[tuple[int, int], _Tile] = {}
@@ -392,9 +475,18 @@ class _Tracker:
 
     def _measure(self, x: float, y: float, predicted: Array, gradient: Array, *, rounds: int) -> _Tile:
         """Lock in at the whole pixel nearest to x, y; the phase is the one nearest to ``predicted``."""
-        height, width = self.picture.shape
+        height, width = (n - 2 * self.radius for n in self.padded.shape)
         col, row = min(max(round(x), 0), width - 1), min(max(round(y), 0), height - 1)
-        patch = self.padded[row : row + 2 * self.radius + 1, col : col + 2 * self.radius + 1]
+        patch = self._patch(self.padded, col, row)
+        return _Tile(float(col), float(row), *self._locked(patch, predicted, gradient, rounds=rounds))
+
+    def _patch(self, padded: Grey, col: int, row: int) -> Grey:
+        return padded[row : row + 2 * self.radius + 1, col : col + 2 * self.radius + 1]
+
+    def _locked(
+        self, patch: Grey, predicted: Array, gradient: Array, *, rounds: int
+    ) -> tuple[Array, Array, float]:
+        """Phase, gradient and lock in the middle of a patch."""
         for _ in range(rounds):
             # (2, 3, 3): both directions, windows along y, windows along x
             seen = _demodulate(patch, self._waves(gradient)[:, :, None] * self.windows)
@@ -407,7 +499,7 @@ class _Tracker:
         others = np.concatenate([f * gradient for f in BESIDE])
         beside = _demodulate(patch, (self._waves(others) * self.windows[0])[:, :, None])
         lock = np.abs(seen[:, 0, 0]) / (np.abs(beside.reshape(len(BESIDE), 2)).mean(axis=0) + 1e-6)
-        return _Tile(float(col), float(row), phase, gradient, float(lock.min()))
+        return phase, gradient, float(lock.min())
 
     def _waves(self, frequencies: Array) -> NDArray[np.complex64]:
         """(n, 2, size) waves along x and along y of (n, 2) frequencies, lines per pixel."""
@@ -490,9 +582,10 @@ def _boxes_from_lines(dark: Image, lines: GridMap) -> tuple[GridMap, tuple[float
     Every fifth line stands out from the others -> 1 mm; finer lines between them -> 5 mm; else by their number.
     Returns the 5-mm lattice and the search half widths in mm for the refinement.
     """
-    # no more pixels a line than the picture has
-    cell_px = int(np.clip(2 * round(0.75 * BOX_MM * lines.px_per_mm), MIN_CELL_PX, CELL_PX))
-    across_x, across_y = _line_profiles(dark, lines, cell_px)
+    # no more pixels a line than the picture has, nor than a page of 5-mm lines
+    most_px = min(0.75 * BOX_MM * lines.px_per_mm, CELL_PX / 2 * MANY_BOXES / max(lines.quality.shape))
+    cell_px = int(np.clip(2 * round(most_px), MIN_CELL_PX, CELL_PX))
+    across_x, across_y = _line_profiles(dark, lines, cell_px, quick=True)
     seen = lines.quality > 0
     strength = [_line_strength(p, seen) for p in (across_x, across_y.swapaxes(0, 1))]
     strength_x, strength_y = strength[0], strength[1]
@@ -562,17 +655,21 @@ def _finer_lines(profiles: Grey) -> float:
     return float(np.log((power[5] + 1e-3) / (0.5 * (power[4] + power[6]) + 1e-3)))
 
 
-def _line_profiles(dark: Image, grid: GridMap, cell_px: int = CELL_PX) -> tuple[Grey, Grey]:
+def _line_profiles(
+    dark: Image, grid: GridMap, cell_px: int | None = None, *, quick: bool = False
+) -> tuple[Grey, Grey]:
     """(ny, nx, cell_px) contrast across the near-vertical and the near-horizontal line of each node, line in the middle.
 
     Each is the median along one line distance with the crossing line left out, so that traces and text do not count.
     """
+    if cell_px is None:
+        cell_px = QUICK_CELL_PX if quick and grid.source != "1 mm lines" else CELL_PX
     ny, nx = grid.quality.shape
     x0, y0, _, _ = grid.extent_mm
     px_per_mm = cell_px / BOX_MM
     x_mm = x0 - BOX_MM / 2 + (np.arange(nx * cell_px) + 0.5) / px_per_mm
     y_mm = y0 - BOX_MM / 2 + (np.arange(ny * cell_px) + 0.5) / px_per_mm
-    flat = flatten(dark, grid, x_mm, y_mm).astype(np.float32)
+    flat = flatten(dark, grid, x_mm, y_mm, quick=quick).astype(np.float32)
     contrast = local_contrast(flat, 2.0 * px_per_mm, limit=3.0)
     cells = contrast.reshape(ny, cell_px, nx, cell_px)
     beside = np.abs(np.arange(cell_px) - (cell_px - 1) / 2) > 0.9 * px_per_mm
@@ -583,60 +680,83 @@ def _line_profiles(dark: Image, grid: GridMap, cell_px: int = CELL_PX) -> tuple[
     return across_x, across_y
 
 
-def _refine(
-    dark: Image, grid: GridMap, half_width_mm: float, stiffness: float | None, *, rasters: bool
-) -> tuple[GridMap, float]:
-    """Fit the nodes anew to the lines seen on the page that the present map flattens; also the stiffness that was used.
+@dataclass(frozen=True)
+class _Lines:
+    """Where lines are seen around the nodes of a lattice: their displacement from a plane, so that a flat page stays flat."""
 
-    What is smoothed is the whole displacement of the lines from one homography, so that a flat page stays exactly flat;
-    each printed line may stand off by its own constant, because printers and plotting programs snap lines to pixels. With
-    ``rasters`` the program's raster is looked for in these constants; where it shows, they are known, and the lines are
-    followed as they were before the snapping.
-    """
+    plane: Array
+    """(3, 3) homography from page mm to image px."""
+    page: Array
+    """(ny, nx, 2) page mm of the nodes."""
+    away: list[Array]
+    """mm, of the near-vertical and of the other lines: one row a place along the lines, one column a line, both times."""
+    weights: list[Array]
+    """0 to 1."""
+
+    def followed(self, grid: GridMap, stiffness: float) -> GridMap:
+        """The map with its nodes on smooth surfaces through the lines; each line may stand off by its own constant, because
+        printers and plotting programs snap lines to pixels.
+        """
+        fits = [_smooth(a, w, stiffness, MAX_SNAP_MM) for a, w in zip(self.away, self.weights, strict=True)]
+        return replace(grid, nodes=self.moved(fits))
+
+    def moved(self, fits: "list[_Fit]") -> Array:
+        """(ny, nx, 2) nodes in the image on fitted surfaces."""
+        return _project(self.plane, self.page + np.stack([fits[0].surface, fits[1].surface.T], axis=-1))
+
+
+def _lines_seen(dark: Image, grid: GridMap, half_width_mm: float, *, quick: bool = False) -> _Lines:
+    """The lines on the page that the present map flattens, looked for ``half_width_mm`` around their nodes."""
+    offsets = [_line_offsets(p, half_width_mm) for p in _line_profiles(dark, grid, quick=quick)]
+    return _displaced(grid, offsets)
+
+
+def _displaced(grid: GridMap, offsets: list[tuple[Array, Array]]) -> _Lines:
+    """Offsets of the lines from the nodes of a map, in mm, and weights, as displacements from one plane."""
     x0, y0, _, _ = grid.extent_mm
     ny, nx = grid.quality.shape
     page = np.stack(np.meshgrid(x0 + BOX_MM * np.arange(nx), y0 + BOX_MM * np.arange(ny)), axis=-1)
     plane = _homography(page, grid)
     image_to_page = np.asarray(np.linalg.inv(plane), np.float64)
-    offsets = [_line_offsets(profile, half_width_mm) for profile in _line_profiles(dark, grid)]
     (offset_x, weight_x), (offset_y, weight_y) = offsets
     seen = grid.quality > 0
     seen_x = np.stack(grid.to_image(page[..., 0] + offset_x, page[..., 1]), axis=-1)
     seen_y = np.stack(grid.to_image(page[..., 0], page[..., 1] + offset_y), axis=-1)
-    # one row a place along the lines, one column a line, both times
     away = [
         (_project(image_to_page, seen_x) - page)[..., 0],
         (_project(image_to_page, seen_y) - page)[..., 1].T,
     ]
-    weights = [weight_x * seen, (weight_y * seen).T]
-    if stiffness is None:
-        stiffness = _choose_stiffness(away, weights, STIFFNESS[1:])
+    return _Lines(plane, page, away, [weight_x * seen, (weight_y * seen).T])
+
+
+def _refined(grid: GridMap, seen: _Lines) -> GridMap:
+    """Fit the nodes to the lines for the last time, and tell the error to be expected.
+
+    A plotting program's raster is looked for in the constants by which whole lines stand off; where it shows, they are known,
+    and the lines are followed as they were before the snapping.
+    """
+    away, weights = seen.away, seen.weights
+    stiffness = _choose_stiffness(away, weights, STIFFNESS[1:])
     fits = [_smooth(a, w, stiffness, MAX_SNAP_MM) for a, w in zip(away, weights, strict=True)]
-    if rasters:
-        found = find_rasters(
-            [_line_places(a, w, fit.surface) for a, w, fit in zip(away, weights, fits, strict=True)]
-        )
-        if any(raster is not None for raster in found):
-            lines_mm = [BOX_MM * np.arange(a.shape[1]) for a in away]
-            away = [
-                a if raster is None else a - raster.moves(mm)
-                for a, raster, mm in zip(away, found, lines_mm, strict=True)
-            ]
-            stiffness = _choose_stiffness(away, weights, [s for s in STIFFNESS if s <= stiffness])
-            fits = [
-                _smooth(a, w, stiffness, MAX_SNAP_MM if raster is None else LINE_BIAS_PX / grid.px_per_mm)
-                for a, w, raster in zip(away, weights, found, strict=True)
-            ]
-    moved = _project(plane, page + np.stack([fits[0].surface, fits[1].surface.T], axis=-1))
-    residual = float("nan")
-    if rasters:
-        errors = [_expected_error(a, w, stiffness) for a, w in zip(away, weights, strict=True)]
-        residual = float(np.hypot(errors[0], errors[1]) / np.sqrt(2) * grid.px_per_mm)
+    places = [_line_places(a, w, fit.surface) for a, w, fit in zip(away, weights, fits, strict=True)]
+    found = find_rasters(places)
+    if any(raster is not None for raster in found):
+        away = [
+            a if raster is None else a - moved_lines(raster, lines)
+            for a, raster, lines in zip(away, found, places, strict=True)
+        ]
+        stiffness = _choose_stiffness(away, weights, [s for s in STIFFNESS if s <= stiffness])
+        fits = [
+            _smooth(a, w, stiffness, MAX_SNAP_MM if raster is None else LINE_BIAS_PX / grid.px_per_mm)
+            for a, w, raster in zip(away, weights, found, strict=True)
+        ]
+    errors = [_expected_error(a, w, stiffness) for a, w in zip(away, weights, strict=True)]
+    residual = float(np.hypot(errors[0], errors[1]) / np.sqrt(2) * grid.px_per_mm)
     log.debug("stiffness %g, lines off by %.3f and %.3f mm", stiffness, fits[0].rms, fits[1].rms)
-    return replace(grid, nodes=moved, residual_px=residual), stiffness
+    return replace(grid, nodes=seen.moved(fits), residual_px=residual)
 
 
-def _extended(dark: Image, grid: GridMap) -> GridMap:
+def _extended(dark: Image, grid: GridMap, stiffness: float) -> GridMap:
     """The map with what of the grid shows beyond the part that was followed, by growing it three boxes at a time.
 
     Beyond its edge the map goes on as the plane through it, bent as at the edge. What is taken in must show lines of both
@@ -646,10 +766,8 @@ def _extended(dark: Image, grid: GridMap) -> GridMap:
         padded = _padded(grid, EXTEND_BOXES)
         seen = padded.quality > 0
         inside = _inside(padded, (dark.shape[0], dark.shape[1]))
-        profiles = _line_profiles(dark, padded)
-        (offset_x, weight_x), (offset_y, weight_y) = (
-            _line_offsets(profile, EXTEND_MM) for profile in profiles
-        )
+        offsets = [_line_offsets(p, EXTEND_MM) for p in _line_profiles(dark, padded, quick=True)]
+        (offset_x, weight_x), (offset_y, weight_y) = offsets
         clear = (np.minimum(weight_x, weight_y) > 0.1) & (np.hypot(offset_x, offset_y) < EXTEND_MM)
         share = cv2.blur((clear & inside).astype(np.float32), (5, 5)) / np.maximum(
             cv2.blur(inside.astype(np.float32), (5, 5)), 1e-3
@@ -667,7 +785,7 @@ def _extended(dark: Image, grid: GridMap) -> GridMap:
         wider = replace(
             padded, nodes=padded.nodes[box], quality=grown[box].astype(np.float64), origin_mm=origin
         )
-        grid, _ = _refine(dark, wider, 1.0, None, rasters=True)
+        grid = _displaced(wider, [(o[box], w[box]) for o, w in offsets]).followed(wider, stiffness)
     return grid
 
 
@@ -723,14 +841,14 @@ def _project(plane: Array, points: Array) -> Array:
 
 def _line_offsets(profiles: Grey, half_width_mm: float) -> tuple[Array, Array]:
     """Where the dark line stands in each (ny, nx, cell) profile: offset from the middle in mm, and a weight in [0, 1]."""
-    at_mm = (np.arange(CELL_PX) - (CELL_PX - 1) / 2) / FLAT_PX_PER_MM
+    cell = profiles.shape[-1]
+    px_per_mm = cell / BOX_MM
+    at_mm = (np.arange(cell) - (cell - 1) / 2) / px_per_mm
     inside = np.abs(at_mm) <= half_width_mm
-    smooth = cv2.GaussianBlur(
-        profiles.reshape(-1, CELL_PX).astype(np.float32), (0, 0), sigmaX=1.5, sigmaY=1e-3
-    )
+    smooth = cv2.GaussianBlur(profiles.reshape(-1, cell), (0, 0), sigmaX=BLUR_MM * px_per_mm, sigmaY=1e-3)
     smooth = smooth.reshape(profiles.shape)
     peak = np.where(inside, smooth, -np.inf).argmax(axis=-1)
-    near = np.abs(np.arange(CELL_PX) - peak[..., None]) <= 0.4 * FLAT_PX_PER_MM
+    near = np.abs(np.arange(cell) - peak[..., None]) <= 0.4 * px_per_mm
     floor = np.median(smooth, axis=-1, keepdims=True)
     mass = np.clip(np.where(near, smooth - floor, 0), 0, None)
     total = mass.sum(axis=-1)
@@ -805,12 +923,12 @@ def _choose_stiffness(values: list[Array], weights: list[Array], choice: Sequenc
 
 def _robust_fit(values: Array, weights: Array, stiffness: float, *, rounds: int) -> tuple[Array, Array]:
     """Surface (n, m) through weighted values, penalised for bending, and the weights without the odd ones."""
-    bands = stiffness * _bending(values.shape)
-    bands[0] += RIDGE * stiffness + 1e-9
+    bending = _bending(values.shape)
+    system = np.empty_like(bending)
     robust, surface = weights, np.zeros_like(values)
     for _ in range(rounds):
-        system = bands.copy(order="F")
-        system[0] += _along(robust)
+        np.multiply(bending, stiffness, out=system)
+        system[0] += _along(robust) + (RIDGE * stiffness + 1e-9)
         _, solved, info = dpbsv(system, _along(robust * values), lower=1, overwrite_ab=1)
         if info:
             raise EcgPageError(
@@ -845,9 +963,9 @@ def _bending(shape: tuple[int, ...]) -> Array:
             d = d[1:] - d[:-1]
         return d
 
-    along = sparse.kron(sparse.eye_array(n), difference(m, 2))
-    across = sparse.kron(difference(n, 2), sparse.eye_array(m))
-    mixed = sparse.kron(difference(n, 1), difference(m, 1))
+    along = sparse.kron(sparse.eye_array(n), difference(m, 2), format="csr")
+    across = sparse.kron(difference(n, 2), sparse.eye_array(m), format="csr")
+    mixed = sparse.kron(difference(n, 1), difference(m, 1), format="csr")
     matrix = (along.T @ along + across.T @ across + 2 * mixed.T @ mixed).tocoo()
     lower = matrix.row >= matrix.col
     bands = np.zeros((2 * m + 1, n * m), order="F")

@@ -58,6 +58,9 @@ class Carrier:
 def darkness(light: Image, scale: float) -> Grey:
     """(h, w) how dark a uint8 (H, W) picture is, resized by ``scale``."""
     grey = light
+    while scale <= 0.5:  # halves are exact and quick
+        grey = np.asarray(cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
+        scale *= 2
     if scale != 1.0:
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         grey = np.asarray(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=how), np.uint8)
