@@ -4,10 +4,13 @@
 
 Seconds are the least of the rounds: on the clock, and in brackets of the processor where other programs run beside. The
 stages are the functions that ``ecgpage.pipeline`` calls; what they do not account for is in "whole page" only. Memory is this
-process's peak.
+process's peak. The start is what ``run_model.py`` needs before it reads the first page: imports and weights.
 """
 
 import argparse
+import resource
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -86,6 +89,15 @@ def time_page(path: Path, digitizer: Digitizer, diagnoser: Diagnoser) -> np.ndar
     return np.array([clock.seconds[name] for name in NAMES])
 
 
+def time_start() -> np.ndarray:
+    """(2,) seconds on the clock and of the processor from the start of Python to loaded models."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    load = f"import run_model; run_model.load_models({str(ROOT / 'model')!r}, False)"
+    subprocess.run([sys.executable, "-c", load], cwd=ROOT, check=True)
+    took, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    return np.array([took, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime])
+
+
 def _peak_gb() -> float:
     """Peak memory of this process."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
@@ -110,6 +122,8 @@ def main() -> None:
             cells = " | ".join(f"{wall:.2f} ({cpu:.2f})" for wall, cpu in best)
             print(f"| {path.name} | {threads} | {cells} |", flush=True)
     print(f"\nmost memory {_peak_gb():.2f} GB")
+    wall, cpu = np.min([time_start() for _ in range(args.rounds)], axis=0)
+    print(f"start {wall:.2f} ({cpu:.2f}) s")
 
 
 if __name__ == "__main__":
