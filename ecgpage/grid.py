@@ -105,6 +105,10 @@ MIN_CELL_PX: Final = 12
 STIFFNESS: Final = (0.03, 0.3, 3.0, 30.0, 300.0, 3e3, 3e4, 3e5)
 RIDGE: Final = 1e-11
 """Share of the stiffness that is added to all weights: where nothing tells, the fit stays solvable."""
+MAX_ERROR_MM: Final = 0.25
+"""Expected error from which lines were miscounted somewhere: two maps, each from half of the places, have no page in common.
+Where lines are followed rightly it stays below 0.1.
+"""
 LINE_BIAS_PX: Final = 0.1
 """Pixels by which a whole line may be misplaced where it runs along the picture's pixels."""
 HALVES_ERROR: Final = 1.1
@@ -320,11 +324,21 @@ def _finished(dark: Image, tiles: "list[_Tile]", *, refine: bool) -> Iterator[Gr
     grid = lines.followed(grid, stiffness)
     for half_width_mm in coarse_mm[1:]:
         grid = _lines_seen(dark, grid, half_width_mm, quick=True).followed(grid, stiffness)
+    attempts = [(grid, last_mm)]
     wider = _extended(dark, grid, stiffness)
     if (wider.quality > 0).sum() > MIN_GROWTH * (grid.quality > 0).sum():
         log.debug("extended from %d to %d nodes", (grid.quality > 0).sum(), (wider.quality > 0).sum())
-        yield _refined(wider, _lines_seen(dark, wider, EXTENDED_MM))
-    yield _refined(grid, _lines_seen(dark, grid, last_mm))
+        attempts.insert(0, (wider, EXTENDED_MM))
+    found = False
+    for tried, half_width_mm in attempts:
+        refined = _refined(tried, _lines_seen(dark, tried, half_width_mm))
+        if refined.residual_px < MAX_ERROR_MM * refined.px_per_mm:
+            found = True
+            yield refined
+    if not found:
+        raise EcgPageError(
+            "the ECG grid is too faint to be followed; scan in colour, or photograph the page in better light"
+        )
 
 
 # ---------------------------------------------------------------------------------------------- grow

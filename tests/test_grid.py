@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from ecgpage.grid import GridMap, _bending, _robust_fit, flatten
+from ecgpage import grid as grid_module
+from ecgpage.ecg import EcgPageError
+from ecgpage.grid import GridMap, _bending, _robust_fit, flatten, lock_grid
+from ecgpage.page import find_carriers
+from ecgpage.render.raster import draw_page
+from tests.drawn import clean_page, record
 
 
 def bent(ny: int, nx: int) -> GridMap:
@@ -59,3 +64,13 @@ def test_bending_of_a_plane_is_nothing() -> None:
     plane = (2.0 * np.arange(6) + 3.0 * np.arange(8)[:, None]).ravel()
     np.testing.assert_allclose(matrix @ plane, 0, atol=1e-9)
     assert np.abs(matrix @ plane**2).max() > 1
+
+
+def test_a_map_that_two_halves_of_its_lines_do_not_share_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = draw_page(clean_page().truth.page, record(), 120.0)
+    carriers = find_carriers(image)
+    found = lock_grid(image, carriers)
+    assert found.residual_px < 0.1 * found.px_per_mm
+    monkeypatch.setattr(grid_module, "MAX_ERROR_MM", 0.0)
+    with pytest.raises(EcgPageError, match="too faint"):
+        lock_grid(image, carriers)
