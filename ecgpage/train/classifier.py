@@ -596,12 +596,14 @@ def train_on_packs(
     thresholds = choose_thresholds(truth, p)
     macro = np.nanmean(f_measures(truth, p >= np.array(thresholds)))
     each = ", ".join(f"{part} alone {one.macro_f:.3f}" for part, one in fitted.items())
-    chosen = f" --part {part} --start MODEL" if part else ""
+    options = f"--epochs {recipe.epochs} --seed {recipe.seed}" + (
+        f" --part {part} --start MODEL" if part else ""
+    )
     card = Card(
         input=INPUT,
         output=OUTPUT,
         trained_on="PTB-XL 1.0.3 (100 Hz) folds 1-7, windows masked as printed, simulated digitization",
-        command=f"python -m ecgpage.train.classifier --data FOLDER_WITH_PACKS --epochs {recipe.epochs}{chosen}",
+        command=f"python -m ecgpage.train.classifier --data FOLDER_WITH_PACKS {options}",
         score=f"macro F {macro:.3f} ({each}) on fold 8, printed windows, which chose epochs and thresholds",
         settings={"classes": list(CLASSES), "thresholds": thresholds, "networks": nets.settings},
     )
