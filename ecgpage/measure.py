@@ -43,6 +43,7 @@ from ecgpage.plan import (
     PrintedNames,
     SeveralPagesError,
     arrange,
+    merged,
 )
 from ecgpage.words import GAINS, LEAD_WORDS, SPEEDS, WordReader, Words
 
@@ -145,16 +146,19 @@ def read_plan(page: FlatPage, boxes: PageBoxes | None, duration_s: float) -> Pag
     except EcgPageError as error:
         log.info("boxes: %s", error)
         arrangement, doubt = None, str(error)
-    if arrangement is not None and arrangement.confidence >= SURE:
-        return measured(page, arrangement, boxes, ink_rows, duration_s)
-    if arrangement is not None:
-        doubt = f"names are not clear ({arrangement.confidence:.2f})"
+    planned = None if arrangement is None else measured(page, arrangement, boxes, ink_rows, duration_s)
+    if planned is not None:
+        doubt = f"names are not clear ({planned.confidence:.2f})"
+        if _explained(boxes, planned) < MIN_EXPLAINED:
+            planned, doubt = None, "the leads seen stand in no layout that is known"
+        elif planned.confidence >= SURE:
+            return planned
     try:
         plan = read_layout(page, duration_s)
     except EcgPageError:
-        if arrangement is None:
+        if planned is None:
             raise
-        return measured(page, arrangement, boxes, ink_rows, duration_s)
+        return planned
     if _explained(boxes, plan) < MIN_EXPLAINED:
         raise EcgPageError(f"{doubt}, and rows and separators tell of another layout than the leads seen")
     return replace(plan, notes=(*plan.notes, f"{doubt}: layout from rows and separators alone"))
@@ -184,7 +188,8 @@ def _inked_share(page: FlatPage, box: Array) -> float:
 
 
 def _explained(boxes: PageBoxes, plan: PagePlan) -> float:
-    """Share of the sure boxes that stand where the plan has a lead; 1 without any."""
+    """Share of the sure boxes that stand where the plan has a lead, of each place one; 1 without any."""
+    boxes, _ = merged(boxes, boxes.leads[:, 1])
     sure = boxes.leads[boxes.scores > 0.5]
     spans = np.array([(s.x0_mm, s.x1_mm, s.baseline(plan.rows)) for s in plan.segments])
     if not len(sure) or not len(spans):
@@ -527,10 +532,12 @@ def _beside_pulses(
     strokes = np.array([(p.x_mm, p.x_mm + p.width_mm)[::direction] for p in pulses])  # outer, inner
     inner = float(np.median(strokes[:, 1]))
     flats = [_flat_beside(page, p, x, -direction) for p, x in zip(pulses, strokes[:, 0], strict=True)]
+    error = PULSE_EDGE_MM / np.sqrt(len(pulses))
     flat = inner + direction * float(np.median(flats))
-    if min(abs(flat - edge) for edge in edges_mm) < PULSE_EDGE_MM:
+    if flat != inner and min(abs(flat - edge) for edge in edges_mm) < error:
         return flat
-    return inner if abs(inner - edges_mm[0]) < PULSE_EDGE_MM / 2 else edges_mm[0]
+    beyond = direction * (edges_mm[0] - inner)  # no trace begins within its pulse
+    return edges_mm[0] if beyond > PULSE_EDGE_MM / 2 else inner
 
 
 def _flat_beside(page: FlatPage, pulse: Pulse, stroke_mm: float, direction: int) -> float:

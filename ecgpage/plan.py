@@ -93,7 +93,7 @@ SURE_NAME: Final = 0.8
 NAMED_ONLY: Final = 0.6
 """Score of the box of such a lead."""
 MIN_NAMED: Final = 0.34
-"""Share of the leads beside which a name stands; what stands beside fewer is taken for something else."""
+"""Different names for each lead; fewer are something else, as heart beats are that look like an I."""
 READ_WRONG: Final = 0.004
 """Chance that a name that was read clearly is wrong."""
 PLACE_WEIGHT: Final = 0.4
@@ -304,12 +304,17 @@ def _names_beside(boxes: PageBoxes, levels_mm: Array) -> _Beside | None:
     printed = boxes.printed
     if not len(printed.places) or not len(boxes.leads):
         return None
-    fits = _beside(boxes.leads, levels_mm, printed.places) * printed.chances.sum(axis=1)  # (n, m)
+    clear = printed.chances.sum(axis=1)
+    inside, margin = (fits * clear for fits in _beside(boxes.leads, levels_mm, printed.places))  # (n, m)
+    fits = np.maximum(inside, margin)
     down = printed.places[:, 1] - levels_mm[:, None]
     heights = np.arange(-NAME_REACH_MM, NAME_REACH_MM + 0.1, 0.5)
-    near = np.exp(-0.5 * ((down - heights[:, None, None]) / NAME_APART_MM) ** 2) * fits  # (heights, n, m)
-    chosen = int(near.max(axis=2).sum(axis=1).argmax())
-    best = near[chosen]
+    near = np.exp(-0.5 * ((down - heights[:, None, None]) / NAME_APART_MM) ** 2)  # (heights, n, m)
+    chosen = int((near * fits).max(axis=2).sum(axis=1).argmax())
+    inside, margin = near[chosen] * inside, near[chosen] * margin
+    first = margin.max(axis=1) > 0  # all first leads of rows have their names in the margin, or none
+    in_margin = margin[first].max(axis=1, initial=0).sum() > inside[first].max(axis=1, initial=0).sum()
+    best = np.where(first[:, None] & in_margin, margin, inside)
     along = printed.places[:, 0] - boxes.leads[:, :1]
     is_inside = along > BESIDE_MM[0]
     likely = np.where(is_inside, best, 0.0)
@@ -318,7 +323,8 @@ def _names_beside(boxes: PageBoxes, levels_mm: Array) -> _Beside | None:
     if named.any():
         usual = float(np.median(along[named, likely[named].argmax(axis=1)]))
         best = best * np.where(is_inside, np.exp(-0.5 * ((along - usual) / NAME_ALONG_MM) ** 2), 1.0)
-    if (best.max(axis=1) > MIN_BESIDE).mean() < MIN_NAMED:
+    words = best.argmax(axis=1)[best.max(axis=1) > MIN_BESIDE]
+    if len(np.unique(printed.chances[words].argmax(axis=1))) < MIN_NAMED * len(best):
         return None
     return _Beside(best, float(heights[chosen]), usual)
 
@@ -376,14 +382,16 @@ def with_printed(boxes: PageBoxes, levels_mm: Array) -> PageBoxes:
     return replace(boxes, names=names, wrong=wrong, minus=minus)
 
 
-def _beside(leads: Array, levels_mm: Array, places: Array) -> Array:
-    """(n, m) 0 to 1: how well the words at ``places`` (m, 2) stand along x for names of the boxes (n, 4)."""
+def _beside(leads: Array, levels_mm: Array, places: Array) -> tuple[Array, Array]:
+    """(n, m) 0 to 1: how well the words at ``places`` (m, 2) stand along x for names of the boxes (n, 4), and the same in the
+    margin before the first lead of a row.
+    """
     along = places[:, 0] - leads[:, :1]
     inside = np.interp(along, BESIDE_MM, (0.0, 1.0, 1.0, 0.0))
     same_row = np.abs(levels_mm[:, None] - levels_mm) < ROW_APART_MM[0]
     first = (same_row & (leads[:, 0] < leads[:, :1] - MIN_WIDTH_MM)).sum(axis=1) == 0
     margin = first[:, None] & (along <= 0) & (along > -MARGIN_MM)
-    return np.maximum(inside, 0.6 * margin)
+    return inside, margin.astype(np.float64)
 
 
 def overlap(a: Array, b: Array) -> float:
