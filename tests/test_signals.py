@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from ecgpage.ecg import LEADS
-from ecgpage.signals import contradiction
+from ecgpage.leads import PagePlan, Segment
+from ecgpage.signals import assemble, contradiction
+from ecgpage.trace import Trace
 from tests.drawn import FS, record
 
 
@@ -44,3 +46,19 @@ def test_limb_leads_under_the_names_of_chest_leads_are_noticed() -> None:
 
 def test_a_page_with_too_little_in_common_is_not_judged() -> None:
     assert contradiction(np.full((5000, 12), np.nan, np.float32), FS) == ""
+
+
+@pytest.mark.parametrize("drawn_upside_down", [False, True])
+def test_avr_is_turned_over_when_the_laws_say_so(drawn_upside_down: bool) -> None:
+    mv, sign = complete(), -1 if drawn_upside_down else 1
+    x_mm = 20 + np.arange(0, 62.5, 0.125)
+    traces = []
+    for k, lead in enumerate(LEADS[:6]):
+        segment = Segment(lead, k, 20.0, 82.5, 0.0, 2.5, zero_mm=20.0 * k)
+        values = np.interp((x_mm - 20) / 25, np.arange(5000) / FS, mv[:, k]) * (sign if lead == "aVR" else 1)
+        y_mm, sigma_mm = 20.0 * k - 10 * values, np.full(len(x_mm), 0.1)
+        traces.append(Trace(segment, x_mm, y_mm, "network", sigma_mm))
+    plan = PagePlan([], [t.segment for t in traces], [], [], 25.0, 10.0, 1.0)
+    found = assemble(traces, plan, FS, 5000)
+    assert np.corrcoef(found.mv[:1240, 3], mv[:1240, 3])[0, 1] > 0.99
+    assert any("aVR turned over" in note for note in found.notes) == drawn_upside_down
