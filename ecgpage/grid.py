@@ -405,9 +405,9 @@ class _Tracker:
     def grow(self, known: Sequence[_Tile]) -> list[_Tile]:
         """Tiles reached from the best seed that locks, with phases that count lines from it; image pixels and lines.
 
-        No seed is tried among ``known`` tiles that follow the same lines.
+        No seed is tried among ``known`` tiles, of another carrier, that follow the same lines; from another seed of this one
+        more of a folded page may be reached.
         """
-        known = list(known)
         direction = np.array([np.cos(self.carrier.angle_rad), np.sin(self.carrier.angle_rad)])
         gradient = np.stack([direction, [-direction[1], direction[0]]]) / self.carrier_px
         best: list[_Tile] = []
@@ -419,12 +419,10 @@ class _Tracker:
             x, y = place * self.scale
             seed = self._measure(x, y, np.zeros(2), gradient, rounds=6)
             if seed.lock >= MIN_LOCK:
-                tiles = [self._in_image(tile) for tile in self._grow_from(seed)]
-                known += tiles
-                best = max(best, tiles, key=len)
+                best = max(best, self._grow_from(seed), key=len)
             if len(best) > 0.3 * self.n_tiles:
                 break
-        return best
+        return [self._in_image(tile) for tile in best]
 
     def _lock_around(self, place: Array, gradient: Array) -> float:
         """The lock at a place in the image, from the part around it: the whole picture is not made for what is no grid."""
