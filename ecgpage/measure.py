@@ -60,6 +60,8 @@ USUALLY_UPRIGHT: Final = 2.0
 PULSE_UPRIGHT: Final = 1.0
 """Evidence of each calibration pulse: upside down they are seldom taken for any."""
 MOST_PULSES: Final = 4
+SCALES_MM: Final = 300.0
+"""Speed and gain are printed so far from the leads at most: the longer side of A4."""
 UNSURE: Final = 0.5
 """A box of less score, in less of whose columns there is ink, is none."""
 CLEAR_INK: Final = 0.4
@@ -208,7 +210,14 @@ def find_boxes(page: FlatPage, detector: LeadDetector, reader: WordReader | None
     if _evidence(choices[0])[1] < SURE_UPRIGHT:
         choices.append(_boxes_in(*page.overview(detector.size, beyond_mm=AROUND_MM), detector))
     boxes = max(choices, key=lambda boxes: _evidence(boxes)[0])
-    return boxes if reader is None else with_words(boxes, reader.read(page, boxes.leads))
+    if reader is None:
+        return boxes
+    found = with_words(boxes, reader.read(page, boxes.leads))
+    if found.speed_mm_per_s is not None and found.gain_mm_per_mv is not None:
+        return found
+    # few leads may stand far from the foot of the page, where the scales are printed
+    far = with_words(boxes, reader.read(page, boxes.leads, SCALES_MM))
+    return replace(found, speed_mm_per_s=far.speed_mm_per_s, gain_mm_per_mv=far.gain_mm_per_mv)
 
 
 def with_words(boxes: PageBoxes, words: Words) -> PageBoxes:
@@ -630,10 +639,12 @@ def _gains(
     notes: list[str],
 ) -> dict[str, float]:
     """mm/mV of limb and chest leads: of the pulses beside them, the other group's where they have none, what is written where
-    there are none at all.
+    there are none at all; it also counts more than pulses that only boxes show.
     """
     heights: dict[str, list[float]] = {"limb": [], "chest": []}
     for row, pulse in pulses:
+        if written is not None and not pulse.score:
+            continue
         here = [c for c in arrangement.cells if c.row == row]
         is_right = pulse.x_mm > (columns.first_mm + columns.end_mm) / 2
         column = columns.count - 1 if is_right else 0

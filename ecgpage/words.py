@@ -132,13 +132,13 @@ class WordReader:
             raise EcgPageError(f"weights cannot be used: {folder}: {reason}") from error
         return cls(network)
 
-    def read(self, page: FlatPage, leads_mm: Array) -> Words:
-        """Words of an upright page around the boxes of its leads (n, 4) page mm."""
+    def read(self, page: FlatPage, leads_mm: Array, beyond_mm: float = BEYOND_MM) -> Words:
+        """Words of an upright page up to ``beyond_mm`` around the boxes of its leads (n, 4) page mm."""
         if not len(leads_mm):
             return Words(np.zeros((0, 2)), np.zeros(0), np.zeros((0, len(WORDS))))
         edge = page.around.edge_mm
-        first = np.maximum(0, (leads_mm[:, :2].min(axis=0) - BEYOND_MM - edge) * PX_PER_MM).astype(int)
-        last = ((leads_mm[:, 2:].max(axis=0) + BEYOND_MM - edge) * PX_PER_MM).astype(int)
+        first = np.maximum(0, (leads_mm[:, :2].min(axis=0) - beyond_mm - edge) * PX_PER_MM).astype(int)
+        last = ((leads_mm[:, 2:].max(axis=0) + beyond_mm - edge) * PX_PER_MM).astype(int)
         light = page.around.light[
             first[1] : max(last[1], first[1] + 1), first[0] : max(last[0], first[0] + 1)
         ]

@@ -345,3 +345,11 @@ def test_speed_and_gain_are_read_where_no_pulse_tells_them() -> None:
     assert any("written" in note for note in plan.notes)
     silent = seen_plan(styled(150.0, pulse="none"))
     assert [note.split(" assumed")[0] for note in silent.notes] == ["25 mm/s", "10 mm/mV"]
+
+
+def test_a_scale_at_the_foot_of_the_page_is_read_for_a_lead_far_above() -> None:
+    texts = (Text("25mm/s", 15.0, 205.0, 3.5, "DejaVuSans"), Text("20mm/mV", 45.0, 205.0, 3.5, "DejaVuSans"))
+    style = PageStyle(layout="strip", gain=20.0, pulse="none", top=25.0, bottom=120.0, texts=texts)
+    plan = seen_plan(drawn(build_page(style, 5000, FS), 150.0))
+    assert [abs(s.gain_mm_per_mv) for s in plan.segments] == [20.0]
+    assert not any("assumed" in note for note in plan.notes)
