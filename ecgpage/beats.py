@@ -49,11 +49,17 @@ RHYTHM: Final = (
 
 ABSENT: Final = -99.0
 """What stands in ``Beats.form`` for a value that is not shown."""
+PIECE: Final = 4
+"""Samples of which one mean is taken."""
+P_PIECES: Final = range(4, 28, PIECE)
+"""First samples of such pieces around the P wave."""
+T_PIECES: Final = range(46, 86, PIECE)
+"""The same from the end of the QRS complex to that of the T wave."""
 STEEP: Final = (0.15, 0.25)
 """Steepness of a QRS complex, as shares of its own greatest, over which its width is taken."""
 FORM: Final = (
     *(f"{lead} {10 * (k - BEFORE)} ms" for lead in LEADS for k in range(WIDE_QRS.start, WIDE_QRS.stop, 2)),
-    *(f"{lead} {10 * (k - BEFORE)} ms, mean of 40" for lead in LEADS for k in (*range(4, 28, 4), *range(46, 86, 4))),
+    *(f"{lead} {10 * (k - BEFORE)} ms, mean of 40" for lead in LEADS for k in (*P_PIECES, *T_PIECES)),
     *(f"{lead} {what}" for lead in LEADS for what in ("R", "S", "size")),
     *(f"QRS width at {share:.0%}" for share in STEEP),
     "Sokolow-Lyon", "R in aVL", "Lewis", "Cornell", "all sizes", "chest sizes", "QRS axis", "T axis",
@@ -169,15 +175,15 @@ def form_of(usual: Array) -> NDArray[np.float32]:
     level = _mean(x[..., LEVEL])
     x = x - np.where(np.isfinite(level), level, 0.0)[..., None]
     qrs = x[..., WIDE_QRS]
-    waves = np.concatenate([x[..., 4:28], x[..., 46:86]], axis=-1)
-    waves = _mean(waves.reshape(*waves.shape[:-1], -1, 4))
+    waves = np.stack([_mean(x[..., k : k + PIECE]) for k in (*P_PIECES, *T_PIECES)], axis=-1)
     high, low = _highest(qrs), -_highest(-qrs)
     size = high - low
     rise = np.abs(np.diff(x[..., WIDE_QRS.start - 4 : WIDE_QRS.stop + 6], axis=-1))
     steep = _mean(np.swapaxes(rise / (_highest(rise)[..., None] + 1e-3), -1, -2))  # mean over the leads
     width = [(steep > share).sum(-1) for share in STEEP]
     r, s, total, end = (
-        {n: v[..., k] for k, n in enumerate(LEADS)} for v in (high, -low, _sum(qrs), _sum(waves[..., 6:]))
+        {n: v[..., k] for k, n in enumerate(LEADS)}
+        for v in (high, -low, _sum(qrs), _sum(waves[..., len(P_PIECES) :]))
     )
     sums = [
         s["V1"] + np.fmax(r["V5"], r["V6"]),

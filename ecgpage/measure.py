@@ -216,8 +216,8 @@ def find_boxes(page: FlatPage, detector: LeadDetector, reader: WordReader | None
     if found.speed_mm_per_s is not None and found.gain_mm_per_mv is not None:
         return found
     # few leads may stand far from the foot of the page, where the scales are printed
-    far = with_words(boxes, reader.read(page, boxes.leads, SCALES_MM))
-    return replace(found, speed_mm_per_s=far.speed_mm_per_s, gain_mm_per_mv=far.gain_mm_per_mv)
+    far = reader.read(page, boxes.leads, SCALES_MM)
+    return replace(found, speed_mm_per_s=far.scale(SPEEDS), gain_mm_per_mv=far.scale(GAINS))
 
 
 def with_words(boxes: PageBoxes, words: Words) -> PageBoxes:

@@ -78,7 +78,7 @@ class Words:
         return values[int(best.argmax())] if is_one else None
 
 
-def darkness(light: Light) -> NDArray[np.float32]:
+def darkness(light: Light | NDArray[np.float32]) -> NDArray[np.float32]:
     """(h, w) how much darker than the paper around: 0 paper, about 1 black ink, less than 0 where it is brighter."""
     paper = cv2.boxFilter(light, cv2.CV_32F, (PAPER_PX, PAPER_PX), borderType=cv2.BORDER_REFLECT_101)
     return np.asarray(1 - light / np.maximum(paper, 8.0), np.float32)

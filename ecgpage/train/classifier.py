@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
@@ -46,7 +46,7 @@ Record = tuple[NDArray[np.floating[Any]], float, Sequence[str], Sequence[str]]
 
 Log = Callable[[str], None]
 
-INPUT: Final = "12 leads x 10 s at 100 Hz, mV, NaN where not printed (as signal and mask planes; as usual beat and rhythm)"
+INPUT: Final = "12 leads x 10 s at 100 Hz, mV, NaN where not printed (as signal and mask planes; as usual beat, rhythm, form)"
 PARTS: Final = ("windows", "beats")
 """The networks of the signal branch, in the order of their training."""
 VIEWS: Final = 4
@@ -78,8 +78,6 @@ class Recipe:
     """Record i is drawn with weight max over its labels c of (n_largest / n_c) ** balance."""
     auxiliary: float = 0.5
     """Weight in the loss of the targets beyond the classes (finer statements of the same readings)."""
-    choose: Literal["macro F", "loss"] = "macro F"
-    """Keep the epoch that is best on the validation windows by this; without these, the last."""
     compiled: bool = False
     """Fuse the network's steps with torch.compile: 1.6 times as fast on a CPU, but needs a C++ compiler."""
     seed: int = 1
@@ -288,7 +286,7 @@ def fit(
             score = f_measures(truth, p >= np.array(choose_thresholds(truth, p)))
             macro = float(np.nanmean(score))
             bce = float(F.binary_cross_entropy(torch.from_numpy(p), val.y))
-            merit = macro if recipe.choose == "macro F" else -bce
+            merit = -bce  # macro F of few records would choose by chance
             line += f" val bce {bce:.4f} F {macro:.4f} [" + " ".join(f"{s:.2f}" for s in score) + "]"
         if not merit <= fitted.merit:  # better, the first, or NaN
             fitted.macro_f, fitted.merit = macro, merit
@@ -369,7 +367,6 @@ def train_on_records(
         batch=int(np.clip(n, 16, 64)),
         peak_lr=5e-4 if start_from else 2e-3,
         ema=0.99 if n < 5000 else 0.998,
-        choose="loss",
     )
     log(f"classifier: {n} windows, {len(classes)} classes, {epochs} epochs, start: {start_from or 'random'}")
     fitted = _fit_parts(nets, PARTS, train, val, classes, recipe, log=log)
@@ -666,7 +663,7 @@ def main() -> None:
     if args.score is not None:
         score_packs(args.data, args.out, args.work, args.score, log)
     else:
-        recipe = Recipe(epochs=args.epochs, compiled=args.compile, choose="loss", seed=args.seed)
+        recipe = Recipe(epochs=args.epochs, compiled=args.compile, seed=args.seed)
         train_on_packs(args.data, args.out, args.work, recipe, log, part=args.part, start=args.start)
 
 

@@ -48,11 +48,11 @@ from ecgpage.words import (
     GAINS,
     LEAD_WORDS,
     NAME,
-    PAPER_PX,
     PX_PER_MM,
     SPEEDS,
     WORDS,
     WordNet,
+    darkness,
 )
 
 log = logging.getLogger(__name__)
@@ -296,9 +296,7 @@ def loss_of(logits: Tensor, cell: Tensor, nothing_weight: float) -> Tensor:
 
 def darkness_of(light: Tensor) -> Tensor:
     """``words.darkness`` of windows float32 (b, 1, h, w), 0 to 255."""
-    side, border = (PAPER_PX, PAPER_PX), cv2.BORDER_REFLECT_101
-    paper = np.stack([cv2.boxFilter(one, cv2.CV_32F, side, borderType=border) for one in light[:, 0].numpy()])
-    return 1 - light / torch.from_numpy(paper)[:, None].clamp_min(8.0)
+    return torch.from_numpy(np.stack([darkness(one) for one in light[:, 0].numpy()]))[:, None]
 
 
 def disturb(light: Tensor) -> Tensor:
