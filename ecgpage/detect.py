@@ -55,6 +55,18 @@ class LeadBoxes:
     """(n, 13) of each class, if the box is an object; each 0 to 1."""
 
 
+def load_network(folder: str | Path) -> YoloV7:
+    """The fused network of a model folder; EcgPageError when it is missing or damaged."""
+    card = load_card(folder, NAME)
+    try:
+        network = YoloV7(Config(**card.settings["network"])).fuse()
+        network.load_state_dict({key: value.float() for key, value in load_tensors(folder, NAME).items()})
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        reason = f"{NAME} does not fit the network: {error}"
+        raise EcgPageError(f"weights cannot be used: {folder}: {reason}") from error
+    return network
+
+
 class LeadDetector:
     """Ready-made detector."""
 
@@ -66,14 +78,7 @@ class LeadDetector:
     @classmethod
     def load(cls, folder: str | Path) -> "LeadDetector":
         """The detector of a model folder; EcgPageError when it is missing or damaged."""
-        card = load_card(folder, NAME)
-        try:
-            network = YoloV7(Config(**card.settings["network"])).fuse()
-            network.load_state_dict({key: value.float() for key, value in load_tensors(folder, NAME).items()})
-        except (RuntimeError, KeyError, TypeError, ValueError) as error:
-            reason = f"{NAME} does not fit the network: {error}"
-            raise EcgPageError(f"weights cannot be used: {folder}: {reason}") from error
-        return cls(network, int(card.settings["size"]))
+        return cls(load_network(folder), int(load_card(folder, NAME).settings["size"]))
 
     def to(self, device: str | torch.device) -> "LeadDetector":
         """In place."""

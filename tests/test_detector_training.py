@@ -242,6 +242,23 @@ def test_training_stores_weights_that_load_and_goes_on_where_it_stopped(
         torch.testing.assert_close(stored[key], value, rtol=1e-3, atol=1e-4)
 
 
+def test_training_goes_on_from_stored_weights(tmp_path: Path, two_pages: list[DrawnFlatPage]) -> None:
+    folders = small_run(tmp_path, two_pages)
+    recipe = Recipe(minutes=0.003, batch=2, size=64)
+    train(*folders, recipe, resume=False, compiled=False)
+    begun = Trainer(recipe, CPU, compiled=False, start=folders[2])
+    stored = LeadDetector.load(folders[2]).network.state_dict()
+    for key, value in begun.network.state_dict().items():
+        torch.testing.assert_close(value, stored[key])
+    train(
+        *folders[:2], tmp_path / "further", folders[3], recipe, resume=False, compiled=False, start=folders[2]
+    )
+    card = load_card(tmp_path / "further", NAME)
+    assert card.trained_on.startswith(load_card(folders[2], NAME).trained_on + "; then ")
+    changed = LeadDetector.load(tmp_path / "further").network.state_dict()
+    assert any(not torch.equal(changed[key], value) for key, value in stored.items())
+
+
 # detection
 
 

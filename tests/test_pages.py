@@ -149,6 +149,19 @@ def test_a_lead_is_drawn_where_its_box_is(monkeypatch: pytest.MonkeyPatch):
         assert inside[dark].mean() > 1.4 * inside.mean()
 
 
+def test_leads_are_exchanged_where_they_are_asked_for_and_nowhere_else():
+    signal = np.tile((beats(100, 1)[0, 0] / 1000).astype(np.float32)[:, None], (1, 12))
+
+    def names(k: int, share: float) -> list[int]:
+        """Classes in the order of reading."""
+        _, boxes, classes, _, _ = draw_flat_page(signal, 100.0, [k], any_look=1.0, in_any_order=share)
+        return [int(c) for c in classes[np.lexsort((boxes[:, 0], boxes[:, 1].round(-1)))]]
+
+    usual, exchanged, again = ([names(k, share) for k in range(4)] for share in (0.0, 1.0, 0.0))
+    assert usual == again
+    assert sum(a != b for a, b in zip(usual, exchanged, strict=True)) >= 2  # names are printed on most pages
+
+
 def test_the_edge_without_picture_spares_the_boxes():
     rng = np.random.default_rng(3)
     image = rng.integers(0, 256, (200, 300), dtype=np.uint8)

@@ -22,7 +22,7 @@ from ecgpage.render.challenge import (
     random_grid_colors,
 )
 from ecgpage.render.layout import build_page
-from ecgpage.render.looks import code_stamp, random_plotter, random_style
+from ecgpage.render.looks import code_stamp, random_plotter, random_style, shuffled
 from ecgpage.render.mixes import MIXES, Mix, Range
 from ecgpage.render.model import Color, Grid, Page, masked_signal
 from ecgpage.render.raster import draw_page
@@ -55,14 +55,18 @@ def draw_picture(
     seed: int | Sequence[int] = 0,
     lead_names: Sequence[str] = LEADS,
     header: Mapping[str, str] | None = None,
+    in_any_order: bool = False,
 ) -> DrawnPage:
     """Draw ``signal`` (n_samples, 12) mV at ``fs`` Hz as a picture of the kind ``mix``.
 
-    The same arguments give the same picture. ``header`` is what ``draw_challenge_page`` prints.
+    The same arguments give the same picture. ``header`` is what ``draw_challenge_page`` prints; ``in_any_order`` exchanges
+    the leads of pages that are not the Challenge's, as far as their names are printed.
     """
     rng = np.random.default_rng(seed)
     kind = MIXES[mix] if isinstance(mix, str) else mix
-    page = invent_page(kind, signal.shape[0], fs, rng, lead_names=lead_names, header=header)
+    page = invent_page(
+        kind, signal.shape[0], fs, rng, lead_names=lead_names, header=header, in_any_order=in_any_order
+    )
     return photograph(page, signal, kind, rng)
 
 
@@ -92,10 +96,14 @@ def invent_page(
     *,
     lead_names: Sequence[str] = LEADS,
     header: Mapping[str, str] | None = None,
+    in_any_order: bool = False,
 ) -> Page:
     """The page before it is photographed."""
     if rng.random() < mix.p_any_look:
-        page = build_page(random_style(rng), n_samples, fs, lead_names=lead_names)
+        style = random_style(rng)
+        if in_any_order and style.name_place != "none":
+            style = shuffled(style, rng)
+        page = build_page(style, n_samples, fs, lead_names=lead_names)
     else:
         cells = header if header is not None else invent_patient(rng)
         page = challenge_page(

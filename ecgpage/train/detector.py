@@ -8,7 +8,8 @@ DIR and VALID hold shards of pages (``ecgpage.train.pages``). Pages are kept in 
 them the folder is listed again, so shards that are drawn meanwhile join in. The drawing varies everything but
 where the page lies on the network's canvas and its final brightness: those, and some noise, are varied on the
 device. ``--work`` holds checkpoint and log; with ``--resume`` the run goes on where it stopped, within the same
-time. On a CPU, ``--batch 16 --threads 2`` fits; a rehearsal fits with ``--size 320`` besides.
+time; ``--start model --lr 3e-4`` trains weights further. On a CPU, ``--batch 16 --threads 2`` fits; a rehearsal fits with
+``--size 320`` besides.
 """
 
 import argparse
@@ -32,11 +33,11 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from ecgpage.detect import CLASSES, CONFIG, NAME, SIZE
+from ecgpage.detect import CLASSES, CONFIG, NAME, SIZE, load_network
 from ecgpage.ecg import EcgPageError
 from ecgpage.train.common import cosine, is_matrix, parameter_groups, update_average, write_checkpoint
 from ecgpage.train.pages import DrawnFlatPage, PageShards
-from ecgpage.weights import Card, half_precision, save_tensors
+from ecgpage.weights import Card, half_precision, load_card, save_tensors
 from yolov7 import (
     PAD_GREY,
     Config,
@@ -280,10 +281,16 @@ class Trainer:
 
     KEPT: Final = ("network", "averaged", "optimizer")
 
-    def __init__(self, recipe: Recipe, device: torch.device, *, compiled: bool) -> None:
+    def __init__(
+        self, recipe: Recipe, device: torch.device, *, compiled: bool, start: Path | None = None
+    ) -> None:
+        """``start``: model folder whose weights are trained further, without batch norms, as they are stored."""
         self.recipe, self.device = recipe, device
-        self.config = config_of(recipe.size)
-        self.network = YoloV7(self.config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = YoloV7(config_of(recipe.size)) if start is None else load_network(start)
+        self.config = network.config
+        self.before = "" if start is None else load_card(start, NAME).trained_on
+        """How the weights were made that it began with."""
+        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.network).eval()
         self.forward = torch.compile(self.network) if compiled else self.network
         self.optimizer = torch.optim.AdamW(
@@ -362,13 +369,23 @@ def validate(network: YoloV7, pages: Sequence[DrawnFlatPage], size: int) -> Tens
 
 
 def train(
-    pages: Path, valid: Path, out: Path, work: Path, recipe: Recipe, *, resume: bool, compiled: bool
+    pages: Path,
+    valid: Path,
+    out: Path,
+    work: Path,
+    recipe: Recipe,
+    *,
+    resume: bool,
+    compiled: bool,
+    start: Path | None = None,
 ) -> None:
-    """Train for ``recipe.minutes``; writes weights and card to ``out`` at the end."""
+    """Train for ``recipe.minutes``, from the weights of the model folder ``start`` on or anew; writes weights and card to
+    ``out`` at the end.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(recipe.seed)
     torch.backends.cudnn.benchmark = True
-    trainer = Trainer(recipe, device, compiled=compiled)
+    trainer = Trainer(recipe, device, compiled=compiled, start=start)
     checkpoint = work / "checkpoint.pt"
     if resume and checkpoint.exists():
         trainer.resume(checkpoint)
@@ -451,19 +468,21 @@ def write(trainer: Trainer, network: YoloV7, valid_pages: int, folder: Path) -> 
     progress, recipe = trainer.progress, trainer.recipe
     _, _, map50, map_all = progress.history[-1]
     kind = "a GPU" if trainer.device.type == "cuda" else "a CPU"
+    seen = (
+        f"{progress.pages} pages seen, {progress.drawn} different ones drawn from records of PTB-XL folds "
+        f"1-7 and records without a fold, in {progress.seconds / 3600:.3f} hours on {kind}"
+    )
     card = Card(
         input=f"grey 0 to 1, letterboxed to {recipe.size} x {recipe.size} px, padded with {PAD_GREY}/255",
         output=(
             "at strides 8, 16, 32 and 3 anchors each: logits of x, y, width, height, objectness, 13 classes "
             "(12 leads, calibration pulse)"
         ),
-        trained_on=(
-            f"{progress.pages} pages seen, {progress.drawn} different ones drawn from records of PTB-XL folds "
-            f"1-7 and records without a fold, in {progress.seconds / 3600:.3f} hours on {kind}"
-        ),
+        trained_on=f"{trainer.before}; then {seen}" if trainer.before else seen,
         command=(
             f"python -m ecgpage.train.detector --pages DIR --valid VALID --minutes {recipe.minutes:g} "
-            f"--batch {recipe.batch} --size {recipe.size}"
+            f"--batch {recipe.batch} --size {recipe.size} --lr {recipe.peak_lr:g}"
+            + (" --start model" if trainer.before else "")
         ),
         score=f"mAP50 {map50:.4f}, mAP50-95 {map_all:.4f} on {valid_pages} drawn pages of fold 8",
         settings={"network": network.config.settings(), "classes": list(CLASSES), "size": recipe.size},
@@ -490,6 +509,7 @@ def main() -> None:
     parser.add_argument("--valid-pages", type=int, default=Recipe.valid_pages)
     parser.add_argument("--checkpoint-minutes", type=float, default=Recipe.checkpoint_minutes)
     parser.add_argument("--seed", type=int, default=Recipe.seed)
+    parser.add_argument("--start", type=Path, help="model folder whose weights are trained further")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --work")
     parser.add_argument(
         "--compile", action="store_true", help="fuse with torch.compile (needs a C++ compiler)"
@@ -518,7 +538,16 @@ def main() -> None:
         checkpoint_minutes=args.checkpoint_minutes,
         seed=args.seed,
     )
-    train(args.pages, args.valid, args.out, args.work, recipe, resume=args.resume, compiled=args.compile)
+    train(
+        args.pages,
+        args.valid,
+        args.out,
+        args.work,
+        recipe,
+        resume=args.resume,
+        compiled=args.compile,
+        start=args.start,
+    )
 
 
 if __name__ == "__main__":

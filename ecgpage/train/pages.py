@@ -237,9 +237,15 @@ def page_mix(name: str, width: int, rng: Rng, any_look: float) -> Mix:
 
 
 def draw_flat_page(
-    signal: NDArray[np.floating[Any]], fs: float, seed: list[int], *, any_look: float = 0.6
+    signal: NDArray[np.floating[Any]],
+    fs: float,
+    seed: list[int],
+    *,
+    any_look: float = 0.6,
+    in_any_order: float = 0.0,
 ) -> tuple[Image, Boxes, NDArray[np.int64], str, str]:
-    """Draw ``signal`` (n_samples, 12) mV as a flattened page; ``any_look`` of the pages are not the Challenge's.
+    """Draw ``signal`` (n_samples, 12) mV as a flattened page; ``any_look`` of the pages are not the Challenge's,
+    and ``in_any_order`` of those have their leads exchanged.
 
     Returns image, boxes, classes, layout and mix as in ``DrawnFlatPage``.
     """
@@ -247,7 +253,13 @@ def draw_flat_page(
     mix = str(rng.choice(list(MIX_ODDS), p=list(MIX_ODDS.values())))
     cut = bool(rng.random() < P_CUT)
     width = round(LONG_SIDE * rng.uniform(1.15, 1.6) if cut else LONG_SIDE * rng.uniform(1.0, 1.35))
-    drawn = draw_picture(signal, fs, mix=page_mix(mix, width, rng, any_look), seed=[*seed, 1])
+    drawn = draw_picture(
+        signal,
+        fs,
+        mix=page_mix(mix, width, rng, any_look),
+        seed=[*seed, 1],
+        in_any_order=bool(np.random.default_rng([*seed, 2]).random() < in_any_order),
+    )
     boxes, classes = _edge_boxes(drawn.truth)
     image = drawn.image
     if cut:
@@ -342,8 +354,10 @@ def _without_edge(image: Image, boxes: Boxes, rng: Rng) -> Image:
 class PageDrawer:
     """Page k of a seed, over and over through all records in random order."""
 
-    def __init__(self, records: TrainingRecords, seed: int, any_look: float) -> None:
-        self.records, self.seed, self.any_look = records, seed, any_look
+    def __init__(
+        self, records: TrainingRecords, seed: int, any_look: float, in_any_order: float = 0.0
+    ) -> None:
+        self.records, self.seed, self.any_look, self.in_any_order = records, seed, any_look, in_any_order
         self._pass, self._order = -1, np.zeros(0, np.intp)
 
     def draw(self, number: int) -> DrawnFlatPage:
@@ -355,7 +369,7 @@ class PageDrawer:
         k = int(self._order[place])
         signal, fs = self.records.signal(k)
         image, boxes, classes, layout, mix = draw_flat_page(
-            signal, fs, [self.seed, 1, number], any_look=self.any_look
+            signal, fs, [self.seed, 1, number], any_look=self.any_look, in_any_order=self.in_any_order
         )
         return DrawnFlatPage(
             image, boxes, classes, self.records.labels[k], bool(self.records.labelled[k]),
@@ -423,6 +437,7 @@ class Order:
     seed: int
     workers: int
     any_look: float
+    in_any_order: float = 0.0
     count: int | None = None
     """Pages of all workers together."""
     seconds: float | None = None
@@ -432,7 +447,7 @@ class Order:
 def draw_shards(records: TrainingRecords, order: Order, worker: int) -> int:
     """Draw the share of ``worker``: pages worker, worker + workers, ...; returns how many."""
     cv2.setNumThreads(1)
-    drawer = PageDrawer(records, order.seed, order.any_look)
+    drawer = PageDrawer(records, order.seed, order.any_look, order.in_any_order)
     began, done, shard = time.monotonic(), 0, 0
     pages: list[DrawnFlatPage] = []
     number = worker
@@ -477,6 +492,7 @@ def main() -> None:
     until.add_argument("--count", type=int, help="pages")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--any-look", type=float, default=0.6, help="share of pages unlike the Challenge's")
+    parser.add_argument("--in-any-order", type=float, default=0.0, help="share of those with leads exchanged")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     folds = set(args.folds)
@@ -485,7 +501,8 @@ def main() -> None:
     records = TrainingRecords(args.data, folds)
     log.info("%d records, %d of them labelled", len(records), int(records.labelled.sum()))
     seconds = None if args.minutes is None else 60 * args.minutes
-    draw_all(records, Order(args.out, args.seed, args.workers, args.any_look, args.count, seconds))
+    order = Order(args.out, args.seed, args.workers, args.any_look, args.in_any_order, args.count, seconds)
+    draw_all(records, order)
 
 
 if __name__ == "__main__":
