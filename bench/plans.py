@@ -10,7 +10,8 @@ them, ``--boxes none`` reads the ink alone; ``--exact`` takes the true map of th
 draws the leads in an order of their own; ``--unread`` leaves printed names alone. The sign of aVR is that which the laws of
 the limb leads give it, as in the pipeline, though of traces along the ink. ``--images`` writes a sheet with the
 plans of pictures instead: where each lead begins and ends, its name, its row; under each picture the verdict that a person
-gave it (``--verdicts``: lines ``file,right`` or ``file,what is wrong``). Prints a Markdown table.
+gave it (``--verdicts``: lines ``file,right`` or ``file,what is wrong``). Prints a Markdown table; its last line leaves out
+the pages of which the picture's edge cuts off a lead's end or its name, which nothing can tell.
 """
 
 import argparse
@@ -75,6 +76,8 @@ class PlanScore:
     edge_mm: float
     """Mean distance of the ends, page mm; NaN where leads are missing."""
     by_ink: bool
+    is_cut: bool
+    """Whether the picture's edge cuts off a lead's end or its name."""
     confidence: float
     seconds: float
     reason: str
@@ -103,7 +106,7 @@ def draw(
 
 
 def exact_grid(drawn: DrawnPage) -> GridMap:
-    """The true map of a drawn page: nodes on the printed 5-mm lines."""
+    """The true map of a drawn page: nodes on the printed 5-mm lines, followed as far as the picture goes."""
     truth = drawn.truth
     width, height = truth.paper
     left, _, _, bottom = (truth.page.grid or Grid()).area_on(truth.page.paper)
@@ -111,7 +114,20 @@ def exact_grid(drawn: DrawnPage) -> GridMap:
     y = np.arange(bottom % BOX_MM, height, BOX_MM)
     nodes = truth.page_map.image_from_page(np.stack(np.meshgrid(x, y), -1).reshape(-1, 2))
     nodes = nodes.reshape(len(y), len(x), 2)
-    return GridMap(nodes, (0.0, 0.0), np.ones(nodes.shape[:2]), 0.0, "drawn")
+    return GridMap(nodes, (0.0, 0.0), _in_picture(drawn, nodes).astype(np.float64), 0.0, "drawn")
+
+
+def _in_picture(drawn: DrawnPage, points: Array) -> NDArray[np.bool_]:
+    """(...) whether points (..., 2) px lie in the picture."""
+    height, width = drawn.image.shape[:2]
+    return np.asarray(((points >= -0.5) & (points < (width - 0.5, height - 0.5))).all(axis=-1), np.bool_)
+
+
+def is_cut(drawn: DrawnPage) -> bool:
+    """Whether the picture's edge cuts off an end of a lead or the middle of its name."""
+    points = [end for s in drawn.truth.segments for end in s.baseline]
+    names = [np.array(s.name_box).reshape(2, 2).mean(axis=0) for s in drawn.truth.segments if s.name_box]
+    return not bool(_in_picture(drawn, np.array(points + names)).all())
 
 
 def true_boxes(drawn: DrawnPage, grid: GridMap, rng: Rng | None = None) -> PageBoxes:
@@ -227,12 +243,16 @@ def measure(drawn: DrawnPage, look: str, options: Options, rng: Rng) -> PlanScor
         plan = read_plan(page, _boxes(drawn, page, options, rng), 10.0)
     except EcgPageError as error:
         took = time.perf_counter() - began
-        return PlanScore(layout, look, False, False, False, float("nan"), False, 0.0, took, str(error))
+        return PlanScore(
+            layout, look, False, False, False, float("nan"), False, is_cut(drawn), 0.0, took, str(error)
+        )
     took = time.perf_counter() - began
     plan = signed(drawn, page, plan)
     is_right, named, scaled, edge_mm, wrong = compare(drawn, grid, plan)
     by_ink = any("alone" in note and "layout from" in note for note in plan.notes)
-    return PlanScore(layout, look, is_right, named, scaled, edge_mm, by_ink, plan.confidence, took, wrong)
+    return PlanScore(
+        layout, look, is_right, named, scaled, edge_mm, by_ink, is_cut(drawn), plan.confidence, took, wrong
+    )
 
 
 def signed(drawn: DrawnPage, page: FlatPage, plan: PagePlan) -> PagePlan:
@@ -259,14 +279,14 @@ def _boxes(drawn: DrawnPage, page: FlatPage, options: Options, rng: Rng) -> Page
 
 
 def table(scores: Iterable[PlanScore]) -> str:
-    """Markdown, a line a layout and one for all."""
+    """Markdown, a line a layout, one for all, and one for those that the picture shows whole."""
     listed = list(scores)
     groups = [(name, [s for s in listed if s.layout == name]) for name in LAYOUTS]
     lines = [
         "| layout | pages | plan right | leads named | speed and gain | ends, mm | by ink alone | confidence | s a page |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    for name, group in [*groups, ("all", listed)]:
+    for name, group in [*groups, ("all", listed), ("all but cut ones", [s for s in listed if not s.is_cut])]:
         if not group:
             continue
         right, named, scaled, ink = (

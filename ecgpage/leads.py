@@ -35,6 +35,12 @@ MAX_GAP: Final = 1.8
 """Neighbouring rows stand at most so many usual distances apart."""
 FRAME_RMS_MM: Final = 0.3
 """A printed frame or table edge is straighter than any trace."""
+RISEN_MM: Final = (1.5, 2.0, 2.5, 3.0)
+"""Places above and below a line where heart beats that rise from it have ink,"""
+RISEN_AT: Final = 2
+"""in so many of them at least."""
+MIN_RISEN: Final = 0.02
+"""In fewer millimetres of a frame anything does."""
 TICK_HEIGHT_MM: Final = 4.5
 TICK_WIDTH_MM: Final = 0.4
 MIN_TICK: Final = 0.3
@@ -294,14 +300,18 @@ def _is_frame(page: FlatPage, row: Row) -> bool:
     error = np.abs(row.y_mm[seen] - np.polyval(line, row.x_mm[seen]))
     if np.quantile(error, 0.85) > 2 * FRAME_RMS_MM:
         return False
-    columns = np.clip(np.rint(page.column(row.x_mm[seen])).astype(int), 0, page.ink.shape[1] - 1)
-    base = np.rint(page.row(row.y_mm[seen])).astype(int)
-    risen = np.zeros(len(columns))
-    for offset_mm in (1.5, 2.0, 2.5, 3.0):
-        for sign in (-1, 1):
-            at = np.clip(base + int(sign * offset_mm * Y_PX_PER_MM), 0, page.ink.shape[0] - 1)
-            risen = np.maximum(risen, page.ink[at, columns])
-    return bool((risen > 0.5).mean() < 0.02)
+    within = np.arange(X_PX_PER_MM) - X_PX_PER_MM // 2
+    columns = (
+        np.rint(page.column(row.x_mm[seen])).astype(int)[:, None] + within
+    )  # strokes are narrower than 1 mm
+    columns = np.clip(columns, 0, page.ink.shape[1] - 1)
+    base = np.rint(page.row(row.y_mm[seen])).astype(int)[:, None]
+    risen = np.zeros(len(columns), np.bool_)
+    for sign in (-1, 1):
+        heights = [int(sign * mm * Y_PX_PER_MM) for mm in RISEN_MM]
+        inked = [page.ink[np.clip(base + h, 0, page.ink.shape[0] - 1), columns] > 0.5 for h in heights]
+        risen |= (np.sum(inked, axis=0) >= RISEN_AT).any(axis=1)
+    return bool(risen.mean() < MIN_RISEN)
 
 
 # ---------------------------------------------------------------------------------------------- columns

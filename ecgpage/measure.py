@@ -92,6 +92,10 @@ END_REACH_MM: Final = 15.0
 """A trace's ink is followed this far above and below its row."""
 INSIDE_MM: Final = (3.0, 6.0)
 """There, inwards from the end as the boxes put it, the trace's ink is looked for."""
+FURTHER_MM: Final = 3.0
+"""Where no row ends there, ends are looked for so much further inside."""
+FEW_ROWS: Final = 3
+"""Boxes of so few rows are less sure than ends of the ink there; more rows are."""
 ON_ROW_MM: Final = 1.0
 MAX_SPREAD_MM: Final = 0.4
 """Ends of rows count when they agree this well."""
@@ -99,6 +103,12 @@ GAP_REACH_MM: Final = 4.0
 """Gaps are measured this far around where the boxes put them."""
 GAP_MM: Final = 0.8
 """Error of a gap between columns."""
+MIN_BLANK_PX: Final = 3
+"""Shorter blanks are holes in strokes."""
+SEPARATOR_MM: Final = 1.5
+"""Separators are narrower."""
+MIN_INKED: Final = 0.3
+"""Where less of the rows is inked around a gap, the traces are too faint to tell."""
 PULSE_EDGE_MM: Final = 1.4
 """Error of the edge of a pulse's box."""
 LONGEST_FLAT_MM: Final = 4.0
@@ -163,6 +173,8 @@ def read_plan(page: FlatPage, boxes: PageBoxes | None, duration_s: float) -> Pag
         return planned
     if _explained(boxes, plan) < MIN_EXPLAINED:
         raise EcgPageError(f"{doubt}, and rows and separators tell of another layout than the leads seen")
+    if planned is not None and _agreeing(boxes, planned) > _agreeing(boxes, plan):
+        return planned
     return replace(plan, notes=(*plan.notes, f"{doubt}: layout from rows and separators alone"))
 
 
@@ -179,12 +191,12 @@ def _with_ink(page: FlatPage, boxes: PageBoxes) -> PageBoxes:
 
 
 def _inked_share(page: FlatPage, box: Array) -> float:
-    """Share of the columns of a box that have ink; 1 where it lies outside what the grid covers."""
+    """Share of the columns of a box that have ink; 0 where it lies outside what the grid covers."""
     rows = np.clip(np.rint(page.row(box[[1, 3]])).astype(int), 0, page.ink.shape[0])
     columns = np.clip(np.rint(page.column(box[[0, 2]])).astype(int), 0, page.ink.shape[1])
     whole = (columns[1] - columns[0]) // X_PX_PER_MM
     if whole == 0 or rows[1] - rows[0] < 2 * HALF_BOX_MM:
-        return 1.0
+        return 0.0
     window = page.ink[rows[0] : rows[1], columns[0] : columns[0] + whole * X_PX_PER_MM]
     return float((window.max(axis=0).reshape(whole, X_PX_PER_MM).max(axis=1) > CLEAR_INK).mean())
 
@@ -192,14 +204,29 @@ def _inked_share(page: FlatPage, box: Array) -> float:
 def _explained(boxes: PageBoxes, plan: PagePlan) -> float:
     """Share of the sure boxes that stand where the plan has a lead, of each place one; 1 without any."""
     boxes, _ = merged(boxes, boxes.leads[:, 1])
-    sure = boxes.leads[boxes.scores > 0.5]
+    at = _stands_at(boxes, plan)[boxes.scores > UNSURE]
+    return float((at >= 0).mean()) if len(at) and plan.segments else 1.0
+
+
+def _agreeing(boxes: PageBoxes, plan: PagePlan) -> float:
+    """Mean chance of the plan's names in the sure boxes that stand where it has a lead; 0 without any."""
+    at = _stands_at(boxes, plan)
+    leads = np.array([LEADS.index(s.lead) for s in plan.segments], np.intp)
+    sure = np.flatnonzero((boxes.scores > UNSURE) & (at >= 0))
+    return float(boxes.names[sure, leads[at[sure]]].mean()) if len(sure) else 0.0
+
+
+def _stands_at(boxes: PageBoxes, plan: PagePlan) -> NDArray[np.intp]:
+    """(n,) index of the plan's lead at which each box stands, -1 for none."""
+    if not plan.segments:
+        return np.full(len(boxes.leads), -1)
     spans = np.array([(s.x0_mm, s.x1_mm, s.baseline(plan.rows)) for s in plan.segments])
-    if not len(sure) or not len(spans):
-        return 1.0
-    both = np.minimum(sure[:, None, 2], spans[:, 1]) - np.maximum(sure[:, None, 0], spans[:, 0])
-    either = np.maximum(sure[:, None, 2], spans[:, 1]) - np.minimum(sure[:, None, 0], spans[:, 0])
-    level = (sure[:, None, 1] < spans[:, 2]) & (spans[:, 2] < sure[:, None, 3])
-    return float(((both / either > MIN_SAME) & level).any(axis=1).mean())
+    x0, y0, x1, y1 = boxes.leads.T[..., None]
+    shared = (np.minimum(x1, spans[:, 1]) - np.maximum(x0, spans[:, 0])) / (
+        np.maximum(x1, spans[:, 1]) - np.minimum(x0, spans[:, 0])
+    )
+    shared[(y0 >= spans[:, 2]) | (spans[:, 2] >= y1)] = 0.0  # (n, segments)
+    return np.where(shared.max(axis=1) > MIN_SAME, shared.argmax(axis=1), -1)
 
 
 def find_boxes(page: FlatPage, detector: LeadDetector, reader: WordReader | None = None) -> PageBoxes:
@@ -317,6 +344,7 @@ def measured(
 ) -> PagePlan:
     """The plan of a page whose leads are arranged so, its edges measured in the ink."""
     rows = [_row_at(page, level, arrangement.columns, ink_rows) for level in arrangement.levels_mm]
+    boxes = replace(boxes, pulses=_on_one_side(boxes.pulses, arrangement.columns))
     pulses = _pulses(page, rows, boxes.pulses)
     notes: list[str] = []
     boxed, found = arrangement.columns, [pulse for _, pulse in pulses]
@@ -390,6 +418,14 @@ def _measured_columns(
     first, last = _outer_ends(page, rows, boxes, pulses, pulse_boxes)
     grid_rows = _grid_rows(arrangement, rows)
     columns, is_whole = _between(boxes, first, last, gap, whole_mm)
+    if not is_whole:  # boxes may be too wide
+        inner_first, inner_last = (
+            _common_end(page, rows, edge + direction * FURTHER_MM, direction) if end is None else end
+            for end, edge, direction in ((first, boxes.first_mm, 1), (last, boxes.end_mm, -1))
+        )
+        further, is_whole = _between(boxes, inner_first, inner_last, gap, whole_mm)
+        if is_whole or len(rows) <= FEW_ROWS:
+            first, last, columns = inner_first, inner_last, further
     known = (first is not None) + (last is not None) if is_whole else 0
     reach_mm = TICK_REACH_MM / (1 + known)
     seen = _ticks(page, grid_rows, columns, reach_mm) if columns.count > 1 else []
@@ -422,9 +458,10 @@ def _between(
     end = boxes.end_mm if last is None else last
     over = end - start - whole_mm
     # faint ends of traces are lost, nothing is drawn beyond them
-    slack = WHOLE_MM if first is not None and last is not None and over > 0 else LOOSE_WHOLE_MM
-    if count == 1:
-        is_whole, gap = abs(over) < slack, 0.0
+    is_measured = first is not None and last is not None
+    slack = WHOLE_MM if is_measured and over > 0 else LOOSE_WHOLE_MM
+    if count == 1:  # boxes may be too wide, but no row shows more than the record
+        is_whole, gap = abs(over) < slack or (over > 0 and not is_measured), 0.0
     else:
         needed = over / (count - 1)
         gaps = (gap,) if gap > GAP_MM else (gap, boxes.gap_mm, 0.0)
@@ -481,23 +518,39 @@ def _through_ticks(columns: Columns, ticks: list[tuple[int, float]], is_whole: b
 
 
 def _gap(page: FlatPage, rows: list[Row], columns: Columns) -> float:
-    """Blank between columns in mm, whatever separates them in it, median over rows and columns; 0 where the traces touch or
-    the blanks are not alike.
+    """Blank between columns in mm, whatever separates them in it, median over the columns; 0 where the traces touch or the
+    blanks are not alike.
     """
     blanks = []
     for k in range(1, columns.count):
         middle = columns.span(k)[0] - columns.gap_mm / 2
         reach = max(0.0, columns.gap_mm) / 2 + GAP_REACH_MM
         x_mm = np.arange(middle - reach, middle + reach, 1 / X_PX_PER_MM)
-        for row in rows:
-            inked = _inked(page, row, x_mm, middle - reach - 1) | _inked(page, row, x_mm, middle + reach + 1)
-            blank = np.flatnonzero(np.convolve(~inked, np.ones(3), "same") > 2.5)
-            is_open = len(blank) and (blank[0] < 5 or blank[-1] > len(x_mm) - 6)  # a faint trace, no gap
-            length = float(blank[-1] - blank[0] + 3) / X_PX_PER_MM if len(blank) else 0.0
-            blanks.append(0.0 if is_open else length)
+        inked = np.array(
+            [
+                _inked(page, row, x_mm, middle - reach - 1) | _inked(page, row, x_mm, middle + reach + 1)
+                for row in rows
+            ]
+        )
+        # single traces are faint in places, in a gap nothing is drawn in any row
+        blanks.append(_blank_mm(np.logical_or.reduce(inked)) if inked.mean() > MIN_INKED else 0.0)
     gap = float(np.median(blanks)) + STROKE_MM
     spread = float(np.median(np.abs(np.array(blanks) + STROKE_MM - gap)))
     return gap if gap > TOUCHING_MM and spread < MAX_SPREAD_MM else 0.0
+
+
+def _blank_mm(inked: NDArray[np.bool_]) -> float:
+    """Length of the longest blank with a separator in it, if any; 0 for one that is open at an end."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], inked, [True]]).astype(np.int8)))
+    runs = [(a, b) for a, b in edges.reshape(-1, 2) if b - a >= MIN_BLANK_PX]
+    joined: list[tuple[int, int]] = []
+    for a, b in runs:
+        if joined and a - joined[-1][1] < SEPARATOR_MM * X_PX_PER_MM:
+            joined[-1] = joined[-1][0], b
+        else:
+            joined.append((a, b))
+    start, end = max(joined, key=lambda run: run[1] - run[0], default=(0, 0))
+    return 0.0 if start < MIN_BLANK_PX or end > len(inked) - MIN_BLANK_PX else (end - start) / X_PX_PER_MM
 
 
 def _inked(page: FlatPage, row: Row, x_mm: Array, level_at_mm: float) -> NDArray[np.bool_]:
@@ -590,6 +643,13 @@ def _row_end(page: FlatPage, row: Row, near_mm: float, direction: int) -> float 
 
 
 # ---------------------------------------------------------------------------------------------- pulses, scales
+
+
+def _on_one_side(pulses: Array, columns: Columns) -> Array:
+    """The boxes of pulses (m, 4) at that end of the rows where most of them stand; all where neither end has more."""
+    is_right = pulses[:, [0, 2]].mean(axis=1) > (columns.first_mm + columns.end_mm) / 2
+    many = is_right.sum() - (~is_right).sum()
+    return pulses if many == 0 else pulses[is_right == (many > 0)]
 
 
 def _pulses(page: FlatPage, rows: list[Row], boxes: Array) -> list[tuple[int, Pulse]]:

@@ -310,7 +310,9 @@ def _names_beside(boxes: PageBoxes, levels_mm: Array) -> _Beside | None:
     down = printed.places[:, 1] - levels_mm[:, None]
     heights = np.arange(-NAME_REACH_MM, NAME_REACH_MM + 0.1, 0.5)
     near = np.exp(-0.5 * ((down - heights[:, None, None]) / NAME_APART_MM) ** 2)  # (heights, n, m)
-    chosen = int((near * fits).max(axis=2).sum(axis=1).argmax())
+    # halfway between rows names may belong to either; the looks of the leads tell
+    alike = 1 + boxes.names @ printed.chances.T  # (n, m)
+    chosen = int((near * fits * alike).max(axis=2).sum(axis=1).argmax())
     inside, margin = near[chosen] * inside, near[chosen] * margin
     first = margin.max(axis=1) > 0  # all first leads of rows have their names in the margin, or none
     in_margin = margin[first].max(axis=1, initial=0).sum() > inside[first].max(axis=1, initial=0).sum()
@@ -375,9 +377,10 @@ def with_printed(boxes: PageBoxes, levels_mm: Array) -> PageBoxes:
         if best[box, word] < MIN_BESIDE:
             continue
         read = printed.chances[word] + (1 - clear[word]) / len(LEADS)
-        both = (names[box] + 0.01) ** PLACE_WEIGHT * (read + READ_WRONG)
+        legible = float(printed.chances[word].max())
+        both = (names[box] + 0.01) ** (1 - (1 - PLACE_WEIGHT) * legible) * (read + READ_WRONG)
         names[box] = both / both.sum()
-        wrong[box] = READ_WRONG + (MISNAMED - READ_WRONG) * (1 - clear[word])
+        wrong[box] = READ_WRONG + (MISNAMED - READ_WRONG) * (1 - legible)
         minus[box] = printed.minus[word] > SURE_MINUS
     return replace(boxes, names=names, wrong=wrong, minus=minus)
 
