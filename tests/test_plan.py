@@ -8,19 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import ecgpage.measure
 import ecgpage.pipeline
 from bench.plans import compare, exact_grid, true_boxes
 from ecgpage.detect import LeadDetector
 from ecgpage.ecg import LEADS, EcgPageError
 from ecgpage.flat import FlatPage, flatten_page
-from ecgpage.leads import PagePlan
+from ecgpage.leads import PagePlan, Row, _is_frame
 from ecgpage.measure import find_boxes, read_plan, upright_turn
 from ecgpage.pipeline import Digitizer
-from ecgpage.plan import GRAMMAR, Arrangement, PageBoxes, SeveralPagesError, arrange
+from ecgpage.plan import GRAMMAR, Arrangement, PageBoxes, PrintedNames, SeveralPagesError, arrange
 from ecgpage.render import DrawnPage
 from ecgpage.render.layout import LAYOUTS, PageStyle, build_page
 from ecgpage.render.looks import shuffled
-from ecgpage.render.model import Page, Text, masked_signal
+from ecgpage.render.model import Page, Paper, Text, masked_signal
 from ecgpage.render.raster import draw_page
 from ecgpage.render.sheet import flat_map
 from ecgpage.render.truth import page_truth
@@ -353,3 +354,96 @@ def test_a_scale_at_the_foot_of_the_page_is_read_for_a_lead_far_above() -> None:
     plan = seen_plan(drawn(build_page(style, 5000, FS), 150.0))
     assert [abs(s.gain_mm_per_mv) for s in plan.segments] == [20.0]
     assert not any("assumed" in note for note in plan.notes)
+
+
+# ------------------------------------------------------------------------------------------ mended readings
+
+
+def wide_boxes(page: DrawnPage, by_mm: float) -> PageBoxes:
+    """The true boxes of a page, reaching further at both ends than its leads."""
+    boxes = true_boxes(page, exact_grid(page))
+    return replace(boxes, leads=boxes.leads + np.array([-by_mm, 0, by_mm, 0]))
+
+
+def ends_of(plan: PagePlan) -> list[tuple[float, float]]:
+    return [(s.x0_mm, s.x1_mm) for s in plan.segments]
+
+
+def test_a_strip_ends_where_its_ink_does_though_its_box_is_too_wide() -> None:
+    page = styled(layout="strip", pulse="none")
+    plan = plan_of(page, wide_boxes(page, 4.0))
+    assert compare(page, exact_grid(page), plan)[0], ends_of(plan)
+
+
+def test_a_stray_pulse_at_the_other_end_does_not_move_it() -> None:
+    page = styled(layout="6x2")
+    boxes = true_boxes(page, exact_grid(page))
+    x1, y1 = boxes.leads[:, 2].max(), boxes.leads[0, 3]
+    stray = np.array([[x1 - 4.0, y1 - 10.0, x1 + 3.0, y1]])
+    plan = plan_of(page, replace(boxes, pulses=np.concatenate([boxes.pulses, stray])))
+    assert compare(page, exact_grid(page), plan)[0], ends_of(plan)
+
+
+@pytest.mark.parametrize("separator", ["gap", "marks", "dotted"])
+def test_columns_stand_apart_whatever_is_between_them(separator: str) -> None:
+    page = styled(200.0, layout="3x4", separator=separator, gap=3.0, paper=Paper(297.0, 210.0))
+    boxes = true_boxes(page, exact_grid(page))
+    boxes.leads[:, 0] -= 1.2  # as if they touched
+    boxes.leads[:, 2] += 1.2
+    plan = plan_of(page, boxes)
+    assert compare(page, exact_grid(page), plan)[0], ends_of(plan)
+
+
+def printed(boxes: PageBoxes, chances: np.ndarray, down_mm: float) -> PageBoxes:
+    """The boxes with a word beside the beginning of each lead."""
+    levels = boxes.leads[:, [1, 3]].mean(axis=1)
+    places = np.column_stack([boxes.leads[:, 0] + 3.0, levels + down_mm])
+    return replace(boxes, printed=PrintedNames(places, chances, np.zeros(len(places))))
+
+
+def test_words_that_cannot_be_told_leave_the_detectors_names() -> None:
+    boxes = page_boxes(strip=None)
+    rng = np.random.default_rng(5)
+    blurred = rng.dirichlet(np.full(len(LEADS), 3.0), len(boxes.leads)) * 0.9
+    seen = arranged(printed(boxes, blurred, 9.0))
+    assert reading_order(seen) == list(LEADS)
+    assert seen.confidence > 0.6
+
+
+def test_names_halfway_between_rows_go_with_the_leads_that_look_like_them() -> None:
+    """They stand 15 mm below their rows, which are 30 mm apart: or are they those of the rows below?"""
+    boxes = page_boxes(strip=None)
+    for down_mm in (13.6, -13.6):
+        chances = np.eye(len(LEADS))[[LEADS.index(lead) for lead in LEADS]] * 0.97
+        names = [cell.lead for cell in arranged(printed(boxes, chances, down_mm)).cells]
+        assert names == list(LEADS)
+
+
+def test_a_row_of_narrow_beats_is_no_frame() -> None:
+    """Beats 0.6 mm wide on a straight line, between the millimetres at which rows are known."""
+    x_mm = np.arange(5.5, 255.0)
+    page = flat(styled(layout="strip"))
+    ink = np.zeros_like(page.ink)
+    level = 60.0
+    ink[round(page.row(level)) - 1 : round(page.row(level)) + 2, :] = 1.0
+    row = Row(x_mm, np.full(len(x_mm), level), np.ones(len(x_mm)))
+    assert _is_frame(replace(page, ink=ink), row)
+    for at in np.arange(20.0, 240.0, 25.0) + 0.4:
+        column = round(page.column(at))
+        ink[round(page.row(level - 8)) : round(page.row(level)), column : column + 3] = 1.0
+    assert not _is_frame(replace(page, ink=ink), row)
+
+
+def test_rows_that_contradict_the_leads_that_were_seen_do_not_name_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = styled(layout="6x2", separator="none", pulse="none", name_place="none")
+    boxes = true_boxes(page, exact_grid(page))
+    unclear = replace(boxes, scores=np.where(np.arange(12) < 6, 0.2, 0.9))
+    exchanged = [
+        replace(s, lead=LEADS[(LEADS.index(s.lead) + 6) % 12]) for s in plan_of(page, boxes).segments
+    ]
+    other = replace(plan_of(page, boxes), segments=exchanged)
+    monkeypatch.setattr(ecgpage.measure, "SURE", 2.0)
+    monkeypatch.setattr(ecgpage.measure, "read_layout", lambda *_: other)
+    assert [s.lead for s in plan_of(page, unclear).segments] == list(LEADS)
