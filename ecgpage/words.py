@@ -87,17 +87,21 @@ def darkness(light: Light | NDArray[np.float32]) -> NDArray[np.float32]:
 class WordNet(nn.Module):
     """Darkness to the logits of words in each cell; all convolutions."""
 
-    def __init__(self, width: int = 48, dilations: Sequence[int] = (1, 2, 1, 4, 1, 2)) -> None:
+    def __init__(self, width: int = 48, dilations: Sequence[int] = (1, 2, 1, 4, 1, 2), fine: int = 0) -> None:
+        """``fine`` layers look at pairs of pixels, those of ``dilations`` at cells."""
         super().__init__()
-        self.settings = {"width": width, "dilations": list(dilations)}
+        self.settings = {"width": width, "dilations": list(dilations), "fine": fine}
         self.stem = nn.ModuleList([_conv(1, width // 2, 5, stride=2), _conv(width // 2, width, 3, stride=2)])
+        self.fine = nn.ModuleList([_conv(width // 2, width // 2, 3) for _ in range(fine)])
         self.body = nn.ModuleList([_conv(width, width, 3, dilation=d) for d in dilations])
         self.head = nn.Conv2d(width, 1 + len(WORDS), 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Darkness (b, 1, h, w), h and w multiples of CELL, to logits (b, 1 + len(WORDS), h / CELL, w / CELL)."""
-        for layer in self.stem:
-            x = F.relu(layer(x))
+        x = F.relu(self.stem[0](x))
+        for layer in self.fine:
+            x = F.relu(x + layer(x))
+        x = F.relu(self.stem[1](x))
         for layer in self.body:
             x = F.relu(x + layer(x))
         logits: Tensor = self.head(x)
@@ -108,6 +112,18 @@ def _conv(n_in: int, n_out: int, kernel: int, *, stride: int = 1, dilation: int 
     layer = ConvNorm(n_in, n_out, kernel)
     layer.conv = nn.Conv2d(n_in, n_out, kernel, stride, dilation * (kernel // 2), dilation, bias=False)
     return layer
+
+
+def load_network(folder: str | Path) -> WordNet:
+    """The network of a model folder, batch norms apart; EcgPageError when it is missing or damaged."""
+    card = load_card(folder, NAME)
+    try:
+        network = WordNet(**card.settings["network"])
+        network.load_state_dict({key: value.float() for key, value in load_tensors(folder, NAME).items()})
+    except (RuntimeError, KeyError, TypeError) as error:
+        reason = f"{NAME} does not fit the network: {error}"
+        raise EcgPageError(f"weights cannot be used: {folder}: {reason}") from error
+    return network
 
 
 class WordReader:
@@ -123,14 +139,7 @@ class WordReader:
     @classmethod
     def load(cls, folder: str | Path) -> "WordReader":
         """The reader of a model folder; EcgPageError when it is missing or damaged."""
-        card = load_card(folder, NAME)
-        try:
-            network = WordNet(**card.settings["network"])
-            network.load_state_dict({key: value.float() for key, value in load_tensors(folder, NAME).items()})
-        except (RuntimeError, KeyError, TypeError) as error:
-            reason = f"{NAME} does not fit the network: {error}"
-            raise EcgPageError(f"weights cannot be used: {folder}: {reason}") from error
-        return cls(network)
+        return cls(load_network(folder))
 
     def read(self, page: FlatPage, leads_mm: Array, beyond_mm: float = BEYOND_MM) -> Words:
         """Words of an upright page up to ``beyond_mm`` around the boxes of its leads (n, 4) page mm."""

@@ -10,8 +10,10 @@ import torch
 
 from ecgpage.ecg import LEADS, EcgPageError
 from ecgpage.plan import PageBoxes, PrintedNames, arrange, with_printed
-from ecgpage.render.layout import LAYOUTS, PageStyle
+from ecgpage.render.layout import LAYOUTS, PageStyle, build_page
 from ecgpage.render.looks import shuffled
+from ecgpage.render.raster import name_text
+from ecgpage.render.truth import text_box
 from ecgpage.train.words import (
     MOST_WORDS,
     SEEN_SIDE,
@@ -26,9 +28,12 @@ from ecgpage.train.words import (
     joined,
     loss_of,
     parts_seen,
+    stretched,
     targets,
     train,
     validate,
+    worded,
+    write,
 )
 from ecgpage.words import (
     CELL,
@@ -82,6 +87,32 @@ def test_windows_hold_the_words_that_they_name() -> None:
         if 10 < x < SIDE - 10 and 10 < y < SIDE - 10:
             around.append(dark[k, y - 4 : y + 5, x - 6 : x + 7].max() - np.median(dark[k]))
     assert np.median(around) > 0.15
+
+
+def test_scales_and_names_stand_on_the_paper_and_touch_nothing() -> None:
+    seen = set()
+    for k in range(12):
+        rng = np.random.default_rng([7, k])
+        page = build_page(PageStyle(), len(record()), FS)
+        page, known = worded(page, rng)
+        whole = [text_box(t) for t in page.texts]
+        names = [name_text(page, s) for s in page.segments]
+        whole += [text_box(t) for t in names if t is not None]
+        for j, a in enumerate(whole):
+            assert 0 < a[0] < a[2] < page.paper.width
+            assert 0 < a[1] < a[3] < page.paper.height
+            assert all(a[2] < b[0] or b[2] < a[0] or a[3] < b[1] or b[3] < a[1] for b in whole[:j])
+        for text, word in known:
+            seen.add(word)
+            number = text.text.replace(",", ".").removesuffix("mm")
+            if word >= len(LEAD_WORDS):
+                assert float(number) == float(WORDS[word].split()[0])
+                assert any(
+                    t.text.startswith(text.text) and (t.x, t.y) == (text.x, text.y) for t in page.texts
+                )
+            else:
+                assert text.text.rstrip(":").upper().replace("C", "V") == WORDS[word].upper()
+    assert len(seen) == len(WORDS)
 
 
 def test_cells_near_a_word_are_the_words() -> None:
@@ -285,6 +316,35 @@ def test_parts_of_windows_keep_their_words_in_place() -> None:
     assert inside > 0.7 * len(light)
 
 
+def test_stretched_windows_keep_their_words_in_place() -> None:
+    light = np.full((40, SIDE, SIDE), 250, np.uint8)
+    light[:, 70:74, 40:46] = 0
+    places = np.full((40, MOST_WORDS, 2), np.nan, np.float32)
+    places[:, 0] = 43.0, 72.0
+    seen, moved = stretched(light, places, np.random.default_rng(2))
+    changed = (seen != light).any(axis=(1, 2))
+    assert 0.3 < changed.mean() < 0.9
+    np.testing.assert_array_equal(moved[~changed], places[~changed])
+    for window, (x, y) in zip(seen, moved[:, 0], strict=True):
+        ink = 250.0 - window.clip(0, 250)
+        rows, columns = np.indices(ink.shape) + 0.5
+        assert (ink * columns).sum() / ink.sum() == pytest.approx(x, abs=0.15)
+        assert (ink * rows).sum() / ink.sum() == pytest.approx(y, abs=0.15)
+
+
+def test_training_goes_on_from_stored_weights_also_with_further_layers(tmp_path: Path) -> None:
+    first = Trainer(Recipe(width=16, fine=0))
+    write(first, 1, {"found": 0.0, "right": 0.0, "false": 0.0}, 1, tmp_path)
+    again = Trainer(Recipe(fine=1), tmp_path)
+    assert again.network.settings["fine"] == 1
+    assert again.before
+    x = darkness_of(torch.from_numpy(windows(1).light[:3])[:, None].float())
+    with torch.no_grad():
+        np.testing.assert_allclose(
+            again.network.eval()(x).numpy(), first.network.eval()(x).numpy(), atol=0.02
+        )
+
+
 def test_cells_that_are_not_told_do_not_count() -> None:
     logits = torch.randn(2, 1 + len(WORDS), 4, 4, requires_grad=True)
     loss_of(logits, torch.full((2, 4, 4), -1), 1.0).backward()  # type: ignore[no-untyped-call]
@@ -301,8 +361,6 @@ def test_disturbed_windows_stay_in_range() -> None:
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     trainer = Trainer(Recipe(width=16))
-    from ecgpage.train.words import write  # noqa: PLC0415
-
     trainer.averaged.settings["width"] = 32
     write(trainer, 1, {"found": 0.0, "right": 0.0, "false": 0.0}, 1, tmp_path)
     with pytest.raises(EcgPageError, match=f"{NAME} does not fit"):

@@ -6,8 +6,9 @@
 
 FOLDER as in ``ecgpage.train.pages``. A window is 28 mm of a drawn page, 4 px/mm, as a flat page shows it: around a lead's
 name, the words of the scale, other words, pulses, anything. Names stand in any order, in upper case or as C1 to C6 now and
-then, speeds and gains are any, so that nothing but the word itself tells. Windows are kept in shards; in training
-they are made brighter, paler, blurred, noisy. ``--work`` holds checkpoint and log; ``--resume`` goes on.
+then, further names and scales anywhere, on traces, too, and speeds and gains are any, so that nothing but the word itself
+tells. Windows are kept in shards; in training they are stretched, turned a little, made brighter, paler, blurred, noisy.
+``--work`` holds checkpoint and log; ``--resume`` goes on; ``--start model --lr 1e-3`` trains weights further.
 
 Conventions:
     places  x, y of words in px of a window, edge coordinates
@@ -28,20 +29,21 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from ecgpage.ecg import EcgPageError
 from ecgpage.images import brightest_channel
 from ecgpage.render import DrawnPage
 from ecgpage.render.layout import build_page
 from ecgpage.render.looks import random_plotter, random_style, shuffled
-from ecgpage.render.model import Page, Segment, Text
+from ecgpage.render.model import Box, Page, Text
 from ecgpage.render.picture import invent_page, photograph
 from ecgpage.render.raster import name_text
+from ecgpage.render.text import FONTS as PAGE_FONTS
 from ecgpage.render.truth import text_box
 from ecgpage.train.common import cosine, parameter_groups, update_average, write_checkpoint
 from ecgpage.train.pages import MIX_ODDS, TRAINING_FOLDS, TrainingRecords, page_mix
-from ecgpage.weights import Card, half_precision, save_tensors
+from ecgpage.weights import Card, half_precision, load_card, save_tensors
 from ecgpage.words import (
     BORDER_CELLS,
     CELL,
@@ -53,6 +55,7 @@ from ecgpage.words import (
     WORDS,
     WordNet,
     darkness,
+    load_network,
 )
 
 log = logging.getLogger(__name__)
@@ -66,6 +69,8 @@ MOST_WORDS: Final = 12
 """Words of one window; more are left out."""
 SEEN_SIDE: Final = 80
 """Pixels of the part of a window that a step of training sees."""
+STRETCHED: Final = 0.6
+"""Share of windows that a step of training sees stretched."""
 AT_WORD: Final = 0.85
 """Share of these parts that show a word, if the window has one."""
 SHARD_WINDOWS: Final = 4096
@@ -74,8 +79,25 @@ FONTS: Final = (
     "STIXGeneralItalic", "STIXGeneralBolIta", "cmb10", "cmti10",
 )  # fmt: skip
 """Beyond those that pages have."""
-ODDS: Final = {"name": 15, "scale": 2, "word": 2, "pulse": 1, "anything": 2}
+ODDS: Final = {"name": 15, "printed": 20, "word": 3, "pulse": 1, "anything": 3}
 """Windows of each kind on a page, at most."""
+MOST_LINES: Final = 4
+"""Lines of scales on a page."""
+MOST_MORE: Final = 12
+"""Further names on a page."""
+ASIDE: Final = 0.2
+"""Share of pages whose names are printed left of their leads, beside those that do so in any case."""
+BEFORE: Final = {0: ("Speed: ", "Paper ", "v = "), len(SPEEDS): ("Gain: ", "Limb: ", "Chest: ", "Sens. ")}
+"""Printed before a speed and a gain now and then."""
+BEHIND: Final = (
+    "0.05-150Hz", "40Hz", "~ 50Hz", "50 Hz", "F 60~ 0.15-100 Hz", "AC 50Hz", "0.5-25 Hz", "100 ms", "10 s", "12SL v241",
+    "HR 50", "25", "BF on",
+)  # fmt: skip
+"""Printed behind the scales now and then."""
+ROOM_MM: Final = 1.0
+"""Between words, at least."""
+TRIES: Final = 12
+"""Places that are tried for a word."""
 NEAR_PX: Final = 4.5
 """Cells with their middle so near a word's are the word's."""
 UNSURE_PX: Final = 10.0
@@ -101,8 +123,8 @@ class Windows:
 
 
 def worded(page: Page, rng: Rng) -> tuple[Page, list[tuple[Text, int]]]:
-    """The page with its names written in other ways and other scales printed; the scales' texts, cut behind the first unit,
-    with their classes.
+    """The page with its names written in other ways, other scales and further names printed; the scales' texts, cut behind
+    the first unit, and the names, with their classes.
     """
     style = rng.random()
     font = str(rng.choice(FONTS)) if rng.random() < 0.25 else page.name_font
@@ -111,26 +133,37 @@ def worded(page: Page, rng: Rng) -> tuple[Page, list[tuple[Text, int]]]:
         replace(s, gain=-s.gain, name="-aVR") if turned and s.lead == "aVR" and s.gain > 0 else s
         for s in page.segments
     )
-    segments = tuple(replace(s, name=_spelled(s, style)) for s in segments)
+    segments = tuple(replace(s, name=spelled(s.name or s.lead, style)) for s in segments)
+    page = replace(page, segments=segments, name_font=font)
     texts = [t for t in page.texts if "mm/" not in t.text]
+    names = [t for t in (name_text(page, s) for s in segments) if t is not None]
+    taken = [text_box(t) for t in (*texts, *names)] + [stamp.box for stamp in page.stamps]
     known: list[tuple[Text, int]] = []
-    if rng.random() < 0.85:
-        size, kind = float(rng.uniform(2.3, 4.2)), str(rng.choice([page.name_font, "DejaVuSans", font]))
-        x, y = rng.uniform(5, page.paper.width * 0.6), page.paper.height - rng.uniform(2, 8)
-        space, second = " " * int(rng.integers(2)), str(rng.choice(["s", "sec"], p=[0.8, 0.2]))
-        for values, unit, first in ((SPEEDS, second, 0), (GAINS, "mV", len(SPEEDS))):
-            k = int(rng.integers(len(values)))
-            number = f"{values[k]:g}{space}mm"
-            whole = Text(f"{number}/{unit}", float(x), float(y), size, kind)
-            texts.append(whole)
-            known.append((replace(whole, text=number), len(LEAD_WORDS) + first + k))
-            x = text_box(whole)[2] + rng.uniform(3, 25)
-    return replace(page, segments=segments, texts=tuple(texts), name_font=font), known
+    for k in range(int(rng.integers(MOST_LINES + 1))):
+        line, scales = scale_line(str(rng.choice([page.name_font, "DejaVuSans", *PAGE_FONTS])), rng)
+        foot = page.paper.height - rng.uniform(2, 8) if k == 0 and rng.random() < 0.7 else None
+        move = free_place(_around(line), page, taken, rng, foot)
+        if move is not None:
+            texts += [_moved(t, move) for t in line]
+            known += [(_moved(t, move), c) for t, c in scales]
+            taken.append(_around(texts[-len(line) :]))
+    for _ in range(int(rng.integers(MOST_MORE + 1))):
+        c = int(rng.integers(len(LEAD_WORDS)))
+        kind = page.name_font if rng.random() < 0.4 else str(rng.choice([*PAGE_FONTS, *FONTS]))
+        one = Text(spelled(LEAD_WORDS[c], rng.random()), 0.0, 0.0, float(rng.uniform(2.3, 5.0)), kind)
+        level = None
+        if rng.random() < 0.6:  # on or beside a trace
+            level = page.segments[int(rng.integers(len(segments)))].baseline + rng.uniform(-2, 5)
+        move = free_place(text_box(one), page, taken, rng, level)
+        if move is not None:
+            texts.append(_moved(one, move))
+            known.append((texts[-1], c))
+            taken.append(text_box(texts[-1]))
+    return replace(page, texts=tuple(texts)), known
 
 
-def _spelled(segment: Segment, style: float) -> str:
-    """A lead's name in a manner of writing, which is the same for all leads of a page; ``style`` 0 to 1."""
-    name = segment.name or segment.lead
+def spelled(name: str, style: float) -> str:
+    """A lead's name in a manner of writing, 0 to 1, that most pages keep to."""
     if style < 0.15:
         return name.upper()
     if style < 0.20:
@@ -138,6 +171,69 @@ def _spelled(segment: Segment, style: float) -> str:
     if style < 0.25:
         return name + ":"
     return name
+
+
+def scale_line(font: str, rng: Rng) -> tuple[list[Text], list[tuple[Text, int]]]:
+    """A line from (0, 0) on: a speed, a gain or both, with more before and behind; and the scales in it, cut behind the
+    first unit, with their classes.
+    """
+    size = float(rng.uniform(2.3, 4.5))
+    gap = float(np.exp(rng.uniform(np.log(1.2), np.log(25.0))))
+    space, second = " " * int(rng.integers(2)), str(rng.choice(["s", "sec"], p=[0.75, 0.25]))
+    digits = rng.random()
+    parts = [(SPEEDS, second, 0), (GAINS, "mV", len(SPEEDS))]
+    which = rng.random()
+    chosen = (
+        parts if which < 0.8 else parts[:1] if which < 0.87 else parts[1:] if which < 0.94 else parts[::-1]
+    )
+    texts: list[Text] = []
+    known: list[tuple[Text, int]] = []
+    x = 0.0
+    titled = rng.random() < 0.2
+    for values, unit, first in chosen:
+        if titled:
+            texts.append(Text(str(rng.choice(BEFORE[first])), x, 0.0, size, font))
+            x = text_box(texts[-1])[2] + rng.uniform(0.2, 0.5) * size
+        k = int(rng.integers(len(values)))
+        written = f"{values[k]:.1f}" if digits < 0.12 else f"{values[k]:g}"
+        number = f"{written.replace('.', ',') if digits > 0.95 else written}{space}mm"
+        texts.append(Text(f"{number}/{unit}", x, 0.0, size, font))
+        known.append((replace(texts[-1], text=number), len(LEAD_WORDS) + first + k))
+        x = text_box(texts[-1])[2] + gap
+    if rng.random() < 0.5:
+        texts.append(Text(str(rng.choice(BEHIND)), x, 0.0, size, font))
+    return texts, known
+
+
+def free_place(
+    box: Box, page: Page, taken: Sequence[Box], rng: Rng, level: float | None = None
+) -> tuple[float, float] | None:
+    """How far a box (mm) has to be moved to stand on the paper clear of those that are ``taken``, y = 0 to ``level`` if there
+    is one; None without a place.
+    """
+    for _ in range(TRIES):
+        x = rng.uniform(2 - box[0], max(page.paper.width - 2 - box[2], 3 - box[0]))
+        y = rng.uniform(2 - box[1], page.paper.height - 2 - box[3]) if level is None else level
+        moved = (box[0] + x, box[1] + y, box[2] + x, box[3] + y)
+        if moved[2] < page.paper.width and not any(
+            moved[0] - ROOM_MM < b[2]
+            and moved[2] + ROOM_MM > b[0]
+            and moved[1] - ROOM_MM < b[3]
+            and moved[3] + ROOM_MM > b[1]
+            for b in taken
+        ):
+            return float(x), float(y)
+    return None
+
+
+def _around(texts: Sequence[Text]) -> Box:
+    boxes = np.array([text_box(t) for t in texts])
+    (x0, y0), (x1, y1) = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
+    return float(x0), float(y0), float(x1), float(y1)
+
+
+def _moved(text: Text, move: tuple[float, float]) -> Text:
+    return replace(text, x=text.x + move[0], y=text.y + move[1])
 
 
 def draw_words(signal: NDArray[np.floating[Any]], fs: float, seed: Sequence[int]) -> Windows:
@@ -150,25 +246,28 @@ def draw_words(signal: NDArray[np.floating[Any]], fs: float, seed: Sequence[int]
         page = invent_page(replace(mix, p_any_look=0.0), len(signal), fs, rng)
     else:
         style = random_style(rng)
+        if rng.random() < ASIDE:
+            style = replace(style, name_place="left")
         page = build_page(shuffled(style, rng) if rng.random() < 0.8 else style, len(signal), fs)
         page = replace(page, plotter=random_plotter(rng) if rng.random() < 0.1 else None)
-    page, scales = worded(page, rng)
-    return cut_windows(photograph(page, signal, mix, rng), scales, rng)
+    page, printed = worded(page, rng)
+    return cut_windows(photograph(page, signal, mix, rng), printed, rng)
 
 
-def cut_windows(drawn: DrawnPage, scales: Sequence[tuple[Text, int]], rng: Rng) -> Windows:
-    """Windows of a drawn page around its names, ``scales`` (text, class), other words, pulses, anywhere."""
+def cut_windows(drawn: DrawnPage, printed: Sequence[tuple[Text, int]], rng: Rng) -> Windows:
+    """Windows of a drawn page around leads' names, what else is ``printed`` (text, class), other words, pulses, anywhere."""
     truth = drawn.truth
     named = [(name_text(truth.page, s), s) for s in truth.page.segments]
     names = [(t, LEAD_WORDS.index("-aVR" if s.gain < 0 else s.lead)) for t, s in named if t is not None]
-    known = [*names, *scales]
+    known = [*names, *printed]
     middles = [_middle(text) for text, _ in known]
-    other = [_middle(t) for t in truth.page.texts if "mm/" not in t.text]
+    own = {(text.x, text.y) for text, _ in printed}
+    other = [_middle(t) for t in truth.page.texts if (t.x, t.y) not in own]
     pulses = [(float(p.x.mean()), float(p.y.mean())) for p in truth.page.pulses]
     width, height = truth.paper
     spots = {
         "name": middles[: len(names)],
-        "scale": middles[len(names) :],
+        "printed": middles[len(names) :],
         "word": other,
         "pulse": pulses,
         "anything": [tuple(rng.uniform((0, 0), (width, height))) for _ in range(2)],
@@ -254,6 +353,8 @@ class Recipe:
     batch: int = 48
     width: int = 64
     """Channels of the network."""
+    fine: int = 1
+    """Its layers that look at pairs of pixels."""
     peak_lr: float = 3e-3
     weight_decay: float = 0.02
     warmup: int = 100
@@ -313,14 +414,32 @@ def disturb(light: Tensor) -> Tensor:
     return (x + noise).clamp(0, 255)
 
 
+def with_fine(network: WordNet, fine: int) -> WordNet:
+    """A network that does the same, with at least ``fine`` layers that look at pairs of pixels; the new ones do nothing."""
+    settings: dict[str, Any] = network.settings | {"fine": max(fine, len(network.fine))}
+    wider = WordNet(**settings)
+    wider.load_state_dict(network.state_dict(), strict=False)
+    for name, parameter in wider.fine[len(network.fine) :].named_parameters():
+        if name.endswith("norm.weight"):
+            nn.init.zeros_(parameter)
+    return wider
+
+
 class Trainer:
     """Network in training, its running average, and what is needed to go on after a stop."""
 
     KEPT: Final = ("network", "averaged", "optimizer")
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, start: Path | None = None) -> None:
+        """``start``: model folder whose weights are trained further; fine layers that they lack do nothing at first."""
         self.recipe = recipe
-        self.network = WordNet(recipe.width).to(memory_format=torch.channels_last)
+        network = WordNet(recipe.width, fine=recipe.fine)
+        self.before = ""
+        """How the weights were made that it began with."""
+        if start is not None:
+            network = with_fine(load_network(start), recipe.fine)
+            self.before = load_card(start, NAME).trained_on
+        self.network = network.to(memory_format=torch.channels_last)
         self.averaged = copy.deepcopy(self.network).eval()
         self.optimizer = torch.optim.AdamW(
             parameter_groups(self.network, recipe.weight_decay), lr=recipe.peak_lr
@@ -394,8 +513,30 @@ def batches(pool: "WindowPool", batch: int, rng: Rng) -> Iterator[tuple[Tensor, 
         order = rng.permutation(len(windows))
         for start in range(0, max(1, len(order) - batch + 1), batch):
             part = np.sort(order[start : start + batch])
-            light, places = parts_seen(windows.light[part], windows.places[part], rng)
+            light, places = parts_seen(*stretched(windows.light[part], windows.places[part], rng), rng)
             yield torch.from_numpy(light), torch.from_numpy(places), torch.from_numpy(windows.classes[part])
+
+
+def stretched(light: Light, places: NDArray[np.float32], rng: Rng) -> tuple[Light, NDArray[np.float32]]:
+    """Windows (b, SIDE, SIDE), STRETCHED of them narrower or wider, turned and slanted a little, and the places in them."""
+    seen, moved = light.copy(), places.copy()
+    for k in np.flatnonzero(rng.random(len(light)) < STRETCHED):
+        turn = rng.uniform(-0.03, 0.03)
+        way = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        way = (
+            way
+            @ np.array([[1.0, rng.uniform(-0.12, 0.12)], [0.0, 1.0]])
+            @ np.diag(rng.uniform(0.88, 1.15, 2))
+        )
+        shift = SIDE / 2 - way @ np.full(
+            2, SIDE / 2
+        )  # of edge coordinates; OpenCV counts from pixels' middles
+        middles = np.column_stack([way, shift + way @ np.full(2, 0.5) - 0.5])
+        seen[k] = cv2.warpAffine(
+            light[k], middles, (SIDE, SIDE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+        )
+        moved[k] = places[k] @ way.T + shift
+    return seen, moved
 
 
 def parts_seen(light: Light, places: NDArray[np.float32], rng: Rng) -> tuple[Light, NDArray[np.float32]]:
@@ -421,23 +562,39 @@ class WindowPool:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._shards: dict[Path, Windows] = {}
+        self._known: set[Path] = set()
+        self._windows = joined([])
 
     def windows(self) -> Windows:
         """All that are there by now; EcgPageError when there are none."""
-        for path in sorted(self.folder.glob("words_*.npz")):
-            if path not in self._shards:
-                with np.load(path, allow_pickle=False) as file:
-                    self._shards[path] = Windows(file["light"], file["places"], file["classes"])
-        if not self._shards:
+        new = [path for path in sorted(self.folder.glob("words_*.npz")) if path not in self._known]
+        parts = []
+        for path in new:
+            with np.load(path, allow_pickle=False) as file:
+                parts.append(Windows(file["light"], file["places"], file["classes"]))
+        if parts:
+            self._windows = joined([self._windows, *parts])
+            self._known |= set(new)
+        if not len(self._windows):
             raise EcgPageError(f"{self.folder}: no words_*.npz; draw with python -m ecgpage.train.words draw")
-        return joined(list(self._shards.values()))
+        return self._windows
 
 
-def train(pool: "WindowPool", valid: Windows, out: Path, work: Path, recipe: Recipe, *, resume: bool) -> None:
-    """Train for ``recipe.minutes``; writes weights and card to ``out`` at the end."""
+def train(
+    pool: "WindowPool",
+    valid: Windows,
+    out: Path,
+    work: Path,
+    recipe: Recipe,
+    *,
+    resume: bool,
+    start: Path | None = None,
+) -> None:
+    """Train for ``recipe.minutes``, from the weights of the model folder ``start`` on or anew; writes weights and card to
+    ``out`` at the end.
+    """
     torch.manual_seed(recipe.seed)
-    trainer = Trainer(recipe)
+    trainer = Trainer(recipe, start)
     checkpoint = work / "checkpoint.pt"
     if resume and checkpoint.exists():
         trainer.resume(checkpoint)
@@ -467,14 +624,18 @@ def train(pool: "WindowPool", valid: Windows, out: Path, work: Path, recipe: Rec
 def write(trainer: Trainer, drawn: int, scores: dict[str, float], valid: int, folder: Path) -> None:
     """Store the averaged network, fused, in float16, and its card."""
     recipe = trainer.recipe
+    seen = (
+        f"{trainer.steps * recipe.batch} windows seen, {drawn} different ones of pages drawn from records of PTB-XL "
+        f"folds 1-7 and records without a fold, in {trainer.seconds / 3600:.2f} hours on a CPU"
+    )
     card = Card(
         input=f"darkness against the paper around, about 0 to 1, {PX_PER_MM} px/mm, any size",
         output=f"for each mm2: logits of no word and of {len(WORDS)} words (leads, paper speeds, gains)",
-        trained_on=(
-            f"{trainer.steps * recipe.batch} windows seen, {drawn} different ones of pages drawn from records of PTB-XL "
-            f"folds 1-7 and records without a fold, in {trainer.seconds / 3600:.2f} hours on a CPU"
+        trained_on=f"{trainer.before}; then {seen}" if trainer.before else seen,
+        command=(
+            f"python -m ecgpage.train.words train --windows DIR --valid VALID --minutes {recipe.minutes:g} "
+            f"--lr {recipe.peak_lr:g}" + (" --start model" if trainer.before else "")
         ),
-        command=f"python -m ecgpage.train.words train --windows DIR --valid VALID --minutes {recipe.minutes:g}",
         score=(
             f"{scores['found']:.1%} of the words' cells found, {scores['right']:.2%} of these named right, "
             f"{scores['false']:.3f} false cells a window, on {valid} drawn windows of fold 8"
@@ -497,6 +658,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=Recipe.width)
     parser.add_argument("--lr", type=float, default=Recipe.peak_lr)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--start", type=Path, help="model folder whose weights are trained further")
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
@@ -520,6 +682,7 @@ def main() -> None:
         args.work,
         recipe,
         resume=args.resume,
+        start=args.start,
     )
 
 
