@@ -105,7 +105,7 @@ GAP_MM: Final = 0.8
 """Error of a gap between columns."""
 MIN_BLANK_PX: Final = 3
 """Shorter blanks are holes in strokes."""
-SEPARATOR_MM: Final = 1.5
+SEPARATOR_MM: Final = 2.5
 """Separators are narrower."""
 MIN_INKED: Final = 0.3
 """Where less of the rows is inked around a gap, the traces are too faint to tell."""
@@ -430,7 +430,13 @@ def _measured_columns(
     reach_mm = TICK_REACH_MM / (1 + known)
     seen = _ticks(page, grid_rows, columns, reach_mm) if columns.count > 1 else []
     if seen:
-        columns = _through_ticks(columns, seen, is_whole)
+        through = _through_ticks(columns, seen, is_whole)
+        # ends that agree with the record's length are surer than what stands a little off them, as beats do
+        columns, seen = (
+            (through, seen)
+            if known < 2 or abs(through.first_mm - columns.first_mm) < reach_mm
+            else (columns, [])
+        )
     on_line = start_on_line(columns.first_mm) if page.grid.is_printed else columns.first_mm
     moved = on_line - columns.first_mm
     if is_whole or not moved:
@@ -518,8 +524,9 @@ def _through_ticks(columns: Columns, ticks: list[tuple[int, float]], is_whole: b
 
 
 def _gap(page: FlatPage, rows: list[Row], columns: Columns) -> float:
-    """Blank between columns in mm, whatever separates them in it, median over the columns; 0 where the traces touch or the
-    blanks are not alike.
+    """Blank between columns in mm, whatever separates them in it; 0 where the traces touch.
+
+    Where columns differ, most of them count, or the narrowest: ends of traces that are too faint widen a blank.
     """
     blanks = []
     for k in range(1, columns.count):
@@ -534,9 +541,11 @@ def _gap(page: FlatPage, rows: list[Row], columns: Columns) -> float:
         )
         # single traces are faint in places, in a gap nothing is drawn in any row
         blanks.append(_blank_mm(np.logical_or.reduce(inked)) if inked.mean() > MIN_INKED else 0.0)
-    gap = float(np.median(blanks)) + STROKE_MM
-    spread = float(np.median(np.abs(np.array(blanks) + STROKE_MM - gap)))
-    return gap if gap > TOUCHING_MM and spread < MAX_SPREAD_MM else 0.0
+    values = np.sort(blanks)
+    alike = np.abs(values[:, None] - values) < MAX_SPREAD_MM
+    chosen = int(alike.sum(axis=1).argmax())
+    gap = float(np.median(values[alike[chosen]])) + STROKE_MM
+    return gap if gap > TOUCHING_MM else 0.0
 
 
 def _blank_mm(inked: NDArray[np.bool_]) -> float:

@@ -2,8 +2,8 @@
 
 Single boxes are not trusted. A page is rows and columns of equal width, with rhythm strips over the full width; every way
 of reading the boxes as such a page (``GRAMMAR``, or names in any order) is scored by the evidence of its cells: the best
-box in a cell's place adds to the score as far as it carries the expected name, a cell without a box takes from it, a box
-in no cell adds nothing. The best reading names the cells, also those whose box was missed or misnamed. A detector tells
+box in a cell's place adds to the score as far as it carries the expected name, a cell without a box takes from it, and so
+does a sure box in no cell. The best reading names the cells, also those whose box was missed or misnamed. A detector tells
 leads by their looks and places; where a name is printed beside a box it says more (``with_printed``).
 
 Conventions:
@@ -28,6 +28,12 @@ ROW_APART_MM: Final = (4.5, 10.0)
 """Levels of one row's boxes are closer than this to their neighbours; more where rows are far apart."""
 ROW_APART_SHARE: Final = 0.35
 """The same as a part of the distance between rows."""
+ROW_SLACK_MM: Final = 2.5
+"""A box's level may be so far off what it allows for its lead's."""
+IRREGULAR: Final = 2.0
+"""Cost of rows that stand half of their usual distance nearer or further, four times."""
+NO_ROW: Final = 8.0
+"""Cost of a box without a row of its own; of a level in the neighbouring row 2."""
 HALF_BOX_MM: Final = 5.0
 """A box reaches at least so far beyond its lead's 0-mV line."""
 MIN_WIDTH_MM: Final = 15.0
@@ -53,6 +59,7 @@ ANY_ORDER: Final = 9.0
 PRINTED_ORDER: Final = 4.5
 """The same where all names are printed: they are misread in no way that makes another order of them."""
 MOST_STRIPS: Final = 3
+NO_STRIP: Final = -1e6
 STRIP_COST: Final = 0.5
 STRIP_NAMES: Final[dict[str, float]] = {"II": 1.0, "V1": 0.5, "V5": 0.5}
 """Log odds of names of rhythm strips."""
@@ -78,6 +85,8 @@ NAME_REACH_MM: Final = 14.0
 """Printed names stand so far above or below their lead's level at most."""
 NAME_APART_MM: Final = 1.8
 """Names of one page stand at the same height above or below their leads but for this error."""
+NAME_FAR: Final = 0.004
+"""Of two heights that fit alike the nearer one, by so much a millimetre, is theirs."""
 NAME_ALONG_MM: Final = 2.5
 """The same along x; they begin at one distance from their leads' beginning, and are of different length."""
 BESIDE_MM: Final = (-4.0, -2.0, 9.0, 15.0)
@@ -312,7 +321,8 @@ def _names_beside(boxes: PageBoxes, levels_mm: Array) -> _Beside | None:
     near = np.exp(-0.5 * ((down - heights[:, None, None]) / NAME_APART_MM) ** 2)  # (heights, n, m)
     # halfway between rows names may belong to either; the looks of the leads tell
     alike = 1 + boxes.names @ printed.chances.T  # (n, m)
-    chosen = int((near * fits * alike).max(axis=2).sum(axis=1).argmax())
+    nearer = 1 - NAME_FAR * np.abs(heights)
+    chosen = int(((near * fits * alike).max(axis=2).sum(axis=1) * nearer).argmax())
     inside, margin = near[chosen] * inside, near[chosen] * margin
     first = margin.max(axis=1) > 0  # all first leads of rows have their names in the margin, or none
     in_margin = margin[first].max(axis=1, initial=0).sum() > inside[first].max(axis=1, initial=0).sum()
@@ -463,34 +473,62 @@ def _rows(
         row_of = np.empty(len(levels), np.intp)
         row_of[order] = np.cumsum(starts) - 1
         rows_mm = np.array([np.median(levels[row_of == r]) for r in range(row_of.max() + 1)])
-        move = _move_apart(boxes.leads, row_of, rows_mm, spare_mm, apart_mm)
-        if move is None:
+        group = _crowded(boxes.leads, levels, row_of)
+        if not len(group):
             break
-        levels[move[0]] = move[1]
+        moved = _one_below_another(
+            boxes.leads[group], levels[group], _with_spare(row_of, rows_mm, spare_mm, apart_mm)[1]
+        )
+        if (moved == levels[group]).all():
+            break
+        levels[group] = moved
     return row_of, rows_mm
 
 
-def _move_apart(
-    leads: Array, row_of: NDArray[np.intp], rows_mm: Array, spare_mm: Array, apart_mm: float
-) -> tuple[int, float] | None:
-    """A box that stands above or below another one of its row, and a level in another row where there is room for it."""
-    new = [y for y in spare_mm if np.abs(rows_mm - y).min() > apart_mm]
-    targets = np.concatenate([rows_mm, np.array(new)])
+def _crowded(leads: Array, levels_mm: Array, row_of: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Boxes above each other, from the top, two of which are in one row or have their levels the wrong way round; none where
+    all stand well.
+    """
+    # the level is the ink's, which may be another lead's; the box's middle, which may be off its level, is its own
+    heights = (levels_mm + leads[:, [1, 3]].mean(axis=1)) / 2
     for a, b in itertools.combinations(range(len(leads)), 2):
-        if row_of[a] != row_of[b] or not _above_each_other(leads[a], leads[b]):
-            continue
-        # the taller one may belong to a neighbouring row just as well
-        for k in sorted((a, b), key=lambda k: leads[k, 1] - leads[k, 3]):
-            here = rows_mm[row_of[k]]
-            low, high = leads[k, 1] + HALF_BOX_MM - 2.5, leads[k, 3] - HALF_BOX_MM + 2.5
-            other = b if k == a else a
-            side = np.sign(leads[k, [1, 3]].sum() - leads[other, [1, 3]].sum())
-            for row in np.argsort(np.abs(targets - here), kind="stable"):
-                beside = np.flatnonzero(row_of == row)
-                free = not any(_above_each_other(leads[j], leads[k]) for j in beside)
-                if free and (targets[row] - here) * side > 0 and low <= targets[row] <= high:
-                    return k, float(targets[row])
-    return None
+        turned = (levels_mm[a] - levels_mm[b]) * (heights[a] - heights[b]) < 0
+        if (row_of[a] == row_of[b] or turned) and _above_each_other(leads[a], leads[b]):
+            group = np.array(
+                [k for k in range(len(leads)) if k == a or _above_each_other(leads[a], leads[k])]
+            )
+            return group[np.argsort(heights[group], kind="stable")]
+    return np.zeros(0, np.intp)
+
+
+def _one_below_another(leads: Array, levels_mm: Array, rows_mm: Array) -> Array:
+    """(n,) levels of boxes (n, 4) from the top, each in a row (m,) of its own within what the box allows, near the level it
+    had, at regular distances: the cheapest way; a box that has no row keeps its level.
+    """
+    n, m = len(leads), len(rows_mm)
+    low, high = leads[:, 1] + HALF_BOX_MM - ROW_SLACK_MM, leads[:, 3] - HALF_BOX_MM + ROW_SLACK_MM
+    away = np.abs(rows_mm - levels_mm[:, None])  # (n, m)
+    costs = np.minimum(away / ROW_APART_MM[0], 2.0)
+    costs[(rows_mm < low[:, None]) | (rows_mm > high[:, None])] = np.inf
+    pitch = float(np.median(np.diff(rows_mm))) if m > 1 else 1.0
+    steps = (rows_mm - rows_mm[:, None]) / pitch  # (from, to)
+    uneven = np.where(steps > 0, IRREGULAR * (steps - np.maximum(1, np.rint(steps))) ** 2, np.inf)
+    best = np.zeros(m + 1)  # by the last row that was taken, the last entry: none yet
+    best[:m] = np.inf
+    came = np.zeros((n, m + 1), np.intp)
+    for k in range(n):
+        onward = best[:, None] + np.concatenate([uneven, np.zeros((1, m))])  # (m + 1, m)
+        taken = onward.min(axis=0) + costs[k]
+        left = best + NO_ROW
+        came[k] = np.append(np.where(taken < left[:m], onward.argmin(axis=0), -1), -1)
+        best = np.append(np.minimum(taken, left[:m]), left[m])
+    levels = levels_mm.copy()
+    last = int(best.argmin())
+    for k in range(n - 1, -1, -1):
+        if came[k, last] >= 0:
+            levels[k] = rows_mm[last]
+            last = int(came[k, last])
+    return levels
 
 
 def _above_each_other(a: Array, b: Array) -> bool:
@@ -615,6 +653,8 @@ class _Evidence:
     """(rows, columns + 1)."""
     is_read: NDArray[np.bool_]
     """(rows, columns + 1) whether a name is printed beside a box there."""
+    stands: NDArray[np.bool_]
+    """(n, rows, columns + 1) where each box stands."""
 
 
 def _evidence(boxes: PageBoxes, row_of: NDArray[np.intp], n_rows: int, columns: Columns) -> _Evidence:
@@ -623,6 +663,7 @@ def _evidence(boxes: PageBoxes, row_of: NDArray[np.intp], n_rows: int, columns: 
     clear = np.zeros((n_rows, count + 1, len(LEADS)))
     which = np.full(best.shape, -1)
     is_read = np.zeros(best.shape[:2], np.bool_)
+    stands = np.zeros((len(boxes.leads), *best.shape[:2]), np.bool_)
     for k, box in enumerate(boxes.leads):
         for column in range(count + 1):
             span = columns.span(column if column < count else None)
@@ -633,6 +674,7 @@ def _evidence(boxes: PageBoxes, row_of: NDArray[np.intp], n_rows: int, columns: 
             chance = boxes.names[k] / max(1e-6, boxes.names[k].sum())
             wrong = MISNAMED if boxes.wrong is None else boxes.wrong[k]
             odds = FOUND + np.log(wrong + (1 - wrong) * chance) + np.log(fits)
+            stands[k, row_of[k], column] = True
             is_read[row_of[k], column] |= wrong < MISNAMED / 2
             value = boxes.scores[k] * odds
             better = value > best[row_of[k], column]
@@ -642,7 +684,7 @@ def _evidence(boxes: PageBoxes, row_of: NDArray[np.intp], n_rows: int, columns: 
             clear[row_of[k], column] = np.where(better, sure, clear[row_of[k], column])
     has_box = np.isfinite(best).any(axis=2)
     cell = np.where(np.isfinite(best[:, :count]), best[:, :count], -MISSED)
-    return _Evidence(cell, best[:, count], which, clear, has_box, is_read)
+    return _Evidence(cell, best[:, count], which, clear, has_box, is_read, stands)
 
 
 def _read_as(
@@ -652,6 +694,8 @@ def _read_as(
     evidence = _evidence(boxes, row_of, len(rows_mm), columns)
     strip_odds = np.array([STRIP_NAMES.get(name, 0.0) for name in LEADS]) - STRIP_COST
     strip_gain = (evidence.strip + strip_odds).max(axis=1)
+    if columns.count == 1:  # all rows are as long
+        strip_gain = np.full(len(rows_mm), NO_STRIP)
     has_box = np.isin(np.arange(len(rows_mm)), row_of)
     regular = _regular_places(rows_mm[has_box])
     for row in np.flatnonzero(~has_box):
@@ -787,6 +831,11 @@ def _arrangement(
         if not known and cell.lead == "aVR":
             turned = boxes.minus is not None and box >= 0 and bool(boxes.minus[box])
         numbered.append(replace(cell, row=used.index(cell.row), seen_mm=seen, is_inverted=turned))
+    taken = np.zeros(evidence.stands.shape[1:], np.bool_)
+    for cell in cells:
+        taken[cell.row, columns.count if cell.is_strip else (cell.column or 0)] = True
+    spare = boxes.scores[~(evidence.stands & taken).any(axis=(1, 2))]
+    score -= float(np.log(spare / (1.01 - spare)).clip(0).sum())
     levels = tuple(float(rows_mm[row]) for row in used)
     confidence = float(np.mean(clear)) if clear else 0.0
     return Arrangement(levels, columns, tuple(numbered), score, confidence, missed, misnamed, known)

@@ -428,7 +428,7 @@ def test_a_row_of_narrow_beats_is_no_frame() -> None:
     ink[round(page.row(level)) - 1 : round(page.row(level)) + 2, :] = 1.0
     row = Row(x_mm, np.full(len(x_mm), level), np.ones(len(x_mm)))
     assert _is_frame(replace(page, ink=ink), row)
-    for at in np.arange(20.0, 240.0, 25.0) + 0.4:
+    for at in np.arange(20.0, 240.0, 25.0) + 0.9:
         column = round(page.column(at))
         ink[round(page.row(level - 8)) : round(page.row(level)), column : column + 3] = 1.0
     assert not _is_frame(replace(page, ink=ink), row)
