@@ -44,8 +44,10 @@ WORDS: Final = (*LEAD_WORDS, *(f"{v:g} mm/s" for v in SPEEDS), *(f"{v:g} mm/mV" 
 MIN_SCORE: Final = 0.3
 SURE_SCALE: Final = 0.85
 """Chance from which a speed or a gain counts."""
-ALONE: Final = 0.6
-"""Another one that has more than this share of its chance makes it doubtful."""
+LIKELY_SCALE: Final = 0.7
+"""Chance of a scale from which a word is asked for it: dirt and edges come in swarms of weak ones."""
+MISREAD: Final = 0.03
+"""Share of words that say nothing about the scale whatever they are read as."""
 APART_CELLS: Final = 2
 """Two words do not stand nearer."""
 EVEN: Final = 0.01
@@ -70,12 +72,27 @@ class Words:
     """(n, len(WORDS)) of each word, given that there is one."""
 
     def scale(self, values: Sequence[float]) -> float | None:
-        """The one of ``values`` (SPEEDS or GAINS) that is written most clearly; None without one, or when others are, too."""
-        first = len(LEAD_WORDS) + (0 if values is SPEEDS else len(SPEEDS))
-        known = self.chances[:, first : first + len(values)] * self.scores[:, None]
-        best = known.max(axis=0, initial=0.0)
-        is_one = best.max() > SURE_SCALE and np.sort(best)[-2] < ALONE * best.max()
-        return values[int(best.argmax())] if is_one else None
+        """The one of ``values`` (SPEEDS or GAINS) that the page's words, taken together, say surely; None without one."""
+        pairs = self.scale_chances()
+        chances = pairs.sum(axis=1 if values is SPEEDS else 0)[: len(values)]
+        return values[int(chances.argmax())] if chances.max() > SURE_SCALE else None
+
+    def scale_chances(self) -> Array:
+        """(len(SPEEDS) + 1, len(GAINS) + 1) chance that a page with these words has this speed and gain written on it; last:
+        none.
+
+        A page has one speed and one gain, so a word between "50 mm/s" and "5 mm/mV" is told by the others. By Bayes' rule:
+        the network learned from words of any speed and gain, all equally often.
+        """
+        first = len(LEAD_WORDS)
+        told = self.chances[:, first:] * self.scores[:, None]
+        told = told[told.sum(axis=1) > LIKELY_SCALE]
+        speeds, gains = (np.pad(part, ((0, 0), (0, 1))) for part in np.split(told, [len(SPEEDS)], axis=1))
+        other = 1 - told.sum(axis=1)
+        fits = len(SPEEDS) * speeds[:, :, None] + len(GAINS) * gains[:, None, :] + other[:, None, None]
+        logs = np.log(MISREAD + (1 - MISREAD) * fits).sum(axis=0)
+        share = np.exp(logs - logs.max())
+        return np.asarray(share / share.sum())
 
 
 def darkness(light: Light | NDArray[np.float32]) -> NDArray[np.float32]:

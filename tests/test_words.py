@@ -179,6 +179,32 @@ def test_a_scale_counts_when_it_is_written_once_and_clearly() -> None:
     assert peaks(chances((3, 3, fast, 0.4))).scale(SPEEDS) is None
 
 
+def scales(*words: dict[str, float]) -> Words:
+    """Words with these chances, far from each other."""
+    told = np.array([[word.get(name, 0.0) for name in WORDS] for word in words])
+    return Words(np.arange(2.0 * len(words)).reshape(-1, 2) * 40, np.full(len(words), 1.0), told)
+
+
+def test_a_word_between_a_speed_and_a_gain_is_told_by_the_others() -> None:
+    unsure = {"50 mm/s": 0.75, "5 mm/mV": 0.25}
+    assert scales(unsure).scale(SPEEDS) is None
+    assert scales(unsure, {"10 mm/mV": 0.9, "V1": 0.1}).scale(SPEEDS) == 50.0
+    assert scales({"50 mm/s": 0.4, "5 mm/mV": 0.6}, {"25 mm/s": 0.97, "V1": 0.03}).scale(GAINS) == 5.0
+    again = scales(unsure, {"50 mm/s": 0.8, "12.5 mm/s": 0.2})
+    assert again.scale(SPEEDS) == 50.0
+    assert again.scale(GAINS) is None
+
+
+def test_a_swarm_of_unlikely_scales_says_nothing() -> None:
+    assert scales(*[{"12.5 mm/s": 0.35, "5 mm/mV": 0.1, "I": 0.55}] * 20).scale(SPEEDS) is None
+
+
+def test_one_clear_misreading_among_many_does_not_count() -> None:
+    words = [{"25 mm/s": 0.95, "10 mm/mV": 0.05}] * 3 + [{"50 mm/s": 0.97, "10 mm/mV": 0.03}]
+    assert scales(*words).scale(SPEEDS) == 25.0
+    assert scales(words[0], words[-1]).scale(SPEEDS) is None
+
+
 # ------------------------------------------------------------------------------------------ names and boxes
 
 
