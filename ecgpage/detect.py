@@ -54,6 +54,11 @@ class LeadBoxes:
     probabilities: NDArray[np.float32]
     """(n, 13) of each class, if the box is an object; each 0 to 1."""
 
+    @property
+    def objectness(self) -> NDArray[np.float32]:
+        """(n,) 0 to 1: that there is anything, whatever its class."""
+        return np.asarray(self.scores / self.probabilities.max(axis=1, initial=1e-6), np.float32)
+
 
 def load_network(folder: str | Path) -> YoloV7:
     """The fused network of a model folder; EcgPageError when it is missing or damaged."""

@@ -53,6 +53,8 @@ Array = NDArray[np.float64]
 
 MIN_SCORE: Final = 0.1
 """Boxes below are not looked at; those above still have to agree with a layout."""
+MOST_NAMES: Final = 4
+"""Among so many names a lead's may be undecided."""
 SURE_UPRIGHT: Final = 0.88
 """Confidence from which other turns are not tried."""
 USUALLY_UPRIGHT: Final = 2.0
@@ -298,14 +300,14 @@ def _evidence(boxes: PageBoxes) -> tuple[float, float]:
 def _boxes_in(view: NDArray[np.uint8], frame: Array, detector: LeadDetector) -> PageBoxes:
     """Boxes of a picture with its ``frame`` as ``FlatPage.overview`` gives it, in page mm."""
     edge, scale = frame
-    found = detector.detect(view, score=MIN_SCORE)
+    found = detector.detect(view, score=MIN_SCORE / MOST_NAMES)
     boxes = found.boxes.astype(np.float64) * np.tile(scale, 2) + np.tile(edge, 2)
     is_pulse = found.classes == CLASSES.index(PULSE)
     sure_pulse = is_pulse & (found.scores >= MIN_PULSE_SCORE)
-    names = found.probabilities[:, : len(LEADS)].astype(np.float64)
-    return PageBoxes(
-        boxes[~is_pulse], found.scores[~is_pulse].astype(np.float64), names[~is_pulse], boxes[sure_pulse]
-    )
+    # that there is a lead may be sure where its name is not
+    is_lead = ~is_pulse & (found.objectness >= MIN_SCORE)
+    names = found.probabilities[is_lead, : len(LEADS)].astype(np.float64)
+    return PageBoxes(boxes[is_lead], found.objectness[is_lead].astype(np.float64), names, boxes[sure_pulse])
 
 
 def usual_levels(page: FlatPage, leads: Array, ink_rows_mm: Array, feet_mm: Array) -> Array:

@@ -264,7 +264,7 @@ def arrange(boxes: PageBoxes, levels_mm: Array, spare_mm: Array | None = None) -
     row_of, rows_mm = _rows(boxes, levels_mm, spare_mm[:, 0], apart_mm)
     boxes, levels_mm = with_named_only(boxes, rows_mm[row_of], spare_mm[:, 0])
     row_of, rows_mm = _rows(boxes, levels_mm, spare_mm[:, 0], apart_mm)
-    boxes = with_printed(boxes, rows_mm[row_of])
+    boxes = with_printed(boxes, rows_mm[row_of], spare_mm[:, 0])
     row_of, rows_mm = _with_spare(row_of, rows_mm, spare_mm[:, 0], apart_mm)
     readings: list[Arrangement] = []
     for count in COUNTS:
@@ -308,8 +308,10 @@ class _Beside:
     """The same along x from its lead's beginning; NaN where names stand in the margin only."""
 
 
-def _names_beside(boxes: PageBoxes, levels_mm: Array) -> _Beside | None:
-    """Where names stand beside their leads, one place for all of a page; None when too few fit any."""
+def _names_beside(boxes: PageBoxes, levels_mm: Array, ink_mm: Array) -> _Beside | None:
+    """Where names stand beside their leads, one place for all of a page; None when too few fit any. ``levels_mm`` (n,): the
+    boxes' rows; ``ink_mm`` (k,): rows of ink.
+    """
     printed = boxes.printed
     if not len(printed.places) or not len(boxes.leads):
         return None
@@ -321,8 +323,11 @@ def _names_beside(boxes: PageBoxes, levels_mm: Array) -> _Beside | None:
     near = np.exp(-0.5 * ((down - heights[:, None, None]) / NAME_APART_MM) ** 2)  # (heights, n, m)
     # halfway between rows names may belong to either; the looks of the leads tell
     alike = 1 + boxes.names @ printed.chances.T  # (n, m)
-    nearer = 1 - NAME_FAR * np.abs(heights)
-    chosen = int(((near * fits * alike).max(axis=2).sum(axis=1) * nearer).argmax())
+    score = (near * fits * alike).max(axis=2).sum(axis=1)
+    away = printed.places[:, 1] - heights[:, None] - np.append(levels_mm, ink_mm)[:, None, None]
+    has_row = np.exp(-0.5 * (np.abs(away).min(axis=0) / NAME_APART_MM) ** 2)  # (heights, m)
+    score += (has_row * fits.max(axis=0)).sum(axis=1)
+    chosen = int((score * (1 - NAME_FAR * np.abs(heights))).argmax())
     inside, margin = near[chosen] * inside, near[chosen] * margin
     first = margin.max(axis=1) > 0  # all first leads of rows have their names in the margin, or none
     in_margin = margin[first].max(axis=1, initial=0).sum() > inside[first].max(axis=1, initial=0).sum()
@@ -345,13 +350,17 @@ def with_named_only(boxes: PageBoxes, levels_mm: Array, ink_mm: Array) -> tuple[
     """The boxes, and their levels, with those of leads that no box shows but a name that is read surely, in the usual place
     beside a row of ink (levels (m,) ``ink_mm``) where other leads begin.
     """
-    beside = _names_beside(boxes, levels_mm)
-    if beside is None or np.isnan(beside.along_mm):
+    beside = _names_beside(boxes, levels_mm, ink_mm)
+    if beside is None:
         return boxes, levels_mm
+    in_margin = bool(np.isnan(beside.along_mm))
+    first_mm = float(boxes.leads[:, 0].min())
     clear = boxes.printed.chances.sum(axis=1)
     leads, levels = list(boxes.leads), list(levels_mm)
     for word in np.flatnonzero((clear > SURE_NAME) & (beside.fits.max(axis=0) < MIN_BESIDE)):
         x0, level = boxes.printed.places[word] - (beside.along_mm, beside.down_mm)
+        if in_margin:
+            x0 = first_mm if -MARGIN_MM < boxes.printed.places[word, 0] - first_mm < 0 else -np.inf
         near = np.abs(ink_mm - level) < NAME_APART_MM
         begins = np.abs(boxes.leads[:, 0] - x0) < POSITION_MM
         taken = begins & (np.abs(levels_mm - level) < ROW_APART_MM[0])
@@ -369,13 +378,14 @@ def with_named_only(boxes: PageBoxes, levels_mm: Array, ink_mm: Array) -> tuple[
     ), np.array(levels)
 
 
-def with_printed(boxes: PageBoxes, levels_mm: Array) -> PageBoxes:
-    """The boxes with the names that are printed beside them; ``levels_mm`` (n,): their rows' page y.
+def with_printed(boxes: PageBoxes, levels_mm: Array, ink_mm: Array) -> PageBoxes:
+    """The boxes with the names that are printed beside them; ``levels_mm`` (n,): their rows' page y;
+    ``ink_mm`` (k,): that of rows of ink.
 
     All names of a page stand at one height above or below their leads, at one distance from their beginning or, of the first
     lead of a row, in the margin.
     """
-    beside = _names_beside(boxes, levels_mm)
+    beside = _names_beside(boxes, levels_mm, ink_mm)
     if beside is None:
         return boxes
     printed, best = boxes.printed, beside.fits

@@ -252,7 +252,7 @@ def test_names_in_the_margin_are_those_of_the_first_column() -> None:
 
 def test_words_beside_a_few_leads_only_are_no_names() -> None:
     boxes = printed(page_boxes(), {0: "V4", 12: "I"})
-    assert with_printed(boxes, boxes.leads[:, [1, 3]].mean(axis=1)) is boxes
+    assert with_printed(boxes, boxes.leads[:, [1, 3]].mean(axis=1), np.zeros(0)) is boxes
 
 
 def test_a_word_elsewhere_along_the_lead_is_no_name() -> None:
