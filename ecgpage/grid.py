@@ -48,6 +48,8 @@ MAX_STEP: Final = 0.28
 """Largest phase surprise between neighbouring tiles, lines; half a line would be ambiguous."""
 MIN_TILES: Final = 12
 MIN_LINES: Final = 6
+LEAST_PICTURE_MM: Final = 110.0
+"""Pictures of ECG pages show more than this along their longer side."""
 """5-mm lines in each direction that a page shows at least; splines need four."""
 MIN_SHARE: Final = 0.1
 """A page fills at least a tenth of its picture."""
@@ -315,6 +317,10 @@ def _finished(dark: Image, tiles: "list[_Tile]", *, refine: bool) -> Iterator[Gr
     grid, half_widths_mm = _boxes_from_lines(dark, _lattice_from_tiles(tiles))
     if min(grid.quality.shape) < MIN_LINES:
         raise EcgPageError("the ECG grid shows on too small a part of the picture; photograph the whole page")
+    if max(dark.shape) < LEAST_PICTURE_MM * grid.px_per_mm:
+        raise EcgPageError(
+            "the lines seen are too far apart for an ECG grid; photograph the whole page, in better light"
+        )
     if not refine:
         yield grid
         return
@@ -591,7 +597,8 @@ def _on_lines(spline: RBFInterpolator, lines_x: NDArray[np.intp], lines_y: NDArr
 def _boxes_from_lines(dark: Image, lines: GridMap) -> tuple[GridMap, tuple[float, ...]]:
     """Decide whether the tracked lines are 1 or 5 mm apart and keep every fifth in the first case.
 
-    Every fifth line stands out from the others -> 1 mm; finer lines between them -> 5 mm; else by their number.
+    Every fifth line stands out from the others -> 1 mm, unless the picture would be too small for a page; finer lines
+    between them -> 5 mm; else by their number.
     Returns the 5-mm lattice and the search half widths in mm for the refinement.
     """
     # no more pixels a line than the picture has, nor than a page of 5-mm lines
@@ -613,7 +620,9 @@ def _boxes_from_lines(dark: Image, lines: GridMap) -> tuple[GridMap, tuple[float
     fifth_y, stands_y = _every_fifth(strength_y)
     fine = min(_finer_lines(across_x[seen]), _finer_lines(across_y[seen]))
     log.debug("every fifth %.1f %.1f, finer lines %.1f, %d lines", stands_x, stands_y, fine, n_lines)
-    if fine > MIN_FINE or not (min(stands_x, stands_y) > MIN_FIFTH or n_lines > MAX_BOXES):
+    # every fifth 5-mm line may stand out, too: a picture of so few millimetres shows no page
+    is_small = max(dark.shape) < LEAST_PICTURE_MM * BOX_MM * lines.px_per_mm
+    if fine > MIN_FINE or is_small or not (min(stands_x, stands_y) > MIN_FIFTH or n_lines > MAX_BOXES):
         return lines, (1.5, 1.0, 0.7)
     rows, columns = slice(fifth_y, None, 5), slice(fifth_x, None, 5)
     kept = replace(

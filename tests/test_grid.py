@@ -74,3 +74,28 @@ def test_a_map_that_two_halves_of_its_lines_do_not_share_is_refused(monkeypatch:
     monkeypatch.setattr(grid_module, "MAX_ERROR_MM", 0.0)
     with pytest.raises(EcgPageError, match="too faint"):
         lock_grid(image, carriers)
+
+
+def heavy_lined(pitch_px: int, shape: tuple[int, int]) -> np.ndarray:
+    """(h, w, 3) paper with lines ``pitch_px`` apart, every fifth of them heavy."""
+    dark = np.zeros(shape, np.float32)
+    for axis, side in enumerate(shape):
+        for k, at in enumerate(range(pitch_px // 2, side, pitch_px)):
+            line = [slice(None), slice(None)]
+            line[axis] = slice(at, at + 2)
+            dark[tuple(line)] = np.maximum(dark[tuple(line)], 150 if k % 5 == 0 else 60)
+    noise = np.random.default_rng(1).normal(0, 3, shape)
+    grey = np.clip(245 - dark + noise, 0, 255).astype(np.uint8)
+    return np.repeat(grey[..., None], 3, axis=2)
+
+
+@pytest.mark.parametrize(
+    ("pitch_px", "shape", "box_px"), [(24, (1000, 1400), 24), (7, (900, 1200), 35)], ids=["5 mm", "1 mm"]
+)
+def test_heavy_lines_count_five_finer_ones_as_millimetres_only_where_a_page_fits(
+    pitch_px: int, shape: tuple[int, int], box_px: int
+) -> None:
+    """1400 px of lines 24 px apart are 290 mm of boxes, no 58 mm of millimetres."""
+    image = heavy_lined(pitch_px, shape)
+    grid = lock_grid(image, find_carriers(image))
+    assert grid.px_per_mm * 5 == pytest.approx(box_px, rel=0.01)
