@@ -124,6 +124,8 @@ BOXED_PULSE: Final = 0.15
 """Score of a pulse in the ink that a detector has seen, too. Strokes on lines of the grid go with them: where pulses stand
 above each other on the 5-mm lines, as on most pages, little of them is left.
 """
+COMMON_TICKS: Final = 0.5
+"""Separators that stand where so many rows and columns meet are sure."""
 TICK_AWAY: Final = 0.1
 """What a separator loses for each millimetre away from there."""
 PULSE_NEAR_MM: Final = 6.0
@@ -433,12 +435,10 @@ def _measured_columns(
     seen = _ticks(page, grid_rows, columns, reach_mm) if columns.count > 1 else []
     if seen:
         through = _through_ticks(columns, seen, is_whole)
-        # ends that agree with the record's length are surer than what stands a little off them, as beats do
-        columns, seen = (
-            (through, seen)
-            if known < 2 or abs(through.first_mm - columns.first_mm) < reach_mm
-            else (columns, [])
-        )
+        # ends that agree with the record's length are surer than a few strokes a little off them, as beats are
+        is_near = known < 2 or abs(through.first_mm - columns.first_mm) < reach_mm
+        is_common = len(seen) >= COMMON_TICKS * len(grid_rows) * (columns.count - 1)
+        columns, seen = (through, seen) if is_near or is_common else (columns, [])
     on_line = start_on_line(columns.first_mm) if page.grid.is_printed else columns.first_mm
     moved = on_line - columns.first_mm
     if is_whole or not moved:
