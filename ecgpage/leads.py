@@ -28,6 +28,8 @@ ROW_STEP_MM: Final = 0.5
 """Height of the cells in which rows are searched; they are 1 mm wide."""
 MIN_ROW_SHARE: Final = 0.6
 """A row is at least this long compared with the longest."""
+HALF_ROW: Final = 0.3
+"""When paths through the ink get as short as this, compared with the second longest, there are no more rows."""
 MIN_ROW_INK: Final = 0.45
 MIN_PRESENCE: Final = 0.72
 """A trace is inked nearly everywhere between its ends, a line of text is not."""
@@ -238,6 +240,9 @@ def find_rows(page: FlatPage) -> list[Row]:
         path, ink = cheapest_path(left)
         level = np.asarray(page.y0_mm + (path + 0.5) * ROW_STEP_MM, np.float64)
         rows.append(Row(x_mm, level, ink))
+        lengths = sorted(row.length_mm for row in rows)
+        if len(rows) > 2 and lengths[0] < HALF_ROW * lengths[-2]:
+            break  # the next ones are fainter still
         for offset in range(-4, 5):
             left[np.clip(path + offset, 0, left.shape[0] - 1), np.arange(left.shape[1])] = 0
     usual = sorted(row.length_mm for row in rows)[-2]

@@ -237,9 +237,12 @@ def find_boxes(page: FlatPage, detector: LeadDetector, reader: WordReader | None
     """Leads and pulses of an upright page, in page mm, with the names and scales that ``reader`` reads there; where what the
     grid covers shows no clear layout, also around it.
     """
-    choices = [_boxes_in(*page.overview(detector.size), detector)]
+    view, frame = page.overview(detector.size)
+    choices = [_boxes_in(view, frame, detector)]
     if _evidence(choices[0])[1] < SURE_UPRIGHT:
-        choices.append(_boxes_in(*page.overview(detector.size, beyond_mm=AROUND_MM), detector))
+        wider, wider_frame = page.overview(detector.size, beyond_mm=AROUND_MM)
+        if not np.array_equal(wider_frame, frame):
+            choices.append(_boxes_in(wider, wider_frame, detector))
     boxes = max(choices, key=lambda boxes: _evidence(boxes)[0])
     if reader is None:
         return boxes
