@@ -44,6 +44,8 @@ WORDS: Final = (*LEAD_WORDS, *(f"{v:g} mm/s" for v in SPEEDS), *(f"{v:g} mm/mV" 
 MIN_SCORE: Final = 0.3
 SURE_SCALE: Final = 0.85
 """Chance from which a speed or a gain counts."""
+CLEAR_SCALE: Final = 0.8
+"""Chance that one of its words must have alone: many vague ones are the texture of what the page lies on."""
 LIKELY_SCALE: Final = 0.7
 """Chance of a scale from which a word is asked for it: dirt and edges come in swarms of weak ones."""
 MISREAD: Final = 0.03
@@ -72,10 +74,15 @@ class Words:
     """(n, len(WORDS)) of each word, given that there is one."""
 
     def scale(self, values: Sequence[float]) -> float | None:
-        """The one of ``values`` (SPEEDS or GAINS) that the page's words, taken together, say surely; None without one."""
+        """The one of ``values`` (SPEEDS or GAINS) that a word says clearly and the page's words, taken together, surely; None
+        without one.
+        """
         pairs = self.scale_chances()
         chances = pairs.sum(axis=1 if values is SPEEDS else 0)[: len(values)]
-        return values[int(chances.argmax())] if chances.max() > SURE_SCALE else None
+        best = int(chances.argmax())
+        word = len(LEAD_WORDS) + (0 if values is SPEEDS else len(SPEEDS)) + best
+        clearest = (self.chances[:, word] * self.scores).max(initial=0.0)
+        return values[best] if chances[best] > SURE_SCALE and clearest > CLEAR_SCALE else None
 
     def scale_chances(self) -> Array:
         """(len(SPEEDS) + 1, len(GAINS) + 1) chance that a page with these words has this speed and gain written on it; last:

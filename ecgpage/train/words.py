@@ -81,6 +81,8 @@ FONTS: Final = (
 """Beyond those that pages have."""
 ODDS: Final = {"name": 15, "printed": 20, "word": 3, "pulse": 1, "anything": 3}
 """Windows of each kind on a page, at most."""
+ON_PICTURE: Final = 3
+"""Windows of a page anywhere on its picture."""
 MOST_LINES: Final = 4
 """Lines of scales on a page."""
 MOST_MORE: Final = 12
@@ -281,7 +283,8 @@ def cut_windows(drawn: DrawnPage, printed: Sequence[tuple[Text, int]], rng: Rng)
     light = np.asarray(cv2.resize(light, (columns, rows), interpolation=how), np.uint8)
     stretch = np.array([columns / drawn.image.shape[1], rows / drawn.image.shape[0]])
     on_image = truth.page_map.image_from_page(np.array([*middles, *chosen]))
-    at = (on_image + 0.5) * stretch  # edge coordinates
+    anywhere = rng.uniform((0, 0), (columns, rows), (ON_PICTURE, 2))  # beside the paper, too
+    at = np.concatenate([(on_image + 0.5) * stretch, anywhere])  # edge coordinates
     inside = np.asarray((at > 0).all(axis=1) & (at < (columns, rows)).all(axis=1), np.bool_)
     places, classes = at[: len(known)][inside[: len(known)]], np.array([c for _, c in known], np.int64)
     classes = classes[inside[: len(known)]]
