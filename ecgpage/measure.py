@@ -105,12 +105,16 @@ GAP_REACH_MM: Final = 4.0
 """Gaps are measured this far around where the boxes put them."""
 GAP_MM: Final = 0.8
 """Error of a gap between columns."""
-MIN_BLANK_PX: Final = 3
+MIN_BLANK_PX: Final = 2
 """Shorter blanks are holes in strokes."""
+AT_EDGE_PX: Final = 3
+"""A blank so near the end of what is looked at goes on beyond."""
+MANY_ROWS: Final = 5
+"""Of so many rows one may be inked in a gap."""
 SEPARATOR_MM: Final = 2.5
 """Separators are narrower."""
-MIN_INKED: Final = 0.3
-"""Where less of the rows is inked around a gap, the traces are too faint to tell."""
+MIN_INKED: Final = 0.7
+"""Where less of the rows is inked beside a gap, the traces are too faint to tell."""
 PULSE_EDGE_MM: Final = 1.4
 """Error of the edge of a pulse's box."""
 LONGEST_FLAT_MM: Final = 4.0
@@ -478,8 +482,10 @@ def _between(
         gaps = (gap,) if gap > GAP_MM else (gap, boxes.gap_mm, 0.0)
         near = min(abs(needed - g) for g in gaps) < max(GAP_MM, slack / (count - 1))
         is_whole = over > -slack and near
-        if is_whole:
-            gap = needed if needed > TOUCHING_MM else 0.0
+        if is_whole and needed > TOUCHING_MM:
+            gap = needed
+        elif is_whole and gap <= GAP_MM:  # where a wider one was measured, the ends are faint
+            gap = 0.0
     if not is_whole:
         width = (end - start - gap * (count - 1)) / count
         return Columns(count, start, width + gap, width), False
@@ -544,8 +550,10 @@ def _gap(page: FlatPage, rows: list[Row], columns: Columns) -> float:
                 for row in rows
             ]
         )
-        # single traces are faint in places, in a gap nothing is drawn in any row
-        blanks.append(_blank_mm(np.logical_or.reduce(inked)) if inked.mean() > MIN_INKED else 0.0)
+        # single traces are faint in places, in a gap nothing is drawn in any row but a stroke of the row above
+        start, end = _blank(inked.sum(axis=0) > len(rows) // MANY_ROWS)
+        beside = np.delete(inked, np.s_[start:end], axis=1)
+        blanks.append((end - start) / X_PX_PER_MM if beside.size and beside.mean() > MIN_INKED else 0.0)
     values = np.sort(blanks)
     alike = np.abs(values[:, None] - values) < MAX_SPREAD_MM
     chosen = int(alike.sum(axis=1).argmax())
@@ -553,10 +561,12 @@ def _gap(page: FlatPage, rows: list[Row], columns: Columns) -> float:
     return gap if gap > TOUCHING_MM else 0.0
 
 
-def _blank_mm(inked: NDArray[np.bool_]) -> float:
-    """Length of the longest blank with a separator in it, if any; 0 for one that is open at an end."""
+def _blank(inked: NDArray[np.bool_]) -> tuple[int, int]:
+    """First and one past the last column of the longest blank with a separator in it, if any; (0, 0) where it is open at an
+    end.
+    """
     edges = np.flatnonzero(np.diff(np.concatenate([[True], inked, [True]]).astype(np.int8)))
-    runs = [(a, b) for a, b in edges.reshape(-1, 2) if b - a >= MIN_BLANK_PX]
+    runs = [(int(a), int(b)) for a, b in edges.reshape(-1, 2) if b - a >= MIN_BLANK_PX]
     joined: list[tuple[int, int]] = []
     for a, b in runs:
         if joined and a - joined[-1][1] < SEPARATOR_MM * X_PX_PER_MM:
@@ -564,7 +574,7 @@ def _blank_mm(inked: NDArray[np.bool_]) -> float:
         else:
             joined.append((a, b))
     start, end = max(joined, key=lambda run: run[1] - run[0], default=(0, 0))
-    return 0.0 if start < MIN_BLANK_PX or end > len(inked) - MIN_BLANK_PX else (end - start) / X_PX_PER_MM
+    return (0, 0) if start < AT_EDGE_PX or end > len(inked) - AT_EDGE_PX else (start, end)
 
 
 def _inked(page: FlatPage, row: Row, x_mm: Array, level_at_mm: float) -> NDArray[np.bool_]:
