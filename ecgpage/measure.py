@@ -429,14 +429,20 @@ def _measured_columns(
     first, last = _outer_ends(page, rows, boxes, pulses, pulse_boxes)
     grid_rows = _grid_rows(arrangement, rows)
     columns, is_whole = _between(boxes, first, last, gap, whole_mm)
-    if not is_whole:  # boxes may be too wide
-        inner_first, inner_last = (
-            _common_end(page, rows, edge + direction * FURTHER_MM, direction) if end is None else end
-            for end, edge, direction in ((first, boxes.first_mm, 1), (last, boxes.end_mm, -1))
-        )
-        further, is_whole = _between(boxes, inner_first, inner_last, gap, whole_mm)
-        if is_whole or len(rows) <= FEW_ROWS:
-            first, last, columns = inner_first, inner_last, further
+    if not is_whole:  # boxes may be too wide, or end long before their ink
+        ends = [(row.start_mm, row.end_mm) for row in rows]
+        for edges in (
+            (boxes.first_mm + FURTHER_MM, boxes.end_mm - FURTHER_MM),
+            (float(np.median([start for start, _ in ends])), float(np.median([end for _, end in ends]))),
+        ):
+            own_first, own_last = (
+                _common_end(page, rows, edge, direction) if end is None else end
+                for end, edge, direction in ((first, edges[0], 1), (last, edges[1], -1))
+            )
+            tried, is_whole = _between(boxes, own_first, own_last, gap, whole_mm)
+            if is_whole or (len(rows) <= FEW_ROWS and (own_first, own_last) != (first, last)):
+                first, last, columns = own_first, own_last, tried
+                break
     known = (first is not None) + (last is not None) if is_whole else 0
     reach_mm = TICK_REACH_MM / (1 + known)
     seen = _ticks(page, grid_rows, columns, reach_mm) if columns.count > 1 else []

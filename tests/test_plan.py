@@ -1,6 +1,6 @@
 """From boxes to the plan of a page: every layout as drawn, faulty boxes, scales, columns that start again, which way up."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -15,9 +15,9 @@ from ecgpage.detect import LeadDetector
 from ecgpage.ecg import LEADS, EcgPageError
 from ecgpage.flat import FlatPage, flatten_page
 from ecgpage.leads import PagePlan, Row, _is_frame
-from ecgpage.measure import find_boxes, read_plan, upright_turn
+from ecgpage.measure import _gap, find_boxes, read_plan, upright_turn
 from ecgpage.pipeline import Digitizer
-from ecgpage.plan import GRAMMAR, Arrangement, PageBoxes, PrintedNames, SeveralPagesError, arrange
+from ecgpage.plan import GRAMMAR, Arrangement, Columns, PageBoxes, PrintedNames, SeveralPagesError, arrange
 from ecgpage.render import DrawnPage
 from ecgpage.render.layout import LAYOUTS, PageStyle, build_page
 from ecgpage.render.looks import shuffled
@@ -375,6 +375,13 @@ def test_a_strip_ends_where_its_ink_does_though_its_box_is_too_wide() -> None:
     assert compare(page, exact_grid(page), plan)[0], ends_of(plan)
 
 
+def test_rows_go_on_as_far_as_their_ink_though_their_boxes_end_before() -> None:
+    page = styled(layout="3 strips", pulse="none")
+    boxes = true_boxes(page, exact_grid(page))
+    plan = plan_of(page, replace(boxes, leads=boxes.leads - np.array([0, 0, 55.0, 0])))
+    assert compare(page, exact_grid(page), plan)[0], ends_of(plan)
+
+
 def test_a_stray_pulse_at_the_other_end_does_not_move_it() -> None:
     page = styled(layout="6x2")
     boxes = true_boxes(page, exact_grid(page))
@@ -392,6 +399,29 @@ def test_columns_stand_apart_whatever_is_between_them(separator: str) -> None:
     boxes.leads[:, 2] += 1.2
     plan = plan_of(page, boxes)
     assert compare(page, exact_grid(page), plan)[0], ends_of(plan)
+
+
+def test_faint_traces_and_a_beat_of_the_row_above_make_no_other_gap() -> None:
+    columns = Columns(2, 20.0, 60.0, 58.0)
+    page = flat(styled(layout="strip"))
+    rows = [Row(np.arange(5.5, 255), np.full(250, y), np.ones(250)) for y in np.arange(40.0, 160.0, 20.0)]
+
+    def inked(drawn: Callable[[int, np.ndarray], np.ndarray]) -> FlatPage:
+        ink = np.zeros_like(page.ink)
+        x_mm = page.x_mm(np.arange(ink.shape[1]))
+        for k, row in enumerate(rows):
+            at = round(page.row(row.level_mm))
+            ink[at - 2 : at + 3] = drawn(k, x_mm)
+        return replace(page, ink=ink)
+
+    def apart(k: int, x_mm: np.ndarray) -> np.ndarray:
+        return (np.abs(x_mm - 79.0) > 1.0) | ((k == 3) & (x_mm > 78.2) & (x_mm < 79.8))
+
+    def faint(k: int, x_mm: np.ndarray) -> np.ndarray:
+        return apart(9, x_mm) & ((x_mm * 7).astype(int) % 3 == 0)
+
+    assert _gap(inked(apart), rows, columns) == pytest.approx(2.3, abs=0.25)
+    assert _gap(inked(faint), rows, columns) == 0.0
 
 
 def printed(boxes: PageBoxes, chances: np.ndarray, down_mm: float) -> PageBoxes:
