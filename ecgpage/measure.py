@@ -5,6 +5,7 @@ the ends of the ink and the 5-mm lines say it to a tenth (``leads``). Where the 
 detector, the ink alone is read (``leads.read_layout``); the plan's notes say so.
 """
 
+import itertools
 import logging
 from dataclasses import replace
 from typing import Final
@@ -110,7 +111,8 @@ MIN_BLANK_PX: Final = 2
 AT_EDGE_PX: Final = 3
 """A blank so near the end of what is looked at goes on beyond."""
 MANY_ROWS: Final = 5
-"""Of so many rows one may be inked in a gap."""
+"""Of so many rows one that is less blank than the others by this factor is crossed by something else."""
+CROSSED: Final = 0.4
 SEPARATOR_MM: Final = 2.5
 """Separators are narrower."""
 MIN_INKED: Final = 0.7
@@ -557,7 +559,9 @@ def _gap(page: FlatPage, rows: list[Row], columns: Columns) -> float:
             ]
         )
         # single traces are faint in places, in a gap nothing is drawn in any row but a stroke of the row above
-        start, end = _blank(inked.sum(axis=0) > len(rows) // MANY_ROWS)
+        blank = (~inked).sum(axis=1)
+        own = blank >= CROSSED * np.median(blank) if len(rows) >= MANY_ROWS else np.ones(len(rows), np.bool_)
+        start, end = _blank(np.logical_or.reduce(inked[own]))
         beside = np.delete(inked, np.s_[start:end], axis=1)
         blanks.append((end - start) / X_PX_PER_MM if beside.size and beside.mean() > MIN_INKED else 0.0)
     values = np.sort(blanks)
@@ -573,13 +577,8 @@ def _blank(inked: NDArray[np.bool_]) -> tuple[int, int]:
     """
     edges = np.flatnonzero(np.diff(np.concatenate([[True], inked, [True]]).astype(np.int8)))
     runs = [(int(a), int(b)) for a, b in edges.reshape(-1, 2) if b - a >= MIN_BLANK_PX]
-    joined: list[tuple[int, int]] = []
-    for a, b in runs:
-        if joined and a - joined[-1][1] < SEPARATOR_MM * X_PX_PER_MM:
-            joined[-1] = joined[-1][0], b
-        else:
-            joined.append((a, b))
-    start, end = max(joined, key=lambda run: run[1] - run[0], default=(0, 0))
+    both_sides = [(a, d) for (a, b), (c, d) in itertools.pairwise(runs) if c - b < SEPARATOR_MM * X_PX_PER_MM]
+    start, end = max(runs + both_sides, key=lambda run: run[1] - run[0], default=(0, 0))
     return (0, 0) if start < AT_EDGE_PX or end > len(inked) - AT_EDGE_PX else (start, end)
 
 
