@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ecgpage.ecg import LEADS, EcgPageError
-from ecgpage.weights import fast_bfloat16, load_card, load_tensors
+from ecgpage.ecg import LEADS
+from ecgpage.weights import Card, fast_bfloat16, load_module
 from yolov7 import Config, YoloV7, letterbox, suppress
 
 NAME: Final = "detector"
@@ -60,16 +60,9 @@ class LeadBoxes:
         return np.asarray(self.scores / self.probabilities.max(axis=1, initial=1e-6), np.float32)
 
 
-def load_network(folder: str | Path) -> YoloV7:
-    """The fused network of a model folder; EcgPageError when it is missing or damaged."""
-    card = load_card(folder, NAME)
-    try:
-        network = YoloV7(Config(**card.settings["network"])).fuse()
-        network.load_state_dict({key: value.float() for key, value in load_tensors(folder, NAME).items()})
-    except (RuntimeError, KeyError, TypeError, ValueError) as error:
-        reason = f"{NAME} does not fit the network: {error}"
-        raise EcgPageError(f"weights cannot be used: {folder}: {reason}") from error
-    return network
+def load_network(folder: str | Path) -> tuple[YoloV7, Card]:
+    """The fused network of a model folder and its card; EcgPageError when it is missing or damaged."""
+    return load_module(folder, NAME, lambda settings: YoloV7(Config(**settings)).fuse())
 
 
 class LeadDetector:
@@ -83,7 +76,8 @@ class LeadDetector:
     @classmethod
     def load(cls, folder: str | Path) -> "LeadDetector":
         """The detector of a model folder; EcgPageError when it is missing or damaged."""
-        return cls(load_network(folder), int(load_card(folder, NAME).settings["size"]))
+        network, card = load_network(folder)
+        return cls(network, int(card.settings["size"]))
 
     def to(self, device: str | torch.device) -> "LeadDetector":
         """In place."""

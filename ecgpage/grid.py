@@ -48,9 +48,9 @@ MAX_STEP: Final = 0.28
 """Largest phase surprise between neighbouring tiles, lines; half a line would be ambiguous."""
 MIN_TILES: Final = 12
 MIN_LINES: Final = 6
+"""5-mm lines in each direction that a page shows at least; splines need four."""
 LEAST_PICTURE_MM: Final = 110.0
 """Pictures of ECG pages show more than this along their longer side."""
-"""5-mm lines in each direction that a page shows at least; splines need four."""
 MIN_SHARE: Final = 0.1
 """A page fills at least a tenth of its picture."""
 SAME_SHARE: Final = 0.7

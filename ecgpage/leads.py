@@ -28,7 +28,7 @@ ROW_STEP_MM: Final = 0.5
 """Height of the cells in which rows are searched; they are 1 mm wide."""
 MIN_ROW_SHARE: Final = 0.6
 """A row is at least this long compared with the longest."""
-HALF_ROW: Final = 0.3
+SHORT_ROW: Final = 0.3
 """When paths through the ink get as short as this, compared with the second longest, there are no more rows."""
 MIN_ROW_INK: Final = 0.45
 MIN_PRESENCE: Final = 0.72
@@ -241,11 +241,11 @@ def find_rows(page: FlatPage) -> list[Row]:
         level = np.asarray(page.y0_mm + (path + 0.5) * ROW_STEP_MM, np.float64)
         rows.append(Row(x_mm, level, ink))
         lengths = sorted(row.length_mm for row in rows)
-        if len(rows) > 2 and lengths[0] < HALF_ROW * lengths[-2]:
+        if len(rows) > 2 and lengths[0] < SHORT_ROW * lengths[-2]:
             break  # the next ones are fainter still
         for offset in range(-4, 5):
             left[np.clip(path + offset, 0, left.shape[0] - 1), np.arange(left.shape[1])] = 0
-    usual = sorted(row.length_mm for row in rows)[-2]
+    usual = lengths[-2]
     good = [
         row
         for row in rows
@@ -305,10 +305,8 @@ def _is_frame(page: FlatPage, row: Row) -> bool:
     error = np.abs(row.y_mm[seen] - np.polyval(line, row.x_mm[seen]))
     if np.quantile(error, 0.85) > 2 * FRAME_RMS_MM:
         return False
-    within = np.arange(X_PX_PER_MM) - X_PX_PER_MM // 2
-    columns = (
-        np.rint(page.column(row.x_mm[seen])).astype(int)[:, None] + within
-    )  # strokes are narrower than 1 mm
+    within = np.arange(X_PX_PER_MM) - X_PX_PER_MM // 2  # strokes are narrower than the millimetres of a row
+    columns = np.rint(page.column(row.x_mm[seen])).astype(int)[:, None] + within
     columns = np.clip(columns, 0, page.ink.shape[1] - 1)
     base = np.rint(page.row(row.y_mm[seen])).astype(int)[:, None]
     risen = np.zeros(len(columns), np.bool_)

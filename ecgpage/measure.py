@@ -244,12 +244,13 @@ def find_boxes(page: FlatPage, detector: LeadDetector, reader: WordReader | None
     grid covers shows no clear layout, also around it.
     """
     view, frame = page.overview(detector.size)
-    choices = [_boxes_in(view, frame, detector)]
-    if _evidence(choices[0])[1] < SURE_UPRIGHT:
+    boxes = _boxes_in(view, frame, detector)
+    evidence, confidence = _evidence(boxes)
+    if confidence < SURE_UPRIGHT:
         wider, wider_frame = page.overview(detector.size, beyond_mm=AROUND_MM)
         if not np.array_equal(wider_frame, frame):
-            choices.append(_boxes_in(wider, wider_frame, detector))
-    boxes = max(choices, key=lambda boxes: _evidence(boxes)[0])
+            others = _boxes_in(wider, wider_frame, detector)
+            boxes = others if _evidence(others)[0] > evidence else boxes
     if reader is None:
         return boxes
     found = with_words(boxes, reader.read(page, boxes.leads))

@@ -29,10 +29,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ecgpage.ecg import EcgPageError
 from ecgpage.grid import GridMap, flatten
 from ecgpage.images import Image
-from ecgpage.weights import fast_bfloat16, load_card, load_tensors
+from ecgpage.weights import fast_bfloat16, load_module
 
 Array = NDArray[np.float64]
 Grey = NDArray[np.uint8]
@@ -233,13 +232,7 @@ class TraceNet(nn.Module):
     @classmethod
     def load(cls, folder: str | Path) -> "TraceNet":
         """The network of a model folder, ready to read; EcgPageError when it is missing or damaged."""
-        card = load_card(folder, NAME)
-        net = cls(**card.settings["network"])
-        try:
-            net.load_state_dict({key: value.float() for key, value in load_tensors(folder, NAME).items()})
-        except RuntimeError as error:
-            reason = f"{NAME} does not fit the network: {error}"
-            raise EcgPageError(f"weights cannot be used: {folder}: {reason}") from error
+        net, _ = load_module(folder, NAME, lambda settings: cls(**settings))
         return net.ready()
 
     def ready(self) -> "TraceNet":

@@ -10,18 +10,20 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load as parse_tensors
 from safetensors.torch import save as serialize_tensors
-from torch import Tensor
+from torch import Tensor, nn
 
 from ecgpage.ecg import EcgPageError
+
+Module = TypeVar("Module", bound=nn.Module)
 
 TABLE: Final = "weights.json"
 WAY_OUT: Final = (
@@ -81,6 +83,23 @@ def load_tensors(folder: str | Path, name: str) -> dict[str, Tensor]:
         return dict(parse_tensors(content))
     except SafetensorError as error:
         raise _unusable(path, f"not a safetensors file ({error})") from error
+
+
+def load_module(
+    folder: str | Path, name: str, build: Callable[[dict[str, Any]], Module]
+) -> tuple[Module, Card]:
+    """The network that ``build`` makes of the settings of ``name``, with its weights as float32, and its card.
+
+    Raises EcgPageError as ``load_tensors`` does, and when settings or weights do not fit the network.
+    """
+    card = load_card(folder, name)
+    try:
+        module = build(card.settings["network"])
+        module.load_state_dict({key: value.float() for key, value in load_tensors(folder, name).items()})
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        reason = f"{name} does not fit the network: {error}"
+        raise EcgPageError(f"weights cannot be used: {folder}: {reason}") from error
+    return module, card
 
 
 def digest(folder: str | Path, name: str) -> str | None:

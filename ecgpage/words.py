@@ -22,10 +22,10 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ecgpage.ecg import LEADS, EcgPageError
+from ecgpage.ecg import LEADS
 from ecgpage.flat import AROUND_PX_PER_MM, FlatPage
 from ecgpage.tracenet import ConvNorm
-from ecgpage.weights import fast_bfloat16, load_card, load_tensors
+from ecgpage.weights import Card, fast_bfloat16, load_module
 
 Array = NDArray[np.float64]
 Light = NDArray[np.uint8]
@@ -138,16 +138,9 @@ def _conv(n_in: int, n_out: int, kernel: int, *, stride: int = 1, dilation: int 
     return layer
 
 
-def load_network(folder: str | Path) -> WordNet:
-    """The network of a model folder, batch norms apart; EcgPageError when it is missing or damaged."""
-    card = load_card(folder, NAME)
-    try:
-        network = WordNet(**card.settings["network"])
-        network.load_state_dict({key: value.float() for key, value in load_tensors(folder, NAME).items()})
-    except (RuntimeError, KeyError, TypeError) as error:
-        reason = f"{NAME} does not fit the network: {error}"
-        raise EcgPageError(f"weights cannot be used: {folder}: {reason}") from error
-    return network
+def load_network(folder: str | Path) -> tuple[WordNet, Card]:
+    """The network of a model folder, batch norms apart, and its card; EcgPageError when it is missing or damaged."""
+    return load_module(folder, NAME, lambda settings: WordNet(**settings))
 
 
 class WordReader:
@@ -163,7 +156,7 @@ class WordReader:
     @classmethod
     def load(cls, folder: str | Path) -> "WordReader":
         """The reader of a model folder; EcgPageError when it is missing or damaged."""
-        return cls(load_network(folder))
+        return cls(load_network(folder)[0])
 
     def read(self, page: FlatPage, leads_mm: Array, beyond_mm: float = BEYOND_MM) -> Words:
         """Words of an upright page up to ``beyond_mm`` around the boxes of its leads (n, 4) page mm."""

@@ -37,7 +37,7 @@ from ecgpage.detect import CLASSES, CONFIG, NAME, SIZE, load_network
 from ecgpage.ecg import EcgPageError
 from ecgpage.train.common import cosine, is_matrix, parameter_groups, update_average, write_checkpoint
 from ecgpage.train.pages import DrawnFlatPage, PageShards
-from ecgpage.weights import Card, half_precision, load_card, save_tensors
+from ecgpage.weights import Card, half_precision, save_tensors
 from yolov7 import (
     PAD_GREY,
     Config,
@@ -286,10 +286,13 @@ class Trainer:
     ) -> None:
         """``start``: model folder whose weights are trained further, without batch norms, as they are stored."""
         self.recipe, self.device = recipe, device
-        network = YoloV7(config_of(recipe.size)) if start is None else load_network(start)
-        self.config = network.config
-        self.before = "" if start is None else load_card(start, NAME).trained_on
+        self.before = ""
         """How the weights were made that it began with."""
+        network = YoloV7(config_of(recipe.size))
+        if start is not None:
+            network, card = load_network(start)
+            self.before = card.trained_on
+        self.config = network.config
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.network).eval()
         self.forward = torch.compile(self.network) if compiled else self.network

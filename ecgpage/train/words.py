@@ -43,7 +43,7 @@ from ecgpage.render.text import FONTS as PAGE_FONTS
 from ecgpage.render.truth import text_box
 from ecgpage.train.common import cosine, parameter_groups, update_average, write_checkpoint
 from ecgpage.train.pages import MIX_ODDS, TRAINING_FOLDS, TrainingRecords, page_mix
-from ecgpage.weights import Card, half_precision, load_card, save_tensors
+from ecgpage.weights import Card, half_precision, save_tensors
 from ecgpage.words import (
     BORDER_CELLS,
     CELL,
@@ -440,8 +440,8 @@ class Trainer:
         self.before = ""
         """How the weights were made that it began with."""
         if start is not None:
-            network = with_fine(load_network(start), recipe.fine)
-            self.before = load_card(start, NAME).trained_on
+            stored, card = load_network(start)
+            network, self.before = with_fine(stored, recipe.fine), card.trained_on
         self.network = network.to(memory_format=torch.channels_last)
         self.averaged = copy.deepcopy(self.network).eval()
         self.optimizer = torch.optim.AdamW(
