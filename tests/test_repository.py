@@ -21,6 +21,7 @@ USERS_OWN = re.compile(
 )
 PATH_LIKE = re.compile(r"^[\w.-]+(/[\w.-]*)+$|^[\w.-]+\.(py|md|txt|json|png|toml|cff)$")
 LARGEST_FILE = 8_000_000  # bytes; no large-file storage is needed to clone
+LARGEST_DOCUMENT = 300_000  # bytes; a picture that is drawn anew stays in the history with all its forms
 
 
 def tracked_files() -> list[Path]:
@@ -163,6 +164,13 @@ def test_the_licence_is_bsd_3_clause():
 def test_no_tracked_file_is_larger_than_8_megabytes():
     sizes = {file.relative_to(ROOT).as_posix(): file.stat().st_size for file in tracked_files()}
     assert {name: size for name, size in sizes.items() if size > LARGEST_FILE} == {}
+
+
+def test_no_document_is_larger_than_300_kilobytes():
+    documents = [file for file in tracked_files() if ROOT / "docs" in file.parents]
+    assert documents, "docs holds no files"
+    sizes = {file.relative_to(ROOT).as_posix(): file.stat().st_size for file in documents}
+    assert {name: size for name, size in sizes.items() if size > LARGEST_DOCUMENT} == {}
 
 
 def test_no_tracked_text_names_a_path_of_one_machine():
