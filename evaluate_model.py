@@ -21,7 +21,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from ecgpage import scoring
+from ecgpage.challenge import scoring
 from helper_code import *
 
 Scores = tuple[float, float, float, float, float, float, dict[tuple[str, str], float], np.ndarray, list[str]]

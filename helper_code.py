@@ -6,7 +6,7 @@ Conventions
     signal   float (n_samples, n_leads), mV, NaN where there is no sample
 
 The names and what they do are fixed by the PhysioNet/CinC Challenge 2024, whose organisers put their own file
-in this one's place; the scoring itself lives in ``ecgpage.scoring``.
+in this one's place; the scoring itself lives in ``ecgpage.challenge.scoring``.
 """
 
 import math
@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.signal import fftconvolve
 
-from ecgpage import alignment, scoring
+from ecgpage.challenge import alignment, scoring
 
 if TYPE_CHECKING:
     from PIL import Image

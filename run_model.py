@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 
-from ecgpage.ecg import EcgPageError
+from ecgpage.core.conventions import EcgPageError
 from helper_code import *
 from team_code import load_models, run_models
 

@@ -17,9 +17,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 
-from ecgpage.answer import Diagnoser, RecordDiagnosis
-from ecgpage.diagnose import Diagnosis
-from ecgpage.ecg import LEADS, EcgPageError, canonical_lead
+from ecgpage.core.conventions import LEADS, EcgPageError, canonical_lead
+from ecgpage.diagnosis.diagnoser import Diagnoser, RecordDiagnosis
+from ecgpage.diagnosis.signal_classifier import Diagnosis
 from ecgpage.pipeline import Digitizer, RecordReading
 from helper_code import (
     find_records,
@@ -50,7 +50,7 @@ def train_models(data_folder: str, model_folder: str, verbose: bool) -> None:
 
     Starts from the shipped weights where there are some.
     """
-    from ecgpage.train.classifier import train_on_records  # slow to import, and running does without  # noqa: PLC0415
+    from ecgpage.train.signal_classifier import train_on_records  # slow to import, and running does without  # noqa: PLC0415
 
     _log_to_stderr(verbose)
     records = find_records(data_folder)

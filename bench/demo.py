@@ -16,11 +16,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import cv2
 import numpy as np
 
-from ecgpage.answer import Diagnoser
-from ecgpage.ecg import EcgPageError
-from ecgpage.evidence import draw_evidence, lead_evidence
-from ecgpage.images import read_image
-from ecgpage.overlay import draw_overlay
+from ecgpage.core.conventions import EcgPageError
+from ecgpage.diagnosis.diagnoser import Diagnoser
+from ecgpage.diagnosis.saliency import draw_evidence, lead_evidence
+from ecgpage.export.overlay import draw_overlay
+from ecgpage.image.decode import read_image
 from ecgpage.pipeline import Digitizer
 from evaluate_model import evaluate_model
 from helper_code import (

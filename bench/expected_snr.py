@@ -33,14 +33,14 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 
 from bench.overlays import read_scored
-from ecgpage.ecg import LEADS, EcgPageError
-from ecgpage.images import Image
+from ecgpage.challenge.scoring import score_lead
+from ecgpage.core.conventions import LEADS, EcgPageError
+from ecgpage.image.decode import Image
 from ecgpage.pipeline import Digitizer, PageReading
-from ecgpage.quality import FLAT_MV, NOISE, Expectation
-from ecgpage.render import MIXES, draw_picture, mixes_hash
-from ecgpage.render.sources import Pack
-from ecgpage.scoring import score_lead
-from ecgpage.signals import MIN_SNR_DB, assemble
+from ecgpage.signal.assembly import MIN_SNR_DB, assemble
+from ecgpage.signal.expected_snr import FLAT_MV, NOISE, Expectation
+from ecgpage.synth import MIXES, draw_picture, mixes_hash
+from ecgpage.synth.sources import Pack
 from helper_code import find_records
 
 Array = NDArray[np.float64]

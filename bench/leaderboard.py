@@ -43,16 +43,16 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from tqdm import tqdm
 
-from ecgpage.answer import Diagnoser
-from ecgpage.diagnose import Diagnosis, SignalClassifier
-from ecgpage.ecg import CLASSES, EcgPageError
-from ecgpage.pageclassifier import PageClassifier
-from ecgpage.render import MIXES, mixes_hash
-from ecgpage.render.folder import Task, write_record
-from ecgpage.render.sources import Pack, Recording, Source, WfdbFolder
+from ecgpage.core.conventions import CLASSES, EcgPageError
+from ecgpage.core.weights import TABLE
+from ecgpage.diagnosis.diagnoser import Diagnoser
+from ecgpage.diagnosis.page_classifier import PageClassifier
+from ecgpage.diagnosis.signal_classifier import Diagnosis, SignalClassifier
+from ecgpage.synth import MIXES, mixes_hash
+from ecgpage.synth.folder import Task, write_record
+from ecgpage.synth.sources import Pack, Recording, Source, WfdbFolder
 from ecgpage.train.scores import macro_interval
 from ecgpage.train.stack import Answer, table_of
-from ecgpage.weights import TABLE
 from evaluate_model import evaluate_model
 from helper_code import find_records, load_labels, load_signals
 

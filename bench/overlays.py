@@ -25,14 +25,14 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from tqdm import tqdm
 
-from ecgpage.alignment import align
-from ecgpage.ecg import LEADS, EcgPageError
-from ecgpage.grid import flatten
-from ecgpage.images import Image, read_image
-from ecgpage.leads import Segment
+from ecgpage.challenge.alignment import align
+from ecgpage.challenge.scoring import score_lead
+from ecgpage.core.conventions import LEADS, EcgPageError
+from ecgpage.grid.tracking import flatten
+from ecgpage.image.decode import Image, read_image
+from ecgpage.layout.ink_only import Segment
 from ecgpage.pipeline import Digitizer, PageReading
-from ecgpage.scoring import score_lead
-from ecgpage.trace import Trace
+from ecgpage.trace.reader import Trace
 from helper_code import (
     find_records,
     get_image_files,

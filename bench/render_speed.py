@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgpage.render import MIXES, draw_challenge_page, draw_picture, mixes_hash
-from ecgpage.render.crops import draw_crop
-from ecgpage.render.mixes import CLEAN
-from ecgpage.render.sources import Pack, Recording, Source, WfdbFolder, usable
+from ecgpage.synth import MIXES, draw_challenge_page, draw_picture, mixes_hash
+from ecgpage.synth.crops import draw_crop
+from ecgpage.synth.mixes import CLEAN
+from ecgpage.synth.sources import Pack, Recording, Source, WfdbFolder, usable
 
 Draw = Callable[[int], NDArray[np.uint8]]
 

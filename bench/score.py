@@ -28,12 +28,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ecgpage.answer import Diagnoser
-from ecgpage.ecg import EcgPageError
+from ecgpage.core.conventions import EcgPageError
+from ecgpage.diagnosis.diagnoser import Diagnoser
 from ecgpage.pipeline import STAGES, Digitizer
-from ecgpage.render import MIXES, mixes_hash
-from ecgpage.render.folder import Task, write_record
-from ecgpage.render.sources import Pack
+from ecgpage.synth import MIXES, mixes_hash
+from ecgpage.synth.folder import Task, write_record
+from ecgpage.synth.sources import Pack
 from evaluate_model import evaluate_model
 from helper_code import find_records, load_header, load_signals, save_header, save_labels, save_signals
 from team_code import answer, digitize_record, load_models

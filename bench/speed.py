@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from ecgpage import pipeline
-from ecgpage.answer import Diagnoser
+from ecgpage.diagnosis.diagnoser import Diagnoser
 from ecgpage.pipeline import Digitizer, RecordReading
 
 ROOT: Final = Path(__file__).resolve().parent.parent

@@ -15,23 +15,23 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgpage.detect import NAME as DETECTOR
-from ecgpage.detect import LeadDetector
-from ecgpage.ecg import LEADS, EcgPageError
-from ecgpage.flat import FlatPage, flatten_page
-from ecgpage.grid import GridMap, grid_candidates
-from ecgpage.gridless import map_without_grid
-from ecgpage.images import Image, read_image
-from ecgpage.leads import PagePlan, read_layout, upright_score
-from ecgpage.measure import find_boxes, read_plan, upright_turn
-from ecgpage.page import find_carriers
-from ecgpage.signals import LeadReading, PageSignals, assemble, contradiction
-from ecgpage.trace import Trace, read_traces
-from ecgpage.tracenet import TraceNet
-from ecgpage.view import Grey, page_view
-from ecgpage.weights import digest
-from ecgpage.words import NAME as WORDS
-from ecgpage.words import WordReader
+from ecgpage.core.conventions import LEADS, EcgPageError
+from ecgpage.core.weights import digest
+from ecgpage.diagnosis.page_view import Grey, page_view
+from ecgpage.grid.flat_page import FlatPage, flatten_page
+from ecgpage.grid.spectrum import find_carriers
+from ecgpage.grid.tracking import GridMap, grid_candidates
+from ecgpage.image.decode import Image, read_image
+from ecgpage.layout.detector import NAME as DETECTOR
+from ecgpage.layout.detector import LeadDetector
+from ecgpage.layout.ink_only import PagePlan, read_layout, upright_score
+from ecgpage.layout.plan import find_boxes, read_plan, upright_turn
+from ecgpage.layout.scale_without_grid import map_without_grid
+from ecgpage.layout.text_reader import NAME as WORDS
+from ecgpage.layout.text_reader import WordReader
+from ecgpage.signal.assembly import LeadReading, PageSignals, assemble, contradiction
+from ecgpage.trace.network import TraceNet
+from ecgpage.trace.reader import Trace, read_traces
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class PageReading:
     traces: list[Trace]
     signals: PageSignals
     view: Grey | None = None
-    """The ECG as the page classifier sees it (``ecgpage.view``)."""
+    """The ECG as the page classifier sees it (``ecgpage.diagnosis.page_view``)."""
 
 
 class RefusedPageError(EcgPageError):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgpage.ecg import LEADS
-from ecgpage.render import DrawnPage, draw_challenge_page
+from ecgpage.core.conventions import LEADS
+from ecgpage.synth import DrawnPage, draw_challenge_page
 from helper_code import load_signals
 
 GOLDEN = Path(__file__).parent / "golden" / "reference"

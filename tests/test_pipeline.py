@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 import pytest
 
-from bench.stages import snr
-from ecgpage.ecg import EcgPageError
-from ecgpage.grid import GridMap, lock_grid
-from ecgpage.page import find_carriers
+from bench.stage_costs import snr
+from ecgpage.core.conventions import EcgPageError
+from ecgpage.grid.spectrum import find_carriers
+from ecgpage.grid.tracking import GridMap, lock_grid
 from ecgpage.pipeline import STAGES, Digitizer, PageReading
-from ecgpage.render import MIXES, DrawnPage
-from ecgpage.render.picture import photograph
+from ecgpage.synth import MIXES, DrawnPage
+from ecgpage.synth.picture import photograph
 from tests.drawn import FS, clean_page, record
 
 MODEL = Path(__file__).parent.parent / "model"

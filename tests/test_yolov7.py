@@ -316,7 +316,7 @@ def test_a_place_goes_to_the_object_for_which_it_is_cheapest() -> None:
 
 
 def test_very_wide_boxes_have_candidates_on_the_shipped_anchors() -> None:
-    from ecgpage.detect import CONFIG  # noqa: PLC0415  (the product's own numbers)
+    from ecgpage.layout.detector import CONFIG  # noqa: PLC0415  (the product's own numbers)
 
     shapes = [(640 // s, 640 // s) for s in STRIDES]
     strips = [(20.0, y, 620.0, y + 24.0) for y in np.arange(60.0, 600.0, 26.0)]  # 12 x 1 and denser

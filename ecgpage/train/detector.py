@@ -1,10 +1,10 @@
 """Train the lead detector on drawn flattened pages.
 
-    python -m ecgpage.train.pages --data FOLDER --folds 1234567 --out DIR --workers 12 --minutes 10 &
-    python -m ecgpage.train.pages --data FOLDER --folds 8 --out VALID --workers 2 --count 512 --seed 8
+    python -m ecgpage.synth.flat_pages --data FOLDER --folds 1234567 --out DIR --workers 12 --minutes 10 &
+    python -m ecgpage.synth.flat_pages --data FOLDER --folds 8 --out VALID --workers 2 --count 512 --seed 8
     python -m ecgpage.train.detector --pages DIR --valid VALID --out model --minutes 9
 
-DIR and VALID hold shards of pages (``ecgpage.train.pages``). Pages are kept in memory; before each pass through
+DIR and VALID hold shards of pages (``ecgpage.synth.flat_pages``). Pages are kept in memory; before each pass through
 them the folder is listed again, so shards that are drawn meanwhile join in. The drawing varies everything but
 where the page lies on the network's canvas and its final brightness: those, and some noise, are varied on the
 device. ``--work`` holds checkpoint and log; with ``--resume`` the run goes on where it stopped, within the same
@@ -33,11 +33,11 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from ecgpage.detect import CLASSES, CONFIG, NAME, SIZE, load_network
-from ecgpage.ecg import EcgPageError
-from ecgpage.train.common import cosine, is_matrix, parameter_groups, update_average, write_checkpoint
-from ecgpage.train.pages import DrawnFlatPage, PageShards
-from ecgpage.weights import Card, half_precision, save_tensors
+from ecgpage.core.conventions import EcgPageError
+from ecgpage.core.weights import Card, half_precision, save_tensors
+from ecgpage.layout.detector import CLASSES, CONFIG, NAME, SIZE, load_network
+from ecgpage.synth.flat_pages import DrawnFlatPage, PageShards
+from ecgpage.train.loop import cosine, is_matrix, parameter_groups, update_average, write_checkpoint
 from yolov7 import (
     PAD_GREY,
     Config,

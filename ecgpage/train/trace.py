@@ -2,9 +2,9 @@
 
     python -m ecgpage.train.trace --data FOLDER --out model --minutes 120 --compile
 
-FOLDER holds ``hires500/signals.xz`` and ``hires500/records.csv`` (500 Hz, see ``ecgpage.records``). Folds 1-7
+FOLDER holds ``hires500/signals.xz`` and ``hires500/records.csv`` (500 Hz, see ``ecgpage.core.signal_packs``). Folds 1-7
 and the records without a fold are trained on, fixed crops of fold 8 are validated on, fold 9 is scored once,
-with ``--score 9``. A worker draws the crops (``ecgpage.render.crops``). The loss is a cross-entropy over voltage
+with ``--score 9``. A worker draws the crops (``ecgpage.synth.crops``). The loss is a cross-entropy over voltage
 with a Gaussian around the truth, visibility and expected error; after 30 % of the time the signal's SNR and its
 differences join in. ``--work`` holds checkpoint and log; with ``--resume`` the run goes on where it stopped,
 within the same time.
@@ -39,11 +39,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
-from ecgpage.records import load_pack, twelve_leads
-from ecgpage.render.crops import MM_PER_MV, Crop, draw_crop
-from ecgpage.tracenet import BIN_MM, BINS, NAME, Y_PX_PER_MM, TraceNet, bin_heights, decode, mean_around_mode
-from ecgpage.train.common import cosine, is_matrix, parameter_groups, update_average, write_checkpoint
-from ecgpage.weights import Card, half_precision, load_card, load_tensors, save_tensors
+from ecgpage.core.signal_packs import load_pack, twelve_leads
+from ecgpage.core.weights import Card, half_precision, load_card, load_tensors, save_tensors
+from ecgpage.synth.crops import MM_PER_MV, Crop, draw_crop
+from ecgpage.trace.network import (
+    BIN_MM,
+    BINS,
+    NAME,
+    Y_PX_PER_MM,
+    TraceNet,
+    bin_heights,
+    decode,
+    mean_around_mode,
+)
+from ecgpage.train.loop import cosine, is_matrix, parameter_groups, update_average, write_checkpoint
 
 log = logging.getLogger(__name__)
 

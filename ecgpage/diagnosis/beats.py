@@ -1,0 +1,230 @@
+"""Beats of a window: where they are, what the usual one looks like in each lead, and how regularly they follow each other.
+
+Conventions:
+    window  float (12, t), mV at 100 Hz, leads in the order ``ecg.LEADS``, NaN where not known
+    beat    float32 (12, 88), mV, from 0.36 s before to 0.51 s after the QRS complex, NaN where no beat shows it
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+from scipy.signal import find_peaks
+
+from ecgpage.core.conventions import LEADS
+
+FS: Final = 100
+BEFORE: Final = 36
+"""Samples of a beat before the middle of its QRS complex."""
+LENGTH: Final = 88
+"""Samples of a beat."""
+REFRACTORY: Final = 22
+"""Fewest samples between two beats: 270 a minute."""
+LEAST_KNOWN: Final = 50
+"""Samples that a lead must show to take part in the search."""
+LEAST_SLOPE_MV: Final = 0.02
+"""A lead whose slope (rms, mV per sample) is smaller counts less: it may show noise alone."""
+LEAST_SHARE: Final = 0.4
+"""Height of a beat's slope as a share of the highest ones' median."""
+
+LEVEL: Final = slice(BEFORE - 10, BEFORE - 6)
+"""Samples of a beat just before its QRS complex, which are its zero."""
+WIDE_QRS: Final = slice(BEFORE - 8, BEFORE + 12)
+QRS: Final = slice(BEFORE - 6, BEFORE + 9)
+P_WAVE: Final = slice(BEFORE - 26, BEFORE - 8)
+T_WAVE: Final = slice(BEFORE + 12, LENGTH - 6)
+EARLY: Final = 0.88
+"""An interval below this share of the median one is premature."""
+
+RHYTHM: Final = (
+    "beats", "rate", "mean rate", "spread", "change", "largest change", "shortest", "longest", "deviation",
+    "two shortest", "below 0.8", "below 0.9", "above 1.2", "10 %", "90 %",
+    "earliest", "after it", "its QRS", "its P", "its T", "its slope", "its size",
+    "early narrow", "early wide", "early with pause", "least QRS", "second QRS", "median QRS", "median P", "least P",
+    "median T", "unlike QRS", "longest after", "size", "P height", "rest", "rest of size", "strip",
+)  # fmt: skip
+"""What ``Beats.rhythm`` holds: intervals as shares of the median one, likeness as correlation with the usual beat."""
+
+ABSENT: Final = -99.0
+"""What stands in ``Beats.form`` for a value that is not shown."""
+PIECE: Final = 4
+"""Samples of which one mean is taken."""
+P_PIECES: Final = range(4, 28, PIECE)
+"""First samples of such pieces around the P wave."""
+T_PIECES: Final = range(46, 86, PIECE)
+"""The same from the end of the QRS complex to that of the T wave."""
+STEEP: Final = (0.15, 0.25)
+"""Steepness of a QRS complex, as shares of its own greatest, over which its width is taken."""
+FORM: Final = (
+    *(f"{lead} {10 * (k - BEFORE)} ms" for lead in LEADS for k in range(WIDE_QRS.start, WIDE_QRS.stop, 2)),
+    *(f"{lead} {10 * (k - BEFORE)} ms, mean of 40" for lead in LEADS for k in (*P_PIECES, *T_PIECES)),
+    *(f"{lead} {what}" for lead in LEADS for what in ("R", "S", "size")),
+    *(f"QRS width at {share:.0%}" for share in STEEP),
+    "Sokolow-Lyon", "R in aVL", "Lewis", "Cornell", "all sizes", "chest sizes", "QRS axis", "T axis",
+)  # fmt: skip
+"""What ``Beats.form`` holds, mV and radians, against ``LEVEL``; the four named sums are voltages of hypertrophy."""
+
+Array = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Beats:
+    """What the beats of one window show."""
+
+    at: NDArray[np.intp]
+    """Sample of each QRS complex."""
+    usual: NDArray[np.float32]
+    """(12, 88) mV, median over the beats that a lead shows, without the lead's median; NaN where there is none."""
+    rhythm: NDArray[np.float32]
+    """(38,) in the order of ``RHYTHM``; 0 where there are too few beats to tell."""
+    form: NDArray[np.float32]
+    """(len(FORM),) in the order of ``FORM``: what the usual beat looks like in numbers."""
+
+
+def read_beats(window: Array) -> Beats:
+    """Beats of one window (12, t)."""
+    x = np.asarray(window, np.float64)
+    known = np.isfinite(x)
+    shown = known.sum(1) >= LEAST_KNOWN
+    level = np.zeros(len(x))
+    level[shown] = np.nanmedian(x[shown], axis=1)
+    x = x - level[:, None]
+    slope = _slope(np.where(known, x, 0.0), known & shown[:, None])
+    at = _peaks(slope)
+    cut = np.full((len(at), len(x), LENGTH), np.nan)  # (beats, 12, 88)
+    padded = np.pad(x, ((0, 0), (BEFORE, LENGTH)), constant_values=np.nan)
+    for beat, middle in zip(cut, at, strict=True):
+        beat[:] = padded[:, middle : middle + LENGTH]
+    usual = _median(cut)
+    return Beats(at, usual, _rhythm(at, slope, cut, known), form_of(usual))
+
+
+def _slope(x: Array, known: NDArray[np.bool_]) -> Array:
+    """(t,) steepness over the leads that are known at a moment, each as a multiple of its own mean; smoothed over a QRS."""
+    steep = np.abs(gaussian_filter1d(x, 1.0, axis=1, order=1)) * known
+    inside = known & (
+        np.roll(known, 2, 1) & np.roll(known, -2, 1)
+    )  # the ends of a part are steps, not slopes
+    steep *= inside
+    count = np.maximum(inside.sum(1), 1)
+    rms = np.sqrt((steep**2).sum(1) / count)
+    trust = np.minimum(rms / LEAST_SLOPE_MV, 1.0)[:, None] * inside
+    total = (steep / (rms[:, None] + 1e-6) * trust).sum(0) / np.maximum(trust.sum(0), 0.2)
+    return gaussian_filter1d(total, 3.0)
+
+
+def _peaks(slope: Array) -> NDArray[np.intp]:
+    peaks = find_peaks(slope, distance=REFRACTORY)[0]
+    if len(peaks) == 0:
+        return np.zeros(0, np.intp)
+    height = slope[peaks]
+    highest = np.median(np.sort(height)[-8:])
+    return np.asarray(peaks[height > LEAST_SHARE * highest], np.intp)
+
+
+def _median(cut: Array) -> NDArray[np.float32]:
+    """(beats, 12, 88) -> (12, 88), NaN where no beat is known."""
+    usual = np.full(cut.shape[1:], np.nan, np.float32)
+    some = np.isfinite(cut).any(0)
+    usual[some] = np.nanmedian(cut[:, some], axis=0)
+    return usual
+
+
+def _rhythm(at: NDArray[np.intp], slope: Array, cut: Array, known: NDArray[np.bool_]) -> NDArray[np.float32]:
+    found = np.zeros(len(RHYTHM), np.float32)
+    found[0] = len(at)
+    if len(at) < 4:
+        return found
+    rr = np.diff(at) / FS
+    median = float(np.median(rr))
+    share, change = rr / median, np.abs(np.diff(rr)) / median
+    found[1:15] = [
+        60 / median, 60 / rr.mean(), share.std(), change.mean(), change.max(), share.min(), share.max(),
+        np.median(np.abs(share - 1)), np.sort(share)[:2].mean(), (share < 0.8).sum(), (share < 0.9).sum(),
+        (share > 1.2).sum(), np.percentile(share, 10), np.percentile(share, 90),
+    ]  # fmt: skip
+    strip = int(
+        (known.sum(1) + (np.arange(len(LEADS)) == LEADS.index("II"))).argmax()
+    )  # longest, II before others
+    whole = np.isfinite(cut[:, strip]).all(1)
+    found[-1] = known[strip].mean()
+    if whole.sum() < 3:
+        return found
+    before, after = np.r_[1.0, share][whole], np.r_[share, 1.0][whole]
+    beat = cut[whole, strip] - np.median(cut[whole, strip], axis=1, keepdims=True)  # (k, 88)
+    usual = np.median(beat, axis=0)
+    qrs, p, t = (_likeness(beat, usual, part) for part in (QRS, P_WAVE, T_WAVE))
+    steep = slope[at[whole]] / np.median(slope[at[whole]])
+    size, first = np.ptp(usual) + 1e-3, int(before.argmin())
+    early, narrow = before < EARLY, qrs > 0.85
+    rest = float(np.std((beat - usual)[:, : BEFORE - 8]))
+    found[15:-1] = [
+        before[first], after[first], qrs[first], p[first], t[first], steep[first], np.ptp(beat[first]) / size,
+        (early & narrow).sum(), (early & ~narrow).sum(), (early & narrow & (after > 1)).sum(),
+        qrs.min(), np.sort(qrs)[1], np.median(qrs), np.median(p), p.min(), np.median(t), (qrs < 0.7).sum(),
+        after.max(), size, usual[P_WAVE].max() - usual[BEFORE - 10 : BEFORE - 6].mean(), rest, rest / size,
+    ]  # fmt: skip
+    return found
+
+
+def form_of(usual: Array) -> NDArray[np.float32]:
+    """Usual beats (..., 12, 88) mV with NaN -> (..., len(FORM))."""
+    x = np.asarray(usual, np.float64)
+    level = _mean(x[..., LEVEL])
+    x = x - np.where(np.isfinite(level), level, 0.0)[..., None]
+    qrs = x[..., WIDE_QRS]
+    waves = np.stack([_mean(x[..., k : k + PIECE]) for k in (*P_PIECES, *T_PIECES)], axis=-1)
+    high, low = _highest(qrs), -_highest(-qrs)
+    size = high - low
+    rise = np.abs(np.diff(x[..., WIDE_QRS.start - 4 : WIDE_QRS.stop + 6], axis=-1))
+    steep = _mean(np.swapaxes(rise / (_highest(rise)[..., None] + 1e-3), -1, -2))  # mean over the leads
+    width = [(steep > share).sum(-1) for share in STEEP]
+    r, s, total, end = (
+        {n: v[..., k] for k, n in enumerate(LEADS)}
+        for v in (high, -low, _sum(qrs), _sum(waves[..., len(P_PIECES) :]))
+    )
+    sums = [
+        s["V1"] + np.fmax(r["V5"], r["V6"]),
+        r["aVL"],
+        r["I"] - s["I"] + s["III"] - r["III"],
+        r["aVL"] + s["V3"],
+        _sum(size),
+        _sum(size[..., LEADS.index("V1") :]),
+        *(np.arctan2(v["aVF"], v["I"]) for v in (total, end)),
+    ]  # fmt: skip
+    lists = [qrs[..., ::2], waves, np.stack([high, low, size], -1)]
+    flat = [v.reshape(*v.shape[:-2], -1) for v in lists]
+    found = np.concatenate([*flat, np.stack([*width, *sums], -1)], axis=-1)
+    return np.where(np.isfinite(found), np.clip(found, ABSENT, -ABSENT), ABSENT).astype(np.float32)
+
+
+def _mean(x: Array) -> Array:
+    """Along the last axis, of what is known; NaN where nothing is."""
+    known = np.isfinite(x)
+    count = known.sum(-1)
+    total = np.where(known, x, 0.0).sum(-1)
+    return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+
+def _sum(x: Array) -> Array:
+    """Along the last axis, of what is known."""
+    return np.asarray(np.where(np.isfinite(x), x, 0.0).sum(-1), np.float64)
+
+
+def _highest(x: Array) -> Array:
+    """Along the last axis, of what is known; NaN where nothing is."""
+    top = np.where(np.isfinite(x), x, -np.inf).max(-1)
+    return np.where(np.isfinite(top), top, np.nan)
+
+
+def _likeness(beats: Array, usual: Array, part: slice) -> Array:
+    """(k,) best correlation of a part of beats (k, 88) with that of the usual one, up to 20 ms apart."""
+    wanted = usual[part] - usual[part].mean()
+    best = np.full(len(beats), -1.0)
+    for shift in range(-2, 3):
+        x = beats[:, part.start + shift : part.stop + shift]
+        x = x - x.mean(1, keepdims=True)
+        best = np.maximum(best, x @ wanted / (np.linalg.norm(x, axis=1) * np.linalg.norm(wanted) + 1e-9))
+    return best

@@ -1,0 +1,99 @@
+"""From what was read of a record to its diagnoses: the signal's, the page's, and the answer that both make.
+
+    digitizer, diagnoser = Digitizer.load("model"), Diagnoser.load("model")
+    reading = digitizer.read_record(["page.png"], 500.0, 5000)
+    diagnoser.diagnose(reading, 500.0).answer.probabilities
+
+The page branch has a say only through a stack that was fitted to the very weights of both branches; otherwise the
+signal branch answers alone, as after training on other records.
+"""
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ecgpage.core.conventions import LEADS
+from ecgpage.core.weights import digest
+from ecgpage.diagnosis import page_classifier, signal_classifier, stack
+from ecgpage.diagnosis.page_classifier import PageClassifier
+from ecgpage.diagnosis.page_view import Grey
+from ecgpage.diagnosis.signal_classifier import Diagnosis, SignalClassifier
+from ecgpage.diagnosis.stack import Stack, logit
+from ecgpage.pipeline import RecordReading
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RecordDiagnosis:
+    """The answer for one record, and what it was made of."""
+
+    answer: Diagnosis
+    """What counts: labels, and probabilities per class, NaN when nothing could be read."""
+    signal: Diagnosis | None
+    """Of the digitized signal; None when there is none."""
+    page: Diagnosis | None
+    """Of the picture; None without a page branch or without a picture of the ECG."""
+    leads_read: int
+    """Leads with values, 0 to 12."""
+    snr_db: float
+    """Mean expected SNR of the leads, NaN where the digitizer does not say."""
+
+
+class Diagnoser:
+    """Both branches and their stack; ``load`` it, then ``diagnose``."""
+
+    def __init__(
+        self, signal: SignalClassifier, page: PageClassifier | None = None, stacked: Stack | None = None
+    ) -> None:
+        """Without ``stacked`` the signal branch answers; a page branch is then asked, but not heard."""
+        self.signal, self.page, self.stacked = signal, page, stacked
+
+    @classmethod
+    def load(cls, folder: str | Path, *, ask_page: bool = False) -> "Diagnoser":
+        """The branches of a model folder; EcgPageError when the signal branch is missing or a file is wrong.
+
+        ``ask_page`` loads the page branch also where no stack hears it: to fit one.
+        """
+        signal = SignalClassifier.load(folder)
+        stacked = Stack.load(folder) if digest(folder, stack.NAME) else None
+        wanted = {name: digest(folder, name) for name in (signal_classifier.NAME, page_classifier.NAME)}
+        if stacked is not None and stacked.branches != wanted:
+            log.info("the stack in %s was fitted to other weights: the signal branch answers alone", folder)
+            stacked = None
+        asked = stacked is not None or (ask_page and wanted[page_classifier.NAME] is not None)
+        return cls(signal, PageClassifier.load(folder) if asked else None, stacked)
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the diagnoses, in the order of the probabilities."""
+        return self.signal.classes if self.stacked is None else self.stacked.classes
+
+    def diagnose(self, reading: RecordReading, fs: float) -> RecordDiagnosis:
+        """Diagnose what was read of a record at ``fs`` Hz.
+
+        A page whose signals could not be read but whose ECG was located is answered by the page branch alone; with
+        neither signal nor picture there are no labels, and probabilities of NaN.
+        """
+        signal = None if reading.is_empty else self.signal.predict(reading.mv, fs, LEADS)
+        views = [view for view in reading.views if view is not None]
+        page = self._pages(views) if self.page is not None and views else None
+        leads = int(np.isfinite(reading.mv).any(axis=0).sum())
+        expected = [r.snr_db for r in reading.readings if math.isfinite(r.snr_db)]
+        snr_db = float(np.mean(expected)) if expected and signal is not None else math.nan
+        if self.stacked is not None:
+            answer = self.stacked.combine(signal, page, leads_read=leads, snr_db=snr_db)
+        else:
+            answer = signal or Diagnosis.unknown(self.classes)
+        return RecordDiagnosis(answer, signal, page, leads, snr_db)
+
+    def _pages(self, views: Sequence[Grey]) -> Diagnosis:
+        """The page branch on all pictures of a record: mean of the logits."""
+        assert self.page is not None
+        found = [list(self.page.predict(view).probabilities.values()) for view in views]
+        p = 1 / (1 + np.exp(-logit(np.array(found)).mean(axis=0)))
+        return Diagnosis.by_thresholds(self.page.classes, p.tolist(), self.page.thresholds)

@@ -1,0 +1,74 @@
+"""What the page branch sees: the ECG of a flat page, small, grey, upright, the same scale along time and voltage.
+
+As the training pages are (``ecgpage.synth.flat_pages``): cut to the ECG with a margin, the longer side 640 px. The picture
+is sampled once, from the original pixels, through the grid map.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgpage.grid.tracking import GridMap, flatten
+from ecgpage.image.decode import Image
+from ecgpage.layout.ink_only import Segment
+from ecgpage.trace.reader import Trace
+
+Grey = NDArray[np.uint8]
+
+LONG_SIDE: Final = 640
+"""Pixels of the longer side."""
+MARGIN_MM: Final = 7.5
+"""Around the ECG: the middle of what training pages have."""
+REACH_MM: Final = 12.0
+"""Taken above and below the zero level of a segment whose trace was not read."""
+MOST_MM: Final = 25.0
+"""What was read farther above or below all zero levels does not count."""
+PULSE_MM: Final = 8.0
+"""Taken before the first segment, where a calibration pulse would stand."""
+
+
+def page_view(
+    image: Image, grid: GridMap, segments: Sequence[Segment], traces: Sequence[Trace] = ()
+) -> Grey | None:
+    """The ECG area of a page, uint8 (h, w) grey, longer side 640 px; None without segments.
+
+    Args:
+        image: uint8 (H, W, 3) RGB, as decoded.
+        grid: the map of the upright page.
+        segments: where leads are drawn, page mm.
+        traces: of the same segments, where they were read; they say how far the ink reaches up and down.
+    """
+    window = ecg_window(segments, traces)
+    if window is None:
+        return None
+    x0, y0, x1, y1 = window
+    step = max(x1 - x0, y1 - y0) / LONG_SIDE
+    x_mm, y_mm = (np.arange(low + step / 2, high, step) for low, high in ((x0, x1), (y0, y1)))
+    grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+    return flatten(grey, grid, x_mm, y_mm)
+
+
+def ecg_window(
+    segments: Sequence[Segment], traces: Sequence[Trace] = ()
+) -> tuple[float, float, float, float] | None:
+    """x0, y0, x1, y1 in page mm of all segments with the margin around them; None without segments."""
+    if not segments:
+        return None
+    zeros = np.array([s.zero_mm for s in segments])
+    top, bottom = float(zeros.min()), float(zeros.max())
+    drawn = [t.y_mm[np.isfinite(t.y_mm)] for t in traces]
+    if any(len(y) for y in drawn):
+        ink = np.clip(np.concatenate([*drawn, zeros]), top - MOST_MM, bottom + MOST_MM)
+        top, bottom = float(ink.min()), float(ink.max())
+    else:
+        top, bottom = top - REACH_MM, bottom + REACH_MM
+    x0 = min(s.x0_mm for s in segments) - PULSE_MM
+    return (
+        x0 - MARGIN_MM,
+        top - MARGIN_MM,
+        max(s.x1_mm for s in segments) + MARGIN_MM,
+        bottom + MARGIN_MM,
+    )

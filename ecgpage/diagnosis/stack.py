@@ -1,0 +1,222 @@
+"""One answer from two: the signal's and the page's diagnoses, weighed by how well the page was digitized.
+
+For each class a logistic regression (Wolpert 1992: stacked generalization) on the logits of both branches, of
+that class alone; the logits of the other classes were tried beside it on fold 8 and did not help. The weight of
+the signal's logit grows or falls with the number of leads that were read and the signal's expected SNR.
+
+Conventions:
+    branch   a ``Diagnosis``; its probabilities are NaN when it had nothing to look at
+    features (n, classes, 8), in the order ``FEATURES``
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ecgpage.core.conventions import LEADS, EcgPageError
+from ecgpage.core.weights import Card, digest, load_card, load_tensors, save_tensors
+from ecgpage.diagnosis import page_classifier, signal_classifier
+from ecgpage.diagnosis.signal_classifier import Diagnosis
+
+NAME: Final = "stack"
+"""Entry of the weights in the model folder."""
+
+FEATURES: Final = (
+    "signal", "page", "signal x leads", "signal x SNR", "no signal", "no page", "leads", "SNR",
+)  # fmt: skip
+"""Logits; share of the leads that were read; expected SNR as a share of 30 dB; and products of these."""
+
+BEST_SNR_DB: Final = 30.0
+"""Better signals are as good as this one."""
+TYPICAL_SNR_DB: Final = 15.0
+"""Taken where the digitizer does not say how good it expects to be."""
+FINDINGS: Final = ("Acute MI", "Old MI", "STTC", "CD", "HYP")
+"""Classes beside which a NORM needs a reason of its own; rhythms are none of them."""
+LEAST_P: Final = 1e-4
+"""Probabilities are cut here and at 1 minus this, so that logits stay within 9.2."""
+
+Array = NDArray[np.float64]
+
+
+def logit(p: NDArray[np.floating]) -> Array:
+    """Log odds of probabilities; NaN stays NaN."""
+    cut = np.clip(np.asarray(p, np.float64), LEAST_P, 1 - LEAST_P)
+    return np.log(cut / (1 - cut))
+
+
+def features(
+    signal: NDArray[np.floating],
+    page: NDArray[np.floating],
+    leads_read: NDArray[np.floating],
+    snr_db: NDArray[np.floating],
+) -> Array:
+    """(n, classes, 8) from probabilities (n, classes) of both branches, leads read (n,) 0-12, SNR (n,) dB or NaN.
+
+    Where one branch is silent (NaN) the other one's logit stands for it, and a flag says so; where both are, all
+    but the flags and the quality is 0.
+    """
+    s, p = logit(signal), logit(page)  # (n, classes)
+    no_signal, no_page = ~np.isfinite(s), ~np.isfinite(p)
+    s, p = np.where(no_signal, p, s), np.where(no_page, s, p)
+    s, p = np.nan_to_num(s), np.nan_to_num(p)
+    leads = np.broadcast_to(np.clip(leads_read, 0, len(LEADS))[:, None] / len(LEADS), s.shape)
+    db = np.where(np.isfinite(snr_db), snr_db, TYPICAL_SNR_DB)
+    quality = np.broadcast_to(np.clip(db, 0, BEST_SNR_DB)[:, None] / BEST_SNR_DB, s.shape)
+    return np.stack([s, p, s * leads, s * quality, no_signal, no_page, leads, quality], axis=-1)
+
+
+class Stack:
+    """Fitted combination; ``load`` it, then ``combine``."""
+
+    def __init__(
+        self,
+        weights: Array,
+        bias: Array,
+        classes: Sequence[str],
+        thresholds: Sequence[float],
+        *,
+        at_least_one: bool,
+        norm_beside: float = 0.0,
+        branches: Mapping[str, str | None] | None = None,
+        uses_snr: bool = False,
+    ) -> None:
+        """``weights`` (classes, 8), ``bias`` (classes,).
+
+        ``at_least_one``: a readable page always gets a label. ``norm_beside``: probability that NORM needs beside one
+        of ``FINDINGS``. ``branches``: sha256 of the two branches' weights that it was fitted to. ``uses_snr``: whether it
+        was fitted to pages whose expected SNR was known; otherwise none is heard.
+        """
+        if not weights.shape == (len(classes), len(FEATURES)) or len(bias) != len(classes):
+            raise EcgPageError(
+                f"stack's weights do not fit: {weights.shape} for {len(classes)} classes x {len(FEATURES)}"
+            )
+        if len(thresholds) != len(classes):
+            raise EcgPageError(f"stack: {len(thresholds)} thresholds for {len(classes)} classes")
+        self.weights, self.bias = weights, bias
+        self.classes = list(classes)
+        self.thresholds = np.array(thresholds, np.float64)
+        self.at_least_one, self.norm_beside = at_least_one, norm_beside
+        self.branches = dict(branches or {})
+        self.uses_snr = uses_snr
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Stack":
+        """Read the coefficients from a model folder; EcgPageError says what is missing and the way out."""
+        settings, tensors = load_card(folder, NAME).settings, load_tensors(folder, NAME)
+        try:
+            if tuple(settings["features"]) != FEATURES:
+                raise EcgPageError(f"weights {NAME!r} in {folder} use other features: {settings['features']}")
+            return cls(
+                tensors["weights"].double().numpy(),
+                tensors["bias"].double().numpy(),
+                settings["classes"],
+                settings["thresholds"],
+                at_least_one=bool(settings["at_least_one"]),
+                norm_beside=float(settings["norm_beside"]),
+                branches=settings["branches"],
+                uses_snr=bool(settings.get("uses_snr", False)),
+            )
+        except (KeyError, TypeError) as error:
+            raise EcgPageError(f"weights {NAME!r} in {folder} do not fit this version: {error}") from error
+
+    def save(self, folder: str | Path, *, trained_on: str, command: str, score: str) -> Path:
+        """Write coefficients and card, to be used with the branches that the folder holds; the texts go on the card."""
+        self.branches = {
+            name: digest(folder, name) for name in (signal_classifier.NAME, page_classifier.NAME)
+        }
+        card = Card(
+            input="logits of signal_classifier and page_classifier, leads read (0-12), expected SNR in dB",
+            output="one logit per class; a label where its sigmoid reaches the class's threshold (settings)",
+            trained_on=trained_on,
+            command=command,
+            score=score,
+            settings={
+                "classes": self.classes,
+                "thresholds": self.thresholds.tolist(),
+                "features": list(FEATURES),
+                "at_least_one": self.at_least_one,
+                "norm_beside": self.norm_beside,
+                "branches": self.branches,
+                "uses_snr": self.uses_snr,
+            },
+        )
+        tensors = {
+            "weights": torch.from_numpy(self.weights).float(),
+            "bias": torch.from_numpy(self.bias).float(),
+        }
+        return save_tensors(folder, NAME, tensors, card)
+
+    def features(self, signal: Array, page: Array, leads_read: Array, snr_db: Array) -> Array:
+        """``features`` as this stack knows them."""
+        return features(signal, page, leads_read, snr_db if self.uses_snr else np.full_like(snr_db, np.nan))
+
+    def probabilities(self, x: Array) -> Array:
+        """(n, classes) of ``features`` (n, classes, 8)."""
+        found: Array = 1 / (1 + np.exp(-((x * self.weights).sum(-1) + self.bias)))
+        return found
+
+    def labels(self, p: Array) -> NDArray[np.bool_]:
+        """Which classes (n, classes) probabilities p stand for."""
+        held = decide(p, self.thresholds, at_least_one=self.at_least_one)
+        return agreeing(held, p, self.classes, self.norm_beside)
+
+    def combine(
+        self, signal: Diagnosis | None, page: Diagnosis | None, *, leads_read: int, snr_db: float = math.nan
+    ) -> Diagnosis:
+        """One answer for a page.
+
+        Args:
+            signal: of the digitized signal, None when there is none.
+            page: of the picture, None when there is none.
+            leads_read: leads with values, 0 to 12.
+            snr_db: mean of the leads' expected SNR, NaN where not known.
+
+        Without either branch: no labels, and probabilities of NaN. Raises EcgPageError when a branch lacks a class.
+        """
+        rows = [self._row(branch) for branch in (signal, page)]
+        if all(np.isnan(row).all() for row in rows):
+            return Diagnosis.unknown(self.classes)
+        quality = (np.array([float(leads_read)]), np.array([snr_db]))
+        p = self.probabilities(self.features(rows[0][None], rows[1][None], *quality))
+        held = self.labels(p)[0]
+        labels = [c for c, on in zip(self.classes, held, strict=True) if on]
+        return Diagnosis(labels, dict(zip(self.classes, p[0].tolist(), strict=True)))
+
+    def _row(self, branch: Diagnosis | None) -> Array:
+        if branch is None:
+            return np.full(len(self.classes), np.nan)
+        missing = [c for c in self.classes if c not in branch.probabilities]
+        if missing:
+            raise EcgPageError(f"stack: a branch does not know {', '.join(missing)}; load weights that fit")
+        return np.array([branch.probabilities[c] for c in self.classes])
+
+
+def decide(p: Array, thresholds: Array, *, at_least_one: bool) -> NDArray[np.bool_]:
+    """Which classes reach their thresholds (n, classes); NaN none.
+
+    ``at_least_one`` gives a row without any the class whose odds come nearest to those of its threshold.
+    """
+    held = np.asarray(p >= thresholds, np.bool_)
+    if at_least_one:
+        bare = ~held.any(1) & np.isfinite(p).all(1)
+        nearest = (logit(p) - logit(thresholds)).argmax(1)
+        held[bare, nearest[bare]] = True
+    return held
+
+
+def agreeing(
+    held: NDArray[np.bool_], p: Array, classes: Sequence[str], norm_beside: float
+) -> NDArray[np.bool_]:
+    """Labels (n, classes) without the NORM that stands beside one of ``FINDINGS`` with p below ``norm_beside``."""
+    if "NORM" not in classes:
+        return held
+    norm = list(classes).index("NORM")
+    findings = [k for k, c in enumerate(classes) if c in FINDINGS]
+    settled = held.copy()
+    settled[:, norm] &= ~(held[:, findings].any(axis=1) & (p[:, norm] < norm_beside))
+    return settled

@@ -1,0 +1,50 @@
+"""Draw what was read onto the page it was read from."""
+
+from typing import Final
+
+import cv2
+import numpy as np
+
+from ecgpage.image.decode import Image
+from ecgpage.layout.ink_only import Segment
+from ecgpage.pipeline import PageReading
+
+TRACE_COLOUR: Final = (220, 30, 30)
+MARK_COLOUR: Final = (20, 90, 220)
+SHIFT: Final = 4
+"""Bits of sub-pixel precision in drawing."""
+
+
+def draw_overlay(image: Image, page: PageReading, *, width_px: int = 1800) -> Image:
+    """Copy of a uint8 (H, W, 3) RGB image, at most ``width_px`` wide, with the traces (red), starts and names (blue)."""
+    scale = min(1.0, width_px / image.shape[1])
+    canvas = image.copy()
+    if scale < 1:
+        canvas = np.asarray(
+            cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8
+        )
+    for segment, trace in zip([t.segment for t in page.traces], page.traces, strict=True):
+        x, y = page.grid.to_image(trace.x_mm, np.nan_to_num(trace.y_mm))
+        points = (np.stack([x, y], axis=-1) + 0.5) * scale - 0.5
+        for run in _runs(np.isfinite(trace.y_mm)):
+            line = np.rint(points[run] * 2**SHIFT).astype(np.int32)
+            cv2.polylines(canvas, [line], False, TRACE_COLOUR, max(1, round(1.2 * scale)), cv2.LINE_AA, SHIFT)
+        _mark(canvas, page, segment, scale)
+    return canvas
+
+
+def _mark(canvas: Image, page: PageReading, segment: Segment, scale: float) -> None:
+    """A short upright stroke where the segment starts, with its name above."""
+    level = segment.baseline(page.plan.rows)
+    x, y = page.grid.to_image(np.full(2, segment.x0_mm), np.array([level - 6.0, level + 6.0]))
+    low, high = (tuple(round(v * scale) for v in point) for point in zip(x, y, strict=True))
+    cv2.line(canvas, low, high, MARK_COLOUR, 1, cv2.LINE_AA)
+    cv2.putText(
+        canvas, segment.lead, (low[0] + 3, low[1]), cv2.FONT_HERSHEY_SIMPLEX, 0.5, MARK_COLOUR, 1, cv2.LINE_AA
+    )
+
+
+def _runs(mask: np.ndarray) -> list[slice]:
+    """Slices of the stretches of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(int)))
+    return [slice(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True)]

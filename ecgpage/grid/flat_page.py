@@ -1,0 +1,190 @@
+"""The flat page as a raster: what is printed, and the ink that is left when the grid is taken away.
+
+The raster keeps 10 px/mm along time and 8 px/mm along voltage, sampled once from the original picture through the grid
+map. Grid lines stand at known places on it, so their darkness is estimated from all the boxes around (a trace is the odd
+one out in the median) and subtracted; coloured grids fade further because ink is dark in every colour channel.
+"""
+
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import median_filter
+
+from ecgpage.core.median import median_of
+from ecgpage.grid.tracking import BOX_MM, GridMap, flatten
+from ecgpage.image.decode import Image, brightest_channel
+
+X_PX_PER_MM: Final = 10
+Y_PX_PER_MM: Final = 8
+BOX_X: Final = int(BOX_MM * X_PX_PER_MM)
+BOX_Y: Final = int(BOX_MM * Y_PX_PER_MM)
+AROUND_PX_PER_MM: Final = 4
+AROUND_MM: Final = 60.0
+"""Beyond the grid as far as it was followed the page is shown this far, for traces that go on there."""
+MIN_SEEN: Final = 0.4
+"""Share of a line beyond the grid that lies in the picture, as long as the page is shown there."""
+CROSSING_MM: Final = 0.5
+"""Half width of a crossing line, left out of a line's profile."""
+
+BRIDGE_MM: Final = 0.35
+DARK_LINE: Final = 0.25
+"""Lines darker than this share of a stroke hide the ink that crosses them."""
+
+Grey = NDArray[np.float32]
+Place = TypeVar("Place", float, NDArray[np.float64])
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The page as it was seen, grid and all, with what lies around the part that the grid covers."""
+
+    light: Image
+    """uint8 (h, w), AROUND_PX_PER_MM pixels a millimetre on both axes, brightest of the colour channels."""
+    edge_mm: NDArray[np.float64]
+    """(2,) page x and y of its outer left and upper edge."""
+
+    @property
+    def size_mm(self) -> NDArray[np.float64]:
+        """(2,) width and height."""
+        return np.array(self.light.shape[::-1]) / AROUND_PX_PER_MM
+
+
+@dataclass(frozen=True)
+class FlatPage:
+    """A page flattened onto its grid."""
+
+    grid: GridMap
+    ink: Grey
+    """(h, w) darkness of traces and print without grid and paper, 1.0 = a typical stroke; row 0 is the top."""
+    x0_mm: float
+    """Page x of the centre of column 0."""
+    y0_mm: float
+    """Page y of the centre of row 0."""
+    around: Surroundings
+
+    def column(self, x_mm: Place) -> Place:
+        """Column (not whole) of the raster at page x."""
+        return (x_mm - self.x0_mm) * X_PX_PER_MM
+
+    def row(self, y_mm: Place) -> Place:
+        """Row (not whole) of the raster at page y."""
+        return (y_mm - self.y0_mm) * Y_PX_PER_MM
+
+    def x_mm(self, column: Place) -> Place:
+        """Page x of a column."""
+        return column / X_PX_PER_MM + self.x0_mm
+
+    def y_mm(self, row: Place) -> Place:
+        """Page y of a row."""
+        return row / Y_PX_PER_MM + self.y0_mm
+
+    def overview(self, side_px: int, *, beyond_mm: float = 0.0) -> tuple[Image, NDArray[np.float64]]:
+        """The page small, uint8 (h, w), its longer side ``side_px``, equal scale on both axes, with up to ``beyond_mm`` more
+        than the grid covers on each side, as far as the picture goes.
+
+        With it comes a (2, 2) array: page x and y of its outer left and upper edge, and millimetres per pixel along x and y.
+        """
+        own = np.array([self.x0_mm - 0.5 / X_PX_PER_MM, self.y0_mm - 0.5 / Y_PX_PER_MM])
+        size = np.array(self.ink.shape[::-1]) / (X_PX_PER_MM, Y_PX_PER_MM)
+        low, high = self.around.edge_mm, self.around.edge_mm + self.around.size_mm
+        first, last = np.maximum(low, own - beyond_mm), np.minimum(high, own + size + beyond_mm)
+        x0, y0 = np.rint((first - low) * AROUND_PX_PER_MM).astype(int)
+        x1, y1 = np.rint((last - low) * AROUND_PX_PER_MM).astype(int)
+        view = self.around.light[y0:y1, x0:x1]
+        size_mm = np.array([x1 - x0, y1 - y0]) / AROUND_PX_PER_MM
+        shape = np.maximum(1, np.rint(size_mm * side_px / size_mm.max())).astype(int)
+        small = cv2.resize(view, (int(shape[0]), int(shape[1])), interpolation=cv2.INTER_AREA)
+        edge = low + np.array([x0, y0]) / AROUND_PX_PER_MM
+        return np.asarray(small, np.uint8), np.array([edge, size_mm / shape])
+
+
+def flatten_page(image: Image, grid: GridMap, *, bridge: bool = True) -> FlatPage:
+    """Resample the whole grid area of a uint8 (H, W, 3) image once and remove paper and grid.
+
+    ``bridge=False`` leaves strokes open where they cross dark lines.
+    """
+    ny, nx = grid.quality.shape
+    left, top, _, _ = grid.extent_mm
+    x_mm = left - BOX_MM / 2 + (np.arange(nx * BOX_X) + 0.5) / X_PX_PER_MM
+    y_mm = top - BOX_MM / 2 + (np.arange(ny * BOX_Y) + 0.5) / Y_PX_PER_MM
+    light = brightest_channel(image)
+    ink = _without_grid(flatten(255 - light, grid, x_mm, y_mm), ny, nx, bridge)
+    ink.reshape(ny, BOX_Y, nx, BOX_X)[...] *= (grid.quality > 0)[:, None, :, None]
+    ink /= max(_stroke_level(ink), 1.0)
+    return FlatPage(grid, ink, float(x_mm[0]), float(y_mm[0]), _surroundings(light, grid))
+
+
+def _surroundings(light: Image, grid: GridMap) -> Surroundings:
+    """The page with up to AROUND_MM more on each side on which the picture goes on; ``light``: (H, W) picture."""
+    x0, y0, x1, y1 = np.array(grid.extent_mm) + BOX_MM / 2 * np.array([-1, -1, 1, 1])
+    height, width = light.shape
+    ends = [x0, y0, x1, y1]
+    for side in range(4):
+        outward = -1 if side < 2 else 1
+        along = np.linspace(y0, y1, 40) if side % 2 == 0 else np.linspace(x0, x1, 40)
+        for step in np.arange(BOX_MM, AROUND_MM + 0.1, BOX_MM):
+            across = np.full(40, (x0, y0, x1, y1)[side] + outward * step)
+            x, y = grid.to_image(*((across, along) if side % 2 == 0 else (along, across)))
+            if ((x >= 0) & (x < width) & (y >= 0) & (y < height)).mean() < MIN_SEEN:
+                break
+            ends[side] = float(across[0])
+    x_mm = np.arange(ends[0] + 0.5 / AROUND_PX_PER_MM, ends[2], 1 / AROUND_PX_PER_MM)
+    y_mm = np.arange(ends[1] + 0.5 / AROUND_PX_PER_MM, ends[3], 1 / AROUND_PX_PER_MM)
+    return Surroundings(flatten(light, grid, x_mm, y_mm), np.array([ends[0], ends[1]]))
+
+
+def _without_grid(dark: Image, ny: int, nx: int, bridge: bool) -> Grey:
+    """Darkness above paper and grid, per pixel; boxes are centred on the crossings of the 5-mm lines."""
+    ink = dark.astype(np.float32)
+    boxes = ink.reshape(ny, BOX_Y, nx, BOX_X)
+    paper = _box_medians(dark.reshape(ny, BOX_Y, nx, BOX_X)[:, ::2, :, ::2])
+    beside_y, beside_x = (
+        np.flatnonzero(np.abs(np.arange(n) - (n - 1) / 2) > CROSSING_MM * px_per_mm)
+        for n, px_per_mm in ((BOX_Y, Y_PX_PER_MM), (BOX_X, X_PX_PER_MM))
+    )
+    # half of them tell enough
+    upright = median_of([boxes[:, k] for k in beside_y if k % 2]) - paper[..., None]  # (ny, nx, BOX_X)
+    level = (
+        median_of([boxes[..., k] for k in beside_x if k % 2]).swapaxes(1, 2) - paper[..., None]
+    )  # (ny, nx, BOX_Y)
+    # a trace runs along x: compare with the boxes above and below first, then along the line
+    upright = median_filter(upright, (3, 5, 1))
+    level = median_filter(median_filter(level, (7, 1, 1)), (1, 5, 1)).swapaxes(1, 2)[..., None]
+    ink -= cv2.resize(paper, (nx * BOX_X, ny * BOX_Y), interpolation=cv2.INTER_LINEAR)
+    boxes -= np.maximum(np.maximum(level, 0), upright[:, None])
+    if bridge:
+        _bridge(boxes, level, upright[:, None])
+    return ink
+
+
+def _box_medians(boxes: Image) -> Grey:
+    """(ny, nx) medians of uint8 (ny, h, nx, w) boxes, the upper one of two in the middle and the lower one averaged."""
+    ny, h, nx, w = boxes.shape
+    values = np.ascontiguousarray(boxes.transpose(0, 2, 1, 3), np.uint16).reshape(ny, nx, h * w)
+    middle = [(h * w - 1) // 2, h * w // 2]
+    return np.asarray(np.partition(values, middle, axis=2)[..., middle].mean(axis=2), np.float32)
+
+
+def _stroke_level(ink: Grey) -> float:
+    """Darkness of a typical stroke: mean of the darkest half per cent, which traces and print fill on any page."""
+    return float(ink[ink >= np.quantile(ink[::3, ::3], 0.995)].mean())
+
+
+def _bridge(boxes: Grey, level: Grey, upright: Grey) -> None:
+    """Close strokes where they cross a dark line, under which ink cannot be told from the line, in place.
+
+    ``boxes``: ink (ny, BOX_Y, nx, BOX_X); ``level``, ``upright``: darkness of the lines in it, to be broadcast.
+    """
+    ny, _, nx, _ = boxes.shape
+    ink = boxes.reshape(ny * BOX_Y, nx * BOX_X)
+    dark_line = DARK_LINE * _stroke_level(ink)
+    along_y = np.ones((round(2 * BRIDGE_MM * Y_PX_PER_MM) | 1, 1), np.uint8)
+    along_x = np.ones((1, round(2 * BRIDGE_MM * X_PX_PER_MM) | 1), np.uint8)
+    for lines, across in ((level, along_y), (upright, along_x)):
+        dark = lines > dark_line
+        if dark.any():
+            closed = cv2.morphologyEx(ink, cv2.MORPH_CLOSE, across)
+            np.copyto(boxes, closed.reshape(boxes.shape), where=dark)

@@ -1,0 +1,175 @@
+"""Find the printed grid in any picture: its period, its direction and where it shows best.
+
+No sheet, border or corner is needed: a grid is the only thing in a picture that repeats along two perpendicular
+directions with one period (a wooden table has no second direction). Small tiles of the picture are Fourier-transformed
+and every period and angle is scored by the harmonics along both directions; the smaller of the two counts.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from ecgpage.image.decode import Image, darkest_channel
+
+Grey = NDArray[np.float32]
+
+WORK_SIDE_PX: Final = 1800
+TILE_PX: Final = 256
+TILE_STEP_PX: Final = 160
+PERIODS_PX: Final = np.geomspace(4, 100, 100)
+ANGLES_RAD: Final = np.deg2rad(np.arange(-45, 45, 1.5))
+HARMONIC_WEIGHTS: Final = (0.5, 0.25, 0.25)
+MIN_SCORE: Final = 1.2
+"""Mean log power of the harmonics above the median of the tile; tiles without a grid stay below one."""
+BOX_LINES: Final = 5
+"""ECG paper has a stronger line every so many."""
+SAME_RATIO: Final = 0.05
+"""Natural log; PERIODS_PX are 3.3 % apart."""
+SAME_TURN_RAD: Final = float(np.deg2rad(4.0))
+SMALL_PART: Final = 12
+"""A page that is read fills a tenth of its picture."""
+SMALL_PERIOD_PX: Final = 32
+"""Longer ones are not those of so small a page, but edges."""
+
+
+@dataclass(frozen=True)
+class Carrier:
+    """One periodic grid that may be printed on the page."""
+
+    period_px: float
+    """Distance of neighbouring lines, image pixels."""
+    angle_rad: float
+    """Direction across the lines that are nearest to vertical, from the image's x axis towards y, in [-pi/4, pi/4)."""
+    score: float
+    """Mean log power of the harmonics over the best third of the tiles, above the tiles' median power."""
+    seeds: NDArray[np.float64]
+    """(n, 2) image x, y where it shows best, best first."""
+
+    def resembles(self, period_px: float, angle_rad: float) -> bool:
+        """Whether a period and a direction are this one's, by the steps in which they are looked for."""
+        apart = abs((angle_rad - self.angle_rad + np.pi / 4) % (np.pi / 2) - np.pi / 4)
+        return abs(np.log(period_px / self.period_px)) < SAME_RATIO and apart < SAME_TURN_RAD
+
+
+def darkness(light: Image, scale: float) -> Grey:
+    """(h, w) how dark a uint8 (H, W) picture is, resized by ``scale``."""
+    grey = light
+    while scale <= 0.5:  # halves are exact and quick
+        grey = np.asarray(cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
+        scale *= 2
+    if scale != 1.0:
+        how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        grey = np.asarray(cv2.resize(grey, None, fx=scale, fy=scale, interpolation=how), np.uint8)
+    return np.asarray(255 - grey, np.float32)
+
+
+def local_contrast(dark: Grey, sigma_px: float, limit: float) -> Grey:
+    """Darkness against its surroundings in units of the local spread, clipped to +-``limit``: flattens light and shadow."""
+    detail = dark - _blur(dark, sigma_px)
+    spread = _blur(detail * detail, 2 * sigma_px)
+    spread += 4.0
+    detail /= np.sqrt(spread, out=spread)
+    return np.clip(detail, -limit, limit, out=detail)
+
+
+def _blur(values: Grey, sigma_px: float) -> Grey:
+    """Wide Gaussian blur, done on a reduced picture: it has no detail to lose."""
+    reduce = max(1, int(sigma_px / 4))
+    if reduce == 1:
+        return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma_px), np.float32)
+    height, width = values.shape
+    small = cv2.resize(values, (-(-width // reduce), -(-height // reduce)), interpolation=cv2.INTER_AREA)
+    small = cv2.GaussianBlur(small, (0, 0), sigma_px / reduce)
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def find_carriers(image: Image, *, limit: int = 4) -> list[Carrier]:
+    """Periodic grids in a uint8 (H, W, 3) image, most likely first, at most ``limit`` that fill a good part of it and as many
+    that fill a small one; empty when there is none.
+    """
+    scale = min(1.0, WORK_SIDE_PX / max(image.shape[:2]))
+    contrast = local_contrast(darkness(darkest_channel(image), scale), sigma_px=12.0, limit=3.0)
+    tiles, centres = _tiles(contrast)
+    scores = _harmonic_scores(tiles)
+    smooth = np.stack([cv2.GaussianBlur(score, (3, 3), 0) for score in scores])
+    best = scores.reshape(len(scores), -1).max(axis=1)
+    top = np.argsort(-best)[: max(3, len(best) // 3)]
+    # the best tiles of a small page among other things are those with its own period and angle
+    few = min(len(scores), max(3, len(scores) // SMALL_PART))
+    usual, closest = smooth[top].mean(axis=0), np.partition(smooth, -few, axis=0)[-few:].mean(axis=0)
+    carriers: list[Carrier] = []
+    for peak, angle in [*_whole(usual)[:limit], *_anywhere(closest)[:limit]]:
+        period_px, angle_rad = float(PERIODS_PX[peak] / scale), float(ANGLES_RAD[angle])
+        if any(carrier.resembles(period_px, angle_rad) for carrier in carriers):
+            continue
+        near = (
+            scores[:, max(0, peak - 2) : peak + 3, max(0, angle - 2) : angle + 3]
+            .reshape(len(scores), -1)
+            .max(axis=1)
+        )
+        seeds = centres[np.argsort(-near)] / scale
+        carriers.append(Carrier(period_px, angle_rad, float(usual[peak, angle]), seeds))
+    return carriers
+
+
+def _whole(scores: Grey) -> list[tuple[int, int]]:
+    """Indices of period and angle of the periods that stand out from (periods, angles) scores, best first."""
+    by_period = scores.max(axis=1)
+    inner = by_period[1:-1]
+    peaks = 1 + np.flatnonzero((inner >= by_period[:-2]) & (inner > by_period[2:]) & (inner > MIN_SCORE))
+    ordered = _with_boxes(peaks[np.argsort(-by_period[peaks])])
+    return [(int(peak), int(scores[peak].argmax())) for peak in ordered]
+
+
+def _anywhere(scores: Grey) -> list[tuple[int, int]]:
+    """The same of the short periods that stand out among those of like direction: edges of all sorts lie in others."""
+    highest = cv2.dilate(scores, np.ones((5, 5), np.uint8))
+    stands_out = (scores >= highest) & (scores > MIN_SCORE) & (PERIODS_PX < SMALL_PERIOD_PX)[:, None]
+    stands_out[0] = False
+    found = sorted(zip(*np.nonzero(stands_out), strict=True), key=lambda at: -float(scores[at]))
+    return [(int(peak), int(angle)) for peak, angle in found]
+
+
+def _with_boxes(peaks: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Indices of periods, best first, with the 1-mm lines of the first period's 5-mm lines, or the other way round, moved up
+    to the second place: multiples of a period score well without being lines.
+    """
+    ratio = np.log(PERIODS_PX[peaks] / PERIODS_PX[peaks[:1]])
+    is_box = np.abs(np.abs(ratio) - np.log(BOX_LINES)) < SAME_RATIO
+    return np.concatenate([peaks[:1], peaks[is_box], peaks[1:][~is_box[1:]]])
+
+
+def _tiles(contrast: Grey) -> tuple[Grey, NDArray[np.float64]]:
+    """Windowed tiles (n, TILE_PX, TILE_PX) that cover the picture, and their centres (n, 2) x, y."""
+    height, width = contrast.shape
+    contrast = np.pad(contrast, ((0, max(0, TILE_PX - height)), (0, max(0, TILE_PX - width))))
+    starts = [
+        np.linspace(0, n - TILE_PX, max(1, round((n - TILE_PX) / TILE_STEP_PX) + 1)).astype(int)
+        for n in contrast.shape
+    ]
+    window = np.outer(np.hanning(TILE_PX), np.hanning(TILE_PX)).astype(np.float32)
+    corners = [(x, y) for y in starts[0] for x in starts[1]]
+    tiles = np.stack([contrast[y : y + TILE_PX, x : x + TILE_PX] * window for x, y in corners])
+    return tiles, np.array(corners, float) + TILE_PX / 2
+
+
+def _harmonic_scores(tiles: Grey) -> Grey:
+    """(n, periods, angles): weighted log power of three harmonics, the weaker of two perpendicular directions."""
+    spectrum = np.abs(scipy.fft.rfft2(tiles)).astype(np.float32)  # (n, TILE_PX, TILE_PX / 2 + 1)
+    power = np.log(scipy.fft.fftshift(spectrum, axes=1) + np.float32(1e-3))
+    power -= np.median(power, axis=(1, 2), keepdims=True)
+    period, angle = np.meshgrid(PERIODS_PX, ANGLES_RAD, indexing="ij")
+    turns = [(angle + axis * np.pi / 2, k + 1) for axis in (0, 1) for k in range(len(HARMONIC_WEIGHTS))]
+    at_x = np.concatenate([k * np.cos(turn) / period for turn, k in turns]) * TILE_PX
+    at_y = np.concatenate([k * np.sin(turn) / period for turn, k in turns]) * TILE_PX
+    half = np.where(at_x < 0, -1, 1)  # the other half of a real picture's spectrum is its mirror image
+    at_x, at_y = (half * at_x).astype(np.float32), (half * at_y + TILE_PX // 2).astype(np.float32)
+    sampled = np.stack(
+        [cv2.remap(p, at_x, at_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT) for p in power]
+    )
+    harmonics = sampled.reshape(len(tiles), 2, len(HARMONIC_WEIGHTS), *period.shape)
+    return np.einsum("nahpt,h->napt", harmonics, np.array(HARMONIC_WEIGHTS, np.float32)).min(axis=1)

@@ -1,0 +1,170 @@
+"""A map for pictures in which no printed grid shows: the scale from what else is known of an ECG page.
+
+Where the picture shows the outline of the sheet, that tells how it lies; else the picture is taken for flat (thresholded
+scans, copies, screenshots), and the lines of print give its slant. The detector finds the leads and the calibration pulses,
+and the scale follows, in this order, from the height of the pulses and the length of
+the rows together (ten seconds are 250 mm at 25 mm/s), from the pulses alone, from the length of the rows alone. Separators
+between the columns, 62.5 mm apart in four columns, make it exact where they are printed.
+"""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgpage.core.conventions import EcgPageError
+from ecgpage.grid.flat_page import flatten_page
+from ecgpage.grid.tracking import BOX_MM, GridMap
+from ecgpage.image.decode import Image, brightest_channel
+from ecgpage.image.sheet_outline import find_sheet, proportions
+from ecgpage.layout.detector import CLASSES, PULSE, LeadDetector
+from ecgpage.layout.ink_only import find_rows, separator_pitch
+
+log = logging.getLogger(__name__)
+
+Array = NDArray[np.float64]
+
+VIEW_PX: Final = 1280
+MAX_SLANT_DEG: Final = 4.0
+MIN_SCORE: Final = 0.35
+MIN_LEADS: Final = 6
+SURE_LEADS: Final = 9.0
+"""Sum of the leads' scores from which a sheet's outline is trusted."""
+ROW_MM: Final = 250.0
+"""Ten seconds at 25 mm/s."""
+PULSE_MM: Final = 10.0
+SAME: Final = 0.2
+"""Largest difference between the two scales, natural log, with which they speak of the same page."""
+
+
+@dataclass(frozen=True)
+class _View:
+    """The picture upright and flat, its longer side VIEW_PX, and what was found in it."""
+
+    to_view: Array
+    """(3, 3) homography from the picture."""
+    shape: tuple[int, int]
+    """Its width and height."""
+    score: float
+    """Sum of the leads' scores."""
+    leads: Array
+    """(n, 4) boxes of leads, px of the view."""
+    pulses: Array
+    """(m, 4) boxes of pulses."""
+
+
+def map_without_grid(image: Image, detector: LeadDetector) -> GridMap:
+    """Map of a uint8 (H, W, 3) RGB picture without a grid, upright; EcgPageError when no ECG is recognised."""
+    light = brightest_channel(image)
+    best: _View | None = None
+    for upright, sides in _flat_views(image, light):
+        for turn in (0, 2, 1, 3):
+            seen = _seen(light, upright, sides, turn, detector)
+            if best is None or seen.score > best.score:
+                best = seen
+            if seen.score > 2 * MIN_LEADS:
+                break
+        if best is not None and best.score > SURE_LEADS:
+            break
+    if best is None or len(best.leads) < MIN_LEADS:
+        raise EcgPageError(
+            "no ECG grid found, and no ECG without one; photograph the whole page, sharp and well lit"
+        )
+    px_per_mm, source = _scale(best.leads, best.pulses)
+    grid = _regular(best, px_per_mm, source)
+    page = flatten_page(image, grid)
+    pitch = separator_pitch(page, find_rows(page), ROW_MM)
+    if pitch is not None:
+        grid = _regular(best, px_per_mm * pitch, f"{source}, separators")
+    log.info("no grid: %.2f px/mm from the %s", grid.px_per_mm, grid.source)
+    return grid
+
+
+def _flat_views(image: Image, light: Image) -> Iterator[tuple[Array, tuple[float, float]]]:
+    """Homographies from the picture to flat ones, and the width and height of these."""
+    corners = find_sheet(image)
+    if corners is not None:
+        ratio = proportions(corners, image.shape)
+        longer = float(np.linalg.norm(np.diff(corners, axis=0, append=corners[:1]), axis=1).max())
+        width, height = (longer, longer / ratio) if ratio > 1 else (longer * ratio, longer)
+        flat = np.array([[0, 0], [width, 0], [width, height], [0, height]]) - 0.5
+        plane = cv2.getPerspectiveTransform(corners.astype(np.float32), flat.astype(np.float32))
+        yield np.asarray(plane, np.float64), (width, height)
+    height, width = light.shape
+    slant = _slant(np.asarray(255 - light, np.uint8))
+    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), slant, 1.0)
+    yield np.vstack([turn, [0.0, 0.0, 1.0]]), (width, height)
+
+
+def _seen(
+    light: Image, upright: Array, sides: tuple[float, float], turn: int, detector: LeadDetector
+) -> _View:
+    """What the detector finds after ``turn`` quarter turns counter-clockwise of the flat picture."""
+    width, height = sides
+    scale = VIEW_PX / max(sides)
+    shape = round(width * scale), round(height * scale)
+    grown = np.array([[scale, 0, (scale - 1) / 2], [0, scale, (scale - 1) / 2], [0, 0, 1]])
+    quarters = {
+        0: np.eye(3),
+        1: np.array([[0, 1, 0], [-1, 0, shape[0] - 1], [0, 0, 1]]),
+        2: np.array([[-1, 0, shape[0] - 1], [0, -1, shape[1] - 1], [0, 0, 1]]),
+        3: np.array([[0, -1, shape[1] - 1], [1, 0, 0], [0, 0, 1]]),
+    }[turn]
+    to_view = quarters @ grown @ upright
+    shape = shape if turn % 2 == 0 else shape[::-1]
+    reduce = max(1, max(light.shape) // VIEW_PX)
+    small = cv2.resize(light, None, fx=1 / reduce, fy=1 / reduce, interpolation=cv2.INTER_AREA)
+    enlarged = np.array([[reduce, 0, (reduce - 1) / 2], [0, reduce, (reduce - 1) / 2], [0, 0, 1]])
+    view = cv2.warpPerspective(small, to_view @ enlarged, shape, flags=cv2.INTER_LINEAR, borderValue=255)
+    found = detector.detect(np.asarray(view, np.uint8), score=MIN_SCORE)
+    pulse = found.classes == CLASSES.index(PULSE)
+    boxes = found.boxes.astype(np.float64)
+    return _View(to_view, shape, float(found.scores[~pulse].sum()), boxes[~pulse], boxes[pulse])
+
+
+def _slant(ink: NDArray[np.uint8]) -> float:
+    """Degrees, clockwise, by which lines of print and traces lie aslant: where their profile across is sharpest."""
+    scale = min(1.0, VIEW_PX / max(ink.shape))
+    small = cv2.resize(ink, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    dark = (small > 0.5 * np.quantile(small, 0.995)).astype(np.float32)
+
+    def sharpness(degrees: float) -> float:
+        turn = cv2.getRotationMatrix2D((dark.shape[1] / 2, dark.shape[0] / 2), degrees, 1.0)
+        turned = cv2.warpAffine(dark, turn, (dark.shape[1], dark.shape[0]), flags=cv2.INTER_LINEAR)
+        # both directions: pages may lie on their side
+        return max(float((np.diff(turned.sum(axis=axis)) ** 2).sum()) for axis in (0, 1))
+
+    found = 0.0
+    for width, step in ((MAX_SLANT_DEG, 0.5), (0.5, 0.1), (0.1, 0.02)):
+        tried = found + np.arange(-width, width + step / 2, step)
+        found = float(tried[np.argmax([sharpness(float(d)) for d in tried])])
+    return found
+
+
+def _scale(leads: Array, pulses: Array) -> tuple[float, str]:
+    """View pixels per millimetre, and what it rests on, from boxes (n, 4) of leads and pulses."""
+    middle = leads[:, [1, 3]].mean(axis=1)
+    height = float(np.median(leads[:, 3] - leads[:, 1]))
+    lengths = []
+    for y in middle:
+        row = leads[np.abs(middle - y) < 0.4 * height]
+        lengths.append(row[:, 2].max() - row[:, 0].min())
+    by_rows = float(np.quantile(lengths, 0.75)) / ROW_MM
+    if len(pulses) == 0:
+        return by_rows, "length of the rows"
+    by_pulses = float(np.median(pulses[:, 3] - pulses[:, 1])) / PULSE_MM
+    if abs(np.log(by_rows / by_pulses)) < SAME:
+        return by_rows, "calibration pulses and length of the rows"
+    return by_pulses, "calibration pulses"
+
+
+def _regular(view: _View, px_per_mm: float, source: str) -> GridMap:
+    """The map of square boxes over the whole view."""
+    nx, ny = (int(side / px_per_mm / BOX_MM) + 1 for side in view.shape)
+    at = np.stack(np.meshgrid(BOX_MM * np.arange(nx), BOX_MM * np.arange(ny)), axis=-1) * px_per_mm - 0.5
+    back = np.concatenate([at, np.ones((ny, nx, 1))], axis=-1) @ np.linalg.inv(view.to_view).T
+    return GridMap(back[..., :2] / back[..., 2:], (0.0, 0.0), np.ones((ny, nx)), float("nan"), source)

@@ -1,0 +1,212 @@
+"""Read the words of a flat page that name a lead, the paper speed or the gain: a small convolutional network.
+
+The page is looked at as it was seen, 4 px/mm, grid and all. For each square millimetre the network says whether a word that
+it knows is centred there, and which. It sees 12 mm around, so it reads the word itself: where on the page it stands tells
+it nothing.
+
+Conventions:
+    light   uint8 (h, w), PX_PER_MM pixels a millimetre, brightest of the colour channels
+    cell    a square of CELL x CELL pixels of it
+    place   page x, y in mm of a word's middle; of a scale's number and the first unit behind it ("25 mm")
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ecgpage.core.conventions import LEADS
+from ecgpage.core.weights import Card, fast_bfloat16, load_module
+from ecgpage.grid.flat_page import AROUND_PX_PER_MM, FlatPage
+from ecgpage.trace.network import ConvNorm
+
+Array = NDArray[np.float64]
+Light = NDArray[np.uint8]
+
+NAME: Final = "words"
+"""Name of the weights in the model folder."""
+PX_PER_MM: Final = AROUND_PX_PER_MM
+CELL: Final = 4
+SPEEDS: Final = (12.5, 25.0, 50.0)
+"""mm/s."""
+GAINS: Final = (5.0, 10.0, 20.0)
+"""mm/mV."""
+LEAD_WORDS: Final = (*LEADS, "-aVR")
+WORDS: Final = (*LEAD_WORDS, *(f"{v:g} mm/s" for v in SPEEDS), *(f"{v:g} mm/mV" for v in GAINS))
+"""What a word can be; the network's class 0 is none of them, class k + 1 is WORDS[k]."""
+MIN_SCORE: Final = 0.3
+SURE_SCALE: Final = 0.85
+"""Chance from which a speed or a gain counts."""
+CLEAR_SCALE: Final = 0.8
+"""Chance that one of its words must have alone: many vague ones are the texture of what the page lies on."""
+LIKELY_SCALE: Final = 0.7
+"""Chance of a scale from which a word is asked for it: dirt and edges come in swarms of weak ones."""
+MISREAD: Final = 0.03
+"""Share of words that say nothing about the scale whatever they are read as."""
+APART_CELLS: Final = 2
+"""Two words do not stand nearer."""
+EVEN: Final = 0.01
+"""Weight of a cell's neighbours where it is compared with them."""
+BORDER_CELLS: Final = 3
+"""Cells at an edge see too little to tell."""
+PAPER_PX: Final = 41
+"""Side of the window whose mean is the paper's brightness."""
+BEYOND_MM: Final = 30.0
+"""Words are looked for this far around the leads."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """What was read on a page, most certain first."""
+
+    places: Array
+    """(n, 2) page mm."""
+    scores: Array
+    """(n,) 0 to 1: that there is a word."""
+    chances: Array
+    """(n, len(WORDS)) of each word, given that there is one."""
+
+    def scale(self, values: Sequence[float]) -> float | None:
+        """The one of ``values`` (SPEEDS or GAINS) that a word says clearly and the page's words, taken together, surely; None
+        without one.
+        """
+        pairs = self.scale_chances()
+        chances = pairs.sum(axis=1 if values is SPEEDS else 0)[: len(values)]
+        best = int(chances.argmax())
+        word = len(LEAD_WORDS) + (0 if values is SPEEDS else len(SPEEDS)) + best
+        clearest = (self.chances[:, word] * self.scores).max(initial=0.0)
+        return values[best] if chances[best] > SURE_SCALE and clearest > CLEAR_SCALE else None
+
+    def scale_chances(self) -> Array:
+        """(len(SPEEDS) + 1, len(GAINS) + 1) chance that a page with these words has this speed and gain written on it; last:
+        none.
+
+        A page has one speed and one gain, so a word between "50 mm/s" and "5 mm/mV" is told by the others. By Bayes' rule:
+        the network learned from words of any speed and gain, all equally often.
+        """
+        first = len(LEAD_WORDS)
+        told = self.chances[:, first:] * self.scores[:, None]
+        told = told[told.sum(axis=1) > LIKELY_SCALE]
+        speeds, gains = (np.pad(part, ((0, 0), (0, 1))) for part in np.split(told, [len(SPEEDS)], axis=1))
+        other = 1 - told.sum(axis=1)
+        fits = len(SPEEDS) * speeds[:, :, None] + len(GAINS) * gains[:, None, :] + other[:, None, None]
+        logs = np.log(MISREAD + (1 - MISREAD) * fits).sum(axis=0)
+        share = np.exp(logs - logs.max())
+        return np.asarray(share / share.sum())
+
+
+def darkness(light: Light | NDArray[np.float32]) -> NDArray[np.float32]:
+    """(h, w) how much darker than the paper around: 0 paper, about 1 black ink, less than 0 where it is brighter."""
+    paper = cv2.boxFilter(light, cv2.CV_32F, (PAPER_PX, PAPER_PX), borderType=cv2.BORDER_REFLECT_101)
+    return np.asarray(1 - light / np.maximum(paper, 8.0), np.float32)
+
+
+class WordNet(nn.Module):
+    """Darkness to the logits of words in each cell; all convolutions."""
+
+    def __init__(self, width: int = 48, dilations: Sequence[int] = (1, 2, 1, 4, 1, 2), fine: int = 0) -> None:
+        """``fine`` layers look at pairs of pixels, those of ``dilations`` at cells."""
+        super().__init__()
+        self.settings = {"width": width, "dilations": list(dilations), "fine": fine}
+        self.stem = nn.ModuleList([_conv(1, width // 2, 5, stride=2), _conv(width // 2, width, 3, stride=2)])
+        self.fine = nn.ModuleList([_conv(width // 2, width // 2, 3) for _ in range(fine)])
+        self.body = nn.ModuleList([_conv(width, width, 3, dilation=d) for d in dilations])
+        self.head = nn.Conv2d(width, 1 + len(WORDS), 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Darkness (b, 1, h, w), h and w multiples of CELL, to logits (b, 1 + len(WORDS), h / CELL, w / CELL)."""
+        x = F.relu(self.stem[0](x))
+        for layer in self.fine:
+            x = F.relu(x + layer(x))
+        x = F.relu(self.stem[1](x))
+        for layer in self.body:
+            x = F.relu(x + layer(x))
+        logits: Tensor = self.head(x)
+        return logits
+
+
+def _conv(n_in: int, n_out: int, kernel: int, *, stride: int = 1, dilation: int = 1) -> ConvNorm:
+    layer = ConvNorm(n_in, n_out, kernel)
+    layer.conv = nn.Conv2d(n_in, n_out, kernel, stride, dilation * (kernel // 2), dilation, bias=False)
+    return layer
+
+
+def load_network(folder: str | Path) -> tuple[WordNet, Card]:
+    """The network of a model folder, batch norms apart, and its card; EcgPageError when it is missing or damaged."""
+    return load_module(folder, NAME, lambda settings: WordNet(**settings))
+
+
+class WordReader:
+    """Ready-made reader."""
+
+    def __init__(self, network: WordNet) -> None:
+        network.eval()
+        for module in network.modules():
+            if isinstance(module, ConvNorm):
+                module.fuse()
+        self.network = network.to(memory_format=torch.channels_last)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "WordReader":
+        """The reader of a model folder; EcgPageError when it is missing or damaged."""
+        return cls(load_network(folder)[0])
+
+    def read(self, page: FlatPage, leads_mm: Array, beyond_mm: float = BEYOND_MM) -> Words:
+        """Words of an upright page up to ``beyond_mm`` around the boxes of its leads (n, 4) page mm."""
+        if not len(leads_mm):
+            return Words(np.zeros((0, 2)), np.zeros(0), np.zeros((0, len(WORDS))))
+        edge = page.around.edge_mm
+        first = np.maximum(0, (leads_mm[:, :2].min(axis=0) - beyond_mm - edge) * PX_PER_MM).astype(int)
+        last = ((leads_mm[:, 2:].max(axis=0) + beyond_mm - edge) * PX_PER_MM).astype(int)
+        light = page.around.light[
+            first[1] : max(last[1], first[1] + 1), first[0] : max(last[0], first[0] + 1)
+        ]
+        found = self.find(light)
+        return Words(found.places / PX_PER_MM + edge + first / PX_PER_MM, found.scores, found.chances)
+
+    def find(self, light: Light) -> Words:
+        """Words of a picture; their places are edge positions x, y in its pixels."""
+        border = BORDER_CELLS * CELL
+        pad = [(border, border + -n % CELL) for n in light.shape]
+        x = torch.from_numpy(darkness(np.pad(light, pad, mode="edge")))[None, None]
+        device = self.network.head.weight.device
+        with (
+            torch.inference_mode(),
+            torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device)),
+        ):
+            logits = self.network(x.to(device).contiguous(memory_format=torch.channels_last))[0]
+        told = logits[:, BORDER_CELLS:-BORDER_CELLS, BORDER_CELLS:-BORDER_CELLS]
+        return peaks(told.float().softmax(0).cpu().numpy())
+
+
+def peaks(chances: NDArray[np.float32]) -> Words:
+    """The words where the chances (1 + len(WORDS), rows, columns) of the cells have their maxima, in px."""
+    is_word = 1 - chances[0]
+    side = 2 * APART_CELLS + 1
+    # of cells that are equally sure the middle one
+    surest = is_word + EVEN * cv2.boxFilter(is_word, -1, (3, 3), borderType=cv2.BORDER_CONSTANT)
+    highest = cv2.dilate(surest, np.ones((side, side), np.uint8))
+    rows, columns = np.nonzero((surest == highest) & (is_word > MIN_SCORE))
+    order = np.argsort(-surest[rows, columns], kind="stable")
+    cells: list[tuple[int, int]] = []
+    places, scores, words = [], [], []
+    for r, c in zip(rows[order], columns[order], strict=True):
+        if any(max(abs(r - a), abs(c - b)) <= APART_CELLS for a, b in cells):
+            continue
+        cells.append((r, c))
+        near = chances[1:, max(0, r - 1) : r + 2, max(0, c - 1) : c + 2].astype(np.float64)
+        mass = near.sum(axis=0)
+        at = np.stack(np.meshgrid(np.arange(near.shape[2]), np.arange(near.shape[1])), -1)
+        corner = np.array([max(0, c - 1), max(0, r - 1)]) + 0.5
+        places.append(((at * mass[..., None]).sum(axis=(0, 1)) / mass.sum() + corner) * CELL)
+        scores.append(float(is_word[r, c]))
+        words.append(near.sum(axis=(1, 2)) / mass.sum())
+    n = len(scores)
+    return Words(np.array(places).reshape(n, 2), np.array(scores), np.array(words).reshape(n, len(WORDS)))

@@ -1,0 +1,115 @@
+"""What a printed page and its digitization leave of a recorded ECG, simulated on the signal alone.
+
+Windows are (n, 12, 1000): leads in the order ``ecg.LEADS``, 10 s at 100 Hz, mV, NaN where not known.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ecgpage.core.conventions import LEADS
+from ecgpage.diagnosis.signal_classifier import FS, WINDOW
+
+
+def page_mask(
+    columns: int, rhythm: Sequence[int], starts: Sequence[float] | None = None
+) -> NDArray[np.bool_]:
+    """Samples (12, 1000) that a page prints: leads in ``columns`` groups in turn, and full rhythm strips.
+
+    ``starts`` gives each group's place in time, in units of its own length (default 0, 1, 2, ...).
+    """
+    mask = np.zeros((len(LEADS), WINDOW), bool)
+    rows, length = len(LEADS) // columns, WINDOW // columns
+    for group, start in enumerate(starts if starts is not None else range(columns)):
+        first = round(start * length)
+        mask[group * rows : (group + 1) * rows, first : first + length] = True
+    mask[list(rhythm)] = True
+    return mask
+
+
+STANDARD_MASK: Final = page_mask(4, [LEADS.index("II")])
+"""3x4 with lead II as rhythm strip: the page of the Challenge."""
+
+
+def random_mask(rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Mask (12, 1000) of a random layout: mostly 3x4, else 6x2 or 12x1; mostly with II as rhythm strip."""
+    columns = int(rng.choice([4, 2, 1], p=[0.76, 0.12, 0.12]))
+    kind = rng.random()
+    rhythm = [1]
+    if kind < 0.10:
+        rhythm = []
+    elif kind < 0.20:
+        rhythm = [int(rng.integers(12))]
+    elif kind < 0.28:
+        rhythm = [1, 6, int(rng.integers(7, 12))]
+    order = rng.random()
+    starts: Sequence[float] = range(columns)
+    if order < 0.04:  # columns that all show the same moment
+        starts = [int(rng.integers(columns))] * columns
+    elif order < 0.54:  # any moments: no page is like that, but a record gives more different ones
+        starts = rng.uniform(0, columns - 1, columns).tolist()
+    return page_mask(columns, rhythm, starts)
+
+
+def as_page(x: Tensor) -> Tensor:
+    """(n, 12, 1000) -> the windows of a 3x4 page with lead II over 10 s; a partial record keeps its own."""
+    shown = torch.from_numpy(STANDARD_MASK).to(x.device) | _partial(x)[:, None, None]
+    return x.masked_fill(~shown, math.nan)
+
+
+def _partial(x: Tensor) -> Tensor:
+    """bool (n,): records of which a good part is not known, as if they had been through a page already."""
+    return x.isfinite().float().mean((1, 2)) < 0.85
+
+
+def disturb(x: Tensor, rng: np.random.Generator, *, mixed_layouts: bool = True) -> Tensor:
+    """Light simulated digitization of (n, 12, 1000) mV with NaN at 100 Hz: what is left of it after a page.
+
+    Time shift +-30 ms (one record in two up to +-0.4 s) and scale 0.5 %, gain 4 %, low-pass, noise, offset
+    and drift per lead, the printed windows, lost leads, gaps. A record that already is partial keeps its own
+    windows.
+    """
+    n, device = len(x), x.device
+
+    def normal(*shape: int) -> Tensor:
+        return torch.from_numpy(rng.standard_normal(shape, np.float32)).to(device)
+
+    def chance(p: float, *shape: int) -> Tensor:
+        return torch.from_numpy(rng.random(shape) < p).to(device)
+
+    # time: linear interpolation at shifted, stretched positions; beyond the ends nothing is known
+    far = torch.from_numpy(rng.uniform(-40, 40, (n, 1, 1)).astype(np.float32)).to(device)
+    shift = 1.5 * normal(n, 1, 1) + 0.5 * normal(n, 12, 1) + far * chance(0.5, n, 1, 1)
+    centred = torch.arange(WINDOW, device=device) - WINDOW / 2
+    position = centred * (1 + 0.0025 * normal(n, 1, 1)) + WINDOW / 2 + shift  # (n, 12, 1000)
+    left = position.floor().clamp(0, WINDOW - 2)
+    part = position - left
+    index = left.long()
+    x = torch.lerp(x.gather(2, index), x.gather(2, index + 1), part.clamp(0, 1))
+    x = x.masked_fill((part < -0.5) | (part > 1.5), math.nan)
+
+    # printed windows
+    partial = _partial(x)
+    masks = np.stack([random_mask(rng) if mixed_layouts else STANDARD_MASK for _ in range(n)])
+    shown = torch.from_numpy(masks).to(device) | partial[:, None, None]
+    lost = chance(0.15, n, 1, 1) & chance(0.2, n, 12, 1)
+    known = x.isfinite() & shown & ~lost
+    for i in np.flatnonzero(rng.random(n) < 0.2):  # gaps in some leads
+        for lead in rng.choice(12, rng.integers(1, 5)):
+            start, length = rng.integers(WINDOW), rng.integers(3, 60)
+            known[i, lead, start : start + length] = False
+
+    # voltage
+    x = torch.where(known, x, 0.0)
+    cutoff = torch.from_numpy(rng.uniform(15, 60, (n, 1, 1)).astype(np.float32)).to(device)  # Hz
+    frequency = torch.fft.rfftfreq(WINDOW, 1 / FS).to(device)
+    x = torch.fft.irfft(torch.fft.rfft(x) * torch.exp(-0.35 * (frequency / cutoff) ** 2), WINDOW)
+    x = x * (1 + 0.03 * normal(n, 1, 1)) * (1 + 0.02 * normal(n, 12, 1))
+    noise = 0.004 * torch.exp(0.8 * normal(n, 12, 1)) * normal(n, 12, WINDOW)  # mostly 2 to 9 uV
+    drift = 0.03 * normal(n, 12, 1) + 0.03 * normal(n, 12, 1) * (centred / (WINDOW / 2))
+    return (x + noise + drift).masked_fill(~known, math.nan)

@@ -1,0 +1,678 @@
+"""Train the signal classifier on recorded ECGs that are masked and disturbed as if read from a page.
+
+    python -m ecgpage.train.signal_classifier --data FOLDER_WITH_PACKS --out model
+
+Its two networks, on windows and on their beats, are trained one after the other, and with the second one the trees on
+rhythm and form; ``--part beats --start MODEL`` trains one and takes the other from MODEL.
+
+FOLDER_WITH_PACKS holds ``fold1.xz`` ... ``fold9.xz`` (see ``ecgpage.core.signal_packs``) and ``labels.csv``. Folds 1-7
+are trained on, fold 8 stops the training and gives the thresholds, fold 9 is scored once, with ``--score 9``.
+The run takes up again where it was stopped: ``--work`` holds the checkpoint and the log, and the folder
+``packs`` beside it the decoded packs.
+
+``train_on_records`` does the same for any labelled records, from scratch or from given weights; it is what
+the Challenge's ``train_models`` calls.
+"""
+
+import argparse
+import copy
+import csv
+import logging
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
+from torch import Tensor, nn
+
+from ecgpage.core.conventions import CLASSES, EcgPageError
+from ecgpage.core.signal_packs import load_pack, twelve_leads
+from ecgpage.core.weights import Card, half_precision, load_card, load_tensors, save_tensors
+from ecgpage.diagnosis.signal_classifier import (
+    NAME,
+    SignalClassifier,
+    SignalNets,
+    to_beats,
+    to_planes,
+    to_windows,
+)
+from ecgpage.diagnosis.trees import DEPTH, Trees
+from ecgpage.synth.simulated_digitization import as_page, disturb
+from ecgpage.train.loop import parameter_groups, update_average, write_checkpoint
+from ecgpage.train.scores import choose_thresholds, f_measures, macro_interval
+
+Record = tuple[NDArray[np.floating[Any]], float, Sequence[str], Sequence[str]]
+"""Signal (n_samples, n_leads) mV with NaN, sampling frequency, lead names, labels."""
+
+Log = Callable[[str], None]
+
+INPUT: Final = "12 leads x 10 s at 100 Hz, mV, NaN where not printed (as signal and mask planes; as usual beat, rhythm, form)"
+PARTS: Final = ("windows", "beats")
+"""The networks of the signal branch, in the order of their training."""
+VIEWS: Final = 4
+"""Times that each record is disturbed and its beats are read for the training on beats: reading takes longer than a step."""
+MIXED: Final = 0.5
+"""Share of the drawn beats that are mixed with others."""
+BEATS_BATCH: Final = 128
+ITERATIONS: Final = 400
+"""Trees of each class."""
+LEAST_POSITIVES: Final = 20
+"""Records of a class that trees need."""
+OUTPUT: Final = "one logit per class; a label where its sigmoid reaches the class's threshold (settings)"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Numbers of one training."""
+
+    epochs: int = 30
+    """Passes; each draws as many records as there are, with replacement, by weight."""
+    batch: int = 64
+    """Records a step; a smaller set is drawn from several times, so that the norms have enough to average."""
+    peak_lr: float = 2e-3
+    """AdamW's rate at the top of the one-cycle schedule."""
+    weight_decay: float = 0.05
+    ema: float = 0.998
+    """Share of the averaged weights that a step keeps; the averaged weights are validated and stored."""
+    balance: float = 0.5
+    """Record i is drawn with weight max over its labels c of (n_largest / n_c) ** balance."""
+    auxiliary: float = 0.5
+    """Weight in the loss of the targets beyond the classes (finer statements of the same readings)."""
+    compiled: bool = False
+    """Fuse the network's steps with torch.compile: 1.6 times as fast on a CPU, but needs a C++ compiler."""
+    seed: int = 1
+
+
+Inputs = tuple[Tensor, ...]
+"""What a network takes, for a batch."""
+
+
+class Examples(Protocol):
+    """What a network is trained on or validated with."""
+
+    y: Tensor
+    """float32 (n, n_targets), 0 or 1; the first columns are the classes."""
+
+    def draw(self, rows: Tensor, rng: np.random.Generator, device: torch.device) -> tuple[Inputs, Tensor]:
+        """Inputs of these rows, altered at random, and their targets (b, n_targets), 0 to 1."""
+
+    def batches(self, device: torch.device) -> Iterator[Inputs]:
+        """Inputs of all rows in turn, as they are."""
+
+
+@dataclass
+class Windows:
+    """Examples for the network on windows."""
+
+    x: Tensor
+    """float16 (n, 12, 1000), mV, NaN where unknown."""
+    y: Tensor
+
+    def draw(self, rows: Tensor, rng: np.random.Generator, device: torch.device) -> tuple[Inputs, Tensor]:
+        x = disturb(self.x[rows].to(device).float(), rng)  # (b, 12, 1000)
+        return (to_planes(x),), self.y[rows].to(device)
+
+    def batches(self, device: torch.device) -> Iterator[Inputs]:
+        for x in self.x.split(128):
+            yield (to_planes(x.to(device).float()),)
+
+
+@dataclass
+class BeatViews:
+    """Examples for the network on beats: each record's, as read from several disturbed windows."""
+
+    usual: Tensor
+    """float16 (views, n, 12, 88), mV, NaN where unknown."""
+    rhythm: Tensor
+    """float32 (views, n, 38)."""
+    form: Tensor
+    """float16 (views, n, 358)."""
+    y: Tensor
+
+    @classmethod
+    def of(cls, windows: Windows, views: int = 0, seed: int = 0) -> "BeatViews":
+        """Beats of ``views`` disturbed forms of the windows; 0 reads them once, as they are."""
+        rng = np.random.default_rng([seed, 77])
+        read = []
+        for _ in range(max(1, views)):
+            for x in windows.x.split(256):
+                usual, rhythm, form = to_beats(disturb(x.float(), rng) if views else x.float())
+                read.append((usual.half(), rhythm, form.half()))
+        shape = (max(1, views), len(windows.x))
+        parts = [torch.cat(part).unflatten(0, shape) for part in zip(*read, strict=True)]
+        return cls(parts[0], parts[1], parts[2], windows.y)
+
+    @property
+    def numbers(self) -> Tensor:
+        """float32 (views, n, 38 + 358), what the trees see."""
+        return torch.cat([self.rhythm, self.form.float()], 2)
+
+    def draw(self, rows: Tensor, rng: np.random.Generator, device: torch.device) -> tuple[Inputs, Tensor]:
+        """Some are mixed with others, labels and all (Zhang et al. 2018: mixup): beats are aligned and can be; gain 5 %."""
+        n = len(rows)
+        view = torch.from_numpy(rng.integers(len(self.usual), size=n))
+        share = (0.5 - np.abs(rng.beta(0.4, 0.4, n) - 0.5)) * (rng.random(n) < MIXED)
+        part, other = torch.from_numpy(share.astype(np.float32)), torch.from_numpy(rng.permutation(n))
+        gain = torch.from_numpy(1 + 0.05 * rng.standard_normal((n, 1, 1), np.float32))
+        usual, rhythm, y = self.usual[view, rows].float(), self.rhythm[view, rows], self.y[rows]
+        usual = torch.lerp(usual, usual[other], part[:, None, None]) * gain
+        rhythm = torch.lerp(rhythm, rhythm[other], part[:, None])
+        y = torch.lerp(y, y[other], part[:, None])
+        return (usual.to(device), rhythm.to(device)), y.to(device)
+
+    def batches(self, device: torch.device) -> Iterator[Inputs]:
+        for usual, rhythm in zip(self.usual[0].split(512), self.rhythm[0].split(512), strict=True):
+            yield usual.to(device).float(), rhythm.to(device)
+
+
+# --- training -----------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Fitted:
+    """Outcome of ``fit``."""
+
+    state: dict[str, Tensor]
+    """Averaged weights of the chosen epoch."""
+    losses: list[float]
+    """Mean training loss of each epoch."""
+    macro_f: float
+    """The same epoch's macro F on the validation windows, thresholds chosen on these; NaN without."""
+    merit: float = math.nan
+    """What chose the epoch, the larger the better; NaN without validation."""
+
+
+def probabilities(network: SignalNets, x: Tensor) -> NDArray[np.float32]:
+    """(n, 12, 1000) -> (n, outputs) in evaluation mode."""
+    device = next(network.parameters()).device
+    return _probabilities(network, ((b.to(device).float(),) for b in x.split(128)), network.outputs)
+
+
+def _probabilities(network: nn.Module, batches: Iterable[Inputs], classes: int) -> NDArray[np.float32]:
+    """(n, classes) of the first ``classes`` outputs, in evaluation mode."""
+    network.eval()
+    with torch.inference_mode(), _autocast(next(network.parameters()).device):
+        parts = [network(*inputs)[:, :classes].float().sigmoid().cpu() for inputs in batches]
+    return torch.cat(parts).numpy()
+
+
+class Trainer:
+    """Network in training, its running average, and what is needed to go on after a stop."""
+
+    KEPT: Final = ("network", "averaged", "optimizer", "schedule")
+
+    def __init__(self, network: nn.Module, data: Examples, classes: int, recipe: Recipe) -> None:
+        self.network = network
+        self.forward: Callable[..., Tensor] = torch.compile(network) if recipe.compiled else network
+        self.averaged = copy.deepcopy(network)
+        self.data = data
+        self.recipe = recipe
+        self.device = next(network.parameters()).device
+        self.steps = max(1, math.ceil(len(data.y) / recipe.batch))
+        further = data.y.shape[1] - classes
+        weight = [1 / classes] * classes + [recipe.auxiliary / max(1, further)] * further
+        self.column_weight = torch.tensor(weight, device=self.device)
+        self.draw_weight = draw_weights(data.y[:, :classes].numpy(), recipe.balance)
+        self.optimizer = torch.optim.AdamW(parameter_groups(network, recipe.weight_decay), lr=recipe.peak_lr)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, recipe.peak_lr, total_steps=self.steps * recipe.epochs, pct_start=0.2
+        )
+        self.done = 0
+
+    def run_epoch(self, rng: np.random.Generator) -> float:
+        """One pass; returns the mean loss."""
+        self.network.train()
+        losses = []
+        for _ in range(self.steps):
+            rows = torch.from_numpy(rng.choice(len(self.data.y), self.recipe.batch, p=self.draw_weight))
+            losses.append(self.step(*self.data.draw(rows, rng, self.device)))
+        return float(np.mean(losses))
+
+    def step(self, inputs: Inputs, wanted: Tensor) -> float:
+        """One step on a batch of inputs and targets (b, targets), 0 to 1; returns the loss."""
+        with _autocast(self.device):
+            logits = self.forward(*inputs)  # (b, targets)
+        loss = F.binary_cross_entropy_with_logits(logits.float(), wanted, reduction="none")
+        loss = (loss.mean(0) * self.column_weight).sum()
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
+        self.schedule.step()
+        update_average(self.averaged, self.network, self.recipe.ema, self.done)
+        self.done += 1
+        return float(loss.detach())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {key: getattr(self, key).state_dict() for key in self.KEPT} | {"done": self.done}
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        for key in self.KEPT:
+            getattr(self, key).load_state_dict(saved[key])
+        self.done = saved["done"]
+
+
+def fit(
+    network: nn.Module,
+    train: Examples,
+    val: Examples | None,
+    classes: int,
+    recipe: Recipe,
+    *,
+    log: Log,
+    checkpoint: Path | None = None,
+) -> Fitted:
+    """Train ``network`` on ``train``; keep the averaged weights of the best epoch.
+
+    Loss: binary cross-entropy, mean over the first ``classes`` targets, plus ``recipe.auxiliary`` times the
+    mean over the others. A ``checkpoint`` is written after each epoch, and the training goes on from there.
+    """
+    torch.manual_seed(recipe.seed)
+    trainer = Trainer(network, train, classes, recipe)
+    fitted, first = Fitted({}, [], math.nan), 0
+    if checkpoint is not None and checkpoint.exists():
+        saved = torch.load(checkpoint, map_location=trainer.device, weights_only=True)
+        trainer.load_state_dict(saved["trainer"])
+        fitted, first = Fitted(*saved["fitted"]), len(saved["fitted"][1])
+        log(f"goes on at epoch {first}")
+    for epoch in range(first, recipe.epochs):
+        began = time.monotonic()
+        fitted.losses.append(trainer.run_epoch(np.random.default_rng([recipe.seed, epoch])))
+        line = f"epoch {epoch} loss {fitted.losses[-1]:.4f}"
+        macro = merit = math.nan
+        if val is not None:
+            truth = val.y.numpy() > 0.5
+            p = _probabilities(trainer.averaged, val.batches(trainer.device), classes)
+            score = f_measures(truth, p >= np.array(choose_thresholds(truth, p)))
+            macro = float(np.nanmean(score))
+            bce = float(F.binary_cross_entropy(torch.from_numpy(p), val.y))
+            merit = -bce  # macro F of few records would choose by chance
+            line += f" val bce {bce:.4f} F {macro:.4f} [" + " ".join(f"{s:.2f}" for s in score) + "]"
+        if not merit <= fitted.merit:  # better, the first, or NaN
+            fitted.macro_f, fitted.merit = macro, merit
+            fitted.state = {key: v.cpu().clone() for key, v in trainer.averaged.state_dict().items()}
+        log(f"{line} {time.monotonic() - began:.0f} s")
+        if checkpoint is not None:
+            kept = [fitted.state, fitted.losses, fitted.macro_f, fitted.merit]
+            write_checkpoint({"trainer": trainer.state_dict(), "fitted": kept}, checkpoint)
+    return fitted
+
+
+def draw_weights(y: NDArray[np.float32], balance: float) -> NDArray[np.float64]:
+    """Probability (n,) of each record being drawn; see ``Recipe.balance``."""
+    count = np.maximum(y.sum(0), 1)
+    weight = np.maximum((y * (count.max() / count) ** balance).max(1), 1.0).astype(np.float64)
+    return weight / weight.sum()
+
+
+def _autocast(device: torch.device) -> torch.autocast:
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def _without_auxiliary(network: SignalNets, classes: int) -> SignalNets:
+    """The same networks with their first outputs alone, and their trees as they are."""
+    shorter = SignalNets(classes, network.windows.settings, network.beats.settings)
+    for part in PARTS:
+        state = getattr(network, part).state_dict()
+        getattr(shorter, part).load_state_dict(
+            {k: v[:classes] if k.startswith("head.") else v for k, v in state.items()}
+        )
+    shorter.trees = network.trees
+    return shorter
+
+
+# --- any labelled records -----------------------------------------------------------------------------------
+
+
+def train_on_records(
+    records: Iterable[Record],
+    model_folder: str | Path,
+    start_from: str | Path | None = None,
+    *,
+    epochs: int | None = None,
+    device: str = "auto",
+    log: Log | None = None,
+) -> dict[str, Fitted]:
+    """Train the classifier on ``records`` and write it to ``model_folder``; returns what each of its networks learned.
+
+    Args:
+        records: (signal (n_samples, n_leads) mV with NaN, fs, lead names, labels); those without label are
+            left out. A complete signal is masked as pages of many layouts print it, a partial one as it is.
+        model_folder: made if missing.
+        start_from: model folder whose weights are the start; the head's rows of classes that both share are
+            taken over, those of new classes are fresh. None starts from scratch.
+        epochs: default falls with the number of records, from 200 (up to 225 records) to 21 (20,000); from a
+            start from 30 (up to 100 records) to 3.
+        device: "auto" takes CUDA where there is one.
+        log: takes one line at a time; default the module's logger.
+
+    From 50 records on every seventh is held out: the loss there chooses the epoch (macro F of few records would
+    do so by chance), the probabilities there the thresholds.
+
+    Raises EcgPageError when no record has both a label and a signal.
+    """
+    log = log or logging.getLogger(__name__).info
+    examples = _collect(records)
+    classes = _sorted_classes(label for _, _, held in examples for label in held)
+    if not classes:
+        raise EcgPageError("no record has a label and a signal; training needs headers with '# Labels: ...'")
+    nets, fallback = _start(classes, start_from)
+    nets.to(_device(device))
+    train, val = _split(examples, classes)
+    n = len(train.x)
+    if epochs is None:
+        epochs = int(np.clip(300 / n**0.5, 3, 30) if start_from else np.clip(3000 / n**0.5, 20, 200))
+    recipe = Recipe(
+        epochs=max(1, epochs),
+        batch=int(np.clip(n, 16, 64)),
+        peak_lr=5e-4 if start_from else 2e-3,
+        ema=0.99 if n < 5000 else 0.998,
+    )
+    log(f"classifier: {n} windows, {len(classes)} classes, {epochs} epochs, start: {start_from or 'random'}")
+    fitted = _fit_parts(nets, PARTS, train, val, classes, recipe, log=log)
+    thresholds, score = fallback, "not validated (fewer than 50 records)"
+    if val is not None:
+        truth, p = val.y.numpy() > 0.5, probabilities(nets, val.x)
+        thresholds = choose_thresholds(truth, p, fallback, trust=10)
+        macro = np.nanmean(f_measures(truth, p >= np.array(thresholds)))
+        score = f"macro F {macro:.3f} on {len(val.x)} held-out windows that chose epochs and thresholds"
+    card = Card(
+        input=INPUT,
+        output=OUTPUT,
+        trained_on=f"{n} labelled 10-s windows; start: {'given weights' if start_from else 'random'}",
+        command="python train_model.py -d DATA -m MODEL",
+        score=score,
+        settings={"classes": classes, "thresholds": thresholds, "networks": nets.settings},
+    )
+    save_tensors(model_folder, NAME, half_precision(nets.state_dict()), card)
+    return fitted
+
+
+def _collect(records: Iterable[Record]) -> list[tuple[int, NDArray[np.float16], list[str]]]:
+    """(record's number, window (12, 1000), labels) of every window of every labelled record."""
+    examples = []
+    for i, (signal, fs, leads, labels) in enumerate(records):
+        held = [label for label in labels if label]
+        if held:
+            examples += [(i, window.astype(np.float16), held) for window in to_windows(signal, fs, leads)]
+    return examples
+
+
+def _split(
+    examples: list[tuple[int, NDArray[np.float16], list[str]]], classes: list[str]
+) -> tuple[Windows, Windows | None]:
+    """Training and validation windows; of 50 or more records every seventh (in random order) validates."""
+    x = torch.from_numpy(np.stack([window for _, window, _ in examples]))
+    y = torch.tensor([[float(c in held) for c in classes] for _, _, held in examples])
+    owner = np.array([i for i, _, _ in examples])
+    numbers = np.random.default_rng(0).permutation(np.unique(owner))
+    if len(numbers) < 50:
+        return Windows(x, y), None
+    held_out = torch.from_numpy(np.isin(owner, numbers[::7]))
+    x_val = as_page(x[held_out])
+    return Windows(x[~held_out], y[~held_out]), Windows(x_val, y[held_out])
+
+
+def _start(classes: list[str], start_from: str | Path | None) -> tuple[SignalNets, list[float]]:
+    """Networks with one output a class, and thresholds to fall back on; of the start weights where given. No trees."""
+    if start_from is None:
+        return SignalNets(len(classes)), [0.4] * len(classes)
+    start = SignalClassifier.load(start_from)
+    old = start.network
+    nets = SignalNets(len(classes), old.windows.settings, old.beats.settings)
+    for part in PARTS:
+        network: nn.Module = getattr(nets, part)
+        state = network.state_dict()
+        for key, value in getattr(old, part).state_dict().items():
+            if not key.startswith("head."):
+                state[key] = value
+                continue
+            for row, name in enumerate(classes):
+                if name in start.classes:
+                    state[key][row] = value[start.classes.index(name)]
+        network.load_state_dict(state)
+    known = dict(zip(start.classes, start.thresholds, strict=True))
+    return nets, [known.get(name, 0.4) for name in classes]
+
+
+def _fit_parts(
+    nets: SignalNets,
+    parts: Iterable[str],
+    train: Windows,
+    val: Windows | None,
+    classes: Sequence[str],
+    recipe: Recipe,
+    *,
+    log: Log,
+    work: Path | None = None,
+) -> dict[str, Fitted]:
+    """Train some of ``PARTS``, and leave each with the weights of its best epoch; checkpoints in ``work``.
+
+    With the beats trees are grown, too; their outputs are the classes alone.
+    """
+    fitted = {}
+    for part in parts:
+        network: nn.Module = getattr(nets, part)
+        examples: tuple[Examples, Examples | None] = train, val
+        own = recipe
+        if part == "beats":
+            views = BeatViews.of(train, VIEWS, recipe.seed)
+            examples = views, None if val is None else BeatViews.of(val)
+            nets.trees = grow(views.numbers, train.y[:, : len(classes)]).to(views.rhythm.device)
+            own = replace(recipe, batch=min(2 * recipe.batch, BEATS_BATCH))
+        log(f"{part}:")
+        checkpoint = None if work is None else work / f"{part}.pt"
+        fitted[part] = fit(network, *examples, len(classes), own, log=log, checkpoint=checkpoint)
+        network.load_state_dict(fitted[part].state)
+    return fitted
+
+
+def grow(numbers: Tensor, y: Tensor) -> Trees:
+    """Trees for the classes with enough records, from numbers (views, n, f) and targets (n, classes).
+
+    scikit-learn's histogram-based gradient boosting; a leaf holds records, not views of one.
+    """
+    views, n, _ = numbers.shape
+    rows = numbers.flatten(0, 1).numpy()
+    grown: dict[int, Any] = {}
+    for output in range(y.shape[1]):
+        wanted = y[:, output].numpy() > 0.5
+        if LEAST_POSITIVES <= wanted.sum() <= n - LEAST_POSITIVES:
+            grown[output] = HistGradientBoostingClassifier(
+                learning_rate=0.03,
+                max_iter=ITERATIONS,
+                max_leaf_nodes=16,
+                max_depth=DEPTH,
+                min_samples_leaf=20 * views,
+                l2_regularization=10.0,
+                max_features=0.2,
+                early_stopping=False,
+                random_state=0,
+            ).fit(rows, np.tile(wanted, views))
+    forests = {output: [tree[0].nodes for tree in f._predictors] for output, f in grown.items()}
+    most = max((len(tree) for forest in forests.values() for tree in forest), default=1)
+    trees = Trees(y.shape[1], count=ITERATIONS if forests else 0, nodes=most)
+    for output, forest in forests.items():
+        trees.covered[output] = True
+        trees.base[output] = float(grown[output]._baseline_prediction.item())
+        for k, tree in enumerate(forest):
+            leaf, place = tree["is_leaf"].astype(bool), np.arange(len(tree))
+            columns = {
+                "feature": np.where(leaf, 0, tree["feature_idx"]),
+                "threshold": np.where(leaf, 0, tree["num_threshold"]),
+                "left": np.where(leaf, place, tree["left"]),
+                "right": np.where(leaf, place, tree["right"]),
+                "value": np.where(leaf, tree["value"], 0),
+            }
+            for key, column in columns.items():
+                buffer: Tensor = getattr(trees, key)
+                buffer[output, k, : len(tree)] = torch.from_numpy(column.astype(np.float64)).to(buffer.dtype)
+    return trees
+
+
+def _sorted_classes(labels: Iterable[str]) -> list[str]:
+    """Known classes in the order ``CLASSES``, then the others by name."""
+    found = set(labels)
+    return [c for c in CLASSES if c in found] + sorted(found - set(CLASSES))
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise EcgPageError(
+            f"device {name!r} was asked for, but there is no CUDA device; use --device cpu or auto"
+        )
+    return torch.device(name)
+
+
+# --- the packs ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Labelled records of some folds."""
+
+    x: Tensor
+    """float16 (n, 12, 1000), mV, complete."""
+    labels: list[list[str]]
+    statements: list[list[str]]
+    """SCP codes of the reading, of which the classes are a coarse summary."""
+
+
+def load_folds(data: Path, folds: Iterable[int], cache: Path) -> Fold:
+    """Read the labelled records of the packs ``fold<k>.xz``; decoded packs are kept in ``cache``."""
+    with (data / "labels.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    parts, labels, statements = [], [], []
+    cache.mkdir(parents=True, exist_ok=True)
+    for fold in folds:
+        decoded = cache / f"fold{fold}.npy"
+        if not decoded.exists():
+            np.save(decoded, twelve_leads(load_pack(data / f"fold{fold}.xz")).astype(np.float16))
+        x = np.load(decoded)
+        own = [row for row in rows if int(row["strat_fold"]) == fold]
+        if len(own) != len(x):
+            raise EcgPageError(f"{data}: fold {fold} has {len(x)} records, labels.csv has {len(own)}")
+        kept = [i for i, row in enumerate(own) if row["labels"]]
+        parts.append(x[kept])
+        labels += [own[i]["labels"].split(";") for i in kept]
+        statements += [[s.split(":")[0] for s in own[i]["scp_codes"].split(";")] for i in kept]
+    return Fold(torch.from_numpy(np.concatenate(parts)), labels, statements)
+
+
+def one_hot(held: list[list[str]], names: Sequence[str]) -> Tensor:
+    """float32 (n, len(names)): 1 where a record holds the name."""
+    return torch.tensor([[float(name in h) for name in names] for h in held])
+
+
+def train_on_packs(
+    data: Path, out: Path, work: Path, recipe: Recipe, log: Log, *, part: str | None, start: Path | None
+) -> None:
+    """Folds 1-7 train, fold 8 chooses; writes weights and card to ``out``.
+
+    ``part`` trains one of the networks alone; the other one is that of the model folder ``start``.
+    """
+    fold = load_folds(data, range(1, 8), work.parent / "packs")
+    codes = [s for held in fold.statements for s in held]
+    statements = sorted(s for s in set(codes) if codes.count(s) >= 40)
+    y = torch.cat([one_hot(fold.labels, CLASSES), one_hot(fold.statements, statements)], 1)
+    held_out = load_folds(data, [8], work.parent / "packs")
+    rng = np.random.default_rng(8)
+    x_val = torch.cat([as_page(held_out.x), disturb(held_out.x.float(), rng, mixed_layouts=False).half()])
+    val = Windows(x_val, one_hot(held_out.labels, CLASSES).repeat(2, 1))
+    log(f"{len(y)} records, {y.shape[1]} targets ({len(CLASSES)} classes), validation {len(held_out.x)}")
+    torch.manual_seed(recipe.seed)
+    nets, _ = _start([*CLASSES, *statements], start)
+    parts = PARTS if part is None else (part,)
+    fitted = _fit_parts(nets, parts, Windows(fold.x, y), val, CLASSES, recipe, log=log, work=work)
+    if "beats" not in parts and start is not None:
+        nets.trees = SignalClassifier.load(start).network.trees
+    nets = _without_auxiliary(nets, len(CLASSES))
+    truth, p = val.y.numpy() > 0.5, probabilities(nets, val.x)
+    thresholds = choose_thresholds(truth, p)
+    macro = np.nanmean(f_measures(truth, p >= np.array(thresholds)))
+    each = ", ".join(f"{part} alone {one.macro_f:.3f}" for part, one in fitted.items())
+    options = f"--epochs {recipe.epochs} --seed {recipe.seed}" + (
+        f" --part {part} --start MODEL" if part else ""
+    )
+    card = Card(
+        input=INPUT,
+        output=OUTPUT,
+        trained_on="PTB-XL 1.0.3 (100 Hz) folds 1-7, windows masked as printed, simulated digitization",
+        command=f"python -m ecgpage.train.signal_classifier --data FOLDER_WITH_PACKS {options}",
+        score=f"macro F {macro:.3f} ({each}) on fold 8, printed windows, which chose epochs and thresholds",
+        settings={"classes": list(CLASSES), "thresholds": thresholds, "networks": nets.settings},
+    )
+    save_tensors(out, NAME, half_precision(nets.state_dict()), card)
+
+
+def score_packs(data: Path, model: Path, work: Path, fold: int, log: Log) -> None:
+    """Log macro F, its 95 % bootstrap interval and each class's F, as printed (3x4 + II) and complete.
+
+    The figure of the printed windows is added to the weights' card.
+    """
+    classifier = SignalClassifier.load(model)
+    held_out = load_folds(data, [fold], work.parent / "packs")
+    truth = one_hot(held_out.labels, classifier.classes).numpy() > 0.5
+    rng = np.random.default_rng(fold)
+    scores: dict[str, str] = {}
+    kinds = {
+        "printed windows": as_page(held_out.x),
+        "printed windows, disturbed": disturb(held_out.x.float(), rng, mixed_layouts=False),
+        "full signals": held_out.x,
+    }
+    for kind, x in kinds.items():
+        p = probabilities(classifier.network, x)
+        guess = p >= np.array(classifier.thresholds)
+        macro, low, high = macro_interval(truth, guess)
+        interval = f"{low:.3f}-{high:.3f}"
+        scores[kind] = f"macro F {macro:.3f} ({interval}) on fold {fold}, {kind}, {len(truth)} records"
+        single = zip(classifier.classes, f_measures(truth, guess), strict=True)
+        log(f"{scores[kind]}: " + ", ".join(f"{c} {f:.3f}" for c, f in single))
+    card = load_card(model, NAME)
+    earlier = [part for part in card.score.split("; ") if f"fold {fold}," not in part]
+    card = replace(card, score="; ".join([*earlier, scores["printed windows"]]))
+    save_tensors(model, NAME, load_tensors(model, NAME), card)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder with fold1.xz ... and labels.csv")
+    parser.add_argument("--out", type=Path, default=Path("model"), help="model folder")
+    parser.add_argument("--work", type=Path, default=Path("runs/classifier/first"), help="checkpoint and log")
+    parser.add_argument("--epochs", type=int, default=Recipe.epochs)
+    parser.add_argument("--seed", type=int, default=Recipe.seed)
+    parser.add_argument("--part", choices=PARTS, help="train this network alone; needs --start")
+    parser.add_argument("--start", type=Path, help="model folder whose weights are the start")
+    parser.add_argument(
+        "--compile", action="store_true", help="fuse with torch.compile (needs a C++ compiler)"
+    )
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument(
+        "--score", type=int, metavar="FOLD", help="only score the weights in --out on this fold"
+    )
+    args = parser.parse_args()
+    if args.part and not args.start:
+        parser.error("--part needs --start, the model folder that holds the other network")
+    torch.set_num_threads(args.threads)
+    args.work.mkdir(parents=True, exist_ok=True)
+    handlers: list[logging.Handler] = [logging.StreamHandler(), logging.FileHandler(args.work / "log.txt")]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers)
+    log = logging.getLogger(__name__).info
+    if args.score is not None:
+        score_packs(args.data, args.out, args.work, args.score, log)
+    else:
+        recipe = Recipe(epochs=args.epochs, compiled=args.compile, seed=args.seed)
+        train_on_packs(args.data, args.out, args.work, recipe, log, part=args.part, start=args.start)
+
+
+if __name__ == "__main__":
+    main()

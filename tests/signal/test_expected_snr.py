@@ -1,0 +1,116 @@
+"""How good a lead is expected to be, which leads are left out for it, and how that is measured."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from bench.expected_snr import Lead, Page, fit, load, table
+from ecgpage.core.conventions import LEADS
+from ecgpage.layout.ink_only import PagePlan, Segment
+from ecgpage.signal.assembly import PageSignals, assemble
+from ecgpage.signal.expected_snr import NOISE, TYPICAL_LAG_S, Expectation, expect
+from ecgpage.signal.limb_leads import Part, time_error
+from ecgpage.trace.reader import Trace
+from tests.drawn import FS, record
+from tests.signal.test_limb_leads import part
+
+TIMES = np.arange(1250) / FS
+
+
+def wave(hz: float, sigma_mv: float, level_mv: float = 0.0) -> Part:
+    return Part("V1", 0, level_mv + np.sin(2 * np.pi * hz * TIMES), np.full(len(TIMES), sigma_mv))
+
+
+def snr_db(found: Part, lag_s: float = 0.0) -> float:
+    expected = expect(found, FS, lag_s)
+    assert expected is not None
+    return expected.snr_db
+
+
+def test_ten_times_the_error_is_20_db_less() -> None:
+    assert snr_db(wave(1, 0.02)) - snr_db(wave(1, 0.2)) == pytest.approx(20, abs=0.1)
+
+
+def test_an_error_of_time_costs_steep_leads_most() -> None:
+    slow, steep = (snr_db(wave(hz, 0.02)) - snr_db(wave(hz, 0.02), 0.001) for hz in (1, 10))
+    assert slow < 1
+    assert steep > 10
+
+
+def test_a_lag_that_nobody_knows_is_a_typical_one() -> None:
+    assert snr_db(wave(5, 0.02), float("nan")) == snr_db(wave(5, 0.02), TYPICAL_LAG_S)
+
+
+def test_levels_and_gaps_change_little() -> None:
+    gap = wave(5, 0.02)
+    gap.mv[300:400] = np.nan
+    assert snr_db(wave(5, 0.02, 3.0)) == pytest.approx(snr_db(wave(5, 0.02)))
+    assert snr_db(gap, 0.001) == pytest.approx(snr_db(wave(5, 0.02), 0.001), abs=0.5)
+
+
+def test_a_reading_without_samples_has_no_expectation() -> None:
+    assert expect(Part("V1", 0, np.full(9, np.nan), np.ones(9)), FS, 0.0) is None
+
+
+@pytest.mark.parametrize("lag_s", [0.0, 0.002])
+def test_the_limb_leads_tell_how_far_readings_stand_apart(lag_s: float) -> None:
+    lags = {"I": lag_s, "II": -lag_s, "III": 0.0}
+    parts = [part(lead, 0.004, k, lag_s=lag) for k, (lead, lag) in enumerate(lags.items())]
+    assert time_error(parts, FS) == pytest.approx(lag_s * (2 / 3) ** 0.5, abs=0.0004)
+    assert np.isnan(time_error(parts[:2], FS))
+
+
+def read(sigma_mm: float, source: str, *, gate: bool) -> PageSignals:
+    """V1 of one page with an expected error."""
+    segment = Segment("V1", 0, 10.0, 72.5, 0.0, 2.5, 50.0)
+    x_mm = 10 + np.arange(1251) * 0.05
+    mv = np.interp((x_mm - 10) / 25, np.arange(5000) / FS, record()[:, LEADS.index("V1")])
+    trace = Trace(segment, x_mm, 50 - 10 * mv, source, np.full(len(x_mm), sigma_mm))
+    plan = PagePlan([], [segment], [], [], 25.0, 10.0, 1.0)
+    return assemble([trace], plan, FS, 5000, gate=gate)
+
+
+@pytest.mark.parametrize(
+    ("sigma_mm", "source", "gate", "given"),
+    [
+        (0.2, "network", True, True),
+        (30.0, "network", True, False),
+        (30.0, "network", False, True),
+        (30.0, "classical", True, True),  # its errors are not known so well
+    ],
+)
+def test_a_lead_expected_to_be_noise_is_left_out(
+    sigma_mm: float, source: str, gate: bool, given: bool
+) -> None:
+    signals = read(sigma_mm, source, gate=gate)
+    reading = signals.readings[LEADS.index("V1")]
+    assert bool(np.isfinite(signals.mv[:1200, LEADS.index("V1")]).all()) == given
+    assert (reading.source == source) == given
+    assert ("more noise than signal" in reading.reason) != given
+    assert np.isfinite(reading.snr_db) == given
+
+
+def test_the_fit_finds_the_weights_that_made_the_errors() -> None:
+    rng = np.random.default_rng(1)
+    weights = 1.5 * np.array(NOISE)
+    leads = []
+    for _ in range(200):
+        error, lag, steep = np.exp(rng.normal([-8, -14, 4], 1.5))
+        terms = (float(error), float(lag * steep), float(steep))
+        true_db = 10 * np.log10(0.1 / np.dot(weights, terms)) + rng.normal(0, 0.5)
+        leads.append(Lead("V1", float(true_db), 0.1, terms))
+    assert fit(leads) == pytest.approx(weights, rel=0.3)
+
+
+def test_the_table_counts_what_was_left_out_and_pages_are_kept_as_they_were() -> None:
+    good, bad = (1e-4, 0.0, 0.0), (10.0, 0.0, 0.0)
+    leads = [Lead("I", 27.0, 0.1, good), Lead("II", 3.0, 0.1, bad), Lead("V1", -2.0, 0.1, bad)]
+    leads.append(Lead("V2", -1.0, 0.1, good))
+    page = Page("scan-bw", "0", leads)
+    assert load(json.dumps(asdict(page))) == page
+    line = table([page, Page("scan-bw", "1", [], "no grid")]).splitlines()[-1]
+    assert line.startswith("| all | 2 | 1 | 4 |")
+    assert line.endswith("| 1 / 1 | 1 |")
+    assert Expectation(0.1, good).snr_db == pytest.approx(32.2, abs=0.1)
