@@ -88,6 +88,19 @@ def test_every_path_that_a_document_names_exists(document: str):
     assert missing == []
 
 
+def test_every_link_of_every_document_leads_to_a_file():
+    link = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")  # those with a colon lead to the web
+    documents = {name: text for name, text in tracked_texts().items() if name.endswith(".md")}
+    assert {"README.md", "docs/results.md"} <= set(documents)
+    broken = [
+        f"{name}: {target}"
+        for name, text in documents.items()
+        for target in link.findall(text)
+        if not ((ROOT / name).parent / target).exists()
+    ]
+    assert broken == []
+
+
 def test_the_first_screen_of_the_readme_names_the_example_pages_and_the_two_commands():
     first_screen = README.split("\n## ")[0]
     assert "make demo" in first_screen
