@@ -19,7 +19,7 @@ import numpy as np
 
 from ecgpage.core.conventions import LEADS, EcgPageError, canonical_lead
 from ecgpage.diagnosis.diagnoser import Diagnoser, RecordDiagnosis
-from ecgpage.diagnosis.signal_classifier import Diagnosis
+from ecgpage.diagnosis.types import Diagnosis
 from ecgpage.pipeline import Digitizer, RecordReading
 from helper_code import (
     find_records,

@@ -18,13 +18,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from ecgpage.core.types import Array
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import matplotlib as mpl
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 from tqdm import tqdm
 
@@ -35,15 +36,13 @@ from matplotlib import pyplot as plt
 from bench.overlays import read_scored
 from ecgpage.challenge.scoring import score_lead
 from ecgpage.core.conventions import LEADS, EcgPageError
-from ecgpage.image.decode import Image
+from ecgpage.core.types import Image
 from ecgpage.pipeline import Digitizer, PageReading
 from ecgpage.signal.assembly import MIN_SNR_DB, assemble
 from ecgpage.signal.expected_snr import FLAT_MV, NOISE, Expectation
 from ecgpage.synth import MIXES, draw_picture, mixes_hash
 from ecgpage.synth.sources import Pack
 from helper_code import find_records
-
-Array = NDArray[np.float64]
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 FS: Final = 500.0

@@ -30,6 +30,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
+from ecgpage.core.types import Array
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
@@ -38,14 +40,14 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ecgpage.core.conventions import EcgPageError
+from ecgpage.core.types import Image
+from ecgpage.grid.candidates import lock_grid
+from ecgpage.grid.grid_map import BOX_MM, GridMap
 from ecgpage.grid.spectrum import find_carriers
-from ecgpage.grid.tracking import BOX_MM, GridMap, lock_grid
-from ecgpage.image.decode import Image, read_image
+from ecgpage.image.decode import read_image
 from ecgpage.synth import MIXES, DrawnPage, draw_picture, mixes_hash
 from ecgpage.synth.page.model import Grid
 from ecgpage.synth.sources import Pack
-
-Array = NDArray[np.float64]
 
 PX_PER_MM: Final = 200 / 25.4
 RASTER_MM: Final = 2.5

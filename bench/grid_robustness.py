@@ -30,6 +30,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from ecgpage.core.types import Array
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
@@ -42,16 +44,14 @@ from tqdm import tqdm
 from bench.grid_accuracy import RASTER_MM, SLIP_MM, lattice_picture
 from bench.stage_costs import snr
 from ecgpage.core.conventions import EcgPageError
-from ecgpage.grid.tracking import BOX_MM, GridMap
-from ecgpage.image.decode import Image, read_image
+from ecgpage.core.types import Image
+from ecgpage.grid.grid_map import BOX_MM, GridMap
+from ecgpage.image.decode import read_image
 from ecgpage.pipeline import Digitizer
 from ecgpage.synth import MIXES, DrawnPage, Mix
 from ecgpage.synth.picture import invent_page, photograph
 from ecgpage.synth.scene.background import background
 from ecgpage.synth.sources import Pack
-
-Array = NDArray[np.float64]
-Rng = np.random.Generator
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 KINDS: Final = tuple(MIXES)

@@ -24,6 +24,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from ecgpage.core.types import Array, Rng
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
@@ -31,15 +33,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgpage.core.conventions import LEADS, EcgPageError
+from ecgpage.grid.candidates import lock_grid
 from ecgpage.grid.flat_page import FlatPage, flatten_page
+from ecgpage.grid.grid_map import BOX_MM, GridMap
 from ecgpage.grid.spectrum import find_carriers
-from ecgpage.grid.tracking import BOX_MM, GridMap, lock_grid
 from ecgpage.image.decode import read_image
-from ecgpage.layout.arrangement import PageBoxes
+from ecgpage.layout.boxes import PageBoxes
 from ecgpage.layout.detector import LeadDetector
-from ecgpage.layout.ink_only import PagePlan
-from ecgpage.layout.plan import find_boxes, read_plan
+from ecgpage.layout.find_boxes import find_boxes
+from ecgpage.layout.plan import read_plan
 from ecgpage.layout.text_reader import WordReader
+from ecgpage.layout.types import PagePlan
 from ecgpage.pipeline import Digitizer
 from ecgpage.signal.assembly import with_lawful_sign
 from ecgpage.signal.limb_leads import BY_I_AND_II
@@ -51,9 +55,6 @@ from ecgpage.synth.picture import photograph
 from ecgpage.synth.sources import Pack
 from ecgpage.synth.truth import rectangle
 from ecgpage.trace.reader import read_traces
-
-Array = NDArray[np.float64]
-Rng = np.random.Generator
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 REPORT_FOLD: Final = "9"

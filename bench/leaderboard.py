@@ -47,7 +47,8 @@ from ecgpage.core.conventions import CLASSES, EcgPageError
 from ecgpage.core.weights import TABLE
 from ecgpage.diagnosis.diagnoser import Diagnoser
 from ecgpage.diagnosis.page_classifier import PageClassifier
-from ecgpage.diagnosis.signal_classifier import Diagnosis, SignalClassifier
+from ecgpage.diagnosis.signal_classifier import SignalClassifier
+from ecgpage.diagnosis.types import Diagnosis
 from ecgpage.synth import MIXES, mixes_hash
 from ecgpage.synth.folder import Task, write_record
 from ecgpage.synth.sources import Pack, Recording, Source, WfdbFolder

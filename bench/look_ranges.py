@@ -21,8 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgpage.core.conventions import EcgPageError
+from ecgpage.core.types import Image
+from ecgpage.grid.candidates import lock_grid
+from ecgpage.grid.grid_map import BOX_MM, GridMap, flatten
 from ecgpage.grid.spectrum import find_carriers
-from ecgpage.grid.tracking import BOX_MM, GridMap, flatten, lock_grid
 from ecgpage.image.decode import read_image
 from ecgpage.synth import any_look, draw_picture, mixes_hash
 from ecgpage.synth.mixes import MIXES
@@ -30,7 +32,6 @@ from ecgpage.synth.sources import Pack, usable
 
 log = logging.getLogger("bench.look_ranges")
 
-Image = NDArray[np.uint8]
 Cells = NDArray[np.float32]
 
 FLAT_PX_PER_MM = 10

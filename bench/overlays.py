@@ -16,21 +16,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ecgpage.core.types import Array
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from tqdm import tqdm
 
 from ecgpage.challenge.alignment import align
 from ecgpage.challenge.scoring import score_lead
 from ecgpage.core.conventions import LEADS, EcgPageError
-from ecgpage.grid.tracking import flatten
-from ecgpage.image.decode import Image, read_image
-from ecgpage.layout.ink_only import Segment
+from ecgpage.core.types import Image
+from ecgpage.grid.grid_map import flatten
+from ecgpage.image.decode import read_image
+from ecgpage.layout.types import Segment
 from ecgpage.pipeline import Digitizer, PageReading
 from ecgpage.trace.reader import Trace
 from helper_code import (
@@ -41,8 +43,6 @@ from helper_code import (
     load_header,
     load_signals,
 )
-
-Array = NDArray[np.float64]
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 READ_COLOUR: Final = (215, 20, 20)

@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ecgpage.core.types import Image
 from ecgpage.image.decode import read_image
 from ecgpage.synth.mixes import Mix
 from ecgpage.synth.page.challenge import challenge_page, invent_patient
@@ -26,8 +27,6 @@ from ecgpage.synth.page.looks import code_stamp
 from ecgpage.synth.page.model import Color, Grid, Page, Paper
 from ecgpage.synth.picture import photograph
 from ecgpage.synth.sources import Pack, WfdbFolder
-
-Image = NDArray[np.uint8]
 
 TILE = (330, 230)
 """Width and height of one picture on the sheet, px."""

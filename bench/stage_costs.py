@@ -31,8 +31,8 @@ from tqdm import tqdm
 
 from bench.layout_accuracy import REPORT_FOLD, exact_grid
 from ecgpage.core.conventions import LEADS, EcgPageError
-from ecgpage.grid.tracking import BOX_MM, GridMap
-from ecgpage.layout.ink_only import LINE_AHEAD_MM
+from ecgpage.grid.grid_map import BOX_MM, GridMap
+from ecgpage.layout.column_edges import LINE_AHEAD_MM
 from ecgpage.pipeline import Digitizer
 from ecgpage.synth import MIXES, DrawnPage, draw_picture, mixes_hash
 from ecgpage.synth.page.layout import PageStyle, build_page
@@ -41,8 +41,6 @@ from ecgpage.synth.picture import photograph
 from ecgpage.synth.sources import Pack
 from ecgpage.trace.network import TraceNet
 from helper_code import align_signals, compute_snr
-
-Array = NDArray[np.float64]
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 N_SAMPLES: Final = 5000

@@ -16,20 +16,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgpage.core.conventions import LEADS, EcgPageError
+from ecgpage.core.types import Image
 from ecgpage.core.weights import digest
 from ecgpage.diagnosis.page_view import Grey, page_view
+from ecgpage.grid.candidates import grid_candidates
 from ecgpage.grid.flat_page import FlatPage, flatten_page
+from ecgpage.grid.grid_map import GridMap
 from ecgpage.grid.spectrum import find_carriers
-from ecgpage.grid.tracking import GridMap, grid_candidates
-from ecgpage.image.decode import Image, read_image
+from ecgpage.image.decode import read_image
 from ecgpage.layout.detector import NAME as DETECTOR
 from ecgpage.layout.detector import LeadDetector
-from ecgpage.layout.ink_only import PagePlan, read_layout, upright_score
-from ecgpage.layout.plan import find_boxes, read_plan, upright_turn
+from ecgpage.layout.find_boxes import find_boxes
+from ecgpage.layout.ink_only import read_layout
+from ecgpage.layout.orientation import upright_score, upright_turn
+from ecgpage.layout.plan import read_plan
 from ecgpage.layout.scale_without_grid import map_without_grid
 from ecgpage.layout.text_reader import NAME as WORDS
 from ecgpage.layout.text_reader import WordReader
-from ecgpage.signal.assembly import LeadReading, PageSignals, assemble, contradiction
+from ecgpage.layout.types import PagePlan
+from ecgpage.signal.assembly import assemble
+from ecgpage.signal.consistency import contradiction
+from ecgpage.signal.types import LeadReading, PageSignals
 from ecgpage.trace.network import TraceNet
 from ecgpage.trace.reader import Trace, read_traces
 

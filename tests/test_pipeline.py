@@ -10,8 +10,9 @@ import pytest
 
 from bench.stage_costs import snr
 from ecgpage.core.conventions import EcgPageError
+from ecgpage.grid.candidates import lock_grid
+from ecgpage.grid.grid_map import GridMap
 from ecgpage.grid.spectrum import find_carriers
-from ecgpage.grid.tracking import GridMap, lock_grid
 from ecgpage.pipeline import STAGES, Digitizer, PageReading
 from ecgpage.synth import MIXES, DrawnPage
 from ecgpage.synth.picture import photograph

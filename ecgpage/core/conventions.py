@@ -10,17 +10,18 @@ from typing import Final
 
 LEADS: Final = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 """The twelve standard leads in the order that headers and reports use."""
-
 CLASSES: Final = (
     "NORM", "Acute MI", "Old MI", "STTC", "CD", "HYP", "PAC", "PVC", "AFIB/AFL", "TACHY", "BRADY",
 )  # fmt: skip
 """The eleven classes of the PhysioNet/CinC Challenge 2024."""
-
 SPEED_MM_PER_S: Final = 25.0
 """Paper speed when nothing on the page says otherwise."""
-
 GAIN_MM_PER_MV: Final = 10.0
 """Gain when nothing on the page says otherwise."""
+X_PX_PER_MM: Final = 10
+"""Raster of the flat page and of crops along time; sampled once from the original picture."""
+Y_PX_PER_MM: Final = 8
+"""Along voltage."""
 
 
 class EcgPageError(Exception):

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-Grey = NDArray[np.float32]
+from ecgpage.core.types import Grey
 
 
 def median_of(pictures: Sequence[Grey]) -> Grey:

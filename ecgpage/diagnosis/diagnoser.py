@@ -21,8 +21,9 @@ from ecgpage.core.weights import digest
 from ecgpage.diagnosis import page_classifier, signal_classifier, stack
 from ecgpage.diagnosis.page_classifier import PageClassifier
 from ecgpage.diagnosis.page_view import Grey
-from ecgpage.diagnosis.signal_classifier import Diagnosis, SignalClassifier
+from ecgpage.diagnosis.signal_classifier import SignalClassifier
 from ecgpage.diagnosis.stack import Stack, logit
+from ecgpage.diagnosis.types import Diagnosis
 from ecgpage.pipeline import RecordReading
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.weights import half_precision, load_card, load_tensors
-from ecgpage.diagnosis.signal_classifier import Diagnosis
+from ecgpage.diagnosis.types import Diagnosis
 
 NAME: Final = "page_classifier"
 """Entry of the weights in the model folder."""

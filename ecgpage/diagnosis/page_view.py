@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgpage.grid.tracking import GridMap, flatten
-from ecgpage.image.decode import Image
-from ecgpage.layout.ink_only import Segment
+from ecgpage.core.types import Image
+from ecgpage.grid.grid_map import GridMap, flatten
+from ecgpage.layout.types import Segment
 from ecgpage.trace.reader import Trace
 
 Grey = NDArray[np.uint8]

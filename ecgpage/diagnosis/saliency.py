@@ -13,9 +13,10 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from ecgpage.core.conventions import LEADS, EcgPageError
-from ecgpage.diagnosis.signal_classifier import FS, WINDOW, SignalClassifier, to_windows
+from ecgpage.core.types import Image
+from ecgpage.diagnosis.preprocessing import FS, WINDOW, to_windows
+from ecgpage.diagnosis.signal_classifier import SignalClassifier
 from ecgpage.export.overlay import draw_overlay
-from ecgpage.image.decode import Image
 from ecgpage.pipeline import PageReading
 
 WINDOW_S: Final = 0.2

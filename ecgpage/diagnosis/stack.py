@@ -19,9 +19,10 @@ import torch
 from numpy.typing import NDArray
 
 from ecgpage.core.conventions import LEADS, EcgPageError
+from ecgpage.core.types import Array
 from ecgpage.core.weights import Card, digest, load_card, load_tensors, save_tensors
 from ecgpage.diagnosis import page_classifier, signal_classifier
-from ecgpage.diagnosis.signal_classifier import Diagnosis
+from ecgpage.diagnosis.types import Diagnosis
 
 NAME: Final = "stack"
 """Entry of the weights in the model folder."""
@@ -39,8 +40,6 @@ FINDINGS: Final = ("Acute MI", "Old MI", "STTC", "CD", "HYP")
 """Classes beside which a NORM needs a reason of its own; rhythms are none of them."""
 LEAST_P: Final = 1e-4
 """Probabilities are cut here and at 1 minus this, so that logits stay within 9.2."""
-
-Array = NDArray[np.float64]
 
 
 def logit(p: NDArray[np.floating]) -> Array:

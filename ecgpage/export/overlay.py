@@ -5,8 +5,8 @@ from typing import Final
 import cv2
 import numpy as np
 
-from ecgpage.image.decode import Image
-from ecgpage.layout.ink_only import Segment
+from ecgpage.core.types import Image
+from ecgpage.layout.types import Segment
 from ecgpage.pipeline import PageReading
 
 TRACE_COLOUR: Final = (220, 30, 30)

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import median_filter
 
+from ecgpage.core.conventions import X_PX_PER_MM, Y_PX_PER_MM
 from ecgpage.core.median import median_of
-from ecgpage.grid.tracking import BOX_MM, GridMap, flatten
-from ecgpage.image.decode import Image, brightest_channel
+from ecgpage.core.types import Grey, Image
+from ecgpage.grid.grid_map import BOX_MM, GridMap, flatten
+from ecgpage.image.decode import brightest_channel
 
-X_PX_PER_MM: Final = 10
-Y_PX_PER_MM: Final = 8
 BOX_X: Final = int(BOX_MM * X_PX_PER_MM)
 BOX_Y: Final = int(BOX_MM * Y_PX_PER_MM)
 AROUND_PX_PER_MM: Final = 4
@@ -28,12 +28,9 @@ MIN_SEEN: Final = 0.4
 """Share of a line beyond the grid that lies in the picture, as long as the page is shown there."""
 CROSSING_MM: Final = 0.5
 """Half width of a crossing line, left out of a line's profile."""
-
 BRIDGE_MM: Final = 0.35
 DARK_LINE: Final = 0.25
 """Lines darker than this share of a stroke hide the ink that crosses them."""
-
-Grey = NDArray[np.float32]
 Place = TypeVar("Place", float, NDArray[np.float64])
 
 

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from ecgpage.core.types import Array
 
 RASTERS_DPI: Final = (72, 96, 100, 120, 144, 150, 180, 200, 240, 300)
 """Resolutions at which pages are plotted and printed; 254 dpi has no lines between pixels."""

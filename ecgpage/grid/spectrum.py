@@ -13,9 +13,8 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from ecgpage.image.decode import Image, darkest_channel
-
-Grey = NDArray[np.float32]
+from ecgpage.core.types import Grey, Image
+from ecgpage.image.decode import darkest_channel
 
 WORK_SIDE_PX: Final = 1800
 TILE_PX: Final = 256

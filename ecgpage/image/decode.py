@@ -11,10 +11,9 @@ from PIL import Image as PilImage
 from PIL import ImageOps
 
 from ecgpage.core.conventions import EcgPageError
+from ecgpage.core.types import Image
 
 log = logging.getLogger(__name__)
-
-Image = NDArray[np.uint8]
 
 ORIENTATION = 0x0112
 """EXIF tag."""

@@ -14,12 +14,9 @@ from typing import Final
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from ecgpage.image.decode import Image, brightest_channel, darkest_channel
-
-Array = NDArray[np.float64]
-Grey = NDArray[np.float32]
+from ecgpage.core.types import Array, Grey, Image
+from ecgpage.image.decode import brightest_channel, darkest_channel
 
 WORK_SIDE_PX: Final = 800
 PRINT_SHARE: Final = 0.02

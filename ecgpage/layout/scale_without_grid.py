@@ -17,16 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgpage.core.conventions import EcgPageError
+from ecgpage.core.types import Array, Image
 from ecgpage.grid.flat_page import flatten_page
-from ecgpage.grid.tracking import BOX_MM, GridMap
-from ecgpage.image.decode import Image, brightest_channel
+from ecgpage.grid.grid_map import BOX_MM, GridMap
+from ecgpage.image.decode import brightest_channel
 from ecgpage.image.sheet_outline import find_sheet, proportions
 from ecgpage.layout.detector import CLASSES, PULSE, LeadDetector
-from ecgpage.layout.ink_only import find_rows, separator_pitch
+from ecgpage.layout.rows import find_rows
+from ecgpage.layout.separators import separator_pitch
 
 log = logging.getLogger(__name__)
 
-Array = NDArray[np.float64]
 
 VIEW_PX: Final = 1280
 MAX_SLANT_DEG: Final = 4.0

@@ -23,12 +23,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ecgpage.core.conventions import LEADS
+from ecgpage.core.nn import ConvNorm
+from ecgpage.core.types import Array, Light
 from ecgpage.core.weights import Card, fast_bfloat16, load_module
 from ecgpage.grid.flat_page import AROUND_PX_PER_MM, FlatPage
-from ecgpage.trace.network import ConvNorm
-
-Array = NDArray[np.float64]
-Light = NDArray[np.uint8]
 
 NAME: Final = "words"
 """Name of the weights in the model folder."""

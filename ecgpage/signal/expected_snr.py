@@ -9,11 +9,8 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ecgpage.signal.limb_leads import Part
-
-Array = NDArray[np.float64]
 
 NOISE: Final = (0.6, 2.6, 5e-8)
 """What the terms of an expectation weigh. Robust least squares in dB over 564 leads of 47 drawn pages of fold 8 (all kinds):

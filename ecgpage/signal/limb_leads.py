@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.linalg import null_space
 
+from ecgpage.core.types import Array
+
 log = logging.getLogger(__name__)
 
-Array = NDArray[np.float64]
 
 BY_I_AND_II: Final = {
     "I": (1.0, 0.0),

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ecgpage.core.types import Image, Rng
 from ecgpage.synth.page.challenge import challenge_page
 from ecgpage.synth.page.layout import PageStyle, build_page
 from ecgpage.synth.page.looks import A4, random_grid, random_plotter, random_style
@@ -43,9 +44,16 @@ CROP_MARKS: Final = (
 )  # fmt: skip
 """Marks and their chances in a crop."""
 
-Image = NDArray[np.uint8]
-Rng = np.random.Generator
 Values = NDArray[np.float32]
+__all__ = [
+    "CROP_ROWS",
+    "HALF_HEIGHT",
+    "PX_PER_MM_TIME",
+    "PX_PER_MM_VOLTAGE",
+    "Crop",
+    "draw_crop",
+    "per_column",
+]
 
 
 @dataclass(frozen=True)
@@ -383,14 +391,3 @@ def per_column(
     visible = (at >= column[known][0]) & (at <= column[known][-1]) & ~gap & (here >= 0) & (here <= CROP_ROWS)
     mv = (CROP_ROWS / 2 - here) / (PX_PER_MM_VOLTAGE * MM_PER_MV)
     return np.where(visible, mv, 0).astype(np.float32), np.asarray(visible, np.bool_)
-
-
-__all__ = [
-    "CROP_ROWS",
-    "HALF_HEIGHT",
-    "PX_PER_MM_TIME",
-    "PX_PER_MM_VOLTAGE",
-    "Crop",
-    "draw_crop",
-    "per_column",
-]

@@ -33,15 +33,14 @@ from numpy.typing import NDArray
 
 from ecgpage.core.conventions import CLASSES, LEADS, EcgPageError
 from ecgpage.core.signal_packs import load_pack, twelve_leads
+from ecgpage.core.types import Image, Rng
 from ecgpage.synth.mixes import DETERIORATED, Mix, small_page
 from ecgpage.synth.picture import draw_picture
 from ecgpage.synth.truth import PageTruth
 
 log = logging.getLogger(__name__)
 
-Image = NDArray[np.uint8]
 Boxes = NDArray[np.float32]
-Rng = np.random.Generator
 
 LONG_SIDE: Final = 640
 """Pixels of the longer side of a page."""

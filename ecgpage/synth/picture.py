@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgpage.core.conventions import LEADS
+from ecgpage.core.types import Image, Rng
 from ecgpage.synth.mixes import MIXES, Mix, Range
 from ecgpage.synth.page.challenge import (
     GRID_COLORS,
@@ -31,9 +32,6 @@ from ecgpage.synth.scene.page_map import PageMap, camera_homography, flat_map
 from ecgpage.synth.scene.relief import Relief, ReliefSpec, make_relief, random_folds
 from ecgpage.synth.scene.scene import Scene, compose
 from ecgpage.synth.truth import page_truth
-
-Image = NDArray[np.uint8]
-Rng = np.random.Generator
 
 ASPECTS = (4 / 3, 4 / 3, 3 / 2, 16 / 9)
 

@@ -5,8 +5,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from ecgpage.core.types import Rng
+
 Signal = NDArray[np.float32]
-Rng = np.random.Generator
 
 LIMB_MIX: Final = ((1, 0), (0, 1), (-1, 1), (-0.5, -0.5), (1, -0.5), (-0.5, 1))
 """How I, II, III, aVR, aVL, aVF follow from disturbances of I and II."""

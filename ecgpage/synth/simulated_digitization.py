@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ecgpage.core.conventions import LEADS
-from ecgpage.diagnosis.signal_classifier import FS, WINDOW
+from ecgpage.diagnosis.preprocessing import FS, WINDOW
 
 
 def page_mask(

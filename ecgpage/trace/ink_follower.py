@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 from scipy.signal import find_peaks
 
-from ecgpage.grid.flat_page import X_PX_PER_MM, Y_PX_PER_MM, FlatPage, Grey
-from ecgpage.layout.ink_only import PagePlan, Segment
-
-Array = NDArray[np.float64]
+from ecgpage.core.conventions import X_PX_PER_MM, Y_PX_PER_MM
+from ecgpage.core.types import Array
+from ecgpage.grid.flat_page import FlatPage, Grey
+from ecgpage.layout.types import PagePlan, Segment
 
 REACH_MM: Final = 24.0
 """Height searched above and below a segment's usual level (2.4 mV)."""

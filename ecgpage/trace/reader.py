@@ -4,15 +4,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ecgpage.core.types import Array, Image
 from ecgpage.grid.flat_page import FlatPage
-from ecgpage.image.decode import Image
-from ecgpage.layout.ink_only import PagePlan, Segment
+from ecgpage.layout.types import PagePlan, Segment
+from ecgpage.trace.crops import Reading
 from ecgpage.trace.ink_follower import follow_ink
-from ecgpage.trace.network import Reading, TraceNet
-
-Array = NDArray[np.float64]
+from ecgpage.trace.network import TraceNet
 
 MIN_SEEN: Final = 0.6
 """Share of a segment that the network must see drawn; else the ink is followed."""

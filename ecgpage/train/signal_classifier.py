@@ -35,14 +35,9 @@ from torch import Tensor, nn
 from ecgpage.core.conventions import CLASSES, EcgPageError
 from ecgpage.core.signal_packs import load_pack, twelve_leads
 from ecgpage.core.weights import Card, half_precision, load_card, load_tensors, save_tensors
-from ecgpage.diagnosis.signal_classifier import (
-    NAME,
-    SignalClassifier,
-    SignalNets,
-    to_beats,
-    to_planes,
-    to_windows,
-)
+from ecgpage.diagnosis.preprocessing import to_planes, to_windows
+from ecgpage.diagnosis.signal_classifier import NAME, SignalClassifier
+from ecgpage.diagnosis.signal_network import SignalNets, to_beats
 from ecgpage.diagnosis.trees import DEPTH, Trees
 from ecgpage.synth.simulated_digitization import as_page, disturb
 from ecgpage.train.loop import parameter_groups, update_average, write_checkpoint

@@ -21,13 +21,13 @@ from scipy.optimize import minimize
 from sklearn.model_selection import GroupKFold
 
 from ecgpage.core.conventions import CLASSES, EcgPageError
-from ecgpage.diagnosis.signal_classifier import Diagnosis
+from ecgpage.core.types import Array
 from ecgpage.diagnosis.stack import FEATURES, Stack, agreeing, decide, features
+from ecgpage.diagnosis.types import Diagnosis
 from ecgpage.train.scores import choose_thresholds, expected_thresholds, f_measures, macro_interval
 
 log = logging.getLogger(__name__)
 
-Array = NDArray[np.float64]
 
 PARTS: Final = 5
 PULL: Final = 100.0

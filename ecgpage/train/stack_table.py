@@ -25,7 +25,8 @@ from torch import Tensor
 
 from ecgpage.core.conventions import CLASSES, LEADS, EcgPageError
 from ecgpage.diagnosis.page_classifier import PageClassifier, as_float, to_input
-from ecgpage.diagnosis.signal_classifier import SignalClassifier, to_windows
+from ecgpage.diagnosis.preprocessing import to_windows
+from ecgpage.diagnosis.signal_classifier import SignalClassifier
 from ecgpage.synth.flat_pages import DrawnFlatPage, PageShards, TrainingRecords
 from ecgpage.synth.simulated_digitization import disturb
 from ecgpage.train import signal_classifier

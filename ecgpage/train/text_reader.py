@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ecgpage.core.conventions import EcgPageError
+from ecgpage.core.types import Light, Rng
 from ecgpage.core.weights import Card, half_precision, save_tensors
 from ecgpage.image.decode import brightest_channel
 from ecgpage.layout.text_reader import (
@@ -61,8 +62,6 @@ from ecgpage.train.loop import cosine, parameter_groups, update_average, write_c
 
 log = logging.getLogger(__name__)
 
-Rng = np.random.Generator
-Light = NDArray[np.uint8]
 
 SIDE: Final = 112
 """Pixels of a window."""

@@ -39,19 +39,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
+from ecgpage.core.conventions import Y_PX_PER_MM
 from ecgpage.core.signal_packs import load_pack, twelve_leads
 from ecgpage.core.weights import Card, half_precision, load_card, load_tensors, save_tensors
 from ecgpage.synth.crops import MM_PER_MV, Crop, draw_crop
-from ecgpage.trace.network import (
-    BIN_MM,
-    BINS,
-    NAME,
-    Y_PX_PER_MM,
-    TraceNet,
-    bin_heights,
-    decode,
-    mean_around_mode,
-)
+from ecgpage.trace.decoding import BIN_MM, BINS, bin_heights, decode, mean_around_mode
+from ecgpage.trace.network import NAME, TraceNet
 from ecgpage.train.loop import cosine, is_matrix, parameter_groups, update_average, write_checkpoint
 
 log = logging.getLogger(__name__)
@@ -69,6 +62,17 @@ DRAWN_AT_ONCE: Final = 8
 """Crops that a worker hands over together."""
 POWER_FLOOR: Final = 0.05
 """mm, root mean square: weaker signals do not make the SNR loss any steeper."""
+OPTIONS: Final = {
+    "minutes": "--minutes",
+    "crops": "--crops",
+    "widths": "--widths",
+    "layers": "--layers",
+    "batch": "--batch",
+    "repeat": "--repeat",
+    "peak_lr": "--rate",
+    "snr_weight": "--snr-weight",
+}
+"""Numbers of the recipe that the command line sets."""
 
 
 @dataclass(frozen=True)
@@ -111,19 +115,6 @@ class Recipe:
     """Standard deviation of the log of a gain that the drawn signals are given."""
     checkpoint_minutes: float = 3.0
     seed: int = 1
-
-
-OPTIONS: Final = {
-    "minutes": "--minutes",
-    "crops": "--crops",
-    "widths": "--widths",
-    "layers": "--layers",
-    "batch": "--batch",
-    "repeat": "--repeat",
-    "peak_lr": "--rate",
-    "snr_weight": "--snr-weight",
-}
-"""Numbers of the recipe that the command line sets."""
 
 
 # --- crops --------------------------------------------------------------------------------------------------

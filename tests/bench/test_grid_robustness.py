@@ -8,7 +8,7 @@ import pytest
 
 from bench.grid_robustness import Case, judge
 from bench.layout_accuracy import exact_grid
-from ecgpage.grid.tracking import GridMap
+from ecgpage.grid.grid_map import GridMap
 from tests.drawn import clean_page
 
 

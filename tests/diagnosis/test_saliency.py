@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.diagnosis.saliency import CAPTION_PX, draw_evidence, lead_evidence
 from ecgpage.diagnosis.signal_classifier import SignalClassifier
-from ecgpage.grid.tracking import GridMap
-from ecgpage.layout.ink_only import PagePlan, Row, Segment
+from ecgpage.grid.grid_map import GridMap
+from ecgpage.layout.types import PagePlan, Row, Segment
 from ecgpage.pipeline import PageReading
-from ecgpage.signal.assembly import PageSignals
+from ecgpage.signal.types import PageSignals
 from ecgpage.trace.reader import Trace
 
 FS = 500.0

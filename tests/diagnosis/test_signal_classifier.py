@@ -13,17 +13,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from ecgpage.core.conventions import CLASSES, LEADS, EcgPageError
 from ecgpage.core.weights import load_card
-from ecgpage.diagnosis.signal_classifier import (
-    FS,
-    NAME,
-    WINDOW,
-    SignalClassifier,
-    SignalNet,
-    resample,
-    to_planes,
-    to_standard_leads,
-    to_windows,
-)
+from ecgpage.diagnosis.preprocessing import FS, WINDOW, resample, to_planes, to_standard_leads, to_windows
+from ecgpage.diagnosis.signal_classifier import NAME, SignalClassifier
+from ecgpage.diagnosis.signal_network import SignalNet
 from ecgpage.synth.simulated_digitization import STANDARD_MASK, as_page, disturb, page_mask, random_mask
 from ecgpage.train.scores import choose_thresholds, expected_thresholds, f_measures, macro_interval
 from ecgpage.train.signal_classifier import (

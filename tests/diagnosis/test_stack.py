@@ -10,8 +10,8 @@ import torch
 from ecgpage.core.conventions import CLASSES, EcgPageError
 from ecgpage.core.weights import Card, digest, save_tensors
 from ecgpage.diagnosis import page_classifier, signal_classifier
-from ecgpage.diagnosis.signal_classifier import Diagnosis
 from ecgpage.diagnosis.stack import FEATURES, FINDINGS, NAME, Stack, agreeing, decide, features, logit
+from ecgpage.diagnosis.types import Diagnosis
 from ecgpage.train import stack as training
 from ecgpage.train.stack import Answer, Table, table_of
 

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from ecgpage.core.conventions import EcgPageError
+from ecgpage.grid import candidates
+from ecgpage.grid.candidates import lock_grid
+from ecgpage.grid.grid_map import GridMap, flatten
+from ecgpage.grid.smoothing import _bending, fit_surface
 from ecgpage.grid.spectrum import find_carriers
-from ecgpage.grid.tracking import GridMap, _bending, _robust_fit, flatten, lock_grid
-from ecgpage.grid.tracking import tracking as grid_module
 from ecgpage.synth.page.rasterize import draw_page
 from tests.drawn import clean_page, record
 
@@ -44,7 +46,7 @@ def test_a_flat_page_looks_as_its_map_says(quick: bool) -> None:
 def test_fits_solve_the_penalised_system(shape: tuple[int, int]) -> None:
     rng = np.random.default_rng(2)
     values, weights = rng.normal(size=shape), rng.uniform(0.1, 1, size=shape)
-    surface, _ = _robust_fit(values, weights, 2.0, rounds=1)
+    surface, _ = fit_surface(values, weights, 2.0, rounds=1)
 
     def loss(tried: np.ndarray) -> float:
         twist = np.diff(np.diff(tried, axis=0), axis=1)
@@ -71,7 +73,7 @@ def test_a_map_that_two_halves_of_its_lines_do_not_share_is_refused(monkeypatch:
     carriers = find_carriers(image)
     found = lock_grid(image, carriers)
     assert found.residual_px < 0.1 * found.px_per_mm
-    monkeypatch.setattr(grid_module, "MAX_ERROR_MM", 0.0)
+    monkeypatch.setattr(candidates, "MAX_ERROR_MM", 0.0)
     with pytest.raises(EcgPageError, match="too faint"):
         lock_grid(image, carriers)
 

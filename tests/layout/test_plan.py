@@ -13,19 +13,18 @@ import ecgpage.pipeline
 from bench.layout_accuracy import compare, exact_grid, true_boxes
 from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.grid.flat_page import FlatPage, flatten_page
-from ecgpage.layout.arrangement import (
-    GRAMMAR,
-    Arrangement,
-    Columns,
-    PageBoxes,
-    PrintedNames,
-    SeveralPagesError,
-    arrange,
-)
+from ecgpage.layout.arrangement import Arrangement, arrange
+from ecgpage.layout.boxes import PageBoxes, PrintedNames, SeveralPagesError
+from ecgpage.layout.columns import Columns
 from ecgpage.layout.detector import LeadDetector
-from ecgpage.layout.ink_only import PagePlan, Row, _is_frame
-from ecgpage.layout.plan import _gap, find_boxes, read_plan, upright_turn
+from ecgpage.layout.find_boxes import find_boxes
+from ecgpage.layout.gaps import measure_gap
+from ecgpage.layout.known_layouts import GRAMMAR
+from ecgpage.layout.orientation import upright_turn
+from ecgpage.layout.plan import read_plan
+from ecgpage.layout.rows import _is_frame
 from ecgpage.layout.text_reader import WordReader
+from ecgpage.layout.types import PagePlan, Row
 from ecgpage.pipeline import Digitizer
 from ecgpage.synth import DrawnPage
 from ecgpage.synth.page.layout import LAYOUTS, PageStyle, build_page
@@ -428,8 +427,8 @@ def test_faint_traces_and_a_beat_of_the_row_above_make_no_other_gap() -> None:
     def faint(k: int, x_mm: np.ndarray) -> np.ndarray:
         return apart(9, x_mm) & ((x_mm * 7).astype(int) % 3 == 0)
 
-    assert _gap(inked(apart), rows, columns) == pytest.approx(2.3, abs=0.25)
-    assert _gap(inked(faint), rows, columns) == 0.0
+    assert measure_gap(inked(apart), rows, columns) == pytest.approx(2.3, abs=0.25)
+    assert measure_gap(inked(faint), rows, columns) == 0.0
 
 
 def printed(boxes: PageBoxes, chances: np.ndarray, down_mm: float) -> PageBoxes:

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from ecgpage.core.conventions import LEADS, EcgPageError
-from ecgpage.layout.arrangement import PageBoxes, PrintedNames, arrange, with_printed
+from ecgpage.layout.arrangement import arrange
+from ecgpage.layout.boxes import PageBoxes, PrintedNames
+from ecgpage.layout.printed_names import with_printed
 from ecgpage.layout.text_reader import (
     CELL,
     GAINS,

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from ecgpage.core.conventions import LEADS
-from ecgpage.layout.ink_only import PagePlan, Segment
-from ecgpage.signal.assembly import assemble, contradiction
+from ecgpage.layout.types import PagePlan, Segment
+from ecgpage.signal.assembly import assemble
+from ecgpage.signal.consistency import contradiction
 from ecgpage.trace.reader import Trace
 from tests.drawn import FS, record
 

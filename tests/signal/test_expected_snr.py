@@ -8,10 +8,11 @@ import pytest
 
 from bench.expected_snr import Lead, Page, fit, load, table
 from ecgpage.core.conventions import LEADS
-from ecgpage.layout.ink_only import PagePlan, Segment
-from ecgpage.signal.assembly import PageSignals, assemble
+from ecgpage.layout.types import PagePlan, Segment
+from ecgpage.signal.assembly import assemble
 from ecgpage.signal.expected_snr import NOISE, TYPICAL_LAG_S, Expectation, expect
 from ecgpage.signal.limb_leads import Part, time_error
+from ecgpage.signal.types import PageSignals
 from ecgpage.trace.reader import Trace
 from tests.drawn import FS, record
 from tests.signal.test_limb_leads import part

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from ecgpage.challenge.ptbxl_100hz import LOW_LAG_S, MIN_IMAGE, coarse_image, low_rate_form, without_hold
 from ecgpage.core.conventions import LEADS
-from ecgpage.signal.assembly import LOW_LAG_S, MIN_IMAGE, coarse_image, low_rate_form, without_hold
 from ecgpage.signal.limb_leads import BY_I_AND_II, Part, is_upside_down, reconciled
 from tests.drawn import FS, record
 

@@ -18,8 +18,7 @@ from ecgpage.synth.page.region import draw_region
 from ecgpage.synth.scene import camera, marks
 from ecgpage.synth.scene.relief import ReliefSpec, make_relief
 from ecgpage.synth.signal_artifacts import at_rate, loose
-
-from .test_render_truth import FS, ecg
+from tests.synth.test_truth import FS, ecg
 
 HEIGHTS = arrays(np.float64, st.integers(20, 200), elements=st.floats(-20, 20))
 STEPS = st.floats(0.05, 0.6)

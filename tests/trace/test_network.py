@@ -10,22 +10,14 @@ import pytest
 import torch
 
 from ecgpage.core.conventions import EcgPageError
-from ecgpage.grid.tracking import GridMap
+from ecgpage.grid.grid_map import GridMap
 from ecgpage.synth.crops import draw_crop
 from ecgpage.synth.page.challenge import challenge_page, draw_challenge_page
 from ecgpage.synth.page.model import Grid
-from ecgpage.trace.network import (
-    BINS,
-    ROWS,
-    STRIDE,
-    TILE_PX,
-    TraceNet,
-    bin_heights,
-    cut_crop,
-    likely_way,
-    mean_around_mode,
-    tile_edges,
-)
+from ecgpage.trace.crops import TILE_PX, cut_crop, tile_edges
+from ecgpage.trace.decoding import BINS, bin_heights, likeliest_path, mean_around_mode
+from ecgpage.trace.geometry import ROWS, STRIDE
+from ecgpage.trace.network import TraceNet
 from ecgpage.train.trace import Pool, Recipe, Trainer, batches, column_loss, example, options, snr_db
 
 MODEL = Path(__file__).parents[2] / "model"
@@ -110,14 +102,14 @@ def test_the_way_does_not_jump_to_another_trace_for_a_step() -> None:
     other = -0.5 * ((bin_heights() + 15.0) / 0.25) ** 2
     logits = torch.logaddexp(own, other - 1)[:, None].repeat(1, 60)  # (BINS, 60)
     logits[:, 30:32] = torch.logaddexp(own - 1, other)[:, None]
-    assert set(likely_way(logits[None])[0].tolist()) == {int(own.argmax())}
+    assert set(likeliest_path(logits[None])[0].tolist()) == {int(own.argmax())}
     assert int(logits[:, 30].argmax()) != int(own.argmax())
 
 
 def test_the_way_follows_a_steep_edge() -> None:
     edge = torch.cat([torch.zeros(20), torch.linspace(0, 12, 8), torch.full((20,), 12.0)])
     logits = -0.5 * ((bin_heights()[:, None] - edge) / 0.25) ** 2
-    read = mean_around_mode(logits[None], likely_way(logits[None]))[0]
+    read = mean_around_mode(logits[None], likeliest_path(logits[None]))[0]
     torch.testing.assert_close(read, edge, atol=0.02, rtol=0)
 
 

@@ -26,6 +26,10 @@ from ecgpage.synth.page.model import (
     Tick,
 )
 
+_LIMB = ("I", "II", "III", "aVR", "aVL", "aVF")
+_CHEST = ("V1", "V2", "V3", "V4", "V5", "V6")
+_CABRERA = ("aVL", "I", "-aVR", "II", "aVF", "III")
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -36,9 +40,6 @@ class Layout:
     """Rhythm strips below, over the full width."""
 
 
-_LIMB = ("I", "II", "III", "aVR", "aVL", "aVF")
-_CHEST = ("V1", "V2", "V3", "V4", "V5", "V6")
-_CABRERA = ("aVL", "I", "-aVR", "II", "aVF", "III")
 _BY_3 = (_LIMB[:3], _LIMB[3:], _CHEST[:3], _CHEST[3:])
 _CABRERA_BY_3 = (_CABRERA[:3], _CABRERA[3:], _CHEST[:3], _CHEST[3:])
 

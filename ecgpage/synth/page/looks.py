@@ -44,6 +44,16 @@ STATEMENTS: Final = (
     "Otherwise normal ECG", "Atrial fibrillation", "First degree AV block", "Right bundle branch block",
     "Unconfirmed",
 )  # fmt: skip
+__all__ = [
+    "LAYOUT_ODDS",
+    "LOOKS",
+    "any_layout",
+    "random_grid",
+    "random_plotter",
+    "random_style",
+    "shuffled",
+    "with_print",
+]
 
 
 def random_style(rng: np.random.Generator) -> PageStyle:
@@ -404,15 +414,3 @@ def _strip_leads(rng: np.random.Generator) -> tuple[str, ...]:
 def _towards_white(color: Color, fade: float) -> Color:
     red, green, blue = (255 - (255 - c) * (1 - fade) for c in color)
     return red, green, blue
-
-
-__all__ = [
-    "LAYOUT_ODDS",
-    "LOOKS",
-    "any_layout",
-    "random_grid",
-    "random_plotter",
-    "random_style",
-    "shuffled",
-    "with_print",
-]

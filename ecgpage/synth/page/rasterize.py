@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ecgpage.core.types import Image
 from ecgpage.synth.page.model import (
     BLACK,
     Axis,
@@ -27,7 +28,6 @@ from ecgpage.synth.page.stroke import Patch, blend, span_coverage, stroke_box, s
 from ecgpage.synth.page.text import text_patch
 
 MM_PER_INCH = 25.4
-Image = NDArray[np.uint8]
 
 
 def draw_page(page: Page, signal: NDArray[np.floating], dpi: float = 200.0) -> Image:

@@ -8,8 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
-Rng = np.random.Generator
+from ecgpage.core.types import Image, Rng
 
 SMALL: Final = 640
 """Longer side at which textures are made before they are enlarged."""

@@ -7,8 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
-Rng = np.random.Generator
+from ecgpage.core.types import Image, Rng
 
 NOISE_SIDE: Final = 509
 """Side of the noise tile; a prime, so that it does not repeat in step with the grid."""

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ecgpage.core.types import Rng
+
 Light = NDArray[np.float32]
-Rng = np.random.Generator
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ecgpage.core.types import Image, Rng
 from ecgpage.synth.page.stroke import Patch, blend
 from ecgpage.synth.scene.relief import ReliefSpec, make_relief
-
-Image = NDArray[np.uint8]
-Rng = np.random.Generator
 
 PENS: Final = ((30, 40, 130), (20, 20, 25), (60, 60, 70), (170, 30, 40), (25, 80, 60))
 WORDS: Final = (

@@ -12,13 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ecgpage.core.types import Image, Rng
 from ecgpage.synth.scene import light
 from ecgpage.synth.scene.light import Lamp
 from ecgpage.synth.scene.page_map import PageMap
 from ecgpage.synth.scene.relief import PAD, STEP, Relief
 
-Image = NDArray[np.uint8]
-Rng = np.random.Generator
 Lattice = NDArray[np.float32]
 
 STRIDE: Final = 8

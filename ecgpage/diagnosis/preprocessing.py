@@ -1,0 +1,107 @@
+"""Signals of any rate and leads as the windows and planes that the signal networks take."""
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.signal import resample_poly
+from torch import Tensor
+
+from ecgpage.core.conventions import LEADS, EcgPageError, canonical_lead
+
+FS: Final = 100
+"""Samples per second that the network sees; diagnoses do not need more than the 50 Hz that this keeps."""
+WINDOW: Final = 10 * FS
+"""Samples of one window: the 10 s of a page."""
+BASELINE_SIGMA_S: Final = 0.8
+"""Width of the Gaussian that follows the baseline; as a high-pass it halves the power at 0.3 Hz."""
+LARGEST_MV: Final = 8.0
+"""Larger deflections are digitization errors and are cut here."""
+
+
+def to_windows(signal: ArrayLike, fs: float, lead_names: Sequence[str]) -> NDArray[np.float32]:
+    """(n_samples, n_leads) mV at any rate -> (k, 12, 1000) windows that hold a finite sample; k may be 0.
+
+    A shorter record is filled up with NaN. A longer one is cut into the fewest windows that cover it, at even
+    distances.
+    """
+    leads = to_standard_leads(signal, fs, lead_names)  # (12, n)
+    n = leads.shape[1]
+    k = max(1, math.ceil(n / WINDOW))
+    padded = np.full((len(LEADS), max(n, WINDOW)), np.nan, np.float32)
+    padded[:, :n] = leads
+    starts = np.linspace(0, padded.shape[1] - WINDOW, k).round().astype(int)
+    windows = np.stack([padded[:, start : start + WINDOW] for start in starts])
+    return windows[np.isfinite(windows).any((1, 2))]
+
+
+def to_standard_leads(signal: ArrayLike, fs: float, lead_names: Sequence[str]) -> NDArray[np.float32]:
+    """(n_samples, n_leads) at ``fs`` -> (12, n) at 100 Hz in the order ``LEADS``, NaN for a lead not there.
+
+    A lead that is named twice is read from the first column, its gaps from the second. Infinite is unknown.
+    """
+    mv = np.asarray(signal, np.float64)
+    if mv.ndim != 2 or mv.shape[1] != len(lead_names):
+        raise EcgPageError(f"signal must be (n_samples, {len(lead_names)} leads), its shape is {mv.shape}")
+    if not (math.isfinite(fs) and fs > 0):
+        raise EcgPageError(f"sampling frequency must be positive, got {fs} Hz")
+    standard = np.full((len(LEADS), len(mv)), np.nan)
+    for column, name in zip(mv.T, lead_names, strict=True):
+        lead = canonical_lead(name)
+        if lead is not None:
+            row = standard[LEADS.index(lead)]
+            np.copyto(row, column, where=~np.isfinite(row) & np.isfinite(column))
+    return resample(standard, fs, FS).astype(np.float32)
+
+
+def resample(x: NDArray[np.float64], fs_in: float, fs_out: float) -> NDArray[np.float64]:
+    """(n_leads, n) -> (n_leads, ceil(n * fs_out / fs_in)), anti-aliased polyphase filter, NaN spans kept.
+
+    Gaps are bridged by straight lines for the filter and put back afterwards, so that no NaN spreads and
+    no step rings.
+    """
+    ratio = Fraction(fs_out / fs_in).limit_denominator(10_000)
+    if ratio == 1 or x.shape[1] == 0:
+        return x
+    if ratio == 0:
+        raise EcgPageError(f"sampling frequency of {fs_in} Hz is out of range")
+    finite = np.isfinite(x)
+    time = np.arange(x.shape[1])
+    bridged = np.zeros_like(x)
+    for row, known, filled in zip(x, finite, bridged, strict=True):
+        if known.any():
+            filled[:] = np.interp(time, time[known], row[known])
+    up, down = ratio.as_integer_ratio()
+    y = resample_poly(bridged, up, down, axis=1, padtype="line")
+    source = np.minimum((np.arange(y.shape[1]) * down + up // 2) // up, x.shape[1] - 1)
+    y[~finite[:, source]] = np.nan
+    return y
+
+
+def to_planes(windows: Tensor) -> Tensor:
+    """(n, 12, t) mV with NaN at 100 Hz -> (n, 24, t) planes.
+
+    Baseline: the lead's median, then a Gaussian average over the known samples within about 2 s (normalised
+    convolution, Knutsson and Westin 1993) of the lead cut at +-0.3 mV, so that neither QRS complexes nor the
+    edge of a 2.5-s window move it much.
+    """
+    known = windows.isfinite()
+    mask = known.to(windows.dtype)
+    level = torch.nan_to_num(windows.masked_fill(~known, math.nan).nanmedian(-1, keepdim=True).values)
+    x = torch.where(known, windows - level, 0.0).clamp(-LARGEST_MV, LARGEST_MV)
+    baseline = _smooth(x.clamp(-0.3, 0.3)) / _smooth(mask).clamp_min(1e-3)
+    return torch.cat([(x - baseline) * mask, mask], dim=1)
+
+
+def _smooth(x: Tensor) -> Tensor:
+    """Gaussian low-pass along the last axis (n, 12, t); zeros beyond the ends."""
+    radius = int(2.5 * BASELINE_SIGMA_S * FS)
+    t = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype)
+    kernel = torch.exp(-0.5 * (t / (BASELINE_SIGMA_S * FS)) ** 2)
+    size = x.shape[-1] + 2 * radius
+    spectrum = torch.fft.rfft(x, size) * torch.fft.rfft(kernel / kernel.sum(), size)
+    return torch.fft.irfft(spectrum, size)[..., radius : radius + x.shape[-1]]

@@ -1,0 +1,236 @@
+"""The networks of the signal branch."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from ecgpage.core.conventions import LEADS
+from ecgpage.diagnosis import beats
+from ecgpage.diagnosis.beats import read_beats
+from ecgpage.diagnosis.preprocessing import LARGEST_MV, to_planes
+from ecgpage.diagnosis.trees import Trees
+
+
+class Convolution(nn.Conv1d):
+    """Along time, without bias, of (n, c, 1, t) with the channels last in memory: a third faster than ``Conv1d`` on a CPU."""
+
+    def __init__(self, inside: int, outside: int, kernel: int, stride: int = 1) -> None:
+        super().__init__(inside, outside, kernel, stride, kernel // 2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight[:, :, None]
+        return F.conv2d(x, weight, None, (1, self.stride[0]), (0, self.kernel_size[0] // 2))
+
+
+class SqueezeExcite(nn.Module):
+    """Scale each channel by a gate computed from all channels' means (Hu et al. 2018)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.squeeze = nn.Linear(channels, channels // 8)
+        self.excite = nn.Linear(channels // 8, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = torch.sigmoid(self.excite(F.relu(self.squeeze(x.mean((2, 3))))))  # (n, c)
+        return x * gate[..., None, None]
+
+
+class Block(nn.Module):
+    """Residual block of two convolutions and a gate (He et al. 2016) on (n, c, 1, t); ``stride`` 2 halves the rate."""
+
+    def __init__(self, inside: int, outside: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = Convolution(inside, outside, kernel, stride)
+        self.norm1 = nn.BatchNorm2d(outside)
+        self.conv2 = Convolution(outside, outside, kernel)
+        self.norm2 = nn.BatchNorm2d(outside)
+        self.gate = SqueezeExcite(outside)
+        same = inside == outside and stride == 1
+        self.skip = nn.Identity() if same else Convolution(inside, outside, 1, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.norm1(self.conv1(x)))
+        return F.relu(self.gate(self.norm2(self.conv2(y))) + self.skip(x))
+
+
+class TimeAttention(nn.Module):
+    """Self-attention along time (Vaswani et al. 2017) with a learned bias per distance; compares beats."""
+
+    REACH: Final = 64
+    """Steps (10 s); farther apart, all distances share one bias."""
+
+    def __init__(self, channels: int, heads: int = 4) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(channels)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.out = nn.Linear(channels, channels)
+        self.bias = nn.Parameter(torch.zeros(heads, 2 * self.REACH + 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, c, t = x.shape
+        y = self.norm(x.transpose(1, 2))
+        q, k, v = self.qkv(y).view(n, t, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
+        at = torch.arange(t, device=x.device)
+        distance = (at[None] - at[:, None]).clamp(-self.REACH, self.REACH) + self.REACH  # (t, t)
+        weight = q @ k.transpose(-1, -2) * (c // self.heads) ** -0.5 + self.bias[:, distance]  # (n, h, t, t)
+        y = torch.softmax(weight.float(), dim=-1).to(v.dtype) @ v  # (n, h, t, c/h)
+        return x + self.out(y.transpose(1, 2).reshape(n, t, c)).transpose(1, 2)
+
+
+class AttentionPool(nn.Module):
+    """Several means over time, each with its own learned weights, beside the plain mean and the maximum."""
+
+    def __init__(self, channels: int, queries: int) -> None:
+        super().__init__()
+        self.score = nn.Conv1d(channels, queries, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = torch.softmax(self.score(x).float(), dim=-1).to(x.dtype)  # (n, q, t)
+        pooled = torch.einsum("nqt,nct->nqc", weight, x).flatten(1)  # (n, q*c)
+        return torch.cat([pooled, x.mean(-1), x.amax(-1)], dim=1)  # (n, (q+2)*c)
+
+
+class SignalNet(nn.Module):
+    """(n, 24, t) planes at 100 Hz -> (n, outputs) logits; the stem and each further stage halve the rate."""
+
+    def __init__(
+        self,
+        outputs: int,
+        *,
+        widths: Sequence[int] = (48, 96, 160, 224),
+        depths: Sequence[int] = (1, 1, 2, 1),
+        kernel: int = 5,
+        queries: int = 4,
+        hidden: int = 128,
+        dropout: float = 0.3,
+    ) -> None:
+        super().__init__()
+        self.settings: dict[str, Any] = {
+            "widths": list(widths),
+            "depths": list(depths),
+            "kernel": kernel,
+            "queries": queries,
+            "hidden": hidden,
+            "dropout": dropout,
+        }
+        self.stem = Convolution(2 * len(LEADS), widths[0], 9, 2)
+        self.norm = nn.BatchNorm2d(widths[0])
+        blocks: list[nn.Module] = []
+        channels = widths[0]
+        for stage, (width, depth) in enumerate(zip(widths, depths, strict=True)):
+            for block in range(depth):
+                blocks.append(Block(channels, width, kernel, 2 if stage > 0 and block == 0 else 1))
+                channels = width
+        self.body = nn.Sequential(*blocks)
+        self.context = TimeAttention(channels)
+        self.pool = AttentionPool(channels, queries)
+        self.mix = nn.Linear((queries + 2) * channels, hidden)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(hidden, outputs)
+
+    def forward(self, planes: Tensor) -> Tensor:
+        x = planes[:, :, None].contiguous(memory_format=torch.channels_last)  # (n, 24, 1, t)
+        x = F.relu(self.norm(self.stem(x)))  # (n, 48, 1, t/2), 50 Hz
+        x = self.context(self.body(x)[:, :, 0])  # (n, 224, t/16), 6.25 Hz
+        x = F.relu(self.mix(self.dropout(self.pool(x))))
+        return self.head(self.dropout(x))
+
+
+def to_beats(windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(n, 12, t) mV with NaN at 100 Hz -> usual beats (n, 12, 88) mV with NaN, rhythm (n, 38), form (n, 358)."""
+    found = [read_beats(window) for window in windows.cpu().numpy()]
+    parts = [np.stack([getattr(beat, name) for beat in found]) for name in ("usual", "rhythm", "form")]
+    usual, rhythm, form = (torch.from_numpy(part).to(windows.device) for part in parts)
+    return usual, rhythm, form
+
+
+class BeatNet(nn.Module):
+    """Usual beats (n, 12, 88) mV with NaN, and rhythm (n, 38) -> (n, outputs) logits.
+
+    The beats are aligned, so that their samples need no pooling: a sample's place in the beat is what it means.
+    """
+
+    def __init__(
+        self,
+        outputs: int,
+        *,
+        widths: Sequence[int] = (64, 96, 128),
+        kernel: int = 5,
+        hidden: int = 192,
+        dropout: float = 0.4,
+    ) -> None:
+        super().__init__()
+        self.settings: dict[str, Any] = {
+            "widths": list(widths),
+            "kernel": kernel,
+            "hidden": hidden,
+            "dropout": dropout,
+        }
+        first, last = widths[0], widths[-1]
+        self.stem = Convolution(2 * len(LEADS), first, 7)
+        self.norm = nn.BatchNorm2d(first)
+        blocks = [Block(first, first, kernel, 1)]
+        blocks += [Block(i, o, kernel, 2) for i, o in zip(widths, [*widths[1:], last], strict=True)]
+        self.body = nn.Sequential(*blocks)
+        self.wave = nn.Linear(last * math.ceil(beats.LENGTH / 2 ** len(widths)), hidden)
+        self.scale = nn.BatchNorm1d(len(beats.RHYTHM))
+        self.rhythm = nn.Sequential(
+            nn.Linear(2 * len(beats.RHYTHM), 96),
+            nn.ReLU(),
+            nn.Dropout(dropout / 2),
+            nn.Linear(96, 64),
+            nn.ReLU(),
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.mix = nn.Linear(hidden + 64, 128)
+        self.head = nn.Linear(128, outputs)
+
+    def forward(self, usual: Tensor, rhythm: Tensor) -> Tensor:
+        known = usual.isfinite()
+        x = torch.cat([torch.nan_to_num(usual).clamp(-LARGEST_MV, LARGEST_MV), known.to(usual.dtype)], 1)
+        x = x[:, :, None].contiguous(memory_format=torch.channels_last)  # (n, 24, 1, 88)
+        x = self.body(F.relu(self.norm(self.stem(x)))).flatten(1)
+        x = F.relu(self.wave(self.dropout(x)))
+        scaled = self.scale(rhythm)
+        tails = scaled.sign() * scaled.abs().log1p()
+        x = torch.cat([x, self.rhythm(torch.cat([scaled.clamp(-4, 4), tails], 1))], 1)
+        return self.head(self.dropout(F.relu(self.mix(self.dropout(x)))))
+
+
+class SignalNets(nn.Module):
+    """The signal branch, (n, 12, t) mV with NaN at 100 Hz -> (n, outputs) logits.
+
+    Mean of the network on windows, the one on beats, and, for the outputs that they cover, the trees on the numbers that
+    describe rhythm and usual beat.
+    """
+
+    def __init__(
+        self,
+        outputs: int,
+        windows: Mapping[str, Any] | None = None,
+        beats: Mapping[str, Any] | None = None,
+        trees: Mapping[str, int] | None = None,
+    ) -> None:
+        """``windows``, ``beats``, ``trees``: settings of ``SignalNet``, ``BeatNet`` and ``Trees``."""
+        super().__init__()
+        self.outputs = outputs
+        self.windows = SignalNet(outputs, **(windows or {}))
+        self.beats = BeatNet(outputs, **(beats or {}))
+        self.trees = Trees(outputs, **(trees or {}))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Settings of the three, for a card."""
+        return {name: getattr(self, name).settings for name in ("windows", "beats", "trees")}
+
+    def forward(self, windows: Tensor) -> Tensor:
+        usual, rhythm, form = to_beats(windows)
+        told = self.trees(torch.cat([rhythm, form], 1))
+        logits: Tensor = self.windows(to_planes(windows)) + self.beats(usual, rhythm) + told
+        return logits / (2 + self.trees.covered.float())

@@ -1,0 +1,63 @@
+"""Profiles of the picture across grid lines, and where the dark line stands in each."""
+
+from typing import Final
+
+import cv2
+import numpy as np
+
+from ecgpage.core.median import median_of
+from ecgpage.core.types import Array, Grey, Image
+from ecgpage.grid.grid_map import BOX_MM, GridMap, flatten
+from ecgpage.grid.spectrum import local_contrast
+
+CELL_PX: Final = 40
+"""Flat pixels from one line to the next."""
+QUICK_CELL_PX: Final = 24
+"""The same for maps that are not the last, where there are no other lines near by."""
+BLUR_MM: Final = 0.1875
+"""Profiles are smoothed so far before a line is looked for."""
+
+
+def profile_lines(
+    dark: Image, grid: GridMap, cell_px: int | None = None, *, quick: bool = False
+) -> tuple[Grey, Grey]:
+    """(ny, nx, cell_px) contrast across the near-vertical and the near-horizontal line of each node, line in the middle.
+
+    Each is the median along one line distance with the crossing line left out, so that traces and text do not count.
+    """
+    if cell_px is None:
+        cell_px = QUICK_CELL_PX if quick and grid.source != "1 mm lines" else CELL_PX
+    ny, nx = grid.quality.shape
+    x0, y0, _, _ = grid.extent_mm
+    px_per_mm = cell_px / BOX_MM
+    x_mm = x0 - BOX_MM / 2 + (np.arange(nx * cell_px) + 0.5) / px_per_mm
+    y_mm = y0 - BOX_MM / 2 + (np.arange(ny * cell_px) + 0.5) / px_per_mm
+    flat = flatten(dark, grid, x_mm, y_mm, quick=quick).astype(np.float32)
+    contrast = local_contrast(flat, 2.0 * px_per_mm, limit=3.0)
+    cells = contrast.reshape(ny, cell_px, nx, cell_px)
+    beside = np.abs(np.arange(cell_px) - (cell_px - 1) / 2) > 0.9 * px_per_mm
+    beside[::2] = False  # half of them tell enough
+    places = np.flatnonzero(beside)
+    across_x = median_of([cells[:, k] for k in places])
+    across_y = median_of([cells[..., k] for k in places]).swapaxes(1, 2)
+    return across_x, across_y
+
+
+def find_line_offsets(profiles: Grey, half_width_mm: float) -> tuple[Array, Array]:
+    """Where the dark line stands in each (ny, nx, cell) profile: offset from the middle in mm, and a weight in [0, 1]."""
+    cell = profiles.shape[-1]
+    px_per_mm = cell / BOX_MM
+    at_mm = (np.arange(cell) - (cell - 1) / 2) / px_per_mm
+    inside = np.abs(at_mm) <= half_width_mm
+    smooth = cv2.GaussianBlur(profiles.reshape(-1, cell), (0, 0), sigmaX=BLUR_MM * px_per_mm, sigmaY=1e-3)
+    smooth = smooth.reshape(profiles.shape)
+    peak = np.where(inside, smooth, -np.inf).argmax(axis=-1)
+    near = np.abs(np.arange(cell) - peak[..., None]) <= 0.4 * px_per_mm
+    floor = np.median(smooth, axis=-1, keepdims=True)
+    mass = np.clip(np.where(near, smooth - floor, 0), 0, None)
+    total = mass.sum(axis=-1)
+    offset = (mass * at_mm).sum(axis=-1) / (total + 1e-6)
+    spread = np.median(np.abs(smooth - floor), axis=-1)
+    height = np.take_along_axis(smooth, peak[..., None], -1)[..., 0] - floor[..., 0]
+    weight = np.clip((height / (spread + 0.05) - 1.5) / 3.0, 0, 1)
+    return offset, weight

@@ -1,0 +1,297 @@
+"""Measure where the columns of a page begin and end: by the ends of the ink, pulses, separators and the record's length."""
+
+from dataclasses import replace
+from typing import Final
+
+import cv2
+import numpy as np
+
+from ecgpage.core.conventions import X_PX_PER_MM, Y_PX_PER_MM
+from ecgpage.core.types import Array
+from ecgpage.grid.flat_page import FlatPage
+from ecgpage.grid.grid_map import BOX_MM
+from ecgpage.layout.arrangement import Arrangement
+from ecgpage.layout.columns import Columns
+from ecgpage.layout.separators import MIN_TICK, tick_centres, tick_signals
+from ecgpage.layout.types import Pulse, Row
+
+ON_LINE_MM: Final = 0.25
+LINE_AHEAD_MM: Final = 0.0635
+"""Grid lines of the Challenge's generator stand half a pixel (200 dpi) right of where its time axis puts them."""
+WHOLE_MM: Final = 0.8
+"""Columns this close to the record's whole length together show all of it."""
+LOOSE_WHOLE_MM: Final = 2.0
+"""The same where an end is known from long boxes only, or the columns are too short."""
+TOUCHING_MM: Final = 0.6
+"""Narrower gaps between columns are errors of boxes."""
+REACH_MM: Final = 2.5
+"""Boxes of leads end less than this outside what they enclose; separators change the length of rows by less."""
+OUTSIDE_MM: Final = 6.0
+"""The ends of rows are measured this far beyond where the boxes put them."""
+TICK_REACH_MM: Final = 1.5
+"""The same for separators, less where ends are known; heart beats that stand above each other look alike."""
+END_REACH_MM: Final = 15.0
+"""A trace's ink is followed this far above and below its row."""
+INSIDE_MM: Final = (3.0, 6.0)
+"""There, inwards from the end as the boxes put it, the trace's ink is looked for."""
+FURTHER_MM: Final = 3.0
+"""Where no row ends there, ends are looked for so much further inside."""
+FEW_ROWS: Final = 3
+"""Boxes of so few rows are less sure than ends of the ink there; more rows are."""
+ON_ROW_MM: Final = 1.0
+MAX_SPREAD_MM: Final = 0.4
+"""Ends of rows count when they agree this well."""
+GAP_MM: Final = 0.8
+"""Error of a gap between columns."""
+PULSE_EDGE_MM: Final = 1.4
+"""Error of the edge of a pulse's box."""
+LONGEST_FLAT_MM: Final = 4.0
+"""Flat lines at the foot of pulses are shorter."""
+MIN_FLAT_MM: Final = 0.5
+"""Shorter ones are the stroke's own width."""
+STROKE_MM: Final = 0.3
+"""Half the width of strokes at both sides of a gap."""
+COMMON_TICKS: Final = 0.5
+"""Separators that stand where so many rows and columns meet are sure."""
+TICK_AWAY: Final = 0.1
+"""What a separator loses for each millimetre away from there."""
+PULSE_NEAR_MM: Final = 6.0
+"""A pulse's box ends so near the row that it stands before."""
+END_BAND_MM: Final = 2.5
+"""Ink this far above and below a row is its trace's where it begins and ends."""
+
+
+def start_on_line(first_mm: float) -> float:
+    """The start on the 5-mm line that it lies on within the error of ticks and pulses, else as it is.
+
+    Pages that are plotted together with their grid begin their rows on a line, and the lattice, smoothed over all lines,
+    is known better than single ticks, which are drawn on whole pixels.
+    """
+    on_line = BOX_MM * round(first_mm / BOX_MM) - LINE_AHEAD_MM
+    return on_line if abs(first_mm - on_line) < ON_LINE_MM else first_mm
+
+
+def measure_columns(
+    page: FlatPage,
+    arrangement: Arrangement,
+    rows: list[Row],
+    pulses: list[Pulse],
+    pulse_boxes: Array,
+    gap: float,
+    whole_mm: float,
+) -> tuple[Columns, list[float]]:
+    """Columns as separators, the ends of the rows and the lines of the grid put them, and page x of the separators seen.
+
+    ``gap``: blank between columns; ``whole_mm``: length of the whole record on the page.
+    """
+    boxes = arrangement.columns
+    first, last = _outer_ends(page, rows, boxes, pulses, pulse_boxes)
+    grid_rows = rows_without_strips(arrangement, rows)
+    columns, is_whole = _between(boxes, first, last, gap, whole_mm)
+    if not is_whole:  # boxes may be too wide, or end long before their ink
+        ends = [(row.start_mm, row.end_mm) for row in rows]
+        for edges in (
+            (boxes.first_mm + FURTHER_MM, boxes.end_mm - FURTHER_MM),
+            (float(np.median([start for start, _ in ends])), float(np.median([end for _, end in ends]))),
+        ):
+            own_first, own_last = (
+                _common_end(page, rows, edge, direction) if end is None else end
+                for end, edge, direction in ((first, edges[0], 1), (last, edges[1], -1))
+            )
+            tried, is_whole = _between(boxes, own_first, own_last, gap, whole_mm)
+            if is_whole or (len(rows) <= FEW_ROWS and (own_first, own_last) != (first, last)):
+                first, last, columns = own_first, own_last, tried
+                break
+    known = (first is not None) + (last is not None) if is_whole else 0
+    reach_mm = TICK_REACH_MM / (1 + known)
+    seen = _ticks(page, grid_rows, columns, reach_mm) if columns.count > 1 else []
+    if seen:
+        through = _through_ticks(columns, seen, is_whole)
+        # ends that agree with the record's length are surer than a few strokes a little off them, as beats are
+        is_near = known < 2 or abs(through.first_mm - columns.first_mm) < reach_mm
+        is_common = len(seen) >= COMMON_TICKS * len(grid_rows) * (columns.count - 1)
+        columns, seen = (through, seen) if is_near or is_common else (columns, [])
+    on_line = start_on_line(columns.first_mm) if page.grid.is_printed else columns.first_mm
+    moved = on_line - columns.first_mm
+    if is_whole or not moved:
+        columns = replace(columns, first_mm=on_line)
+    else:  # the other end is as good as it was
+        width = columns.width_mm - moved / columns.count
+        columns = Columns(columns.count, on_line, width + columns.gap_mm, width)
+    ticks_mm = [columns.span(k)[0] - columns.gap_mm / 2 for k in range(1, columns.count)] if seen else []
+    return columns, ticks_mm
+
+
+def rows_without_strips(arrangement: Arrangement, rows: list[Row]) -> list[Row]:
+    """The rows that are no strips."""
+    return [rows[r] for r in sorted({c.row for c in arrangement.cells if c.column is not None})]
+
+
+def _between(
+    boxes: Columns, first: float | None, last: float | None, gap: float, whole_mm: float
+) -> tuple[Columns, bool]:
+    """Columns of equal width, ``gap`` apart, between the outer ends as measured (None: as the boxes put them), and whether
+    they show all of a record ``whole_mm`` long.
+    """
+    count = boxes.count
+    start = boxes.first_mm if first is None else first
+    end = boxes.end_mm if last is None else last
+    over = end - start - whole_mm
+    # faint ends of traces are lost, nothing is drawn beyond them
+    is_measured = first is not None and last is not None
+    slack = WHOLE_MM if is_measured and over > 0 else LOOSE_WHOLE_MM
+    if count == 1:  # boxes may be too wide, but no row shows more than the record
+        is_whole, gap = abs(over) < slack or (over > 0 and not is_measured), 0.0
+    else:
+        needed = over / (count - 1)
+        gaps = (gap,) if gap > GAP_MM else (gap, boxes.gap_mm, 0.0)
+        near = min(abs(needed - g) for g in gaps) < max(GAP_MM, slack / (count - 1))
+        is_whole = over > -slack and near
+        if is_whole and needed > TOUCHING_MM:
+            gap = needed
+        elif is_whole and gap <= GAP_MM:  # where a wider one was measured, the ends are faint
+            gap = 0.0
+    if not is_whole:
+        width = (end - start - gap * (count - 1)) / count
+        return Columns(count, start, width + gap, width), False
+    width = whole_mm / count
+    length = whole_mm + gap * (count - 1)
+    if first is None and last is None:
+        start = (start + end - length) / 2
+    elif first is None:
+        start = end - length
+    elif last is not None:
+        start = (start + end - length) / 2
+    return Columns(count, start, width + gap, width), True
+
+
+def _ticks(page: FlatPage, rows: list[Row], columns: Columns, reach_mm: float) -> list[tuple[int, float]]:
+    """Number from 1 and page x of each separator tick within ``reach_mm`` of where the columns meet."""
+    signals = tick_signals(page, rows)
+    near = cv2.dilate(signals.astype(np.float32), np.ones((1, int(1.2 * X_PX_PER_MM)), np.uint8))
+    pitch = columns.pitch_mm * X_PX_PER_MM
+    first = page.column(columns.first_mm - columns.gap_mm / 2)
+    reach = round(reach_mm * X_PX_PER_MM)
+    starts = round(first) + np.arange(-reach, reach + 1)
+    at = np.rint(starts[:, None] + pitch * np.arange(1, columns.count)).astype(int)
+    support = near[:, np.clip(at, 0, page.ink.shape[1] - 1)].mean(axis=2)  # (rows, starts)
+    score = np.sort(support, axis=0)[-min(3, len(rows)) :].mean(axis=0)
+    score -= TICK_AWAY * np.abs(np.arange(-reach, reach + 1)) / X_PX_PER_MM
+    if score.max() < MIN_TICK:
+        return []
+    middle = float(np.median(starts[score > score.max() - 1e-6]))
+    return [
+        (k, float(page.x_mm(column)))
+        for k, column in tick_centres(page, rows, signals, middle, pitch, columns.count)
+        if abs(column - middle - pitch * k) < TICK_REACH_MM / 2 * X_PX_PER_MM
+    ]
+
+
+def _through_ticks(columns: Columns, ticks: list[tuple[int, float]], is_whole: bool) -> Columns:
+    """Columns between separators (number, page x); their pitch stays when the page shows the whole record."""
+    number, x_mm = np.array(ticks).T
+    if not is_whole and len(set(number)) > 1:
+        pitch, start = np.polyfit(number, x_mm, 1)
+        if abs(pitch - columns.pitch_mm) * columns.count < REACH_MM:
+            width = float(pitch) - columns.gap_mm
+            return Columns(columns.count, float(start) + columns.gap_mm / 2, float(pitch), width)
+    start = float(np.median(x_mm - number * columns.pitch_mm))
+    return replace(columns, first_mm=start + columns.gap_mm / 2)
+
+
+def _outer_ends(
+    page: FlatPage, rows: list[Row], columns: Columns, pulses: list[Pulse], pulse_boxes: Array
+) -> tuple[float | None, float | None]:
+    """Page x where the rows begin and end, as the ink or the pulses beside them tell; None where they do not."""
+    clear = [p for p in pulses if p.score]
+    ends: list[float | None] = []
+    for edge_mm, side, direction in ((columns.first_mm, 2, 1), (columns.end_mm, 0, -1)):
+        beside = pulse_boxes[np.abs(pulse_boxes[:, side] - edge_mm) < PULSE_NEAR_MM, side]
+        if not len(beside):
+            ends.append(_common_end(page, rows, edge_mm, direction))
+            continue
+        near = [
+            p
+            for p in clear
+            if abs((p.x_mm + p.width_mm if direction > 0 else p.x_mm) - edge_mm) < PULSE_NEAR_MM
+        ]
+        ends.append(_beside_pulses(page, (float(np.median(beside)), edge_mm), near, direction))
+    return ends[0], ends[1]
+
+
+def _beside_pulses(
+    page: FlatPage, edges_mm: tuple[float, float], pulses: list[Pulse], direction: int
+) -> float:
+    """Page x where the traces begin beside pulses (where they end for direction -1): a flat line behind the inner stroke that
+    is as long as the one before the outer stroke, or at the inner stroke. ``edges_mm``: where the pulses' and the leads'
+    boxes put it, the better one first, which counts when neither is near.
+    """
+    if not pulses:
+        return edges_mm[0]
+    strokes = np.array([(p.x_mm, p.x_mm + p.width_mm)[::direction] for p in pulses])  # outer, inner
+    inner = float(np.median(strokes[:, 1]))
+    flats = [_flat_beside(page, p, x, -direction) for p, x in zip(pulses, strokes[:, 0], strict=True)]
+    error = PULSE_EDGE_MM / np.sqrt(len(pulses))
+    flat = inner + direction * float(np.median(flats))
+    if flat != inner and min(abs(flat - edge) for edge in edges_mm) < error:
+        return flat
+    beyond = direction * (edges_mm[0] - inner)  # no trace begins within its pulse
+    return edges_mm[0] if beyond > PULSE_EDGE_MM / 2 else inner
+
+
+def _flat_beside(page: FlatPage, pulse: Pulse, stroke_mm: float, direction: int) -> float:
+    """Length of the line at a pulse's foot that leads away from one of its strokes."""
+    x_mm = stroke_mm + direction * np.arange(STROKE_MM, LONGEST_FLAT_MM + 1, 1 / X_PX_PER_MM)
+    y_mm = pulse.foot_mm + np.arange(-0.4, 0.41, 1 / Y_PX_PER_MM)
+    rows = np.clip(np.rint(page.row(y_mm)).astype(int), 0, page.ink.shape[0] - 1)
+    columns = np.clip(np.rint(page.column(x_mm)).astype(int), 0, page.ink.shape[1] - 1)
+    inked = page.ink[rows[:, None], columns].max(axis=0) > 0.4
+    blank = np.flatnonzero(np.convolve(~inked, np.ones(4), "valid") == 4)
+    length = STROKE_MM / 2 + (blank[0] / X_PX_PER_MM if len(blank) else len(inked) / X_PX_PER_MM)
+    return float(length) if MIN_FLAT_MM < length < LONGEST_FLAT_MM else 0.0
+
+
+def _common_end(page: FlatPage, rows: list[Row], near_mm: float, direction: int) -> float | None:
+    """Page x where the ink of most rows begins (direction 1) or ends (-1), None where they do not say."""
+    found = [_row_end(page, row, near_mm, direction) for row in rows]
+    ends = np.array([end for end in found if end is not None])
+    if len(ends) < max(1, len(rows) / 2):
+        return None
+    middle = float(np.median(ends))
+    return middle if np.median(np.abs(ends - middle)) < MAX_SPREAD_MM else None
+
+
+def _row_end(page: FlatPage, row: Row, near_mm: float, direction: int) -> float | None:
+    """Page x of the outermost ink that hangs together with a row's trace; None without any, or where it goes on."""
+    x_mm = near_mm + direction * np.arange(-OUTSIDE_MM, INSIDE_MM[1], 1 / X_PX_PER_MM)  # inwards
+    level = row.level_at(near_mm + direction * INSIDE_MM[0])
+    y_mm = np.arange(level - END_REACH_MM, level + END_REACH_MM, 1 / Y_PX_PER_MM)
+    lines = np.clip(np.rint(page.row(y_mm)).astype(int), 0, page.ink.shape[0] - 1)
+    columns = np.clip(np.rint(page.column(x_mm)).astype(int), 0, page.ink.shape[1] - 1)
+    inked = (page.ink[lines[:, None], columns] > 0.4).astype(np.uint8)
+    _, labels = cv2.connectedComponents(cv2.dilate(inked, np.ones((3, 3), np.uint8)))
+    inside = x_mm * direction > (near_mm + direction * INSIDE_MM[0]) * direction
+    at_level = np.abs(y_mm[:, None] - row.y_at(x_mm)) < ON_ROW_MM
+    own = np.unique(labels[at_level & inside & (inked > 0)])
+    seen = np.flatnonzero((np.isin(labels, own[own > 0]) & (inked > 0)).any(axis=0))
+    # a trace that goes on outwards has no end here, one that is too faint near its end breaks off
+    first, last = 1.0 * X_PX_PER_MM, (OUTSIDE_MM + REACH_MM) * X_PX_PER_MM
+    return float(x_mm[seen[0]]) if len(seen) and first < seen[0] < last else None
+
+
+def pulses_on_one_side(pulses: Array, columns: Columns) -> Array:
+    """The boxes of pulses (m, 4) at that end of the rows where most of them stand; all where neither end has more."""
+    is_right = pulses[:, [0, 2]].mean(axis=1) > (columns.first_mm + columns.end_mm) / 2
+    many = is_right.sum() - (~is_right).sum()
+    return pulses if many == 0 else pulses[is_right == (many > 0)]
+
+
+def find_strip_end(page: FlatPage, row: Row, columns: Columns, seen_mm: tuple[float, float] | None) -> float:
+    """Page x where a strip ends: under gaps between columns strips run on to their end, or leave them out."""
+    choices = (columns.end_mm, columns.first_mm + columns.count * columns.width_mm)
+    if choices[0] - choices[1] < TOUCHING_MM:
+        return choices[0]
+    end = _common_end(page, [row], (choices[0] + choices[1]) / 2, -1)
+    if end is None:
+        end = choices[0] if seen_mm is None else seen_mm[1]
+    return min(choices, key=lambda x: abs(x - end))

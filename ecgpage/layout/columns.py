@@ -1,0 +1,119 @@
+"""Columns of equal width, fitted to the edges of boxes."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from ecgpage.core.types import Array
+
+MIN_WIDTH_MM: Final = 15.0
+"""Columns show half a second at least."""
+MIN_SHARE: Final = 0.6
+"""A box is in a cell when they share this part of what they cover together along x."""
+POSITION_MM: Final = 3.0
+"""Usual error of a box's edge against rows and columns of equal width."""
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of equal width: column k spans first_mm + k * pitch_mm to first_mm + k * pitch_mm + width_mm."""
+
+    count: int
+    first_mm: float
+    pitch_mm: float
+    width_mm: float
+
+    @property
+    def end_mm(self) -> float:
+        return self.first_mm + (self.count - 1) * self.pitch_mm + self.width_mm
+
+    @property
+    def gap_mm(self) -> float:
+        """Blank between columns."""
+        return self.pitch_mm - self.width_mm if self.count > 1 else 0.0
+
+    def span(self, column: int | None) -> tuple[float, float]:
+        """Ends of a column, or of a strip over all of them (None)."""
+        if column is None:
+            return self.first_mm, self.end_mm
+        start = self.first_mm + column * self.pitch_mm
+        return start, start + self.width_mm
+
+
+def shared_span(a: tuple[float, float], b: tuple[float, float]) -> float:
+    """Intersection over union along x."""
+    both = min(a[1], b[1]) - max(a[0], b[0])
+    return max(0.0, both / (max(a[1], b[1]) - min(a[0], b[0]) + 1e-9))
+
+
+def fit_columns(leads: Array, scores: Array, count: int) -> list[Columns]:
+    """Columns through the edges of the boxes, least squares over those that fit, from each pair of outer edges that may be
+    the page's; none when too few boxes fit.
+    """
+    found = []
+    for left in _outer_edges(leads[:, 0], scores, first=True):
+        for right in _outer_edges(leads[:, 2], scores, first=False):
+            columns = _settled(leads, scores, Columns(count, left, *([(right - left) / count] * 2)))
+            if columns is not None:
+                found.append(columns)
+    return found
+
+
+def _settled(leads: Array, scores: Array, columns: Columns) -> Columns | None:
+    for _ in range(6):
+        if columns.width_mm < MIN_WIDTH_MM:
+            return None
+        found = [(k, _column_of(columns, box)) for k, box in enumerate(leads)]
+        used = [(k, c) for k, c in found if c is not None]
+        if not [c for _, c in used if c < columns.count] or len(used) < 0.4 * len(leads):
+            return None
+        columns = _least_squares(columns, leads, scores, used)
+    return columns
+
+
+def _column_of(columns: Columns, box: Array) -> int | None:
+    """Column in which a box stands, ``count`` for one over all of them, None for neither."""
+    spans = [columns.span(k) for k in range(columns.count)]
+    spans += [columns.span(None)] if columns.count > 1 else []
+    shared = [shared_span((float(box[0]), float(box[2])), span) for span in spans]
+    best = int(np.argmax(shared))
+    return best if shared[best] > MIN_SHARE else None
+
+
+def _outer_edges(edges: Array, scores: Array, *, first: bool) -> list[float]:
+    """The outermost places where edges of boxes meet: of any box, and of several."""
+    order = np.argsort(edges if first else -edges, kind="stable")
+    places: list[float] = []
+    for share in (0.0, 0.12):
+        for k in order:
+            near = np.abs(edges - edges[k]) < 4.0
+            if scores[near].sum() >= share * scores.sum():
+                place = float(np.average(edges[near], weights=scores[near]))
+                places += [place] if not places or abs(place - places[0]) > 1.0 else []
+                break
+    return places
+
+
+def _least_squares(columns: Columns, leads: Array, scores: Array, used: list[tuple[int, int]]) -> Columns:
+    """First, pitch and width from the boxes ``used`` (box, column), large errors weighing less."""
+    count = columns.count
+    lines, values, weights = [], [], []
+    for k, c in used:
+        start, end = (c, c) if c < count else (0, count - 1)
+        span = columns.span(c if c < count else None)
+        lines += [[1.0, start, 0.0], [1.0, end, 1.0]]
+        values += [leads[k, 0], leads[k, 2]]
+        away = np.abs(leads[k, [0, 2]] - span)
+        weight = scores[k] / (1 + (away / 2.0) ** 2)
+        if c == count:
+            weight[1] *= 0.02  # strips may or may not run on under gaps between columns
+        weights += list(weight)
+    lines.append([0.0, 1.0, -1.0])  # columns touch as far as the boxes leave it open
+    values.append(0.0)
+    weights.append(0.5 / (1 + columns.gap_mm**2) if count > 1 else 10.0)
+    root = np.sqrt(np.array(weights))
+    first, pitch, width = np.linalg.lstsq(
+        np.array(lines) * root[:, None], np.array(values) * root, rcond=None
+    )[0]
+    return Columns(count, float(first), float(pitch), float(width))

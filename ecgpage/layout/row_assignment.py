@@ -1,0 +1,136 @@
+"""Assign the boxes of a page to rows."""
+
+import itertools
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgpage.core.types import Array
+from ecgpage.layout.boxes import HALF_BOX_MM, ROW_APART_MM, PageBoxes
+
+ROW_APART_SHARE: Final = 0.35
+"""The same as a part of the distance between rows."""
+ROW_SLACK_MM: Final = 2.5
+"""A box's level may be so far off what it allows for its lead's."""
+IRREGULAR: Final = 2.0
+"""Cost of rows that stand half of their usual distance nearer or further, four times."""
+NO_ROW: Final = 8.0
+"""Cost of a box without a row of its own; of a level in the neighbouring row 2."""
+
+
+def row_distance(leads: Array, levels_mm: Array) -> float:
+    """Distance from which levels are those of different rows."""
+    steps = [
+        min(
+            (
+                abs(levels_mm[a] - levels_mm[b])
+                for b in range(len(leads))
+                if b != a and _above_each_other(leads[a], leads[b])
+            ),
+            default=0.0,
+        )
+        for a in range(len(leads))
+    ]
+    known = [step for step in steps if step > 0]
+    return float(np.clip(ROW_APART_SHARE * np.median(known) if known else 0.0, *ROW_APART_MM))
+
+
+def assign_rows(
+    boxes: PageBoxes, levels_mm: Array, spare_mm: Array, apart_mm: float
+) -> tuple[NDArray[np.intp], Array]:
+    """Row of each box (n,) and the rows' levels from the top; boxes above each other are never in one row."""
+    levels = levels_mm.copy()
+    for _ in range(len(levels)):
+        order = np.argsort(levels, kind="stable")
+        starts = np.concatenate([[True], np.diff(levels[order]) > apart_mm])
+        row_of = np.empty(len(levels), np.intp)
+        row_of[order] = np.cumsum(starts) - 1
+        rows_mm = np.array([np.median(levels[row_of == r]) for r in range(row_of.max() + 1)])
+        group = _crowded(boxes.leads, levels, row_of)
+        if not len(group):
+            break
+        moved = _one_below_another(
+            boxes.leads[group], levels[group], add_spare_rows(row_of, rows_mm, spare_mm, apart_mm)[1]
+        )
+        if (moved == levels[group]).all():
+            break
+        levels[group] = moved
+    return row_of, rows_mm
+
+
+def _crowded(leads: Array, levels_mm: Array, row_of: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Boxes above each other, from the top, two of which are in one row or have their levels the wrong way round; none where
+    all stand well.
+    """
+    # the level is the ink's, which may be another lead's; the box's middle, which may be off its level, is its own
+    heights = (levels_mm + leads[:, [1, 3]].mean(axis=1)) / 2
+    for a, b in itertools.combinations(range(len(leads)), 2):
+        turned = (levels_mm[a] - levels_mm[b]) * (heights[a] - heights[b]) < 0
+        if (row_of[a] == row_of[b] or turned) and _above_each_other(leads[a], leads[b]):
+            group = np.array(
+                [k for k in range(len(leads)) if k == a or _above_each_other(leads[a], leads[k])]
+            )
+            return group[np.argsort(heights[group], kind="stable")]
+    return np.zeros(0, np.intp)
+
+
+def _one_below_another(leads: Array, levels_mm: Array, rows_mm: Array) -> Array:
+    """(n,) levels of boxes (n, 4) from the top, each in a row (m,) of its own within what the box allows, near the level it
+    had, at regular distances: the cheapest way; a box that has no row keeps its level.
+    """
+    n, m = len(leads), len(rows_mm)
+    low, high = leads[:, 1] + HALF_BOX_MM - ROW_SLACK_MM, leads[:, 3] - HALF_BOX_MM + ROW_SLACK_MM
+    away = np.abs(rows_mm - levels_mm[:, None])  # (n, m)
+    costs = np.minimum(away / ROW_APART_MM[0], 2.0)
+    costs[(rows_mm < low[:, None]) | (rows_mm > high[:, None])] = np.inf
+    pitch = float(np.median(np.diff(rows_mm))) if m > 1 else 1.0
+    steps = (rows_mm - rows_mm[:, None]) / pitch  # (from, to)
+    uneven = np.where(steps > 0, IRREGULAR * (steps - np.maximum(1, np.rint(steps))) ** 2, np.inf)
+    best = np.zeros(m + 1)  # by the last row that was taken, the last entry: none yet
+    best[:m] = np.inf
+    came = np.zeros((n, m + 1), np.intp)
+    for k in range(n):
+        onward = best[:, None] + np.concatenate([uneven, np.zeros((1, m))])  # (m + 1, m)
+        taken = onward.min(axis=0) + costs[k]
+        left = best + NO_ROW
+        came[k] = np.append(np.where(taken < left[:m], onward.argmin(axis=0), -1), -1)
+        best = np.append(np.minimum(taken, left[:m]), left[m])
+    levels = levels_mm.copy()
+    last = int(best.argmin())
+    for k in range(n - 1, -1, -1):
+        if came[k, last] >= 0:
+            levels[k] = rows_mm[last]
+            last = int(came[k, last])
+    return levels
+
+
+def _above_each_other(a: Array, b: Array) -> bool:
+    both = min(a[2], b[2]) - max(a[0], b[0])
+    return bool(both > 0.5 * min(a[2] - a[0], b[2] - b[0]))
+
+
+def add_spare_rows(
+    row_of: NDArray[np.intp], rows_mm: Array, spare_mm: Array, apart_mm: float
+) -> tuple[NDArray[np.intp], Array]:
+    """Rows of ink without boxes, and rows that gaps leave room for, put among the others."""
+    new = [float(y) for y in spare_mm if np.abs(rows_mm - y).min() > apart_mm]
+    new += [y for y in regular_places(rows_mm) if not any(abs(y - other) < apart_mm for other in new)]
+    levels = np.concatenate([rows_mm, np.array(new)])
+    order = np.argsort(levels, kind="stable")
+    place = np.empty(len(levels), np.intp)
+    place[order] = np.arange(len(levels))
+    return place[row_of], levels[order]
+
+
+def regular_places(rows_mm: Array) -> list[float]:
+    """Where rows would stand in gaps that are twice or three times as wide as usual."""
+    steps = np.diff(rows_mm)
+    if len(steps) < 2:
+        return []
+    usual = float(np.median(steps))
+    places = []
+    for y, step in zip(rows_mm, steps, strict=False):
+        count = round(step / usual)
+        places += [float(y + step * k / count) for k in range(1, count)] if count in (2, 3) else []
+    return places

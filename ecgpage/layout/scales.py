@@ -1,0 +1,65 @@
+"""Paper speed and gain of a page: as written, by its pulses, by the length of its rows."""
+
+from typing import Final
+
+import numpy as np
+
+from ecgpage.core.conventions import GAIN_MM_PER_MV, LEADS, SPEED_MM_PER_S
+from ecgpage.layout.arrangement import Arrangement
+from ecgpage.layout.columns import Columns
+from ecgpage.layout.types import Pulse
+
+LONG_SHARE: Final = 1.03
+"""Rows longer than the record at 25 mm/s by this factor are drawn at 50 mm/s."""
+FAST_MM_PER_S: Final = 50.0
+FAST_PULSE_MM: Final = 8.5
+"""Pulses of 0.2 s are 5 mm wide at 25 mm/s and 10 mm at 50 mm/s."""
+CHEST: Final = LEADS[6:]
+
+
+def tell_speed(
+    length_mm: float, pulses: list[Pulse], written: float | None, duration_s: float, notes: list[str]
+) -> float:
+    """Paper speed in mm/s: as written, unless rows are too long for it, else by the pulses' width and the rows' length."""
+    if written is not None and length_mm < LONG_SHARE * duration_s * written:
+        if written != SPEED_MM_PER_S:
+            notes.append(f"{written:g} mm/s: it is written on the page")
+        return written
+    widths = [p.width_mm for p in pulses if p.score]
+    if widths and np.median(widths) > FAST_PULSE_MM:
+        notes.append("50 mm/s: pulses are 10 mm wide")
+        return FAST_MM_PER_S
+    if length_mm > LONG_SHARE * duration_s * SPEED_MM_PER_S:
+        notes.append(f"50 mm/s: rows of {length_mm:.0f} mm are longer than the record at 25 mm/s")
+        return FAST_MM_PER_S
+    if not pulses:
+        notes.append("25 mm/s assumed: no calibration pulse seen, no speed read")
+    return SPEED_MM_PER_S
+
+
+def tell_gains(
+    arrangement: Arrangement,
+    pulses: list[tuple[int, Pulse]],
+    columns: Columns,
+    written: float | None,
+    notes: list[str],
+) -> dict[str, float]:
+    """mm/mV of limb and chest leads: of the pulses beside them, the other group's where they have none, what is written where
+    there are none at all; it also counts more than pulses that only boxes show.
+    """
+    heights: dict[str, list[float]] = {"limb": [], "chest": []}
+    for row, pulse in pulses:
+        if written is not None and not pulse.score:
+            continue
+        here = [c for c in arrangement.cells if c.row == row]
+        is_right = pulse.x_mm > (columns.first_mm + columns.end_mm) / 2
+        column = columns.count - 1 if is_right else 0
+        beside = [c for c in here if c.is_strip or c.column == column]
+        if beside:
+            heights["chest" if beside[0].lead in CHEST else "limb"].append(pulse.height_mm)
+    if not any(heights.values()):
+        if written is None:
+            notes.append("10 mm/mV assumed: no calibration pulse seen, no gain read")
+        return dict.fromkeys(heights, written or GAIN_MM_PER_MV)
+    gains = {group: float(np.median(values)) for group, values in heights.items() if values}
+    return {group: gains.get(group, next(iter(gains.values()))) for group in heights}

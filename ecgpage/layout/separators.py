@@ -1,0 +1,89 @@
+"""Separators between columns: thick vertical ticks across the rows' baselines at one common pitch."""
+
+from typing import Final
+
+import cv2
+import numpy as np
+
+from ecgpage.core.conventions import X_PX_PER_MM, Y_PX_PER_MM
+from ecgpage.core.types import Array
+from ecgpage.grid.flat_page import FlatPage
+from ecgpage.layout.types import Row
+
+TICK_HEIGHT_MM: Final = 4.5
+TICK_WIDTH_MM: Final = 0.4
+MIN_TICK: Final = 0.3
+
+
+def tick_signals(page: FlatPage, rows: list[Row]) -> Array:
+    """(rows, width) how much each column of the raster looks like a thick vertical tick across the row's baseline."""
+    kernel = np.ones((int(TICK_HEIGHT_MM * Y_PX_PER_MM), int(TICK_WIDTH_MM * X_PX_PER_MM)), np.uint8)
+    # the median takes noise out of the ticks, and traces, which are thinner, altogether
+    clean = cv2.medianBlur(np.clip(page.ink * 200, 0, 200).astype(np.uint8), 5)
+    thick = cv2.erode(clean, kernel).astype(np.float32) / 200
+    columns = np.arange(page.ink.shape[1])
+    x_mm = page.x_mm(columns.astype(float))
+    signals = np.zeros((len(rows), len(columns)))
+    for k, row in enumerate(rows):
+        base = page.row(row.y_at(x_mm))
+        for offset_mm in np.arange(-2.5, 2.6, 0.25):
+            at = np.clip(np.rint(base + offset_mm * Y_PX_PER_MM).astype(int), 0, page.ink.shape[0] - 1)
+            signals[k] = np.maximum(signals[k], thick[at, columns])
+    return signals
+
+
+def separator_pitch(page: FlatPage, rows: list[Row], width_mm: float) -> float | None:
+    """Distance of the separators over a quarter of ``width_mm``, of a page in four columns on a map of rough scale; None when
+    no such separators show.
+    """
+    if not rows:
+        return None
+    ticks = tick_signals(page, rows)
+    near = cv2.dilate(ticks.astype(np.float32), np.ones((1, int(0.6 * X_PX_PER_MM)), np.uint8)).astype(float)
+    quarter = width_mm / 4 * X_PX_PER_MM
+    best = (0.0, 1.0, 0.0)
+    for stretch in np.linspace(0.94, 1.06, 61):
+        starts = np.arange(0, max(1, page.ink.shape[1] - int(3.2 * stretch * quarter)))
+        at = np.rint(starts[:, None] + stretch * quarter * np.arange(1, 4)).astype(int)
+        support = near[:, np.clip(at, 0, page.ink.shape[1] - 1)].min(axis=2)  # (rows, starts)
+        score = np.sort(support, axis=0)[-min(3, len(rows)) :].mean(axis=0)
+        best = max(
+            best, (float(score.max()), float(stretch), float(np.median(starts[score > score.max() - 1e-6])))
+        )
+    score_of_best, stretch, start = best
+    if score_of_best < MIN_TICK:
+        return None
+    centres = tick_centres(page, rows, ticks, start, stretch * quarter, 4)
+    numbers = sorted({k for k, _ in centres})
+    if len(numbers) < 3:
+        return None
+    # the median over the rows: a beat of one row may be taken for a separator
+    middles = [float(np.median([at for k, at in centres if k == number])) for number in numbers]
+    slope = np.polyfit(numbers, middles, 1)[0]
+    return float(slope / quarter)
+
+
+def tick_centres(
+    page: FlatPage, rows: list[Row], ticks: Array, start: float, pitch: float, columns: int
+) -> list[tuple[int, float]]:
+    """Number in the comb, from 1, and centre of the ink (columns of the raster, sub-pixel) of each single tick."""
+    reach = int(1.5 * X_PX_PER_MM)
+    found: list[tuple[int, float]] = []
+    for k in range(1, columns):
+        middle = round(start + pitch * k)
+        for r, row in enumerate(rows):
+            if ticks[r, max(0, middle - reach) : middle + reach].max(initial=0.0) < MIN_TICK:
+                continue
+            base = round(page.row(row.level_at(page.x_mm(float(middle)))))
+            half = int(2.2 * Y_PX_PER_MM)
+            patch = np.clip(
+                page.ink[max(0, base - half) : base + half, middle - reach : middle + reach + 1], 0, 1
+            )
+            if patch.shape[1] < 2 * reach:
+                continue
+            profile = np.quantile(patch, 0.3, axis=0)
+            if profile.max() > MIN_TICK:
+                mass = np.clip(profile - 0.25 * profile.max(), 0, None)
+                centre = (mass * np.arange(patch.shape[1])).sum() / mass.sum() + middle - reach
+                found.append((k, float(centre)))
+    return found

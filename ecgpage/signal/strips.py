@@ -1,0 +1,91 @@
+"""Rhythm strips: which lead each repeats, and whether the columns above run on in time with it."""
+
+import logging
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgpage.layout.types import PagePlan
+from ecgpage.signal.sampling import sample_trace
+from ecgpage.trace.reader import Trace
+
+log = logging.getLogger(__name__)
+
+MAX_LAG_S: Final = 0.04
+BEAT_S: Final = 0.06
+MIN_RESTART: Final = 0.15
+"""So much better must the beats of later columns agree with the beginning of the strip to be taken from there."""
+MIN_AGREEMENT: Final = 0.5
+"""Correlation from which a strip repeats a lead."""
+
+
+def name_strips(strips: list[Trace], short: list[Trace], plan: PagePlan, fs: float) -> list[Trace]:
+    """Strips under the names of the leads that they repeat, each lead once; rows that repeat none are left out."""
+    best: dict[str, tuple[float, Trace]] = {}
+    for strip in strips:
+        lead, agreement = _repeated_lead(strip, short, plan, fs)
+        if agreement < MIN_AGREEMENT:
+            log.info("a row at %.0f mm repeats no lead and is left out", strip.segment.zero_mm)
+        elif lead not in best or agreement > best[lead][0]:
+            best[lead] = (agreement, replace(strip, segment=replace(strip.segment, lead=lead)))
+    return [strip for _, strip in best.values()]
+
+
+def align_columns_with_strips(
+    short: list[Trace], strips: list[Trace], plan: PagePlan, fs: float
+) -> list[Trace]:
+    """Columns where the rhythm strips show the same beats: running on in time as planned, or all from the beginning."""
+    gains = []
+    for strip in (s for s in strips if s.segment.start_s == 0):
+        beats = _beats(sample_trace(strip, plan, fs, round(strip.segment.duration_s * fs))[1], fs)
+        for trace in (t for t in short if t.segment.start_s > 0):
+            first, values = sample_trace(trace, plan, fs, 10**9)
+            part = _beats(values, fs)
+            on, anew = (_correlation(beats[k : k + len(part)], part, fs) for k in (first, 0))
+            gains.append(anew - on)
+    if not gains or np.median(gains) < MIN_RESTART:
+        return short
+    log.info("all columns start at the beginning of the rhythm strip")
+    return [replace(t, segment=replace(t.segment, start_s=0.0)) for t in short]
+
+
+def _beats(values: NDArray[np.float32], fs: float) -> NDArray[np.float32]:
+    """How steeply a signal moves, smoothed over BEAT_S: high in the QRS whatever its form."""
+    kernel = np.ones(max(1, round(BEAT_S * fs)))
+    known = np.isfinite(values)
+    steep = np.abs(np.gradient(np.where(known, values, 0.0))) if len(values) > 1 else values
+    smooth = np.convolve(steep, kernel / len(kernel), "same")[: len(values)]
+    return np.where(known, smooth, np.nan).astype(np.float32)
+
+
+def _repeated_lead(strip: Trace, short: list[Trace], plan: PagePlan, fs: float) -> tuple[str, float]:
+    """The lead that a strip repeats and their correlation; the one it is named after unless another agrees clearly better."""
+    first, values = sample_trace(
+        strip, plan, fs, round((strip.segment.start_s + strip.segment.duration_s) * fs)
+    )
+    score = {}
+    for trace in short:
+        start, part = sample_trace(trace, plan, fs, 10**9)
+        score[trace.segment.lead] = _correlation(
+            values[max(0, start - first) : start - first + len(part)], part, fs
+        )
+    named = strip.segment.lead
+    best = max(score, key=lambda lead: score[lead], default=named)
+    if score.get(best, 0.0) < score.get(named, 0.0) + 0.1:
+        best = named
+    return best, score.get(best, 0.0)
+
+
+def _correlation(a: NDArray[np.float32], b: NDArray[np.float32], fs: float) -> float:
+    """Largest correlation coefficient within a small lag; 0 where there is too little in common."""
+    n = min(len(a), len(b))
+    reach = max(1, round(MAX_LAG_S * fs))
+    best = 0.0
+    for lag in range(-reach, reach + 1):
+        x, y = a[max(0, lag) : n + min(0, lag)], b[max(0, -lag) : n + min(0, -lag)]
+        both = np.isfinite(x) & np.isfinite(y)
+        if both.sum() > fs / 2 and x[both].std() > 0 and y[both].std() > 0:
+            best = max(best, float(np.corrcoef(x[both], y[both])[0, 1]))
+    return best

@@ -1,0 +1,152 @@
+"""Crops of leads, resampled once from the original picture, the tiles they are read in, and their readings joined."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from ecgpage.core.conventions import X_PX_PER_MM, Y_PX_PER_MM
+from ecgpage.core.types import Array, Light
+from ecgpage.grid.grid_map import GridMap, flatten
+from ecgpage.trace.decoding import Decoded
+from ecgpage.trace.geometry import ROWS, STEP_MM, STRIDE
+
+Window = tuple[float, float, float]
+"""x0_mm, x1_mm, level_mm: left and right end on the page, and the page y around which the trace runs."""
+MARGIN_MM: Final = 3.0
+"""Context that is cropped before and after a window, so that its ends are not read blindly."""
+TILE_PX: Final = 704
+"""Longest crop that is read in one piece: 2.5 s with both margins."""
+TILE_MARGIN_PX: Final = 32
+"""Columns at a tile's inner ends whose values the neighbouring tile gives."""
+EDGE_MM: Final = 2.0
+"""A trace that comes this close to a crop's edge may leave it."""
+SMOOTH_CELLS: Final = 9
+"""Side of the window of the local contrast, in cells of 8 x 8 px."""
+TALL: Final = 2
+"""Traces that leave the crop are read once more from one that shows so many times its height."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read in one window; arrays have one value a step, from the window's left end to its right."""
+
+    x_mm: Array
+    """(n,) page x, ``STEP_MM`` apart; the first is the window's x0."""
+    y_mm: Array
+    """(n,) page y of the trace, NaN where the lead is not drawn."""
+    sigma_mm: Array
+    """(n,) expected error (one standard deviation) of ``y_mm``, mm."""
+    visible: Array
+    """(n,) probability that the lead is drawn here."""
+
+
+def local_contrast(crop: Tensor) -> Tensor:
+    """Light relative to its surroundings (9 mm x 7 mm), in their standard deviations, (b, 1, ROWS, W)."""
+    cells = F.avg_pool2d(torch.cat([crop, crop * crop], 1).float(), 8)  # (b, 2, ROWS / 8, W / 8)
+    around = F.avg_pool2d(cells, SMOOTH_CELLS, 1, SMOOTH_CELLS // 2, count_include_pad=False)
+    around = F.interpolate(around, scale_factor=8.0, mode="bilinear")  # (b, 2, ROWS, W)
+    mean, square = around[:, :1], around[:, 1:]
+    spread = (square - mean * mean).clamp_min(0).sqrt()
+    return ((crop - mean) / (spread + 0.02)).clamp(-6, 6)
+
+
+# --- windows, crops, tiles ----------------------------------------------------------------------------------
+
+
+def cut_crop(
+    grey: Light, grid: GridMap, x0_mm: float, x1_mm: float, level_mm: float, *, shrink: int = 1
+) -> Light:
+    """Crop (ROWS, W) of a window with its margins, resampled once from the grey original.
+
+    Step j of the crop lies at page x ``x0_mm - MARGIN_MM + j * STEP_MM``, so that a step falls on x0_mm. With
+    ``shrink`` it shows so many times the height, as if the page had been printed at so small a gain.
+    """
+    columns = int(np.ceil((x1_mm - x0_mm + 2 * MARGIN_MM) * X_PX_PER_MM))
+    columns = -(-columns // STRIDE) * STRIDE
+    left = x0_mm - MARGIN_MM - STEP_MM / 2
+    x_mm = left + (np.arange(columns) + 0.5) / X_PX_PER_MM
+    rows = ROWS * shrink
+    y_mm = level_mm + (np.arange(rows) + 0.5 - rows / 2) / Y_PX_PER_MM
+    crop = np.asarray(flatten(grey, grid, x_mm, y_mm), np.uint8)
+    if shrink == 1:
+        return crop
+    return np.asarray(cv2.resize(crop, (columns, ROWS), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def leaves_crop(decoded: Decoded) -> bool:
+    """Whether the trace comes close to the crop's upper or lower edge."""
+    return bool(
+        ((decoded.height_mm.abs() > ROWS / 2 / Y_PX_PER_MM - EDGE_MM) & (decoded.visible >= 0.5)).any()
+    )
+
+
+def complete_crop(decoded: Decoded, tall: Decoded) -> Decoded:
+    """A crop's reading, from the crop of TALL times its height where the trace runs near its edges or beyond."""
+    height, sigma = tall.height_mm * TALL, tall.sigma_mm * TALL
+    beyond = (height.abs() > ROWS / 2 / Y_PX_PER_MM - EDGE_MM) & (tall.visible >= 0.5)
+    return Decoded(
+        torch.where(beyond, height, decoded.height_mm),
+        torch.where(beyond, sigma, decoded.sigma_mm),
+        torch.where(beyond, tall.visible, decoded.visible),
+    )
+
+
+def tile_edges(width: int) -> list[tuple[int, int]]:
+    """Ranges of at most TILE_PX that cover ``width`` columns, neighbours overlapping by two margins."""
+    if width <= TILE_PX:
+        return [(0, width)]
+    most = TILE_PX - 2 * TILE_MARGIN_PX
+    count = -(-(width - 2 * TILE_MARGIN_PX) // most)
+    starts = np.linspace(0, (width - TILE_PX) // STRIDE, count).round().astype(int) * STRIDE
+    return [(int(start), int(start) + TILE_PX) for start in starts[:-1]] + [(width - TILE_PX, width)]
+
+
+@dataclass
+class Tile:
+    """Columns ``start`` to ``stop`` of one crop, and what was found there."""
+
+    crop: int
+    start: int
+    stop: int
+    found: Decoded | None = None
+
+
+def batches_of_one_width(tiles: list[Tile]) -> list[list[Tile]]:
+    """Tiles of equal width together."""
+    widths: dict[int, list[Tile]] = {}
+    for tile in tiles:
+        widths.setdefault(tile.stop - tile.start, []).append(tile)
+    return list(widths.values())
+
+
+def join_tiles(tiles: list[Tile]) -> Decoded:
+    """Tiles of one crop, from left to right, put together in the middle of their overlaps."""
+    cuts = [0, *(a.stop + b.start for a, b in pairwise(tiles)), 2 * tiles[-1].stop]  # steps: two a column
+    pieces = [
+        tile.found.steps(low - 2 * tile.start, high - 2 * tile.start)
+        for tile, (low, high) in zip(tiles, pairwise(cuts), strict=True)
+        if tile.found is not None
+    ]
+    return Decoded(
+        torch.cat([p.height_mm for p in pieces], 1),
+        torch.cat([p.sigma_mm for p in pieces], 1),
+        torch.cat([p.visible for p in pieces], 1),
+    )
+
+
+def reading_of_tiles(decoded: Decoded, x0_mm: float, x1_mm: float, level_mm: float) -> Reading:
+    """The window's own steps of a decoded crop, in page coordinates."""
+    first = round(MARGIN_MM / STEP_MM)
+    count = int(np.floor((x1_mm - x0_mm) / STEP_MM + 1e-6)) + 1
+    height, sigma, visible = (
+        np.asarray(v[0, first : first + count].cpu(), np.float64)
+        for v in (decoded.height_mm, decoded.sigma_mm, decoded.visible)
+    )
+    x_mm = x0_mm + STEP_MM * np.arange(len(height), dtype=np.float64)
+    return Reading(x_mm, np.where(visible >= 0.5, level_mm - height, np.nan), sigma, visible)
