@@ -31,6 +31,10 @@ WAY_OUT: Final = (
     "(in the Docker image: /challenge/pretrained)"
 )
 
+PRECISION: Final = "ECGPAGE_PRECISION"
+"""Environment variable that says in which precision the networks that read pages multiply."""
+PRECISIONS: Final = ("auto", "float32", "bfloat16")
+
 
 @dataclass(frozen=True)
 class Card:
@@ -90,8 +94,10 @@ def load_module(
 ) -> tuple[Module, Card]:
     """The network that ``build`` makes of the settings of ``name``, with its weights as float32, and its card.
 
-    Raises EcgPageError as ``load_tensors`` does, and when settings or weights do not fit the network.
+    Raises EcgPageError as ``load_tensors`` does, when settings or weights do not fit the network, and when
+    ``ECGPAGE_PRECISION`` is none of PRECISIONS.
     """
+    asked_precision()  # a wrong one is refused here, not page by page
     card = load_card(folder, name)
     try:
         module = build(card.settings["network"])
@@ -173,8 +179,28 @@ def _unusable(path: Path, reason: str) -> EcgPageError:
     return EcgPageError(f"weights cannot be used: {path}: {reason}; {WAY_OUT}")
 
 
-def fast_bfloat16(device: torch.device) -> bool:
-    """Whether networks run faster with their products in bfloat16 than in float32 on ``device``."""
+def asked_precision() -> str:
+    """Precision of the networks' products that the environment variable ``ECGPAGE_PRECISION`` asks for, one of PRECISIONS.
+
+    EcgPageError for any other value.
+    """
+    asked = os.environ.get(PRECISION) or "auto"
+    if asked not in PRECISIONS:
+        known = ", ".join(PRECISIONS)
+        raise EcgPageError(f"{PRECISION}={asked} is no precision; it is one of {known}, or not set")
+    return asked
+
+
+def in_bfloat16(device: torch.device) -> bool:
+    """Whether the networks' products are in bfloat16 on ``device``: as asked, or with ``auto`` where that is faster."""
+    asked = asked_precision()
+    if asked != "auto":
+        return asked == "bfloat16"
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported()
     return bool(torch.cpu._is_amx_tile_supported())
+
+
+def network_precision(device: torch.device) -> torch.autocast:
+    """While it is entered, what runs on ``device`` multiplies in the precision of ``in_bfloat16``."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16(device))

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from ecgpage.core.conventions import LEADS
-from ecgpage.core.weights import Card, fast_bfloat16, load_module
+from ecgpage.core.weights import Card, load_module, network_precision
 from yolov7 import Config, YoloV7, letterbox, suppress
 
 NAME: Final = "detector"
@@ -95,10 +95,7 @@ class LeadDetector:
         canvas, place = letterbox(page, self.size)
         device = next(self.network.parameters()).device
         x = torch.from_numpy(canvas).to(device)[None, None].float() / 255  # (1, 1, size, size)
-        with (
-            torch.inference_mode(),
-            torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device)),
-        ):
+        with torch.inference_mode(), network_precision(device):
             predictions = self.network.predict(x)  # (1, n, 5 + classes)
         found = suppress(predictions.float(), score=score, overlap=overlap)[0]
         h, w = page.shape

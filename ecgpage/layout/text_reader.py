@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from ecgpage.core.conventions import LEADS
 from ecgpage.core.nn import ConvNorm
 from ecgpage.core.types import Array, Light
-from ecgpage.core.weights import Card, fast_bfloat16, load_module
+from ecgpage.core.weights import Card, load_module, network_precision
 from ecgpage.grid.flat_page import AROUND_PX_PER_MM, FlatPage
 
 NAME: Final = "words"
@@ -175,10 +175,7 @@ class WordReader:
         pad = [(border, border + -n % CELL) for n in light.shape]
         x = torch.from_numpy(darkness(np.pad(light, pad, mode="edge")))[None, None]
         device = self.network.head.weight.device
-        with (
-            torch.inference_mode(),
-            torch.autocast(device.type, torch.bfloat16, enabled=fast_bfloat16(device)),
-        ):
+        with torch.inference_mode(), network_precision(device):
             logits = self.network(x.to(device).contiguous(memory_format=torch.channels_last))[0]
         told = logits[:, BORDER_CELLS:-BORDER_CELLS, BORDER_CELLS:-BORDER_CELLS]
         return peaks(told.float().softmax(0).cpu().numpy())

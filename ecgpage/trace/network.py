@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from ecgpage.core.nn import ConvNorm
 from ecgpage.core.types import Image, Light
-from ecgpage.core.weights import fast_bfloat16, load_module
+from ecgpage.core.weights import load_module, network_precision
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.trace.crops import (
     TALL,
@@ -201,7 +201,6 @@ class TraceNet(nn.Module):
         """uint8 (b, ROWS, W) through the network, float32."""
         device = self.row.device
         x = torch.from_numpy(crops).to(device)[:, None].float() / 255  # (b, 1, ROWS, W)
-        fast = fast_bfloat16(device)
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=fast):
+        with torch.inference_mode(), network_precision(device):
             logits, drawn, log_error = self(x)
         return logits.float(), drawn.float(), log_error.float()
