@@ -6,7 +6,17 @@ import pytest
 import torch
 
 from ecgpage.core.conventions import EcgPageError
-from ecgpage.core.weights import TABLE, Card, half_precision, load_card, load_tensors, save_tensors
+from ecgpage.core.weights import (
+    PRECISION,
+    TABLE,
+    Card,
+    half_precision,
+    load_card,
+    load_module,
+    load_tensors,
+    network_precision,
+    save_tensors,
+)
 
 CARD = Card(
     "12 leads",
@@ -103,3 +113,32 @@ def test_a_pickle_with_the_right_hash_is_still_not_loaded(folder):
     (folder / TABLE).write_text(json.dumps(table))
     with pytest.raises(EcgPageError, match="not a safetensors file"):
         load_tensors(folder, "net")
+
+
+def product_type() -> torch.dtype:
+    with network_precision(torch.device("cpu")):
+        return (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
+
+
+@pytest.mark.parametrize(("asked", "found"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+@pytest.mark.parametrize("faster", [False, True])
+def test_networks_multiply_in_the_precision_that_is_asked_for(monkeypatch, asked, found, faster):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: faster)
+    monkeypatch.setenv(PRECISION, asked)
+    assert product_type() == found
+
+
+@pytest.mark.parametrize("asked", [None, "", "auto"])
+@pytest.mark.parametrize(("faster", "found"), [(False, torch.float32), (True, torch.bfloat16)])
+def test_networks_multiply_in_bfloat16_where_that_is_faster_unless_asked(monkeypatch, asked, faster, found):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: faster)
+    monkeypatch.delenv(PRECISION, raising=False)
+    if asked is not None:
+        monkeypatch.setenv(PRECISION, asked)
+    assert product_type() == found
+
+
+def test_an_unknown_precision_is_refused_before_any_weights_are_read(tmp_path, monkeypatch):
+    monkeypatch.setenv(PRECISION, "float16")
+    with pytest.raises(EcgPageError, match=r"ECGPAGE_PRECISION=float16 .* auto, float32, bfloat16"):
+        load_module(tmp_path / "nowhere", "net", lambda settings: torch.nn.Identity())
