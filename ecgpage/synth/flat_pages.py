@@ -35,6 +35,7 @@ from ecgpage.core.conventions import CLASSES, LEADS, EcgPageError
 from ecgpage.core.signal_packs import load_pack, twelve_leads
 from ecgpage.core.types import Image, Rng
 from ecgpage.synth.mixes import DETERIORATED, Mix, small_page
+from ecgpage.synth.origins import name_origin
 from ecgpage.synth.picture import draw_picture
 from ecgpage.synth.truth import PageTruth
 
@@ -93,6 +94,8 @@ class DrawnFlatPage:
     """Name in ``ecgpage.synth.page.layout.LAYOUTS``."""
     mix: str
     """``photo``, ``scan``, ``worn`` or ``clean``, with `` cut`` behind where only the ECG was kept."""
+    origin: str = ""
+    """Pack, database and fold of the record (``ecgpage.synth.origins``); "" where they are not known."""
 
 
 # --- records ------------------------------------------------------------------------------------------------
@@ -107,6 +110,8 @@ class _Records:
     labels: list[str]
     """Separated by ';'."""
     numbers: NDArray[np.int64]
+    origins: list[str]
+    """Pack, database and fold of each."""
 
 
 class TrainingRecords:
@@ -133,6 +138,7 @@ class TrainingRecords:
         texts = [text for part in self.parts for text in part.labels]
         self.labels = np.array([[c in text.split(";") for c in CLASSES] for text in texts], np.bool_)
         self.labelled = np.array([bool(text) for text in texts], np.bool_)
+        self.origins = [origin for part in self.parts for origin in part.origins]
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -161,6 +167,7 @@ def _read_hires(path: Path, folds: set[str]) -> _Records:
         load_pack(path)[kept],
         [rows[k]["labels"] if own else "" for k, own in zip(kept, ours, strict=True)],
         np.array(numbers, np.int64),
+        [name_origin(path.parent.name, rows[k]["strat_fold"], rows[k]["database"]) for k in kept],
     )
 
 
@@ -172,7 +179,8 @@ def _read_fold(path: Path, fold: str, known: set[int]) -> _Records:
         raise EcgPageError(f"{path}: {len(microvolts)} records, but {len(rows)} rows in labels.csv")
     kept = [k for k, row in enumerate(rows) if int(row["ecg_id"]) not in known]
     numbers = np.array([int(rows[k]["ecg_id"]) for k in kept], np.int64)
-    return _Records(microvolts[kept], [rows[k]["labels"] for k in kept], numbers)
+    origins = [name_origin(path.parent.name, fold)] * len(kept)
+    return _Records(microvolts[kept], [rows[k]["labels"] for k in kept], numbers, origins)
 
 
 # --- one page -----------------------------------------------------------------------------------------------
@@ -372,7 +380,7 @@ class PageDrawer:
         )
         return DrawnFlatPage(
             image, boxes, classes, self.records.labels[k], bool(self.records.labelled[k]),
-            int(self.records.numbers[k]), layout, mix,
+            int(self.records.numbers[k]), layout, mix, self.records.origins[k],
         )  # fmt: skip
 
 
@@ -393,6 +401,7 @@ def save_shard(path: Path, pages: list[DrawnFlatPage]) -> None:
             record=np.array([page.record for page in pages], np.int64),
             layout=np.array([page.layout for page in pages]),
             mix=np.array([page.mix for page in pages]),
+            origin=np.array([page.origin for page in pages]),
         )
     temporary.replace(path)
 
@@ -416,11 +425,13 @@ class PageShards:
         shapes = data["shapes"].astype(np.int64)
         pixels = np.split(data["images"], np.cumsum(shapes.prod(axis=1))[:-1])
         ends = np.cumsum(data["counts"])[:-1]
+        origins = data.get("origin", np.full(len(shapes), ""))  # older shards name none
         boxes, classes = np.split(data["boxes"], ends), np.split(data["classes"], ends)
         return [
             DrawnFlatPage(
                 pixels[k].reshape(int(rows), int(columns)), boxes[k], classes[k], data["labels"][k],
                 bool(data["labelled"][k]), int(data["record"][k]), str(data["layout"][k]), str(data["mix"][k]),
+                str(origins[k]),
             )
             for k, (rows, columns) in enumerate(shapes)
         ]  # fmt: skip

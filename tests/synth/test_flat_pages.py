@@ -79,6 +79,16 @@ def test_each_record_is_there_once_in_its_sharper_form(data: Path):
     assert (signal.shape, fs) == ((5000, 12), 500.0)
 
 
+def test_each_record_knows_its_pack_and_fold(data: Path):
+    records = TrainingRecords(data, {"1", ""})
+    assert {n: records.origins[k] for n, k in by_number(records).items()} == {
+        11: "ptbxl100 fold 1",
+        12: "hires500 ptbxl fold 1",
+        13: "ptbxl100 fold 1",
+        -2: "hires500 georgia",
+    }
+
+
 def test_labels_are_those_of_ptb_xl_alone(data: Path):
     records = TrainingRecords(data, {"1", ""})
     held = {
