@@ -42,8 +42,8 @@ from tqdm import tqdm
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.types import Image
 from ecgpage.grid.candidates import lock_grid
-from ecgpage.grid.grid_map import BOX_MM, GridMap
-from ecgpage.grid.spectrum import find_carriers
+from ecgpage.grid.grid_map import SQUARE_MM, GridMap
+from ecgpage.grid.spectrum import find_grid_frequencies
 from ecgpage.image.decode import read_image
 from ecgpage.synth import MIXES, DrawnPage, draw_picture, mixes_hash
 from ecgpage.synth.page.model import Grid
@@ -81,7 +81,7 @@ def compare(grid: GridMap, drawn: DrawnPage) -> tuple[Array, Array, float]:
     low, high = area.min(axis=0), area.max(axis=0)
     best: tuple[float, Array, Array] | None = None
     for turn in range(4):
-        turned = grid.turned(turn)
+        turned = grid.rotate(turn)
         x0, y0, x1, y1 = turned.extent_mm
         at = np.stack(
             np.meshgrid(np.arange(x0, x1 + 0.1, RASTER_MM), np.arange(y0, y1 + 0.1, RASTER_MM)), -1
@@ -103,7 +103,7 @@ def compare(grid: GridMap, drawn: DrawnPage) -> tuple[Array, Array, float]:
 
 
 def _followed(grid: GridMap, at: Array) -> NDArray[np.bool_]:
-    index = np.rint((at - grid.origin_mm) / BOX_MM).astype(int)
+    index = np.rint((at - grid.origin_mm) / SQUARE_MM).astype(int)
     ny, nx = grid.quality.shape
     return grid.quality[np.clip(index[:, 1], 0, ny - 1), np.clip(index[:, 0], 0, nx - 1)] > 0
 
@@ -126,7 +126,7 @@ def measure(kind: str, data: Path, index: int, jump: bool) -> GridError:
     nan = float("nan")
     began = time.perf_counter()
     try:
-        grid = lock_grid(drawn.image, find_carriers(drawn.image), jump=jump)
+        grid = lock_grid(drawn.image, find_grid_frequencies(drawn.image), jump=jump)
     except EcgPageError as error:
         took = time.perf_counter() - began
         return GridError(record.name, nan, nan, nan, nan, True, nan, 0.0, took, str(error))
@@ -152,8 +152,8 @@ def measure(kind: str, data: Path, index: int, jump: bool) -> GridError:
 def _scale(page: Array, away: Array) -> float:
     """Median size of the slopes of the time error along rows of 5 mm, per cent; NaN when no row is long enough."""
     slopes = []
-    for row in np.unique(np.rint(page[:, 1] / BOX_MM)):
-        here = np.rint(page[:, 1] / BOX_MM) == row
+    for row in np.unique(np.rint(page[:, 1] / SQUARE_MM)):
+        here = np.rint(page[:, 1] / SQUARE_MM) == row
         if np.ptp(page[here, 0]) >= 60:
             slopes.append(float(np.polyfit(page[here, 0], away[here], 1)[0]))
     return 100 * float(np.median(np.abs(slopes))) if slopes else float("nan")
@@ -167,7 +167,7 @@ def lattice_picture(image: Image, grid: GridMap, side: int) -> Image:
     ny, nx = grid.quality.shape
     for k in range(nx + ny):
         along = np.arange(x0 if k >= nx else y0, (x1 if k >= nx else y1) + 0.1, 1.0)
-        fixed = np.full(len(along), x0 + BOX_MM * k if k < nx else y0 + BOX_MM * (k - nx))
+        fixed = np.full(len(along), x0 + SQUARE_MM * k if k < nx else y0 + SQUARE_MM * (k - nx))
         at = np.stack([fixed, along] if k < nx else [along, fixed], axis=1)
         line = np.stack(grid.to_image(at[:, 0], at[:, 1]), axis=1)
         line = (line + 0.5) * scale - 0.5
@@ -192,7 +192,7 @@ def draw_sheet(data: Path, target: Path, side: int = 640, columns: int = 6) -> N
         except EcgPageError:
             continue  # tables beside the pictures
         try:
-            cell = lattice_picture(image, lock_grid(image, find_carriers(image)), side)
+            cell = lattice_picture(image, lock_grid(image, find_grid_frequencies(image)), side)
         except EcgPageError as error:
             print(f"{path.name}: {error}", file=sys.stderr)
             scale = side / max(image.shape[:2])

@@ -45,7 +45,7 @@ from bench.grid_accuracy import RASTER_MM, SLIP_MM, lattice_picture
 from bench.stage_costs import snr
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.types import Image
-from ecgpage.grid.grid_map import BOX_MM, GridMap
+from ecgpage.grid.grid_map import SQUARE_MM, GridMap
 from ecgpage.image.decode import read_image
 from ecgpage.pipeline import Digitizer
 from ecgpage.synth import MIXES, DrawnPage, Mix
@@ -233,7 +233,7 @@ def judge(case: Case, grid: GridMap) -> tuple[str, float, float]:
 
 
 def _followed(grid: GridMap, at: Array) -> NDArray[np.bool_]:
-    index = np.rint((at - grid.origin_mm) / BOX_MM).astype(int)
+    index = np.rint((at - grid.origin_mm) / SQUARE_MM).astype(int)
     ny, nx = grid.quality.shape
     return grid.quality[np.clip(index[:, 1], 0, ny - 1), np.clip(index[:, 0], 0, nx - 1)] > 0
 

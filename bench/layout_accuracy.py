@@ -35,8 +35,8 @@ from numpy.typing import NDArray
 from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.grid.candidates import lock_grid
 from ecgpage.grid.flat_page import FlatPage, flatten_page
-from ecgpage.grid.grid_map import BOX_MM, GridMap
-from ecgpage.grid.spectrum import find_carriers
+from ecgpage.grid.grid_map import SQUARE_MM, GridMap
+from ecgpage.grid.spectrum import find_grid_frequencies
 from ecgpage.image.decode import read_image
 from ecgpage.layout.boxes import PageBoxes
 from ecgpage.layout.detector import LeadDetector
@@ -111,8 +111,8 @@ def exact_grid(drawn: DrawnPage) -> GridMap:
     truth = drawn.truth
     width, height = truth.paper
     left, _, _, bottom = (truth.page.grid or Grid()).area_on(truth.page.paper)
-    x = np.arange(left % BOX_MM, width, BOX_MM)
-    y = np.arange(bottom % BOX_MM, height, BOX_MM)
+    x = np.arange(left % SQUARE_MM, width, SQUARE_MM)
+    y = np.arange(bottom % SQUARE_MM, height, SQUARE_MM)
     nodes = truth.page_map.image_from_page(np.stack(np.meshgrid(x, y), -1).reshape(-1, 2))
     nodes = nodes.reshape(len(y), len(x), 2)
     return GridMap(nodes, (0.0, 0.0), _in_picture(drawn, nodes).astype(np.float64), 0.0, "drawn")
@@ -166,7 +166,7 @@ def _page_to_map(drawn: DrawnPage, grid: GridMap) -> Array:
     ny, nx = grid.quality.shape
     seen = grid.quality > 0
     x0, y0 = grid.origin_mm
-    at = np.stack(np.meshgrid(x0 + BOX_MM * np.arange(nx), y0 + BOX_MM * np.arange(ny)), -1)[seen]
+    at = np.stack(np.meshgrid(x0 + SQUARE_MM * np.arange(nx), y0 + SQUARE_MM * np.arange(ny)), -1)[seen]
     page = drawn.truth.page_map.page_from_image(grid.nodes[seen])
     solution: Array = np.linalg.lstsq(np.column_stack([page, np.ones(len(page))]), at, rcond=None)[0]
     return solution
@@ -237,7 +237,9 @@ def measure(drawn: DrawnPage, look: str, options: Options, rng: Rng) -> PlanScor
     layout = drawn.truth.layout
     began = time.perf_counter()
     try:
-        grid = exact_grid(drawn) if options.exact else lock_grid(drawn.image, find_carriers(drawn.image))
+        grid = (
+            exact_grid(drawn) if options.exact else lock_grid(drawn.image, find_grid_frequencies(drawn.image))
+        )
         grid = _upright(drawn, grid)
         page = flatten_page(drawn.image, grid)
         began = time.perf_counter()
@@ -267,9 +269,9 @@ def signed(drawn: DrawnPage, page: FlatPage, plan: PagePlan) -> PagePlan:
 def _upright(drawn: DrawnPage, grid: GridMap) -> GridMap:
     """The map turned as the page was drawn: the plan is measured here, not which way up."""
     for turn in range(4):
-        to_map = _page_to_map(drawn, grid.turned(turn))
+        to_map = _page_to_map(drawn, grid.rotate(turn))
         if to_map[0, 0] > 0.5:
-            return grid.turned(turn)
+            return grid.rotate(turn)
     return grid
 
 

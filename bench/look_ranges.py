@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.types import Image
 from ecgpage.grid.candidates import lock_grid
-from ecgpage.grid.grid_map import BOX_MM, GridMap, flatten
-from ecgpage.grid.spectrum import find_carriers
+from ecgpage.grid.grid_map import SQUARE_MM, GridMap, flatten
+from ecgpage.grid.spectrum import find_grid_frequencies
 from ecgpage.image.decode import read_image
 from ecgpage.synth import any_look, draw_picture, mixes_hash
 from ecgpage.synth.mixes import MIXES
@@ -35,7 +35,7 @@ log = logging.getLogger("bench.look_ranges")
 Cells = NDArray[np.float32]
 
 FLAT_PX_PER_MM = 10
-CELL = round(BOX_MM * FLAT_PX_PER_MM)
+CELL = round(SQUARE_MM * FLAT_PX_PER_MM)
 GROUPS = {
     "photos": ("photo-clean", "photo-stained", "photo-deteriorated"),
     "scans": ("scan-color", "scan-bw", "scan-color-deteriorated", "scan-bw-deteriorated"),
@@ -75,11 +75,11 @@ class Measures:
 
 def measure(image: Image) -> Measures:
     """Measure a page, uint8 (H, W, 3). Raises EcgPageError where no grid is found."""
-    carriers = find_carriers(image)
+    frequencies = find_grid_frequencies(image)
     try:
-        grid = lock_grid(image, carriers, refine=False)
+        grid = lock_grid(image, frequencies, refine=False)
     except EcgPageError:
-        grid = lock_grid(image, carriers, refine=False, jump=True)
+        grid = lock_grid(image, frequencies, refine=False, jump=True)
     gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
     cells, known = _cells(gray, grid)
     paper = np.percentile(cells, 85, axis=(2, 3)).astype(np.float32)
@@ -112,8 +112,8 @@ def _cells(gray: Image, grid: GridMap) -> tuple[Cells, NDArray[np.bool_]]:
         np.arange(round((b - a) * FLAT_PX_PER_MM), dtype=np.float64) / FLAT_PX_PER_MM
         + a
         + 0.5 / FLAT_PX_PER_MM
-        + BOX_MM / 2
-        for a, b in ((x0, x1 - BOX_MM), (y0, y1 - BOX_MM))
+        + SQUARE_MM / 2
+        for a, b in ((x0, x1 - SQUARE_MM), (y0, y1 - SQUARE_MM))
     )
     flat = flatten(gray, grid, x, y)
     rows, columns = len(y) // CELL, len(x) // CELL

@@ -29,7 +29,7 @@ from ecgpage.pipeline import Digitizer, RecordReading
 ROOT: Final = Path(__file__).resolve().parent.parent
 STAGES: Final = {
     "decode": ("read_image",),
-    "carriers": ("find_carriers",),
+    "grid frequencies": ("find_grid_frequencies",),
     "grid": ("grid_candidates",),
     "flat": ("flatten_page",),
     "plan": ("upright_turn", "find_boxes", "read_plan"),

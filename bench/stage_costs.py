@@ -31,7 +31,7 @@ from tqdm import tqdm
 
 from bench.layout_accuracy import REPORT_FOLD, exact_grid
 from ecgpage.core.conventions import LEADS, EcgPageError
-from ecgpage.grid.grid_map import BOX_MM, GridMap
+from ecgpage.grid.grid_map import SQUARE_MM, GridMap
 from ecgpage.layout.column_edges import LINE_AHEAD_MM
 from ecgpage.pipeline import Digitizer
 from ecgpage.synth import MIXES, DrawnPage, draw_picture, mixes_hash
@@ -95,7 +95,7 @@ def _as_printed(grid: GridMap, drawn: DrawnPage) -> GridMap:
         return grid
     ny, nx = grid.quality.shape
     x0, y0, _, _ = grid.extent_mm
-    x, y = np.meshgrid(x0 + BOX_MM * np.arange(nx), y0 + BOX_MM * np.arange(ny))
+    x, y = np.meshgrid(x0 + SQUARE_MM * np.arange(nx), y0 + SQUARE_MM * np.arange(ny))
     return replace(grid, nodes=np.stack(grid.to_image(x + LINE_AHEAD_MM, y), axis=-1))
 
 
@@ -116,14 +116,14 @@ def by_true_plan(network: TraceNet, drawn: DrawnPage) -> list[float]:
     for segment in sorted(page.segments, key=lambda s: s.strip):
         signal = drawn.masked_signal[segment.start : segment.stop, segment.channel]
         level = segment.baseline - segment.gain * float(np.nanmedian(signal))
-        x0 = segment.x0 - left % BOX_MM
+        x0 = segment.x0 - left % SQUARE_MM
         x1 = x0 + (segment.stop - segment.start) * page.speed / page.fs
-        reading = network.read(drawn.image, grid, [(x0, x1, level - bottom % BOX_MM)])[0]
-        volts = (segment.baseline - bottom % BOX_MM - reading.y_mm) / segment.gain
+        reading = network.read(drawn.image, grid, [(x0, x1, level - bottom % SQUARE_MM)])[0]
+        volts = (segment.baseline - bottom % SQUARE_MM - reading.y_mm) / segment.gain
         known = np.isfinite(volts)
         if known.sum() < 2:
             continue
-        at = segment.x0 - left % BOX_MM + np.arange(segment.stop - segment.start) * page.speed / page.fs
+        at = segment.x0 - left % SQUARE_MM + np.arange(segment.stop - segment.start) * page.speed / page.fs
         mv[segment.start : segment.stop, segment.channel] = np.interp(at, reading.x_mm[known], volts[known])
     return snr(drawn, mv)
 

@@ -22,7 +22,7 @@ from ecgpage.diagnosis.page_view import Grey, page_view
 from ecgpage.grid.candidates import grid_candidates
 from ecgpage.grid.flat_page import FlatPage, flatten_page
 from ecgpage.grid.grid_map import GridMap
-from ecgpage.grid.spectrum import find_carriers
+from ecgpage.grid.spectrum import find_grid_frequencies
 from ecgpage.image.decode import read_image
 from ecgpage.layout.detector import NAME as DETECTOR
 from ecgpage.layout.detector import LeadDetector
@@ -197,9 +197,9 @@ class Digitizer:
 
     def _grids(self, image: Image, failures: list[EcgPageError]) -> Iterator[GridMap]:
         """Grids that may be the page's, the likeliest first; why there are no more goes to ``failures``."""
-        carriers = find_carriers(image)
+        frequencies = find_grid_frequencies(image)
         for jump, most in ((False, MAX_GRIDS), (True, 1)):
-            found = grid_candidates(image, carriers, refine="refine" not in self.without, jump=jump)
+            found = grid_candidates(image, frequencies, refine="refine" not in self.without, jump=jump)
             try:
                 yield from itertools.islice(found, most)
             except EcgPageError as error:
@@ -241,14 +241,14 @@ class Digitizer:
             flat = self._flatten(image, grid)
             turn = upright_turn(flat, self.detector)
             if turn is not None:
-                flat = flat if turn == 0 else self._flatten(image, grid.turned(turn))
+                flat = flat if turn == 0 else self._flatten(image, grid.rotate(turn))
                 return flat, read_plan(flat, find_boxes(flat, self.detector, self.reader), duration_s)
         found: list[tuple[float, FlatPage, PagePlan]] = []
         reasons: list[str] = []
         for turn in (0, 2, 1, 3):
             if turn == 1 and found:
                 break  # rows along x were seen
-            flat = self._flatten(image, grid.turned(turn))
+            flat = self._flatten(image, grid.rotate(turn))
             try:
                 plan = read_layout(flat, duration_s)
             except EcgPageError as error:

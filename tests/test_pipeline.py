@@ -12,7 +12,7 @@ from bench.stage_costs import snr
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.grid.candidates import lock_grid
 from ecgpage.grid.grid_map import GridMap
-from ecgpage.grid.spectrum import find_carriers
+from ecgpage.grid.spectrum import find_grid_frequencies
 from ecgpage.pipeline import STAGES, Digitizer, PageReading
 from ecgpage.synth import MIXES, DrawnPage
 from ecgpage.synth.picture import photograph
@@ -124,7 +124,7 @@ def test_unknown_stages_are_named() -> None:
 
 @cache
 def clean_grid() -> GridMap:
-    return lock_grid(clean_page().image, find_carriers(clean_page().image))
+    return lock_grid(clean_page().image, find_grid_frequencies(clean_page().image))
 
 
 def test_the_map_lies_on_the_page_to_a_tenth_of_a_pixel() -> None:
@@ -141,10 +141,10 @@ def test_the_map_lies_on_the_page_to_a_tenth_of_a_pixel() -> None:
 
 def test_turning_the_map_turns_the_page() -> None:
     grid = clean_grid()
-    turned = grid.turned(2)
+    turned = grid.rotate(2)
     np.testing.assert_allclose(turned.nodes[0, 0], grid.nodes[-1, -1])
     assert turned.quality.shape == grid.quality.shape
-    assert grid.turned(1).quality.shape == grid.quality.shape[::-1]
+    assert grid.rotate(1).quality.shape == grid.quality.shape[::-1]
 
 
 def test_a_page_without_a_grid_is_read_from_its_pulses_and_rows() -> None:

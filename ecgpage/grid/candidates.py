@@ -1,4 +1,4 @@
-"""Maps of the grids that a picture may show, the likeliest first: carriers are followed, fitted, refined, extended.
+"""Maps of the grids that a picture may show, the likeliest first: frequencies are followed, fitted, refined, extended.
 
 The map stands for the page turned so that its lines lie along x and y; which of the four turns is upright is decided by
 what is printed on it (``ecgpage.layout``).
@@ -16,12 +16,12 @@ from ecgpage.core.threads import one_thread
 from ecgpage.core.types import Image
 from ecgpage.grid.extension import extend_map
 from ecgpage.grid.grid_map import GridMap
-from ecgpage.grid.lattice import lattice_from_tiles
+from ecgpage.grid.lattice import fit_lattice
 from ecgpage.grid.refinement import STIFFNESS, measure_lines, refine_map
 from ecgpage.grid.smoothing import choose_stiffness
 from ecgpage.grid.spacing import LEAST_PICTURE_MM, find_spacing
-from ecgpage.grid.spectrum import Carrier
-from ecgpage.grid.tracking import CARRIER_PX, SAME_TURN, Tile, Tracker
+from ecgpage.grid.spectrum import GridFrequency
+from ecgpage.grid.tracking import SAME_TURN, TRACKED_PERIOD_PX, Tile, Tracker
 from ecgpage.image.decode import darkest_channel
 
 log = logging.getLogger(__name__)
@@ -47,26 +47,28 @@ Where lines are followed rightly it stays below 0.1.
 """
 
 
-def lock_grid(image: Image, carriers: list[Carrier], *, refine: bool = True, jump: bool = False) -> GridMap:
+def lock_grid(
+    image: Image, frequencies: list[GridFrequency], *, refine: bool = True, jump: bool = False
+) -> GridMap:
     """The likeliest of ``grid_candidates``; EcgPageError when there is none."""
-    return next(grid_candidates(image, carriers, refine=refine, jump=jump))
+    return next(grid_candidates(image, frequencies, refine=refine, jump=jump))
 
 
 def grid_candidates(
-    image: Image, carriers: list[Carrier], *, refine: bool = True, jump: bool = False
+    image: Image, frequencies: list[GridFrequency], *, refine: bool = True, jump: bool = False
 ) -> Iterator[GridMap]:
-    """Maps of the grids that the ``carriers`` lock to, the likeliest first: cloth and tiles have grids, too.
+    """Maps of the grids that the ``frequencies`` lock to, the likeliest first: cloth and tiles have grids, too.
 
     ``refine=False`` leaves the spline through the tiles. ``jump`` looks for the grid behind creases and strokes that hide it
     for a tile or two: more of a damaged page is followed, at some risk of miscounting where lines are hard to tell.
 
     Raises ``EcgPageError`` when none of them can be followed over a good part of a page.
     """
-    waiting: list[_Tracked] = []
+    waiting: list[_TrackedFrequency] = []
     reason = "no ECG grid found; photograph the whole page, sharp and well lit, or scan it"
     found = False
     light = darkest_channel(image)
-    for tracked, sure in _tracked_carriers(light, carriers, jump):
+    for tracked, sure in _track_frequencies(light, frequencies, jump):
         if tracked is not None:
             waiting.append(tracked)
         while waiting and sure:
@@ -89,13 +91,13 @@ def grid_candidates(
 
 
 @dataclass(frozen=True)
-class _Tracked:
-    """A carrier that was followed."""
+class _TrackedFrequency:
+    """A frequency that was followed."""
 
     score: float
     tiles: "list[Tile]"
 
-    def repeats(self, other: "_Tracked") -> bool:
+    def repeats(self, other: "_TrackedFrequency") -> bool:
         """Whether most of it lies where the other was followed, at whatever multiple of its period."""
         low, high = (np.quantile([(t.x, t.y) for t in other.tiles], q, axis=0) for q in (0.03, 0.97))
         inside = [bool(np.all(low <= (t.x, t.y)) and np.all((t.x, t.y) <= high)) for t in self.tiles]
@@ -104,27 +106,28 @@ class _Tracked:
         return float(np.mean(inside)) > SAME_SHARE and apart < SAME_TURN
 
 
-def _tracked_carriers(
-    light: Image, carriers: list[Carrier], jump: bool
-) -> Iterator[tuple[_Tracked | None, bool]]:
-    """Each carrier as far as it can be followed, and whether what there is by then is good enough; at the end it is."""
-    known: dict[float, list[Tile]] = {CARRIER_PX: [], CARRIER_PX / 4: []}
-    for carrier in carriers:
+def _track_frequencies(
+    light: Image, frequencies: list[GridFrequency], jump: bool
+) -> Iterator[tuple[_TrackedFrequency | None, bool]]:
+    """Each frequency as far as it can be followed, and whether what there is by then is good enough; at the end it is."""
+    known: dict[float, list[Tile]] = {TRACKED_PERIOD_PX: [], TRACKED_PERIOD_PX / 4: []}
+    for frequency in frequencies:
         # fine lines may be the 1-mm ones: follow many of them at once
-        for carrier_px in [CARRIER_PX] if carrier.period_px > MAX_FINE_PX else [CARRIER_PX / 4, CARRIER_PX]:
-            tracker = Tracker(light, carrier, carrier_px, jump)
-            tiles = tracker.grow(known[carrier_px])
-            known[carrier_px] += tiles
+        is_coarse = frequency.period_px > MAX_FINE_PX
+        for tracked_px in [TRACKED_PERIOD_PX] if is_coarse else [TRACKED_PERIOD_PX / 4, TRACKED_PERIOD_PX]:
+            tracker = Tracker(light, frequency, tracked_px, jump)
+            tiles = tracker.grow(known[tracked_px])
+            known[tracked_px] += tiles
             share = len(tiles) / tracker.n_tiles
             log.debug(
                 "lines %.1f px apart, %.0f px wide: %.0f %% locked",
-                carrier.period_px,
-                carrier_px,
+                frequency.period_px,
+                tracked_px,
                 100 * share,
             )
             enough = len(tiles) >= MIN_TILES and share >= MIN_SHARE
-            sure = share > (GOOD_SHARE if carrier.period_px > MAX_FINE_PX else SURE_FINE_SHARE)
-            yield _Tracked(share * carrier.score, tiles) if enough else None, sure
+            sure = share > (GOOD_SHARE if is_coarse else SURE_FINE_SHARE)
+            yield _TrackedFrequency(share * frequency.score, tiles) if enough else None, sure
             if sure:
                 break
     yield None, True
@@ -134,7 +137,7 @@ def finish_map(dark: Image, tiles: "list[Tile]", *, refine: bool) -> Iterator[Gr
     """The refined map of 5-mm lines behind tracked tiles, before it the one that reaches further when the grid shows beyond
     them; EcgPageError when it is too small.
     """
-    grid, half_widths_mm = find_spacing(dark, lattice_from_tiles(tiles))
+    grid, half_widths_mm = find_spacing(dark, fit_lattice(tiles))
     if min(grid.quality.shape) < MIN_LINES:
         raise EcgPageError("the ECG grid shows on too small a part of the picture; photograph the whole page")
     if max(dark.shape) < LEAST_PICTURE_MM * grid.px_per_mm:
@@ -147,9 +150,9 @@ def finish_map(dark: Image, tiles: "list[Tile]", *, refine: bool) -> Iterator[Gr
     *coarse_mm, last_mm = half_widths_mm
     lines = measure_lines(dark, grid, coarse_mm[0], quick=True)
     stiffness = choose_stiffness(lines.away, lines.weights, STIFFNESS[1:])
-    grid = lines.followed(grid, stiffness)
+    grid = lines.follow(grid, stiffness)
     for half_width_mm in coarse_mm[1:]:
-        grid = measure_lines(dark, grid, half_width_mm, quick=True).followed(grid, stiffness)
+        grid = measure_lines(dark, grid, half_width_mm, quick=True).follow(grid, stiffness)
     attempts = [(grid, last_mm)]
     wider = extend_map(dark, grid, stiffness)
     if (wider.quality > 0).sum() > MIN_GROWTH * (grid.quality > 0).sum():

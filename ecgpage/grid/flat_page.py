@@ -16,11 +16,11 @@ from scipy.ndimage import median_filter
 from ecgpage.core.conventions import X_PX_PER_MM, Y_PX_PER_MM
 from ecgpage.core.median import median_of
 from ecgpage.core.types import Grey, Image
-from ecgpage.grid.grid_map import BOX_MM, GridMap, flatten
+from ecgpage.grid.grid_map import SQUARE_MM, GridMap, flatten
 from ecgpage.image.decode import brightest_channel
 
-BOX_X: Final = int(BOX_MM * X_PX_PER_MM)
-BOX_Y: Final = int(BOX_MM * Y_PX_PER_MM)
+SQUARE_X_PX: Final = int(SQUARE_MM * X_PX_PER_MM)
+SQUARE_Y_PX: Final = int(SQUARE_MM * Y_PX_PER_MM)
 AROUND_PX_PER_MM: Final = 4
 AROUND_MM: Final = 60.0
 """Beyond the grid as far as it was followed the page is shown this far, for traces that go on there."""
@@ -105,24 +105,24 @@ def flatten_page(image: Image, grid: GridMap, *, bridge: bool = True) -> FlatPag
     """
     ny, nx = grid.quality.shape
     left, top, _, _ = grid.extent_mm
-    x_mm = left - BOX_MM / 2 + (np.arange(nx * BOX_X) + 0.5) / X_PX_PER_MM
-    y_mm = top - BOX_MM / 2 + (np.arange(ny * BOX_Y) + 0.5) / Y_PX_PER_MM
+    x_mm = left - SQUARE_MM / 2 + (np.arange(nx * SQUARE_X_PX) + 0.5) / X_PX_PER_MM
+    y_mm = top - SQUARE_MM / 2 + (np.arange(ny * SQUARE_Y_PX) + 0.5) / Y_PX_PER_MM
     light = brightest_channel(image)
-    ink = _without_grid(flatten(255 - light, grid, x_mm, y_mm), ny, nx, bridge)
-    ink.reshape(ny, BOX_Y, nx, BOX_X)[...] *= (grid.quality > 0)[:, None, :, None]
-    ink /= max(_stroke_level(ink), 1.0)
-    return FlatPage(grid, ink, float(x_mm[0]), float(y_mm[0]), _surroundings(light, grid))
+    ink = _remove_grid(flatten(255 - light, grid, x_mm, y_mm), ny, nx, bridge)
+    ink.reshape(ny, SQUARE_Y_PX, nx, SQUARE_X_PX)[...] *= (grid.quality > 0)[:, None, :, None]
+    ink /= max(_measure_stroke_level(ink), 1.0)
+    return FlatPage(grid, ink, float(x_mm[0]), float(y_mm[0]), _cut_surroundings(light, grid))
 
 
-def _surroundings(light: Image, grid: GridMap) -> Surroundings:
+def _cut_surroundings(light: Image, grid: GridMap) -> Surroundings:
     """The page with up to AROUND_MM more on each side on which the picture goes on; ``light``: (H, W) picture."""
-    x0, y0, x1, y1 = np.array(grid.extent_mm) + BOX_MM / 2 * np.array([-1, -1, 1, 1])
+    x0, y0, x1, y1 = np.array(grid.extent_mm) + SQUARE_MM / 2 * np.array([-1, -1, 1, 1])
     height, width = light.shape
     ends = [x0, y0, x1, y1]
     for side in range(4):
         outward = -1 if side < 2 else 1
         along = np.linspace(y0, y1, 40) if side % 2 == 0 else np.linspace(x0, x1, 40)
-        for step in np.arange(BOX_MM, AROUND_MM + 0.1, BOX_MM):
+        for step in np.arange(SQUARE_MM, AROUND_MM + 0.1, SQUARE_MM):
             across = np.full(40, (x0, y0, x1, y1)[side] + outward * step)
             x, y = grid.to_image(*((across, along) if side % 2 == 0 else (along, across)))
             if ((x >= 0) & (x < width) & (y >= 0) & (y < height)).mean() < MIN_SEEN:
@@ -133,31 +133,31 @@ def _surroundings(light: Image, grid: GridMap) -> Surroundings:
     return Surroundings(flatten(light, grid, x_mm, y_mm), np.array([ends[0], ends[1]]))
 
 
-def _without_grid(dark: Image, ny: int, nx: int, bridge: bool) -> Grey:
+def _remove_grid(dark: Image, ny: int, nx: int, bridge: bool) -> Grey:
     """Darkness above paper and grid, per pixel; boxes are centred on the crossings of the 5-mm lines."""
     ink = dark.astype(np.float32)
-    boxes = ink.reshape(ny, BOX_Y, nx, BOX_X)
-    paper = _box_medians(dark.reshape(ny, BOX_Y, nx, BOX_X)[:, ::2, :, ::2])
+    boxes = ink.reshape(ny, SQUARE_Y_PX, nx, SQUARE_X_PX)
+    paper = _measure_square_medians(dark.reshape(ny, SQUARE_Y_PX, nx, SQUARE_X_PX)[:, ::2, :, ::2])
     beside_y, beside_x = (
         np.flatnonzero(np.abs(np.arange(n) - (n - 1) / 2) > CROSSING_MM * px_per_mm)
-        for n, px_per_mm in ((BOX_Y, Y_PX_PER_MM), (BOX_X, X_PX_PER_MM))
+        for n, px_per_mm in ((SQUARE_Y_PX, Y_PX_PER_MM), (SQUARE_X_PX, X_PX_PER_MM))
     )
     # half of them tell enough
-    upright = median_of([boxes[:, k] for k in beside_y if k % 2]) - paper[..., None]  # (ny, nx, BOX_X)
+    upright = median_of([boxes[:, k] for k in beside_y if k % 2]) - paper[..., None]  # (ny, nx, SQUARE_X_PX)
     level = (
         median_of([boxes[..., k] for k in beside_x if k % 2]).swapaxes(1, 2) - paper[..., None]
-    )  # (ny, nx, BOX_Y)
+    )  # (ny, nx, SQUARE_Y_PX)
     # a trace runs along x: compare with the boxes above and below first, then along the line
     upright = median_filter(upright, (3, 5, 1))
     level = median_filter(median_filter(level, (7, 1, 1)), (1, 5, 1)).swapaxes(1, 2)[..., None]
-    ink -= cv2.resize(paper, (nx * BOX_X, ny * BOX_Y), interpolation=cv2.INTER_LINEAR)
+    ink -= cv2.resize(paper, (nx * SQUARE_X_PX, ny * SQUARE_Y_PX), interpolation=cv2.INTER_LINEAR)
     boxes -= np.maximum(np.maximum(level, 0), upright[:, None])
     if bridge:
-        _bridge(boxes, level, upright[:, None])
+        _close_strokes(boxes, level, upright[:, None])
     return ink
 
 
-def _box_medians(boxes: Image) -> Grey:
+def _measure_square_medians(boxes: Image) -> Grey:
     """(ny, nx) medians of uint8 (ny, h, nx, w) boxes, the upper one of two in the middle and the lower one averaged."""
     ny, h, nx, w = boxes.shape
     values = np.ascontiguousarray(boxes.transpose(0, 2, 1, 3), np.uint16).reshape(ny, nx, h * w)
@@ -165,19 +165,19 @@ def _box_medians(boxes: Image) -> Grey:
     return np.asarray(np.partition(values, middle, axis=2)[..., middle].mean(axis=2), np.float32)
 
 
-def _stroke_level(ink: Grey) -> float:
+def _measure_stroke_level(ink: Grey) -> float:
     """Darkness of a typical stroke: mean of the darkest half per cent, which traces and print fill on any page."""
     return float(ink[ink >= np.quantile(ink[::3, ::3], 0.995)].mean())
 
 
-def _bridge(boxes: Grey, level: Grey, upright: Grey) -> None:
+def _close_strokes(boxes: Grey, level: Grey, upright: Grey) -> None:
     """Close strokes where they cross a dark line, under which ink cannot be told from the line, in place.
 
-    ``boxes``: ink (ny, BOX_Y, nx, BOX_X); ``level``, ``upright``: darkness of the lines in it, to be broadcast.
+    ``boxes``: ink (ny, SQUARE_Y_PX, nx, SQUARE_X_PX); ``level``, ``upright``: darkness of the lines in it, to be broadcast.
     """
     ny, _, nx, _ = boxes.shape
-    ink = boxes.reshape(ny * BOX_Y, nx * BOX_X)
-    dark_line = DARK_LINE * _stroke_level(ink)
+    ink = boxes.reshape(ny * SQUARE_Y_PX, nx * SQUARE_X_PX)
+    dark_line = DARK_LINE * _measure_stroke_level(ink)
     along_y = np.ones((round(2 * BRIDGE_MM * Y_PX_PER_MM) | 1, 1), np.uint8)
     along_x = np.ones((1, round(2 * BRIDGE_MM * X_PX_PER_MM) | 1), np.uint8)
     for lines, across in ((level, along_y), (upright, along_x)):

@@ -11,9 +11,9 @@ from scipy.interpolate import make_interp_spline
 from ecgpage.core.threads import one_thread
 from ecgpage.core.types import Array, Grey, Image
 
-BOX_MM: Final = 5.0
+SQUARE_MM: Final = 5.0
 """Distance of the strong lines of ECG paper."""
-STRIP_PX: Final = 256
+BAND_PX: Final = 256
 """Rows that are flattened at a time: what is known of them stays in the processor's cache."""
 FAR_NODES: Final = 14
 """A node this far off counts for less than 1e-7 of a cubic spline."""
@@ -44,13 +44,13 @@ class GridMap:
         """x0, y0, x1, y1 of the lattice, page mm."""
         ny, nx = self.quality.shape
         x0, y0 = self.origin_mm
-        return x0, y0, x0 + BOX_MM * (nx - 1), y0 + BOX_MM * (ny - 1)
+        return x0, y0, x0 + SQUARE_MM * (nx - 1), y0 + SQUARE_MM * (ny - 1)
 
     @property
     def px_per_mm(self) -> float:
         """Median image pixels per page millimetre."""
         steps = np.linalg.norm(np.diff(self.nodes, axis=1), axis=2)
-        return float(np.median(steps) / BOX_MM)
+        return float(np.median(steps) / SQUARE_MM)
 
     def to_image(self, x_mm: Array, y_mm: Array) -> tuple[Array, Array]:
         """Image x, y for matching arrays of page x, y (any shape), cubic between the nodes, straight on beyond them."""
@@ -60,21 +60,21 @@ class GridMap:
             seen[part] = np.einsum("ni,nic->nc", across[part], np.tensordot(down[part], self.nodes, 1))
         return seen[:, 0].reshape(np.shape(x_mm)), seen[:, 1].reshape(np.shape(x_mm))
 
-    def strips(self, x_mm: Array, y_mm: Array) -> Iterator[tuple[slice, Grey, Grey]]:
+    def map_row_bands(self, x_mm: Array, y_mm: Array) -> Iterator[tuple[slice, Grey, Grey]]:
         """Image x and y, float32 (rows, len(x_mm)), of the page raster x_mm x y_mm, some rows at a time, and which rows; both
         ascending.
         """
         across, down = self._weights(x_mm, y_mm)
         across = across.T.astype(np.float32)
         last = self.nodes.shape[1] - 1
-        nearest = np.clip(np.rint((x_mm - self.origin_mm[0]) / BOX_MM).astype(int), 0, last)
+        nearest = np.clip(np.rint((x_mm - self.origin_mm[0]) / SQUARE_MM).astype(int), 0, last)
         blocks = []
-        for first in range(0, len(x_mm), STRIP_PX):
-            columns = slice(first, min(first + STRIP_PX, len(x_mm)))
+        for first in range(0, len(x_mm), BAND_PX):
+            columns = slice(first, min(first + BAND_PX, len(x_mm)))
             nodes = slice(max(0, nearest[first] - FAR_NODES), nearest[columns.stop - 1] + FAR_NODES + 1)
             blocks.append((columns, nodes, np.ascontiguousarray(across[nodes, columns])))
-        for first in range(0, len(y_mm), STRIP_PX):
-            rows = slice(first, min(first + STRIP_PX, len(y_mm)))
+        for first in range(0, len(y_mm), BAND_PX):
+            rows = slice(first, min(first + BAND_PX, len(y_mm)))
             seen = np.empty((2, rows.stop - rows.start, len(x_mm)), np.float32)
             with one_thread():
                 for k in (0, 1):
@@ -89,7 +89,7 @@ class GridMap:
         x0, y0 = self.origin_mm
         return _cardinal_splines(x_mm, x0, nx), _cardinal_splines(y_mm, y0, ny)
 
-    def turned(self, quarter_turns: int) -> "GridMap":
+    def rotate(self, quarter_turns: int) -> "GridMap":
         """The same map for the page seen after ``quarter_turns`` counter-clockwise turns by 90 degrees."""
         nodes, quality = np.rot90(self.nodes, quarter_turns), np.rot90(self.quality, quarter_turns)
         return replace(self, nodes=nodes, quality=quality, origin_mm=(0.0, 0.0))
@@ -97,7 +97,7 @@ class GridMap:
 
 def _cardinal_splines(at_mm: Array, first_mm: float, count: int) -> Array:
     """(n, count) values at n places of the cubic splines that are 1 at one of ``count`` nodes and 0 at the others."""
-    nodes = first_mm + BOX_MM * np.arange(count)
+    nodes = first_mm + SQUARE_MM * np.arange(count)
     splines = make_interp_spline(nodes, np.eye(count), k=min(3, count - 1))
     inside = np.clip(at_mm, nodes[0], nodes[-1])
     values = np.asarray(splines(inside), np.float64)
@@ -120,7 +120,7 @@ def flatten(image: Image, grid: GridMap, x_mm: Array, y_mm: Array, *, quick: boo
         )
     how = cv2.INTER_LINEAR if quick else cv2.INTER_LANCZOS4
     flat = np.empty((len(y_mm), len(x_mm), *image.shape[2:]), np.uint8)
-    for rows, *at in grid.strips(x_mm, y_mm):
+    for rows, *at in grid.map_row_bands(x_mm, y_mm):
         if shrink > 1:
             at[:] = [(a + np.float32(0.5)) / np.float32(shrink) - np.float32(0.5) for a in at]
         cv2.remap(image, at[0], at[1], how, dst=flat[rows], borderMode=cv2.BORDER_REPLICATE)

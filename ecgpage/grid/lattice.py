@@ -16,7 +16,7 @@ MAX_SPLINE_LINES: Final = 64
 """Of more lines in one direction the thin-plate spline is evaluated at so many places."""
 
 
-def lattice_from_tiles(tiles: list[Tile]) -> GridMap:
+def fit_lattice(tiles: list[Tile]) -> GridMap:
     """Thin-plate spline through the tiles' phases, evaluated at the whole lines they enclose (one line more around)."""
     phase = np.array([t.phase for t in tiles])
     position = np.array([(t.x, t.y) for t in tiles])
@@ -35,11 +35,17 @@ def lattice_from_tiles(tiles: list[Tile]) -> GridMap:
     hull = cv2.convexHull(np.rint(phase[keep] - low).astype(np.int32))  # a sheet is convex
     cv2.fillConvexPoly(quality, hull, 1)
     return GridMap(
-        _on_lines(spline, lines_x, lines_y), (0.0, 0.0), quality.astype(float), float("nan"), "5 mm lines"
+        _evaluate_on_lines(spline, lines_x, lines_y),
+        (0.0, 0.0),
+        quality.astype(float),
+        float("nan"),
+        "5 mm lines",
     )
 
 
-def _on_lines(spline: RBFInterpolator, lines_x: NDArray[np.intp], lines_y: NDArray[np.intp]) -> Array:
+def _evaluate_on_lines(
+    spline: RBFInterpolator, lines_x: NDArray[np.intp], lines_y: NDArray[np.intp]
+) -> Array:
     """(ny, nx, 2) image x, y where the lines cross; of many lines the spline takes some and a bicubic one the rest."""
     coarse = [
         np.linspace(lines[0], lines[-1], min(len(lines), MAX_SPLINE_LINES)) for lines in (lines_x, lines_y)

@@ -7,8 +7,8 @@ import numpy as np
 
 from ecgpage.core.median import median_of
 from ecgpage.core.types import Array, Grey, Image
-from ecgpage.grid.grid_map import BOX_MM, GridMap, flatten
-from ecgpage.grid.spectrum import local_contrast
+from ecgpage.grid.grid_map import SQUARE_MM, GridMap, flatten
+from ecgpage.grid.spectrum import normalise_contrast
 
 CELL_PX: Final = 40
 """Flat pixels from one line to the next."""
@@ -29,11 +29,11 @@ def profile_lines(
         cell_px = QUICK_CELL_PX if quick and grid.source != "1 mm lines" else CELL_PX
     ny, nx = grid.quality.shape
     x0, y0, _, _ = grid.extent_mm
-    px_per_mm = cell_px / BOX_MM
-    x_mm = x0 - BOX_MM / 2 + (np.arange(nx * cell_px) + 0.5) / px_per_mm
-    y_mm = y0 - BOX_MM / 2 + (np.arange(ny * cell_px) + 0.5) / px_per_mm
+    px_per_mm = cell_px / SQUARE_MM
+    x_mm = x0 - SQUARE_MM / 2 + (np.arange(nx * cell_px) + 0.5) / px_per_mm
+    y_mm = y0 - SQUARE_MM / 2 + (np.arange(ny * cell_px) + 0.5) / px_per_mm
     flat = flatten(dark, grid, x_mm, y_mm, quick=quick).astype(np.float32)
-    contrast = local_contrast(flat, 2.0 * px_per_mm, limit=3.0)
+    contrast = normalise_contrast(flat, 2.0 * px_per_mm, limit=3.0)
     cells = contrast.reshape(ny, cell_px, nx, cell_px)
     beside = np.abs(np.arange(cell_px) - (cell_px - 1) / 2) > 0.9 * px_per_mm
     beside[::2] = False  # half of them tell enough
@@ -46,7 +46,7 @@ def profile_lines(
 def find_line_offsets(profiles: Grey, half_width_mm: float) -> tuple[Array, Array]:
     """Where the dark line stands in each (ny, nx, cell) profile: offset from the middle in mm, and a weight in [0, 1]."""
     cell = profiles.shape[-1]
-    px_per_mm = cell / BOX_MM
+    px_per_mm = cell / SQUARE_MM
     at_mm = (np.arange(cell) - (cell - 1) / 2) / px_per_mm
     inside = np.abs(at_mm) <= half_width_mm
     smooth = cv2.GaussianBlur(profiles.reshape(-1, cell), (0, 0), sigmaX=BLUR_MM * px_per_mm, sigmaY=1e-3)

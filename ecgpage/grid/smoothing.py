@@ -44,7 +44,7 @@ def smooth_lines(values: Array, weights: Array, stiffness: float, bias_mm: float
     return SurfaceFit(surface + moved, float(rms))
 
 
-def expected_surface_error(values: Array, weights: Array, stiffness: float) -> float:
+def estimate_surface_error(values: Array, weights: Array, stiffness: float) -> float:
     """Root mean square of a surface's error, mm, from two surfaces through every other place on each line.
 
     The factor was measured on drawn pages of ten kinds: pages of fold 8 gave it.
@@ -82,35 +82,35 @@ def choose_stiffness(values: list[Array], weights: list[Array], choice: Sequence
 
 def fit_surface(values: Array, weights: Array, stiffness: float, *, rounds: int) -> tuple[Array, Array]:
     """Surface (n, m) through weighted values, penalised for bending, and the weights without the odd ones."""
-    bending = _bending(values.shape)
+    bending = _build_bending(values.shape)
     system = np.empty_like(bending)
     robust, surface = weights, np.zeros_like(values)
     for _ in range(rounds):
         np.multiply(bending, stiffness, out=system)
-        system[0] += _along(robust) + (RIDGE * stiffness + 1e-9)
-        _, solved, info = dpbsv(system, _along(robust * values), lower=1, overwrite_ab=1)
+        system[0] += _ravel(robust) + (RIDGE * stiffness + 1e-9)
+        _, solved, info = dpbsv(system, _ravel(robust * values), lower=1, overwrite_ab=1)
         if info:
             raise EcgPageError(
                 "the ECG grid shows on too small a part of the picture; photograph the whole page"
             )
-        surface = _along_back(solved, values.shape)
+        surface = _unravel(solved, values.shape)
         error = np.abs(values - surface)
         scale = 1.48 * np.median(error[weights > 0]) + 0.01
         robust = weights * np.clip(1 - (error / (4 * scale)) ** 2, 0, None) ** 2
     return surface, robust
 
 
-def _along(values: Array) -> Array:
+def _ravel(values: Array) -> Array:
     """A lattice raveled along its shorter side: the band of the fit's matrix is then narrowest."""
     return np.ravel(values, order="F" if values.shape[0] < values.shape[1] else "C")
 
 
-def _along_back(raveled: Array, shape: tuple[int, ...]) -> Array:
+def _unravel(raveled: Array, shape: tuple[int, ...]) -> Array:
     return raveled.reshape(shape, order="F" if shape[0] < shape[1] else "C")
 
 
 @lru_cache(maxsize=8)
-def _bending(shape: tuple[int, ...]) -> Array:
+def _build_bending(shape: tuple[int, ...]) -> Array:
     """Sum of squared second differences (both directions and mixed) as a symmetric matrix on the lattice as ``_along`` ravels
     it: its lower bands (2 * shorter side + 1, lattice size), the diagonal first.
     """

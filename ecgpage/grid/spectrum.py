@@ -36,7 +36,7 @@ SMALL_PERIOD_PX: Final = 32
 
 
 @dataclass(frozen=True)
-class Carrier:
+class GridFrequency:
     """One periodic grid that may be printed on the page."""
 
     period_px: float
@@ -54,7 +54,7 @@ class Carrier:
         return abs(np.log(period_px / self.period_px)) < SAME_RATIO and apart < SAME_TURN_RAD
 
 
-def darkness(light: Image, scale: float) -> Grey:
+def measure_darkness(light: Image, scale: float) -> Grey:
     """(h, w) how dark a uint8 (H, W) picture is, resized by ``scale``."""
     grey = light
     while scale <= 0.5:  # halves are exact and quick
@@ -66,7 +66,7 @@ def darkness(light: Image, scale: float) -> Grey:
     return np.asarray(255 - grey, np.float32)
 
 
-def local_contrast(dark: Grey, sigma_px: float, limit: float) -> Grey:
+def normalise_contrast(dark: Grey, sigma_px: float, limit: float) -> Grey:
     """Darkness against its surroundings in units of the local spread, clipped to +-``limit``: flattens light and shadow."""
     detail = dark - _blur(dark, sigma_px)
     spread = _blur(detail * detail, 2 * sigma_px)
@@ -86,24 +86,24 @@ def _blur(values: Grey, sigma_px: float) -> Grey:
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def find_carriers(image: Image, *, limit: int = 4) -> list[Carrier]:
+def find_grid_frequencies(image: Image, *, limit: int = 4) -> list[GridFrequency]:
     """Periodic grids in a uint8 (H, W, 3) image, most likely first, at most ``limit`` that fill a good part of it and as many
     that fill a small one; empty when there is none.
     """
     scale = min(1.0, WORK_SIDE_PX / max(image.shape[:2]))
-    contrast = local_contrast(darkness(darkest_channel(image), scale), sigma_px=12.0, limit=3.0)
-    tiles, centres = _tiles(contrast)
-    scores = _harmonic_scores(tiles)
+    contrast = normalise_contrast(measure_darkness(darkest_channel(image), scale), sigma_px=12.0, limit=3.0)
+    tiles, centres = _cut_tiles(contrast)
+    scores = _score_harmonics(tiles)
     smooth = np.stack([cv2.GaussianBlur(score, (3, 3), 0) for score in scores])
     best = scores.reshape(len(scores), -1).max(axis=1)
     top = np.argsort(-best)[: max(3, len(best) // 3)]
     # the best tiles of a small page among other things are those with its own period and angle
     few = min(len(scores), max(3, len(scores) // SMALL_PART))
     usual, closest = smooth[top].mean(axis=0), np.partition(smooth, -few, axis=0)[-few:].mean(axis=0)
-    carriers: list[Carrier] = []
-    for peak, angle in [*_whole(usual)[:limit], *_anywhere(closest)[:limit]]:
+    frequencies: list[GridFrequency] = []
+    for peak, angle in [*_find_page_peaks(usual)[:limit], *_find_local_peaks(closest)[:limit]]:
         period_px, angle_rad = float(PERIODS_PX[peak] / scale), float(ANGLES_RAD[angle])
-        if any(carrier.resembles(period_px, angle_rad) for carrier in carriers):
+        if any(frequency.resembles(period_px, angle_rad) for frequency in frequencies):
             continue
         near = (
             scores[:, max(0, peak - 2) : peak + 3, max(0, angle - 2) : angle + 3]
@@ -111,20 +111,20 @@ def find_carriers(image: Image, *, limit: int = 4) -> list[Carrier]:
             .max(axis=1)
         )
         seeds = centres[np.argsort(-near)] / scale
-        carriers.append(Carrier(period_px, angle_rad, float(usual[peak, angle]), seeds))
-    return carriers
+        frequencies.append(GridFrequency(period_px, angle_rad, float(usual[peak, angle]), seeds))
+    return frequencies
 
 
-def _whole(scores: Grey) -> list[tuple[int, int]]:
+def _find_page_peaks(scores: Grey) -> list[tuple[int, int]]:
     """Indices of period and angle of the periods that stand out from (periods, angles) scores, best first."""
     by_period = scores.max(axis=1)
     inner = by_period[1:-1]
     peaks = 1 + np.flatnonzero((inner >= by_period[:-2]) & (inner > by_period[2:]) & (inner > MIN_SCORE))
-    ordered = _with_boxes(peaks[np.argsort(-by_period[peaks])])
+    ordered = _promote_fivefold(peaks[np.argsort(-by_period[peaks])])
     return [(int(peak), int(scores[peak].argmax())) for peak in ordered]
 
 
-def _anywhere(scores: Grey) -> list[tuple[int, int]]:
+def _find_local_peaks(scores: Grey) -> list[tuple[int, int]]:
     """The same of the short periods that stand out among those of like direction: edges of all sorts lie in others."""
     highest = cv2.dilate(scores, np.ones((5, 5), np.uint8))
     stands_out = (scores >= highest) & (scores > MIN_SCORE) & (PERIODS_PX < SMALL_PERIOD_PX)[:, None]
@@ -133,7 +133,7 @@ def _anywhere(scores: Grey) -> list[tuple[int, int]]:
     return [(int(peak), int(angle)) for peak, angle in found]
 
 
-def _with_boxes(peaks: NDArray[np.intp]) -> NDArray[np.intp]:
+def _promote_fivefold(peaks: NDArray[np.intp]) -> NDArray[np.intp]:
     """Indices of periods, best first, with the 1-mm lines of the first period's 5-mm lines, or the other way round, moved up
     to the second place: multiples of a period score well without being lines.
     """
@@ -142,7 +142,7 @@ def _with_boxes(peaks: NDArray[np.intp]) -> NDArray[np.intp]:
     return np.concatenate([peaks[:1], peaks[is_box], peaks[1:][~is_box[1:]]])
 
 
-def _tiles(contrast: Grey) -> tuple[Grey, NDArray[np.float64]]:
+def _cut_tiles(contrast: Grey) -> tuple[Grey, NDArray[np.float64]]:
     """Windowed tiles (n, TILE_PX, TILE_PX) that cover the picture, and their centres (n, 2) x, y."""
     height, width = contrast.shape
     contrast = np.pad(contrast, ((0, max(0, TILE_PX - height)), (0, max(0, TILE_PX - width))))
@@ -156,7 +156,7 @@ def _tiles(contrast: Grey) -> tuple[Grey, NDArray[np.float64]]:
     return tiles, np.array(corners, float) + TILE_PX / 2
 
 
-def _harmonic_scores(tiles: Grey) -> Grey:
+def _score_harmonics(tiles: Grey) -> Grey:
     """(n, periods, angles): weighted log power of three harmonics, the weaker of two perpendicular directions."""
     spectrum = np.abs(scipy.fft.rfft2(tiles)).astype(np.float32)  # (n, TILE_PX, TILE_PX / 2 + 1)
     power = np.log(scipy.fft.fftshift(spectrum, axes=1) + np.float32(1e-3))

@@ -52,10 +52,10 @@ def find_sheet(image: Image) -> Array | None:
     scale = min(1.0, WORK_SIDE_PX / max(height, width))
     small = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
     best: tuple[float, Array] | None = None
-    for paper in _papers(small):
+    for paper in _isolate_paper(small):
         _, mask = cv2.threshold(paper, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-        for outline in _outlines(np.asarray(mask, np.uint8)):
-            fitted = _fitted(paper.astype(np.float32), outline)
+        for outline in _find_outlines(np.asarray(mask, np.uint8)):
+            fitted = _fit_sides(paper.astype(np.float32), outline)
             if fitted is None:
                 continue
             corners, support = fitted
@@ -65,7 +65,7 @@ def find_sheet(image: Image) -> Array | None:
     return None if best is None else (best[1] + 0.5) / scale - 0.5
 
 
-def proportions(corners: Array, shape: tuple[int, ...]) -> float:
+def measure_proportions(corners: Array, shape: tuple[int, ...]) -> float:
     """Width over height of the rectangle seen at ``corners`` in a picture of ``shape``; of a usual format when near one.
 
     Source: Zhang and He, Whiteboard scanning and image enhancement, Digital Signal Processing 17 (2007) 414-432, eqs. 14-21,
@@ -89,7 +89,7 @@ def proportions(corners: Array, shape: tuple[int, ...]) -> float:
     return float(usual[apart.argmin()]) if apart.min() < SAME_FORMAT else ratio
 
 
-def _papers(small: Image) -> Iterator[Image]:
+def _isolate_paper(small: Image) -> Iterator[Image]:
     """Pictures (h, w) in which paper is bright and print is gone: by darkest and brightest channel, and by paleness."""
     side = max(3, int(PRINT_SHARE * max(small.shape)) | 1)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
@@ -100,7 +100,7 @@ def _papers(small: Image) -> Iterator[Image]:
         yield np.asarray(closed, np.uint8)
 
 
-def _outlines(mask: Image) -> Iterator[Array]:
+def _find_outlines(mask: Image) -> Iterator[Array]:
     """Four-sided outlines (4, 2) of the bright parts that are large and well filled."""
     whole = mask.shape[0] * mask.shape[1]
     kernel = np.ones((5, 5), np.uint8)
@@ -110,12 +110,12 @@ def _outlines(mask: Image) -> Iterator[Array]:
         area = cv2.contourArea(contour)
         if area < MIN_AREA * whole:
             continue
-        quad = _four_sides(cv2.convexHull(contour)[:, 0].astype(np.float64))
+        quad = _reduce_to_four_sides(cv2.convexHull(contour)[:, 0].astype(np.float64))
         if quad is not None and area > MIN_FILLED * cv2.contourArea(quad.astype(np.float32)):
             yield quad
 
 
-def _four_sides(hull: Array) -> Array | None:
+def _reduce_to_four_sides(hull: Array) -> Array | None:
     """The hull with one side after the other left out, always the one without which the outline grows least."""
     points = list(hull)
     while len(points) > 4:
@@ -123,10 +123,10 @@ def _four_sides(hull: Array) -> Array | None:
         n = len(points)
         for k in range(n):  # side k to k + 1 goes, its neighbours meet
             before, start, end, after = (points[(k + d) % n] for d in (-1, 0, 1, 2))
-            met = _crossing(before, start, after, end)
+            met = _intersect_lines(before, start, after, end)
             if met is None or (met - start) @ (start - before) < 0 or (met - end) @ (end - after) < 0:
                 continue
-            grown = 0.5 * abs(_area(end - start, met - start))
+            grown = 0.5 * abs(_cross(end - start, met - start))
             if best is None or grown < best[0]:
                 best = grown, k, met
         if best is None:
@@ -136,50 +136,50 @@ def _four_sides(hull: Array) -> Array | None:
         del points[(k + 1) % n]
     if len(points) < 4:
         return None
-    return _in_order(np.array(points))
+    return _order_corners(np.array(points))
 
 
-def _in_order(corners: Array) -> Array:
+def _order_corners(corners: Array) -> Array:
     """Clockwise as seen, from the one nearest to the upper left."""
     away = corners - corners.mean(axis=0)
     turned = corners[np.argsort(np.arctan2(away[:, 1], away[:, 0]))]
     return np.asarray(np.roll(turned, -int(turned.sum(axis=1).argmin()), axis=0), np.float64)
 
 
-def _crossing(a: Array, b: Array, c: Array, d: Array) -> Array | None:
+def _intersect_lines(a: Array, b: Array, c: Array, d: Array) -> Array | None:
     """Where the lines a-b and c-d meet; None when they are parallel."""
     along, other = b - a, d - c
-    area = _area(along, other)
+    area = _cross(along, other)
     if abs(area) < 1e-6 * np.linalg.norm(along) * np.linalg.norm(other):
         return None
-    return np.asarray(a + along * _area(c - a, other) / area, np.float64)
+    return np.asarray(a + along * _cross(c - a, other) / area, np.float64)
 
 
-def _area(a: Array, b: Array) -> float:
+def _cross(a: Array, b: Array) -> float:
     """Of the parallelogram of two vectors (2,), positive when b is clockwise from a as seen."""
     return float(a[0] * b[1] - a[1] * b[0])
 
 
-def _fitted(paper: Grey, outline: Array) -> tuple[Array, float] | None:
+def _fit_sides(paper: Grey, outline: Array) -> tuple[Array, float] | None:
     """Corners where the lines through the steps along the sides of ``outline`` meet, and the least support of a side."""
     lines, supports = [], []
     for k in range(4):
         start, end = outline[k], outline[(k + 1) % 4]
-        found = _step_line(paper, start, end)
+        found = _fit_step_line(paper, start, end)
         if found is None:
             return None
         lines.append(found[0])
         supports.append(found[1])
     corners = []
     for k in range(4):
-        met = _crossing(*lines[k - 1], *lines[k])
+        met = _intersect_lines(*lines[k - 1], *lines[k])
         if met is None:
             return None
         corners.append(met)
     return np.array(corners), min(supports)
 
 
-def _step_line(paper: Grey, start: Array, end: Array) -> tuple[tuple[Array, Array], float] | None:
+def _fit_step_line(paper: Grey, start: Array, end: Array) -> tuple[tuple[Array, Array], float] | None:
     """Two points on the line through the steps from table to paper near start-end (paper on its right, y down); also the
     share of places with such a step.
     """

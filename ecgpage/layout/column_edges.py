@@ -9,7 +9,7 @@ import numpy as np
 from ecgpage.core.conventions import X_PX_PER_MM, Y_PX_PER_MM
 from ecgpage.core.types import Array
 from ecgpage.grid.flat_page import FlatPage
-from ecgpage.grid.grid_map import BOX_MM
+from ecgpage.grid.grid_map import SQUARE_MM
 from ecgpage.layout.arrangement import Arrangement
 from ecgpage.layout.columns import Columns
 from ecgpage.layout.separators import MIN_TICK, tick_centres, tick_signals
@@ -67,7 +67,7 @@ def start_on_line(first_mm: float) -> float:
     Pages that are plotted together with their grid begin their rows on a line, and the lattice, smoothed over all lines,
     is known better than single ticks, which are drawn on whole pixels.
     """
-    on_line = BOX_MM * round(first_mm / BOX_MM) - LINE_AHEAD_MM
+    on_line = SQUARE_MM * round(first_mm / SQUARE_MM) - LINE_AHEAD_MM
     return on_line if abs(first_mm - on_line) < ON_LINE_MM else first_mm
 
 

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.types import Array, Image
 from ecgpage.grid.flat_page import flatten_page
-from ecgpage.grid.grid_map import BOX_MM, GridMap
+from ecgpage.grid.grid_map import SQUARE_MM, GridMap
 from ecgpage.image.decode import brightest_channel
-from ecgpage.image.sheet_outline import find_sheet, proportions
+from ecgpage.image.sheet_outline import find_sheet, measure_proportions
 from ecgpage.layout.detector import CLASSES, PULSE, LeadDetector
 from ecgpage.layout.rows import find_rows
 from ecgpage.layout.separators import separator_pitch
@@ -89,7 +89,7 @@ def _flat_views(image: Image, light: Image) -> Iterator[tuple[Array, tuple[float
     """Homographies from the picture to flat ones, and the width and height of these."""
     corners = find_sheet(image)
     if corners is not None:
-        ratio = proportions(corners, image.shape)
+        ratio = measure_proportions(corners, image.shape)
         longer = float(np.linalg.norm(np.diff(corners, axis=0, append=corners[:1]), axis=1).max())
         width, height = (longer, longer / ratio) if ratio > 1 else (longer * ratio, longer)
         flat = np.array([[0, 0], [width, 0], [width, height], [0, height]]) - 0.5
@@ -165,7 +165,9 @@ def _scale(leads: Array, pulses: Array) -> tuple[float, str]:
 
 def _regular(view: _View, px_per_mm: float, source: str) -> GridMap:
     """The map of square boxes over the whole view."""
-    nx, ny = (int(side / px_per_mm / BOX_MM) + 1 for side in view.shape)
-    at = np.stack(np.meshgrid(BOX_MM * np.arange(nx), BOX_MM * np.arange(ny)), axis=-1) * px_per_mm - 0.5
+    nx, ny = (int(side / px_per_mm / SQUARE_MM) + 1 for side in view.shape)
+    at = (
+        np.stack(np.meshgrid(SQUARE_MM * np.arange(nx), SQUARE_MM * np.arange(ny)), axis=-1) * px_per_mm - 0.5
+    )
     back = np.concatenate([at, np.ones((ny, nx, 1))], axis=-1) @ np.linalg.inv(view.to_view).T
     return GridMap(back[..., :2] / back[..., 2:], (0.0, 0.0), np.ones((ny, nx)), float("nan"), source)

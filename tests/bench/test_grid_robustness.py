@@ -24,8 +24,8 @@ def moved(grid: GridMap, by_mm: Callable[[np.ndarray], np.ndarray]) -> GridMap:
     [
         (lambda grid: grid, "right"),
         (lambda grid: moved(grid, lambda share: 0 * share + 7.0), "right"),  # where the page begins is free
-        (lambda grid: grid.turned(1), "turned"),
-        (lambda grid: grid.turned(2), "turned"),
+        (lambda grid: grid.rotate(1), "turned"),
+        (lambda grid: grid.rotate(2), "turned"),
         (lambda grid: moved(grid, lambda share: 0.7 * np.sin(2 * np.pi * share)), "bent"),
         (lambda grid: moved(grid, lambda share: 5.0 * (share > 0.5)), "slipped"),
         (lambda grid: replace(grid, nodes=grid.nodes + 5000.0), "elsewhere"),
@@ -51,4 +51,4 @@ def test_turned_pictures_are_judged_in_the_page_they_show(quarter_turns: int) ->
     case = Case(np.rot90(page.image, quarter_turns), page, to_drawn, "page")
     upright = replace(grid, nodes=nodes)
     assert judge(case, upright)[0] == "right"
-    assert judge(case, upright.turned(1))[0] == "turned"
+    assert judge(case, upright.rotate(1))[0] == "turned"

@@ -7,8 +7,8 @@ from ecgpage.core.conventions import EcgPageError
 from ecgpage.grid import candidates
 from ecgpage.grid.candidates import lock_grid
 from ecgpage.grid.grid_map import GridMap, flatten
-from ecgpage.grid.smoothing import _bending, fit_surface
-from ecgpage.grid.spectrum import find_carriers
+from ecgpage.grid.smoothing import _build_bending, fit_surface
+from ecgpage.grid.spectrum import find_grid_frequencies
 from ecgpage.synth.page.rasterize import draw_page
 from tests.drawn import clean_page, record
 
@@ -24,7 +24,7 @@ def test_strips_are_the_map_at_each_pixel() -> None:
     grid = bent(9, 90)
     x_mm, y_mm = np.arange(3.0, 455.0, 0.7), np.arange(-11.0, 32.0, 0.9)
     seen = np.full((2, len(y_mm), len(x_mm)), np.nan)
-    for rows, at_x, at_y in grid.strips(x_mm, y_mm):
+    for rows, at_x, at_y in grid.map_row_bands(x_mm, y_mm):
         seen[:, rows] = at_x, at_y
     true = np.stack(grid.to_image(*np.meshgrid(x_mm, y_mm)))
     np.testing.assert_allclose(seen, true, atol=5e-3)
@@ -58,7 +58,7 @@ def test_fits_solve_the_penalised_system(shape: tuple[int, int]) -> None:
 
 
 def test_bending_of_a_plane_is_nothing() -> None:
-    bands = _bending((6, 8))
+    bands = _build_bending((6, 8))
     n = bands.shape[1]
     matrix = np.zeros((n, n))
     for k, band in enumerate(bands):
@@ -70,12 +70,12 @@ def test_bending_of_a_plane_is_nothing() -> None:
 
 def test_a_map_that_two_halves_of_its_lines_do_not_share_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     image = draw_page(clean_page().truth.page, record(), 120.0)
-    carriers = find_carriers(image)
-    found = lock_grid(image, carriers)
+    frequencies = find_grid_frequencies(image)
+    found = lock_grid(image, frequencies)
     assert found.residual_px < 0.1 * found.px_per_mm
     monkeypatch.setattr(candidates, "MAX_ERROR_MM", 0.0)
     with pytest.raises(EcgPageError, match="too faint"):
-        lock_grid(image, carriers)
+        lock_grid(image, frequencies)
 
 
 def heavy_lined(pitch_px: int, shape: tuple[int, int]) -> np.ndarray:
@@ -99,5 +99,5 @@ def test_heavy_lines_count_five_finer_ones_as_millimetres_only_where_a_page_fits
 ) -> None:
     """1400 px of lines 24 px apart are 290 mm of boxes, no 58 mm of millimetres."""
     image = heavy_lined(pitch_px, shape)
-    grid = lock_grid(image, find_carriers(image))
+    grid = lock_grid(image, find_grid_frequencies(image))
     assert grid.px_per_mm * 5 == pytest.approx(box_px, rel=0.01)

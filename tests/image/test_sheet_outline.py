@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from ecgpage.image.sheet_outline import find_sheet, proportions
+from ecgpage.image.sheet_outline import find_sheet, measure_proportions
 from ecgpage.layout.detector import LeadDetector
 from ecgpage.layout.scale_without_grid import map_without_grid
 from ecgpage.synth import MIXES, DrawnPage
@@ -55,7 +55,7 @@ def test_corners_are_found_where_they_are(tilt: float, pan: float, roll: float) 
 @pytest.mark.parametrize("focal", [0.72, 1.1])
 def test_the_sheets_proportions_are_those_of_paper(focal: float) -> None:
     corners = seen_from(1600, 18, -14, 5, focal)
-    assert proportions(corners, (1200, 1600)) == pytest.approx(A4, rel=0.01)
+    assert measure_proportions(corners, (1200, 1600)) == pytest.approx(A4, rel=0.01)
 
 
 def test_a_sheet_that_is_cut_off_has_no_outline() -> None:

@@ -310,7 +310,7 @@ def test_no_order_of_the_grammar_names_a_lead_twice() -> None:
 def test_the_detector_tells_which_way_up_a_page_lies(quarter_turns: int) -> None:
     page = styled(150.0, layout="6x2+1")
     detector = LeadDetector.load(MODEL)
-    turned = flatten_page(page.image, exact_grid(page).turned(quarter_turns))
+    turned = flatten_page(page.image, exact_grid(page).rotate(quarter_turns))
     assert upright_turn(turned, detector) == -quarter_turns % 4
 
 
