@@ -6,3 +6,5 @@ The way of the data, one module a stage:
 
 ``pipeline`` strings them together; ``ecg`` holds the words that all of them share.
 """
+
+__version__ = "0.1.0"

@@ -16,10 +16,10 @@ Conventions:
              w / stride, 5 + classes): x, y, width, height, objectness, classes
 """
 
-from yolov7.boxes import PAD_GREY, Detections, Letterbox, decode, letterbox, suppress
-from yolov7.loss import LossWeights, Targets, assign, detection_loss
-from yolov7.network import STRIDES, Config, YoloV7
-from yolov7.precision import average_precision
+from .boxes import PAD_GREY, Detections, Letterbox, decode, letterbox, suppress
+from .loss import LossWeights, Targets, assign, detection_loss
+from .network import STRIDES, Config, YoloV7
+from .precision import average_precision
 
 __all__ = [
     "PAD_GREY",

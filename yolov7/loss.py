@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from yolov7.boxes import corners, paired_iou
-from yolov7.network import STRIDES, Config
+from .boxes import corners, paired_iou
+from .network import STRIDES, Config
 
 MAX_RATIO: Final = 4.0
 """Largest factor between the sides of an object and of its anchor: what (2 s)^2 can reach."""

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from yolov7.blocks import ConvNormAct, Down, Elan, HeadConv, RepConv, SppCspc, SppCspcTiny
-from yolov7.boxes import decode
+from .blocks import ConvNormAct, Down, Elan, HeadConv, RepConv, SppCspc, SppCspcTiny
+from .boxes import decode
 
 STRIDES: Final = (8, 16, 32)
 """Pixels per cell of the three levels of the heads."""

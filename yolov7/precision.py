@@ -6,7 +6,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from yolov7.boxes import Detections, paired_iou
+from .boxes import Detections, paired_iou
 
 THRESHOLDS: Final = tuple(0.5 + 0.05 * k for k in range(10))
 """IoUs from which a detection is right; the mean over them is mAP50-95, the first alone mAP50."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ecgpage.core.conventions import LEADS
 from ecgpage.core.weights import Card, load_module, network_precision
-from yolov7 import Config, YoloV7, letterbox, suppress
+from ecgpage.core.yolov7 import Config, YoloV7, letterbox, suppress
 
 NAME: Final = "detector"
 """Name of the weights in the model folder."""

@@ -35,10 +35,7 @@ from torch import Tensor
 
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.weights import Card, half_precision, save_tensors
-from ecgpage.layout.detector import CLASSES, CONFIG, NAME, SIZE, load_network
-from ecgpage.synth.flat_pages import DrawnFlatPage, PageShards
-from ecgpage.train.loop import cosine, is_matrix, parameter_groups, update_average, write_checkpoint
-from yolov7 import (
+from ecgpage.core.yolov7 import (
     PAD_GREY,
     Config,
     Detections,
@@ -50,6 +47,9 @@ from yolov7 import (
     letterbox,
     suppress,
 )
+from ecgpage.layout.detector import CLASSES, CONFIG, NAME, SIZE, load_network
+from ecgpage.synth.flat_pages import DrawnFlatPage, PageShards
+from ecgpage.train.loop import cosine, is_matrix, parameter_groups, update_average, write_checkpoint
 
 log = logging.getLogger(__name__)
 
