@@ -62,6 +62,43 @@ def test_exif_orientation_is_applied(tmp_path: Path, rgb: np.ndarray) -> None:
     np.testing.assert_allclose(image[:, 10, 0], rgb[10, :, 0], atol=6)
 
 
+def test_the_bytes_of_a_file_are_read_as_the_file(tmp_path: Path, rgb: np.ndarray) -> None:
+    path = saved(tmp_path, PilImage.fromarray(rgb), "a.jpg")
+    np.testing.assert_array_equal(read_image(path.read_bytes()), read_image(path))
+
+
+@pytest.mark.parametrize("part", [np.s_[:], np.s_[:, :, 0], np.s_[:, ::-1]], ids=["rgb", "grey", "strided"])
+def test_an_array_is_read_as_the_picture_saved_from_it(tmp_path: Path, rgb: np.ndarray, part: object) -> None:
+    array = rgb[part]  # type: ignore[call-overload]
+    path = saved(tmp_path, PilImage.fromarray(array), "a.png")
+    np.testing.assert_array_equal(read_image(array), read_image(path))
+
+
+def test_the_array_that_was_given_is_not_shared(rgb: np.ndarray) -> None:
+    read_image(rgb)[:] = 0
+    assert rgb.any()
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "says"),
+    [
+        ((HEIGHT, WIDTH, 3), np.float32, "no picture"),
+        ((HEIGHT, WIDTH, 4), np.uint8, "no picture"),
+        ((WIDTH,), np.uint8, "no picture"),
+        ((HEIGHT, 0, 3), np.uint8, "empty"),
+        ((HEIGHT, 20, 3), np.uint8, "too small"),
+    ],
+)
+def test_an_array_that_is_no_picture_is_refused(shape: tuple[int, ...], dtype: type, says: str) -> None:
+    with pytest.raises(EcgPageError, match=says):
+        read_image(np.zeros(shape, dtype))
+
+
+def test_bytes_that_are_no_picture_are_refused() -> None:
+    with pytest.raises(EcgPageError, match="picture: cannot be decoded"):
+        read_image(b"not a picture")
+
+
 @pytest.mark.parametrize("extension", ["png", "jpg"])
 def test_a_huge_scan_is_averaged_down(tmp_path: Path, extension: str) -> None:
     wide = PilImage.new("L", (12000, 900), 128)
