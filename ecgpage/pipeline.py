@@ -15,7 +15,7 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgpage.core.conventions import LEADS, EcgPageError
+from ecgpage.core.conventions import LEADS, SPEED_MM_PER_S, EcgPageError
 from ecgpage.core.types import Image
 from ecgpage.core.weights import digest
 from ecgpage.diagnosis.page_view import Grey, page_view
@@ -30,7 +30,9 @@ from ecgpage.layout.find_boxes import find_boxes
 from ecgpage.layout.ink_only import read_layout
 from ecgpage.layout.orientation import upright_score, upright_turn
 from ecgpage.layout.plan import read_plan
+from ecgpage.layout.rows import find_rows
 from ecgpage.layout.scale_without_grid import map_without_grid
+from ecgpage.layout.scales import LONG_SHARE
 from ecgpage.layout.text_reader import NAME as WORDS
 from ecgpage.layout.text_reader import WordReader
 from ecgpage.layout.types import PagePlan
@@ -46,6 +48,8 @@ Answer = TypeVar("Answer")
 
 PAGE_S: Final = 10.0
 """Seconds on one page."""
+NEARLY_PAGE: Final = 0.95
+"""The length of rows does not tell a record of this share of a page's time from a whole page."""
 SURE_UPRIGHT: Final = 2.0
 """Evidence from which the page is not tried upside down."""
 MAX_GRIDS: Final = 4
@@ -94,10 +98,18 @@ class RecordReading:
     seconds: float = 0.0
     views: list[Grey | None] = field(default_factory=list)
     """One for each image: the ECG as the page classifier sees it, None where none was located."""
+    whole_page: NDArray[np.float32] | None = None
+    """(n, 12) mV of all that a page shows of a record shorter than it; None where ``mv`` holds all."""
+
+    @property
+    def shown(self) -> NDArray[np.float32]:
+        """(n, 12) mV, NaN where nothing is known: ``mv``, or more where the page shows more."""
+        return self.mv if self.whole_page is None else self.whole_page
 
     @property
     def is_empty(self) -> bool:
-        return not bool(np.isfinite(self.mv).any())
+        """Whether nothing of what is shown was read."""
+        return not bool(np.isfinite(self.shown).any())
 
 
 class Digitizer:
@@ -129,7 +141,8 @@ class Digitizer:
         return cls(TraceNet.load(folder), detector, reader, without=without)
 
     def read_record(self, paths: Sequence[str | Path], fs: float, n_samples: int) -> RecordReading:
-        """Signals at ``fs`` Hz, ``n_samples`` long, from the images of one record.
+        """Signals at ``fs`` Hz, ``n_samples`` long, from the images of one record: the first of what a page shows where the
+        record is shorter, NaN beyond it where it is longer.
 
         Several images show one page after the other when the record is longer than one page; else the same page, of
         which the best reading counts. Never raises for what is in a picture: the result says why something is missing.
@@ -140,6 +153,7 @@ class Digitizer:
         pages: list[PageReading | None] = []
         reasons: list[str] = []
         views: list[Grey | None] = []
+        whole: NDArray[np.float32] | None = None
         per_page = min(n_samples, round(PAGE_S * fs))
         in_turn = n_samples > round(1.5 * PAGE_S * fs) and len(paths) > 1
         for number, path in enumerate(paths):
@@ -170,19 +184,25 @@ class Digitizer:
                 readings = page.signals.readings
         if not in_turn and any(pages):
             best = max((p for p in pages if p is not None), key=lambda p: p.plan.confidence)
-            mv[: len(best.signals.mv)] = best.signals.mv
+            shown = best.signals.mv
+            mv[: len(shown)] = shown[:n_samples]
+            whole = shown if len(shown) > n_samples else None
             readings = best.signals.readings
         if not paths:
             reasons.append("the header names no image; add a line '# Image: FILE'")
-        return RecordReading(mv, readings, pages, reasons, time.perf_counter() - began, views)
+        return RecordReading(mv, readings, pages, reasons, time.perf_counter() - began, views, whole)
 
     def read_page(self, image: Image, fs: float, n_samples: int) -> PageReading:
-        """Everything on one page; uint8 (H, W, 3) RGB. Raises ``EcgPageError`` when it cannot be read."""
+        """Everything on one page of a record; uint8 (H, W, 3) RGB. Signals are ``n_samples`` long, or as long as a whole page
+        when the record is shorter. Raises ``EcgPageError`` when the page cannot be read.
+        """
         return self._on_some_grid(image, lambda grid: self._read_on_grid(image, grid, fs, n_samples))
 
-    def read_plan(self, image: Image, duration_s: float = PAGE_S) -> tuple[FlatPage, PagePlan]:
-        """The flattened page, upright, and what is drawn where; uint8 (H, W, 3) RGB. Raises ``EcgPageError``."""
-        return self._on_some_grid(image, lambda grid: self._planned(image, grid, duration_s))
+    def read_plan(self, image: Image, record_s: float = PAGE_S) -> tuple[FlatPage, PagePlan]:
+        """The flattened page of a record of ``record_s`` seconds, upright, and what is drawn where; uint8 (H, W, 3) RGB.
+        Raises ``EcgPageError``.
+        """
+        return self._on_some_grid(image, lambda grid: self._planned(image, grid, record_s))
 
     def _on_some_grid(self, image: Image, read: Callable[[GridMap], Answer]) -> Answer:
         """What ``read`` makes of the first grid that it can read; its ``EcgPageError`` when there is none."""
@@ -213,6 +233,7 @@ class Digitizer:
     def _read_on_grid(self, image: Image, grid: GridMap, fs: float, n_samples: int) -> PageReading:
         """One attempt."""
         flat, plan = self._planned(image, grid, n_samples / fs)
+        n_samples = max(n_samples, round(PAGE_S * fs))
         traces = read_traces(image, flat, plan, self.network, spikes="spikes" not in self.without)
         keep = {stage: stage not in self.without for stage in ("strip", "rate", "laws")}
         signals = assemble(traces, plan, fs, n_samples, **keep)
@@ -222,9 +243,9 @@ class Digitizer:
             raise RefusedPageError(misread, view)
         return PageReading(flat.grid, plan, traces, signals, view)
 
-    def _planned(self, image: Image, grid: GridMap, duration_s: float) -> tuple[FlatPage, PagePlan]:
+    def _planned(self, image: Image, grid: GridMap, record_s: float) -> tuple[FlatPage, PagePlan]:
         """The page upright and its plan, if it is likely to be one."""
-        flat, plan = self._upright(image, grid, duration_s)
+        flat, plan = self._upright(image, grid, record_s)
         if plan.confidence < MIN_CONFIDENCE:
             located = plan.confidence >= MIN_LOCATED
             raise RefusedPageError(
@@ -235,14 +256,15 @@ class Digitizer:
             plan = replace(plan, notes=(*plan.notes, f"no grid seen: scale from {flat.grid.source}"))
         return flat, plan
 
-    def _upright(self, image: Image, grid: GridMap, duration_s: float) -> tuple[FlatPage, PagePlan]:
+    def _upright(self, image: Image, grid: GridMap, record_s: float) -> tuple[FlatPage, PagePlan]:
         """The page and its plan, turned so that rows run along x and the evidence is for the right way up."""
         if self.detector is not None:
             flat = self._flatten(image, grid)
             turn = upright_turn(flat, self.detector)
             if turn is not None:
                 flat = flat if turn == 0 else self._flatten(image, grid.rotate(turn))
-                return flat, read_plan(flat, find_boxes(flat, self.detector, self.reader), duration_s)
+                boxes = find_boxes(flat, self.detector, self.reader)
+                return flat, read_plan(flat, boxes, shown_seconds(flat, record_s))
         found: list[tuple[float, FlatPage, PagePlan]] = []
         reasons: list[str] = []
         for turn in (0, 2, 1, 3):
@@ -250,7 +272,7 @@ class Digitizer:
                 break  # rows along x were seen
             flat = self._flatten(image, grid.rotate(turn))
             try:
-                plan = read_layout(flat, duration_s)
+                plan = read_layout(flat, shown_seconds(flat, record_s))
             except EcgPageError as error:
                 reasons.append(str(error))
                 continue
@@ -266,3 +288,14 @@ class Digitizer:
 
     def _flatten(self, image: Image, grid: GridMap) -> FlatPage:
         return flatten_page(image, grid, bridge="bridge" not in self.without)
+
+
+def shown_seconds(page: FlatPage, record_s: float) -> float:
+    """Seconds that an upright page shows of a record of ``record_s`` seconds: a whole page's where its rows are longer than
+    the record, which was then cut from what is printed, or drawn at 50 mm/s, as its pulses or its text say.
+    """
+    if record_s >= NEARLY_PAGE * PAGE_S:
+        return max(record_s, PAGE_S)
+    lengths_mm = [row.end_mm - row.start_mm for row in find_rows(page)]
+    is_whole = not lengths_mm or float(np.median(lengths_mm)) > LONG_SHARE * record_s * SPEED_MM_PER_S
+    return PAGE_S if is_whole else record_s

@@ -13,10 +13,11 @@ from ecgpage.core.conventions import EcgPageError
 from ecgpage.grid.candidates import lock_grid
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.grid.spectrum import find_grid_frequencies
-from ecgpage.pipeline import STAGES, Digitizer, PageReading
+from ecgpage.pipeline import STAGES, Digitizer, PageReading, shown_seconds
 from ecgpage.synth import MIXES, DrawnPage
 from ecgpage.synth.picture import photograph
 from tests.drawn import FS, clean_page, record
+from tests.layout.test_plan import flat, styled
 
 MODEL = Path(__file__).parent.parent / "model"
 N_SAMPLES = 5000
@@ -166,3 +167,46 @@ def test_a_cloth_under_the_sheet_is_not_taken_for_the_page() -> None:
     picture[height // 2 : height // 2 + height, width // 2 : width // 2 + width] = page
     reading = digitizer().read_page(picture, FS, N_SAMPLES)
     assert [r.source for r in reading.signals.readings] == ["network"] * 12
+
+
+# ------------------------------------------------------------------------------------------ shorter and longer records
+
+
+@pytest.fixture
+def page_file(tmp_path: Path) -> Path:
+    path = tmp_path / "page.png"
+    cv2.imwrite(str(path), cv2.cvtColor(clean_page().image, cv2.COLOR_RGB2BGR))
+    return path
+
+
+@pytest.mark.parametrize("n_samples", [0, 1, 1250, 3651, 5000, 10000])
+def test_a_record_gets_the_first_samples_of_what_its_page_shows(
+    page_file: Path, monkeypatch: pytest.MonkeyPatch, n_samples: int
+) -> None:
+    whole = clean_reading()
+    monkeypatch.setattr(Digitizer, "read_page", lambda *_: whole)
+    reading = Digitizer().read_record([page_file], FS, n_samples)
+    shared = min(n_samples, N_SAMPLES)
+    assert reading.reasons == []
+    assert reading.mv.shape == (n_samples, 12)
+    np.testing.assert_array_equal(reading.mv[:shared], whole.signals.mv[:shared])
+    assert np.isnan(reading.mv[shared:]).all()
+    np.testing.assert_array_equal(reading.shown[:N_SAMPLES], whole.signals.mv)
+
+
+def test_a_record_shorter_than_its_page_is_read_as_if_it_were_whole(page_file: Path) -> None:
+    reading = digitizer().read_record([page_file], FS, 1250)
+    (page,) = reading.pages
+    assert page is not None
+    assert page.plan.speed_mm_per_s == 25.0
+    np.testing.assert_array_equal(reading.mv, clean_reading().signals.mv[:1250])
+
+
+@pytest.mark.parametrize(
+    ("drawn_s", "record_s", "shown_s"),
+    [(10, 2.5, 10), (10, 9.9, 10), (10, 10, 10), (10, 12, 12), (5, 5, 5), (8, 8, 8), (8, 0, 10)],
+)
+def test_rows_longer_than_the_record_show_a_whole_page(
+    drawn_s: float, record_s: float, shown_s: float
+) -> None:
+    assert shown_seconds(flat(styled(seconds=drawn_s)), record_s) == shown_s

@@ -80,10 +80,10 @@ class Diagnoser:
         A page whose signals could not be read but whose ECG was located is answered by the page branch alone; with
         neither signal nor picture there are no labels, and probabilities of NaN.
         """
-        signal = None if reading.is_empty else self.signal.predict(reading.mv, fs, LEADS)
+        signal = None if reading.is_empty else self.signal.predict(reading.shown, fs, LEADS)
         views = [view for view in reading.views if view is not None]
         page = self._pages(views) if self.page is not None and views else None
-        leads = int(np.isfinite(reading.mv).any(axis=0).sum())
+        leads = int(np.isfinite(reading.shown).any(axis=0).sum())
         expected = [r.snr_db for r in reading.readings if math.isfinite(r.snr_db)]
         snr_db = float(np.mean(expected)) if expected and signal is not None else math.nan
         if self.stacked is not None:
