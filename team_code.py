@@ -20,7 +20,7 @@ import numpy as np
 from ecgpage.core.conventions import LEADS, EcgPageError, canonical_lead
 from ecgpage.diagnosis.diagnoser import Diagnoser, RecordDiagnosis
 from ecgpage.diagnosis.types import Diagnosis
-from ecgpage.pipeline import Digitizer, RecordReading
+from ecgpage.pipeline import PAGE_S, Digitizer, RecordReading
 from helper_code import (
     find_records,
     get_image_files_from_header,
@@ -39,7 +39,8 @@ SHIPPED = ("pretrained", "model")
 """Folders beside this file that may hold shipped weights; a mounted ``model`` hides the second, not the first."""
 LIMIT_MV = 32.0
 """WFDB's 16 bits at 1000 per mV hold no more than 32.767 mV."""
-FALLBACK_FS, FALLBACK_SAMPLES = 500.0, 5000
+FALLBACK_FS = 250.0
+"""Samples per second of a header that does not say, as WFDB has it."""
 REPORT = "ECGPAGE_REPORT"
 """Environment variable that names a folder; for each record run_models writes what it found to a file there, named after
 the record and the folder that holds it: ``<folder>/<record>.json``."""
@@ -86,9 +87,11 @@ def run_models(
 
 
 def digitize_record(record: str, header: str, digitizer: Digitizer) -> RecordReading:
-    """What the images of a record show, at the header's rate and length; the log says what is missing."""
-    fs = get_sampling_frequency(header) or FALLBACK_FS
-    n_samples = get_num_samples(header) or FALLBACK_SAMPLES
+    """What the images of a record show, at the header's rate and length, which is one page's where it does not say; the log
+    says what is missing.
+    """
+    fs, n_samples = rate_of(header), get_num_samples(header)
+    n_samples = round(PAGE_S * fs) if n_samples is None else n_samples
     reading = digitizer.read_record(_image_paths(record, header), fs, n_samples)
     for reason in reading.reasons:
         log.warning("%s: %s", record, reason)
@@ -97,7 +100,17 @@ def digitize_record(record: str, header: str, digitizer: Digitizer) -> RecordRea
 
 def diagnose_record(header: str, reading: RecordReading, diagnoser: Diagnoser) -> RecordDiagnosis:
     """Labels and probabilities of a record, and what both branches said."""
-    return diagnoser.diagnose(reading, get_sampling_frequency(header) or FALLBACK_FS)
+    return diagnoser.diagnose(reading, rate_of(header))
+
+
+def rate_of(header: str) -> float:
+    """Samples per second, Hz; ``EcgPageError`` when the header's number is no rate."""
+    fs = get_sampling_frequency(header)
+    if fs is None:
+        return FALLBACK_FS
+    if not (math.isfinite(fs) and fs > 0):
+        raise EcgPageError(f"{header.splitlines()[0]!r}: {fs:g} Hz; give a positive sampling frequency")
+    return fs
 
 
 def answer(header: str, reading: RecordReading, diagnoser: Diagnoser) -> tuple[np.ndarray | None, list[str]]:
@@ -107,10 +120,10 @@ def answer(header: str, reading: RecordReading, diagnoser: Diagnoser) -> tuple[n
 
 def signal_of(header: str, reading: RecordReading) -> np.ndarray | None:
     """float32 (n_samples, n_leads) mV in the header's order; None when the header says 0 samples."""
-    n_samples, names = get_num_samples(header) or 0, get_signal_names(header)
-    if n_samples == 0:
+    names = get_signal_names(header)
+    if len(reading.mv) == 0:
         return None
-    signal = np.full((n_samples, len(names)), np.nan, np.float32)
+    signal = np.full((len(reading.mv), len(names)), np.nan, np.float32)
     for column, name in enumerate(names):
         lead = canonical_lead(name)
         if lead is None:

@@ -39,9 +39,13 @@ def models() -> tuple:  # type: ignore[type-arg]
 
 
 def header(
-    *, names: tuple[str, ...] = LEADS, fs: float = FS, samples: int = 5000, images: str | None = "r-0.png"
+    *,
+    names: tuple[str, ...] = LEADS,
+    fs: float | str = FS,
+    samples: int | str = 5000,
+    images: str | None = "r-0.png",
 ) -> str:
-    lines = [f"r {len(names)} {fs:g} {samples}"]
+    lines = [f"r {len(names)} {fs} {samples}".strip()]
     lines += [f"r.dat 16 1000.0(0)/mV 16 0    {name}" for name in names]
     if images is not None:
         lines.append(f"# Image: {images}")
@@ -86,6 +90,26 @@ def test_no_samples_in_the_header_give_labels_only(tmp_path: Path) -> None:
     signal, labels = run(write(tmp_path, header(samples=0)))
     assert signal is None
     assert labels
+
+
+@pytest.mark.parametrize(
+    ("fs", "samples", "shape"),
+    [("", "", (2500, 12)), (500, "", (5000, 12)), (500, 1250, (1250, 12)), (500, 1, (1, 12))],
+    ids=["no rate", "no length", "2.5 s", "one sample"],
+)
+def test_a_header_may_say_less_than_the_page_shows(
+    tmp_path: Path, fs: int | str, samples: int | str, shape: tuple[int, int]
+) -> None:
+    signal, labels = run(write(tmp_path, header(fs=fs, samples=samples)))
+    assert signal is not None
+    assert signal.shape == shape
+    assert np.isfinite(signal[: shape[0] // 5, 0]).all()
+    assert labels == whole_labels()
+
+
+def test_a_rate_that_is_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(EcgPageError, match=r"r 12 -500 5000.*positive sampling frequency"):
+        run(write(tmp_path, header(fs=-500)))
 
 
 def test_of_two_images_the_readable_one_counts(tmp_path: Path) -> None:
@@ -191,6 +215,11 @@ def test_training_without_records_says_so(tmp_path: Path) -> None:
 
 
 # both branches
+
+
+@cache
+def whole_labels() -> list[str]:
+    return models()[1].diagnose(clean_reading(), FS).answer.labels
 
 
 @pytest.fixture(scope="module")
