@@ -1,16 +1,301 @@
-"""What the trainings share: which parameters decay, the schedule, the averaged weights, checkpoints."""
+"""Training loop that every network shares: time budget, learning rate, averaged weights, checkpoints, log, resuming.
 
+A script derives its ``Recipe`` and its ``Trainer`` from those here and adds what differs: the loss of a batch, the
+validation, the stored form. ``Trainer.begin`` takes up a checkpoint, ``Trainer.run`` trains.
+"""
+
+import copy
+import json
+import logging
 import math
-from collections.abc import Callable, Mapping
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Generic, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+from ecgpage.core.conventions import EcgPageError
+
+log = logging.getLogger(__name__)
+
+Batch = TypeVar("Batch")
+AnyRecipe = TypeVar("AnyRecipe", bound="Recipe")
+Scores = dict[str, float]
+"""Figures of a validation by name."""
+Parts = dict[str, Tensor]
+"""Parts of a loss by name; their sum is minimised."""
+Write = Callable[[nn.Module, Scores, Path], object]
+"""Stores a network with its scores in a model folder."""
+
+SYNC_STEPS: Final = 10
+"""Steps after which the loop waits for a GPU, so that its clock is right."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Numbers that every training has."""
+
+    minutes: float = 60.0
+    """Time of the steps and of waiting for batches, all resumed runs together; validation is not counted."""
+    most_seen: float = math.inf
+    """Examples seen after which it ends, if that is sooner; the schedule then goes by examples."""
+    batch: int = 64
+    """Examples of a step."""
+    peak_lr: float = 1e-3
+    """AdamW's rate after the warm-up."""
+    last_lr: float = 0.01
+    """Rate at the end, as a part of the peak."""
+    weight_decay: float = 0.02
+    warmup: int = 200
+    """Steps of linear warm-up."""
+    warm_share: float = 0.2
+    """Part of the training after which the warm-up is over in any case."""
+    ema: float = 0.998
+    """Share of the averaged weights that a step keeps; the averaged weights are validated and stored."""
+    clip: float = 1.0
+    """Largest norm of a step's gradient."""
+    checkpoint_minutes: float = 3.0
+    """Minutes between two reports, each with a validation and a checkpoint."""
+    report_steps: int = 0
+    """Steps between two reports, if that is sooner; 0: by time alone."""
+    seed: int = 1
+
+
+@dataclass
+class Progress:
+    """What has been done so far, over all resumed runs."""
+
+    seconds: float = 0.0
+    steps: int = 0
+    seen: int = 0
+    """Examples that the network saw, repeats included."""
+    drawn: int = 0
+    """Different examples among them; the script counts these."""
+    starts: int = 0
+    devices: list[str] = field(default_factory=list)
+    """Names of the machines that it ran on."""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """One entry a report: minutes, steps, seen, drawn, per_second, rate, loss (by part), scores."""
+    chosen: int = -1
+    """Report whose weights are to be stored."""
+
+
+class Trainer(ABC, Generic[Batch, AnyRecipe]):
+    """Network in training, its running average, and what is needed to go on after a stop."""
+
+    KEPT: Final = ("network", "averaged", "optimizer")
+    log: Callable[[str], None]
+    """Takes one line at a time."""
+
+    def __init__(
+        self, network: nn.Module, recipe: AnyRecipe, device: torch.device, *, compiled: bool = False
+    ) -> None:
+        self.recipe, self.device = recipe, device
+        self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.averaged = copy.deepcopy(self.network).eval()
+        self.forward: Callable[..., Any] = torch.compile(self.network) if compiled else self.network
+        groups = parameter_groups(self.network, recipe.weight_decay, self.decays)
+        self.optimizer = torch.optim.AdamW(groups, lr=recipe.peak_lr, fused=True)
+        self.progress = Progress()
+        self.checkpoint: Path | None = None
+        self.best: dict[str, Tensor] = {}
+        """Weights of the report that is chosen, where a merit chooses it."""
+        self.log = log.info
+
+    # what differs
+
+    @abstractmethod
+    def losses(self, batch: Batch) -> Parts:
+        """Parts of the loss of a batch; networks run within ``autocast``."""
+
+    @abstractmethod
+    def count(self, batch: Batch) -> int:
+        """Number of examples of a batch."""
+
+    def decays(self, name: str, parameter: nn.Parameter) -> bool:
+        """Whether a parameter decays."""
+        return is_matrix(name, parameter)
+
+    def candidate(self) -> nn.Module:
+        """Network as it is validated and stored: with the averaged weights."""
+        return self.averaged
+
+    # what is shared
+
+    @property
+    def share(self) -> float:
+        """Part of the time, or of the examples, that is over: 0 to 1."""
+        progress, recipe = self.progress, self.recipe
+        return min(1.0, max(progress.seconds / (60 * recipe.minutes), progress.seen / recipe.most_seen))
+
+    def rate(self) -> float:
+        """Learning rate: linear warm-up, then a cosine over the training."""
+        recipe = self.recipe
+        warm = min(1.0, max((self.progress.steps + 1) / recipe.warmup, self.share / recipe.warm_share))
+        return recipe.peak_lr * warm * cosine(self.share, recipe.last_lr)
+
+    def autocast(self) -> torch.autocast:
+        """Products in bfloat16 on the device of the training."""
+        return torch.autocast(self.device.type, torch.bfloat16)
+
+    def step(self, batch: Batch) -> Parts:
+        """Do one step; returns the parts of the loss, without waiting for a GPU."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate()
+        self.network.train()
+        parts = self.losses(batch)
+        loss = torch.stack(list(parts.values())).sum()
+        self.optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
+        self.optimizer.step()
+        update_average(self.averaged, self.network, self.recipe.ema, self.progress.steps)
+        self.progress.steps += 1
+        self.progress.seen += self.count(batch)
+        return {key: value.detach() for key, value in parts.items()}
+
+    def begin(self, checkpoint: Path | None = None, *, resume: bool = False) -> None:
+        """Start, with ``resume`` from ``checkpoint`` if it is there; later checkpoints are written to it.
+
+        Each start has random numbers of its own. Raises EcgPageError when the checkpoint is of another training.
+        """
+        self.checkpoint = checkpoint
+        if checkpoint is not None and resume and checkpoint.exists():
+            self.resume(checkpoint)
+            minutes = self.progress.seconds / 60
+            self.log(f"goes on after {minutes:.1f} min, {self.progress.steps} steps")
+        elif checkpoint is not None:
+            checkpoint.parent.mkdir(parents=True, exist_ok=True)
+            checkpoint.with_suffix(".jsonl").unlink(missing_ok=True)
+        self.progress.starts += 1
+        name = name_device(self.device)
+        if name not in self.progress.devices:
+            self.progress.devices.append(name)
+        torch.backends.cudnn.benchmark = True
+        torch.manual_seed(1000 * self.recipe.seed + self.progress.starts)
+
+    def run(
+        self,
+        batches: Iterable[Batch],
+        validate: Callable[[nn.Module], Scores],
+        *,
+        write: Write | None = None,
+        out: Path | None = None,
+        merit: str | None = None,
+        stop: float = math.inf,
+    ) -> None:
+        """Train until the training is over or ``batches`` end, with reports in between.
+
+        Args:
+            batches: as many as it takes; the time that they take is counted.
+            validate: scores of a network.
+            write: stores a network: at the end in ``out``, after a report beside the checkpoint in ``model``.
+            merit: score by which a report is chosen, the larger the better; None chooses the last.
+            stop: minutes of this start after which the rest is left to another one.
+        """
+        arrived = time.monotonic()
+        if self.share >= 1 and self.progress.history:
+            self._store(write, out)
+            return
+        parts: list[Parts] = []
+        last = began = time.monotonic()
+        first = self.progress.seen
+        for batch in batches:
+            parts.append(self.step(batch))
+            if len(parts) % SYNC_STEPS == 0 and self.device.type == "cuda":
+                torch.cuda.synchronize(self.device)
+            now = time.monotonic()
+            self.progress.seconds, last = self.progress.seconds + now - last, now
+            over, left = self.share >= 1, now - arrived > 60 * stop
+            if over or left or self._is_report_due(now - began):
+                speed = (self.progress.seen - first) / max(now - began, 1e-9)
+                chosen = self._report(parts, speed, validate, merit)
+                if over or chosen:
+                    beside = self.checkpoint.parent / "model" if self.checkpoint else None
+                    self._store(write, out if over else beside)
+                parts, first = [], self.progress.seen
+                last = began = time.monotonic()
+            if over or left:
+                return
+
+    def _is_report_due(self, seconds: float) -> bool:
+        every = self.recipe.report_steps
+        by_steps = every > 0 and self.progress.steps % every == 0
+        return by_steps or seconds > 60 * self.recipe.checkpoint_minutes
+
+    def _report(
+        self,
+        parts: list[Parts],
+        speed: float,
+        validate: Callable[[nn.Module], Scores],
+        merit: str | None,
+    ) -> bool:
+        """Validate, log, write a checkpoint; returns whether this report's weights are the ones to store."""
+        network, progress = self.candidate(), self.progress
+        scores = validate(network)
+        losses = {key: float(torch.stack([p[key] for p in parts if key in p]).mean()) for key in parts[-1]}
+        counts = {"steps": progress.steps, "seen": progress.seen, "drawn": progress.drawn}
+        entry: dict[str, Any] = {"minutes": progress.seconds / 60, **counts, "per_second": speed}
+        entry |= {"rate": self.rate(), "loss": losses, "scores": scores}
+        progress.history.append(entry)
+        better = merit is None or merit not in scores or progress.chosen < 0
+        if not better:
+            best = progress.history[progress.chosen]["scores"]
+            better = not scores[str(merit)] <= best[str(merit)]
+        if better:
+            progress.chosen = len(progress.history) - 1
+            if merit is not None:
+                self.best = {key: v.detach().cpu().clone() for key, v in network.state_dict().items()}
+        self.log(describe_report(entry))
+        if self.checkpoint is not None:
+            with self.checkpoint.with_suffix(".jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+            self.save(self.checkpoint)
+        return better
+
+    def _store(self, write: Write | None, folder: Path | None) -> None:
+        """Hand the chosen network with its scores to ``write``."""
+        if write is None or folder is None:
+            return
+        network = self.candidate()
+        if self.best:
+            network = copy.deepcopy(network)
+            network.load_state_dict(self.best)
+        write(network, self.progress.history[self.progress.chosen]["scores"], folder)
+
+    def save(self, path: Path) -> None:
+        """Write a checkpoint."""
+        saved = {key: getattr(self, key).state_dict() for key in self.KEPT}
+        write_checkpoint(saved | {"best": self.best, "progress": asdict(self.progress)}, path)
+
+    def resume(self, path: Path) -> None:
+        """Take up a checkpoint; EcgPageError when it is of another training."""
+        try:
+            saved = torch.load(path, map_location=self.device, weights_only=True)
+            for key in self.KEPT:
+                getattr(self, key).load_state_dict(saved[key])
+            self.best, self.progress = saved["best"], Progress(**saved["progress"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise EcgPageError(f"{path}: no checkpoint of this training ({error}); train anew") from error
+
+    def describe(self, examples: str, records: str) -> str:
+        """Text of a model card: how many ``examples`` of which ``records`` were seen, for how long, on what."""
+        progress = self.progress
+        return (
+            f"{progress.seen:,} {examples} seen, {progress.drawn:,} different ones drawn from {records}, "
+            f"in {describe_duration(progress.seconds)} on {' and '.join(progress.devices)}"
+        )
+
+
+# --- parts of it --------------------------------------------------------------------------------------------
 
 
 def is_matrix(name: str, parameter: nn.Parameter) -> bool:
-    """Matrices and kernels; no biases and norms."""
+    """Whether a parameter is a matrix or a kernel: no bias and no norm."""
     return parameter.ndim > 1
 
 
@@ -44,3 +329,40 @@ def write_checkpoint(saved: Mapping[str, Any], path: Path) -> None:
     """Store a checkpoint; the one before stays until the new one is complete."""
     torch.save(dict(saved), path.with_suffix(".new"))
     path.with_suffix(".new").replace(path)
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Device of that name, "auto": CUDA where there is one; EcgPageError when CUDA is asked for in vain."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise EcgPageError(
+            f"device {name!r} was asked for, but there is no CUDA device; use --device cpu or auto"
+        )
+    return torch.device(name)
+
+
+def name_device(device: torch.device) -> str:
+    """Name of a device for a reader, such as "a CPU (2 threads)"."""
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    threads = torch.get_num_threads()
+    return f"a CPU ({threads} thread{'' if threads == 1 else 's'})"
+
+
+def describe_duration(seconds: float) -> str:
+    """Duration with its unit: seconds below two minutes, minutes below two hours."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.2f} h"
+
+
+def describe_report(entry: Mapping[str, Any]) -> str:
+    """One line for the log of an entry of ``Progress.history``."""
+    losses, scores = (
+        ", ".join(f"{key} {value:.4g}" for key, value in entry[part].items()) for part in ("loss", "scores")
+    )
+    return (
+        f"{entry['minutes']:.1f} min, {entry['steps']} steps, {entry['seen']} seen ({entry['per_second']:.1f}/s), "
+        f"{entry['drawn']} drawn, rate {entry['rate']:.1e} | loss {losses} | {scores}"
+    )

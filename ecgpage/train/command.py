@@ -1,0 +1,80 @@
+"""Command line that the trainings share: options of the recipe, folders, threads, log."""
+
+import argparse
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import cv2
+import torch
+
+from ecgpage.train.loop import AnyRecipe, Recipe
+
+
+class Setting(NamedTuple):
+    """Number of a recipe that the command line sets."""
+
+    field: str
+    option: str
+    help: str
+
+
+COMMON: Final = (
+    Setting("minutes", "--minutes", "time of the training, all resumed runs together"),
+    Setting("batch", "--batch", "examples of a step"),
+    Setting("seed", "--seed", "of the random numbers"),
+    Setting("checkpoint_minutes", "--checkpoint-minutes", "between two validations"),
+)
+"""Settings that every training by time has."""
+
+
+def build_parser(
+    text: str | None, recipe: type[Recipe], settings: Sequence[Setting], work: str
+) -> argparse.ArgumentParser:
+    """Parser with an option for each setting and those that every training has; ``text`` is the script's docstring."""
+    parser = argparse.ArgumentParser(description=(text or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, default=Path("model"), help="model folder")
+    parser.add_argument("--work", type=Path, default=Path(work), help="checkpoint and log")
+    for setting in settings:
+        default: Any = getattr(recipe, setting.field)
+        several = isinstance(default, tuple)
+        parser.add_argument(
+            setting.option,
+            dest=setting.field,
+            type=type(default[0] if several else default),
+            nargs=len(default) if several else None,
+            default=default,
+            help=setting.help,
+        )
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --work")
+    parser.add_argument("--compile", action="store_true", help="fuse with torch.compile (a C++ compiler)")
+    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="of PyTorch")
+    return parser
+
+
+def read_recipe(args: argparse.Namespace, recipe: type[AnyRecipe], settings: Sequence[Setting]) -> AnyRecipe:
+    """Recipe with the numbers of the command line."""
+    values: dict[str, Any] = {setting.field: getattr(args, setting.field) for setting in settings}
+    return recipe(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+
+
+def list_options(recipe: Recipe, settings: Sequence[Setting]) -> str:
+    """Options of the command line for a recipe, each with a blank before it; defaults are left out."""
+    text = ""
+    for field, option, _ in settings:
+        value = getattr(recipe, field)
+        if value != getattr(type(recipe), field):
+            numbers = value if isinstance(value, tuple) else (value,)
+            text += " ".join([f" {option}", *(f"{number:g}" for number in numbers)])
+    return text
+
+
+def set_up(args: argparse.Namespace) -> None:
+    """Set threads and log as the command line says."""
+    torch.set_num_threads(args.threads)
+    cv2.setNumThreads(1)  # before workers fork: OpenCV's threads do not survive it
+    args.work.mkdir(parents=True, exist_ok=True)
+    handlers: list[logging.Handler] = [logging.StreamHandler(), logging.FileHandler(args.work / "log.txt")]
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers)
