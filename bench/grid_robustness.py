@@ -42,7 +42,7 @@ from PIL import Image as PilImage
 from tqdm import tqdm
 
 from bench.grid_accuracy import RASTER_MM, SLIP_MM, lattice_picture
-from bench.stage_costs import snr
+from ecgpage.challenge.record_scores import score_leads
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.types import Image
 from ecgpage.grid.grid_map import SQUARE_MM, GridMap
@@ -247,7 +247,10 @@ def look(digitizer: Digitizer, name: str, case: Case, number: int) -> tuple[Outc
     try:
         if without_grid:
             reading = digitizer.read_page(case.image, FS, N_SAMPLES)
-            grid, db = reading.grid, float(np.mean(snr(case.drawn, reading.signals.mv)))
+            grid, db = (
+                reading.grid,
+                float(np.mean(score_leads(case.drawn.masked_signal, reading.signals.mv, FS))),
+            )
         else:
             grid = digitizer.read_plan(case.image)[0].grid
     except EcgPageError as error:

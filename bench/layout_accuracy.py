@@ -24,18 +24,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from ecgpage.core.types import Array, Rng
-
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgpage.core.conventions import LEADS, EcgPageError
+from ecgpage.core.conventions import EcgPageError
+from ecgpage.core.types import Rng
 from ecgpage.grid.candidates import lock_grid
 from ecgpage.grid.flat_page import FlatPage, flatten_page
-from ecgpage.grid.grid_map import SQUARE_MM, GridMap
+from ecgpage.grid.grid_map import GridMap
 from ecgpage.grid.spectrum import find_grid_frequencies
 from ecgpage.image.decode import read_image
 from ecgpage.layout.boxes import PageBoxes
@@ -50,15 +49,20 @@ from ecgpage.signal.limb_leads import BY_I_AND_II
 from ecgpage.synth import MIXES, DrawnPage
 from ecgpage.synth.page.layout import LAYOUTS, build_page
 from ecgpage.synth.page.looks import random_style, shuffled
-from ecgpage.synth.page.model import Grid
 from ecgpage.synth.picture import photograph
 from ecgpage.synth.sources import Pack
-from ecgpage.synth.truth import rectangle
+from ecgpage.synth.truth_adapters import (
+    PlanComparison,
+    compare_plan,
+    exact_grid,
+    find_visible,
+    fit_page_to_map,
+    true_boxes,
+)
 from ecgpage.trace.reader import read_traces
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 REPORT_FOLD: Final = "9"
-MOST_AWAY_MM: Final = 1.0
 FS: Final = 500.0
 """Hz at which traces are compared."""
 
@@ -69,19 +73,12 @@ class PlanScore:
 
     layout: str
     look: str
-    is_right: bool
-    named: bool
-    """All leads are there in their rows and columns, wherever their ends are."""
-    scaled: bool
-    """Speed and gain are right."""
-    edge_mm: float
-    """Mean distance of the ends, page mm; NaN where leads are missing."""
+    seen: PlanComparison
     by_ink: bool
     is_cut: bool
     """Whether the picture's edge cuts off a lead's end or its name."""
     confidence: float
     seconds: float
-    reason: str
 
 
 def draw(
@@ -106,120 +103,11 @@ def draw(
     return photograph(build_page(style, len(signal), fs), signal, MIXES[kind], rng)
 
 
-def exact_grid(drawn: DrawnPage) -> GridMap:
-    """The true map of a drawn page: nodes on the printed 5-mm lines, followed as far as the picture goes."""
-    truth = drawn.truth
-    width, height = truth.paper
-    left, _, _, bottom = (truth.page.grid or Grid()).area_on(truth.page.paper)
-    x = np.arange(left % SQUARE_MM, width, SQUARE_MM)
-    y = np.arange(bottom % SQUARE_MM, height, SQUARE_MM)
-    nodes = truth.page_map.image_from_page(np.stack(np.meshgrid(x, y), -1).reshape(-1, 2))
-    nodes = nodes.reshape(len(y), len(x), 2)
-    return GridMap(nodes, (0.0, 0.0), _in_picture(drawn, nodes).astype(np.float64), 0.0, "drawn")
-
-
-def _in_picture(drawn: DrawnPage, points: Array) -> NDArray[np.bool_]:
-    """(...) whether points (..., 2) px lie in the picture."""
-    height, width = drawn.image.shape[:2]
-    return np.asarray(((points >= -0.5) & (points < (width - 0.5, height - 0.5))).all(axis=-1), np.bool_)
-
-
 def is_cut(drawn: DrawnPage) -> bool:
     """Whether the picture's edge cuts off an end of a lead or the middle of its name."""
     points = [end for s in drawn.truth.segments for end in s.baseline]
     names = [np.array(s.name_box).reshape(2, 2).mean(axis=0) for s in drawn.truth.segments if s.name_box]
-    return not bool(_in_picture(drawn, np.array(points + names)).all())
-
-
-def true_boxes(drawn: DrawnPage, grid: GridMap, rng: Rng | None = None) -> PageBoxes:
-    """The true boxes in the map's page mm; with ``rng`` as a detector might see them: 3 % missing, 2 % misnamed, edges off
-    by half a millimetre, now and then a box too many.
-    """
-    truth = drawn.truth
-    to_map = _page_to_map(drawn, grid)
-    leads = np.array([_moved(to_map, truth.page_map.page_from_image(s.polygon)) for s in truth.segments])
-    ends = [(p.x.min(), p.y.min(), p.x.max(), p.y.max()) for p in truth.page.pulses]
-    pulses = np.array([_moved(to_map, rectangle(end)) for end in ends]).reshape(-1, 4)
-    index = np.array([LEADS.index(s.lead) for s in truth.segments])
-    scores = np.ones(len(leads))
-    sure = np.ones(len(leads))
-    if rng is not None:
-        seen = rng.random(len(leads)) >= 0.03
-        seen[0] |= not seen.any()
-        leads, index = leads[seen] + rng.normal(0, 0.5, (int(seen.sum()), 4)), index[seen]
-        wrong = rng.random(len(index)) < 0.02
-        index = np.where(wrong, rng.integers(0, len(LEADS), len(index)), index)
-        if rng.random() < 0.3:
-            corner = rng.uniform((0, 0), (200, 180))
-            leads = np.concatenate([leads, [[*corner, *(corner + rng.uniform((20, 10), (80, 20)))]]])
-            index = np.append(index, rng.integers(len(LEADS)))
-        scores, sure = rng.uniform(0.6, 0.98, len(leads)), rng.uniform(0.6, 1.0, len(leads))
-        pulses = pulses[rng.random(len(pulses)) >= 0.03]
-        pulses = pulses + rng.normal(0, 0.4, pulses.shape)
-    names = np.full((len(leads), len(LEADS)), 0.02)
-    names[np.arange(len(leads)), index] = sure
-    return PageBoxes(leads, scores, names, pulses)
-
-
-def _page_to_map(drawn: DrawnPage, grid: GridMap) -> Array:
-    """(3, 2) affine map from true page mm to the map's, least squares over its nodes."""
-    ny, nx = grid.quality.shape
-    seen = grid.quality > 0
-    x0, y0 = grid.origin_mm
-    at = np.stack(np.meshgrid(x0 + SQUARE_MM * np.arange(nx), y0 + SQUARE_MM * np.arange(ny)), -1)[seen]
-    page = drawn.truth.page_map.page_from_image(grid.nodes[seen])
-    solution: Array = np.linalg.lstsq(np.column_stack([page, np.ones(len(page))]), at, rcond=None)[0]
-    return solution
-
-
-def _moved(to_map: Array, corners: Array) -> tuple[float, float, float, float]:
-    seen = np.column_stack([corners, np.ones(len(corners))]) @ to_map
-    (x0, y0), (x1, y1) = seen.min(axis=0), seen.max(axis=0)
-    return float(x0), float(y0), float(x1), float(y1)
-
-
-def compare(drawn: DrawnPage, grid: GridMap, plan: PagePlan) -> tuple[bool, bool, bool, float, str]:
-    """Right, all leads named, scales right, mean error of the ends in mm, and what is wrong."""
-    truth, page = drawn.truth, drawn.truth.page
-    wanted = {
-        (s.lead, s.strip, s.gain < 0): (
-            s.x0,
-            s.x0 + (s.stop - s.start) * page.speed / page.fs,
-            s.baseline,
-            s.gain,
-        )
-        for s in page.segments
-    }
-    found: dict[tuple[str, bool, bool], tuple[float, float, float, float]] = {}
-    for s in plan.segments:
-        level = s.baseline(plan.rows)
-        x, y = grid.to_image(np.array([s.x0_mm, s.x1_mm]), np.array([level, level]))
-        ends = truth.page_map.page_from_image(np.stack([x, y], axis=1))
-        found[s.lead, s.is_strip, s.gain_mm_per_mv < 0] = (
-            float(ends[0, 0]),
-            float(ends[1, 0]),
-            float(ends[:, 1].mean()),
-            s.gain_mm_per_mv,
-        )
-    lost = sorted(set(wanted) - set(found))
-    extra = sorted(set(found) - set(wanted))
-    away = [(wanted[key], found[key]) for key in wanted if key in found]
-    elsewhere = [key for key in wanted if key in found and abs(wanted[key][0] - found[key][0]) > 15]
-    elsewhere += [key for key in wanted if key in found and abs(wanted[key][2] - found[key][2]) > 8]
-    ends_mm = np.array([[w[0] - f[0], w[1] - f[1]] for w, f in away]).reshape(-1, 2)
-    scaled = plan.speed_mm_per_s == page.speed and all(abs(w[3] - f[3]) < 0.01 for w, f in away)
-    named = not (lost or extra or elsewhere) and len(plan.segments) == len(page.segments)
-    is_right = named and bool(np.abs(ends_mm).max(initial=0.0) < MOST_AWAY_MM)
-    wrong = "" if is_right else f"lost {_names(lost)} extra {_names(extra)} elsewhere {_names(elsewhere)}"
-    if named and not is_right:
-        wrong = f"ends off by {np.abs(ends_mm).max():.1f} mm"
-    if not scaled:
-        wrong += f"; {page.speed:g} mm/s {page.gain:g} mm/mV read as {plan.speed_mm_per_s:g} {plan.gain_mm_per_mv:g}"
-    return is_right, named, scaled, float(np.abs(ends_mm).mean()) if named else float("nan"), wrong
-
-
-def _names(keys: Sequence[tuple[str, bool, bool]]) -> str:
-    return " ".join("-" * minus + name + "*" * strip for name, strip, minus in keys) or "none"
+    return not bool(find_visible(drawn, np.array(points + names)).all())
 
 
 @dataclass(frozen=True)
@@ -245,20 +133,15 @@ def measure(drawn: DrawnPage, look: str, options: Options, rng: Rng) -> PlanScor
         began = time.perf_counter()
         plan = read_plan(page, _boxes(drawn, page, options, rng), 10.0)
     except EcgPageError as error:
-        took = time.perf_counter() - began
-        return PlanScore(
-            layout, look, False, False, False, float("nan"), False, is_cut(drawn), 0.0, took, str(error)
-        )
+        refused = PlanComparison(False, False, False, float("nan"), str(error))
+        return PlanScore(layout, look, refused, False, is_cut(drawn), 0.0, time.perf_counter() - began)
     took = time.perf_counter() - began
-    plan = signed(drawn, page, plan)
-    is_right, named, scaled, edge_mm, wrong = compare(drawn, grid, plan)
+    seen = compare_plan(drawn, grid, give_sign(drawn, page, plan))
     by_ink = any("alone" in note and "layout from" in note for note in plan.notes)
-    return PlanScore(
-        layout, look, is_right, named, scaled, edge_mm, by_ink, is_cut(drawn), plan.confidence, took, wrong
-    )
+    return PlanScore(layout, look, seen, by_ink, is_cut(drawn), plan.confidence, took)
 
 
-def signed(drawn: DrawnPage, page: FlatPage, plan: PagePlan) -> PagePlan:
+def give_sign(drawn: DrawnPage, page: FlatPage, plan: PagePlan) -> PagePlan:
     """The plan with the sign of aVR that traces of the limb leads along the ink tell."""
     limb = replace(plan, segments=[s for s in plan.segments if s.lead in BY_I_AND_II])
     traces, _ = with_lawful_sign(read_traces(drawn.image, page, limb, None), plan, FS)
@@ -269,7 +152,7 @@ def signed(drawn: DrawnPage, page: FlatPage, plan: PagePlan) -> PagePlan:
 def _upright(drawn: DrawnPage, grid: GridMap) -> GridMap:
     """The map turned as the page was drawn: the plan is measured here, not which way up."""
     for turn in range(4):
-        to_map = _page_to_map(drawn, grid.rotate(turn))
+        to_map = fit_page_to_map(drawn, grid.rotate(turn))
         if to_map[0, 0] > 0.5:
             return grid.rotate(turn)
     return grid
@@ -292,10 +175,11 @@ def table(scores: Iterable[PlanScore]) -> str:
     for name, group in [*groups, ("all", listed), ("all but cut ones", [s for s in listed if not s.is_cut])]:
         if not group:
             continue
-        right, named, scaled, ink = (
-            np.mean([getattr(s, key) for s in group]) for key in ("is_right", "named", "scaled", "by_ink")
+        right, named, scaled = (
+            np.mean([getattr(s.seen, key) for s in group]) for key in ("is_right", "is_named", "is_scaled")
         )
-        edges = [s.edge_mm for s in group if np.isfinite(s.edge_mm)]
+        ink = np.mean([s.by_ink for s in group])
+        edges = [s.seen.edge_mm for s in group if np.isfinite(s.seen.edge_mm)]
         lines.append(
             f"| {name} | {len(group)} | {right:.0%} | {named:.0%} | {scaled:.0%} "
             f"| {np.median(edges) if edges else float('nan'):.2f} | {ink:.0%} "
@@ -404,8 +288,8 @@ def main() -> None:
         seed = [args.seed, k]
         drawn = draw(layout, kind, record.signal, record.fs, seed, in_any_order=args.shuffled)
         scores.append(measure(drawn, kind, options, np.random.default_rng([args.seed, k, 1])))
-        if scores[-1].reason:
-            print(f"{k} {layout}, {kind}: {scores[-1].reason}", file=sys.stderr)
+        if scores[-1].seen.wrong:
+            print(f"{k} {layout}, {kind}: {scores[-1].seen.wrong}", file=sys.stderr)
     print(table(scores))
 
 

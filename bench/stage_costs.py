@@ -29,7 +29,8 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from bench.layout_accuracy import REPORT_FOLD, exact_grid
+from bench.layout_accuracy import REPORT_FOLD
+from ecgpage.challenge.record_scores import score_leads
 from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.grid.grid_map import SQUARE_MM, GridMap
 from ecgpage.layout.column_edges import LINE_AHEAD_MM
@@ -39,14 +40,12 @@ from ecgpage.synth.page.layout import PageStyle, build_page
 from ecgpage.synth.page.model import Grid
 from ecgpage.synth.picture import photograph
 from ecgpage.synth.sources import Pack
+from ecgpage.synth.truth_adapters import exact_grid
 from ecgpage.trace.network import TraceNet
-from helper_code import align_signals, compute_snr
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 N_SAMPLES: Final = 5000
 FS: Final = 500.0
-MAX_LAG_S: Final = 0.5
-MAX_LEVEL_MV: Final = 1.0
 OTHER_PAGES: Final[Mapping[str, PageStyle]] = {
     "6x2, columns run on": PageStyle(layout="6x2"),
     "12x1": PageStyle(layout="12x1", top=8.0, bottom=6.0),
@@ -73,21 +72,6 @@ class TrueGrid(Digitizer):
         yield self.grid
 
 
-def snr(drawn: DrawnPage, mv: NDArray[np.floating]) -> list[float]:
-    """dB of each drawn lead."""
-    scores = []
-    for truth, read in zip(drawn.masked_signal.T.astype(float), mv.T.astype(float), strict=True):
-        if not np.isfinite(truth).any():
-            continue
-        if not np.isfinite(read).any():
-            scores.append(0.0)
-            continue
-        aligned, late, high = align_signals(truth, read, 256)
-        fits = abs(late) <= MAX_LAG_S * FS and abs(high) <= MAX_LEVEL_MV
-        scores.append(float(compute_snr(truth, aligned if fits else read)[0]))
-    return scores
-
-
 def _as_printed(grid: GridMap, drawn: DrawnPage) -> GridMap:
     """The exact map with its nodes where the lines were printed: those of plotted pages stand half a pixel to the right."""
     page = drawn.truth.page
@@ -102,10 +86,12 @@ def _as_printed(grid: GridMap, drawn: DrawnPage) -> GridMap:
 def by_pipeline(digitizer: Digitizer, drawn: DrawnPage) -> list[float]:
     """dB of each lead; 0 on a page that is refused."""
     try:
-        return snr(drawn, digitizer.read_page(drawn.image, FS, N_SAMPLES).signals.mv)
+        return score_leads(
+            drawn.masked_signal, digitizer.read_page(drawn.image, FS, N_SAMPLES).signals.mv, FS
+        )
     except EcgPageError as error:
         print(f"{drawn.truth.layout}: {error}", file=sys.stderr)
-        return snr(drawn, np.full((N_SAMPLES, len(LEADS)), np.nan))
+        return score_leads(drawn.masked_signal, np.full((N_SAMPLES, len(LEADS)), np.nan), FS)
 
 
 def by_true_plan(network: TraceNet, drawn: DrawnPage) -> list[float]:
@@ -125,7 +111,7 @@ def by_true_plan(network: TraceNet, drawn: DrawnPage) -> list[float]:
             continue
         at = segment.x0 - left % SQUARE_MM + np.arange(segment.stop - segment.start) * page.speed / page.fs
         mv[segment.start : segment.stop, segment.channel] = np.interp(at, reading.x_mm[known], volts[known])
-    return snr(drawn, mv)
+    return score_leads(drawn.masked_signal, mv, FS)
 
 
 def stage_table(records: Sequence[Any], kinds: Sequence[str], model: Path) -> str:

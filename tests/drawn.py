@@ -25,6 +25,16 @@ def record(name: str = "noise") -> np.ndarray:
 
 
 @cache
+def lawful_record() -> np.ndarray:
+    """(5000, 12) mV at 500 Hz: complete leads made of independent ones, whose limb leads follow from I and II."""
+    strip = record()[:, LEADS.index("II")]
+    one, two = np.roll(strip, 40) * 0.6 + 0.1 * np.roll(strip, 7), strip
+    limb = [one, two, two - one, -(one + two) / 2, one - two / 2, two - one / 2]
+    chest = [np.roll(strip, 11 * k) * (0.4 + 0.3 * k) for k in range(6)]
+    return np.stack(limb + chest, axis=1).astype(np.float32)
+
+
+@cache
 def clean_page(name: str = "noise", **options: object) -> DrawnPage:
     """The Challenge generator's page of one golden record."""
     return draw_challenge_page(record(name), FS, **options)  # type: ignore[arg-type]

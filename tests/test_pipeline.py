@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from bench.stage_costs import snr
+from ecgpage.challenge.record_scores import score_leads
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.grid.candidates import lock_grid
 from ecgpage.grid.grid_map import GridMap
@@ -17,7 +17,7 @@ from ecgpage.pipeline import STAGES, Digitizer, PageReading, shown_seconds
 from ecgpage.synth import MIXES, DrawnPage
 from ecgpage.synth.picture import photograph
 from tests.drawn import FS, clean_page, record
-from tests.layout.test_plan import flat, styled
+from tests.layout.pages import draw_styled, flatten_exactly
 
 MODEL = Path(__file__).parent.parent / "model"
 N_SAMPLES = 5000
@@ -35,7 +35,7 @@ def clean_reading() -> PageReading:
 
 def mean_snr(page: DrawnPage, mv: np.ndarray) -> float:
     """Challenge SNR, mean over the leads, dB."""
-    return float(np.mean(snr(page, mv)))
+    return float(np.mean(score_leads(page.masked_signal, mv, FS)))
 
 
 def test_a_clean_page_is_read_by_the_network() -> None:
@@ -209,4 +209,4 @@ def test_a_record_shorter_than_its_page_is_read_as_if_it_were_whole(page_file: P
 def test_rows_longer_than_the_record_show_a_whole_page(
     drawn_s: float, record_s: float, shown_s: float
 ) -> None:
-    assert shown_seconds(flat(styled(seconds=drawn_s)), record_s) == shown_s
+    assert shown_seconds(flatten_exactly(draw_styled(seconds=drawn_s)), record_s) == shown_s

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from bench.grid_robustness import Case, judge
-from bench.layout_accuracy import exact_grid
 from ecgpage.grid.grid_map import GridMap
+from ecgpage.synth.truth_adapters import exact_grid
 from tests.drawn import clean_page
 
 

@@ -3,23 +3,19 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 import ecgpage.layout.plan
 import ecgpage.pipeline
-from bench.layout_accuracy import compare, exact_grid, true_boxes
 from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.grid.flat_page import FlatPage, flatten_page
-from ecgpage.layout.arrangement import Arrangement, arrange
 from ecgpage.layout.boxes import PageBoxes, PrintedNames, SeveralPagesError
 from ecgpage.layout.columns import Columns
 from ecgpage.layout.detector import LeadDetector
 from ecgpage.layout.find_boxes import find_boxes
 from ecgpage.layout.gaps import measure_gap
-from ecgpage.layout.known_layouts import GRAMMAR
 from ecgpage.layout.orientation import upright_turn
 from ecgpage.layout.plan import read_plan
 from ecgpage.layout.rows import _is_frame
@@ -27,40 +23,23 @@ from ecgpage.layout.text_reader import WordReader
 from ecgpage.layout.types import PagePlan, Row
 from ecgpage.pipeline import Digitizer
 from ecgpage.synth import DrawnPage
-from ecgpage.synth.page.layout import LAYOUTS, PageStyle, build_page
+from ecgpage.synth.page.layout import PageStyle, build_page
 from ecgpage.synth.page.looks import shuffled
-from ecgpage.synth.page.model import Page, Paper, Text, masked_signal
-from ecgpage.synth.page.rasterize import draw_page
-from ecgpage.synth.scene.page_map import flat_map
-from ecgpage.synth.truth import page_truth
+from ecgpage.synth.page.model import Page, Paper, Text
+from ecgpage.synth.truth_adapters import compare_plan, exact_grid, true_boxes
 from ecgpage.trace.network import TraceNet
 from tests.drawn import FS
-from tests.signal.test_assembly import complete
-
-MODEL = Path(__file__).parents[2] / "model"
-DPI = 100.0
-SHUFFLED = (7, 2, 10, 0, 5, 9, 1, 11, 3, 8, 4, 6)
-"""Lead that is drawn in place of each."""
-
-
-def drawn(page: Page, dpi: float = DPI) -> DrawnPage:
-    """A clean picture of a page of a lawful record."""
-    image = draw_page(page, complete(), dpi)
-    truth = page_truth(page, complete(), flat_map(dpi), (image.shape[0], image.shape[1]))
-    return DrawnPage(image, truth, masked_signal(page, complete()))
-
-
-def styled(dpi: float = DPI, **style: object) -> DrawnPage:
-    return drawn(build_page(PageStyle(**{"top": 20.0, "bottom": 8.0} | style), 5000, FS), dpi)  # type: ignore[arg-type]
-
-
-def flat(page: DrawnPage) -> FlatPage:
-    return flatten_page(page.image, exact_grid(page))
-
-
-def plan_of(page: DrawnPage, boxes: PageBoxes | None = None) -> PagePlan:
-    seen = flat(page)
-    return read_plan(seen, true_boxes(page, seen.grid) if boxes is None else boxes, 10.0)
+from tests.layout.pages import (
+    MODEL,
+    SHUFFLED,
+    arrange_boxes,
+    draw_clean,
+    draw_styled,
+    flatten_exactly,
+    list_leads,
+    page_boxes,
+    read_drawn_plan,
+)
 
 
 def with_names(page: Page, order: Sequence[int]) -> Page:
@@ -74,16 +53,6 @@ def with_names(page: Page, order: Sequence[int]) -> Page:
 
 
 # ------------------------------------------------------------------------------------------ drawn pages
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_every_layout_is_read_as_it_was_drawn(layout: str) -> None:
-    page = styled(layout=layout)
-    plan = plan_of(page)
-    is_right, _, scaled, edge_mm, wrong = compare(page, exact_grid(page), plan)
-    assert is_right, wrong
-    assert scaled, wrong
-    assert edge_mm < 0.3
 
 
 @pytest.mark.parametrize(
@@ -100,30 +69,30 @@ def test_every_layout_is_read_as_it_was_drawn(layout: str) -> None:
     ids=str,
 )
 def test_scales_pulses_and_separators_are_read_as_they_were_drawn(style: dict[str, object]) -> None:
-    page = styled(**style)
-    is_right, _, scaled, _, wrong = compare(page, exact_grid(page), plan_of(page))
-    assert is_right, wrong
-    assert scaled, wrong
+    page = draw_styled(**style)
+    seen = compare_plan(page, exact_grid(page), read_drawn_plan(page))
+    assert seen.is_right, seen.wrong
+    assert seen.is_scaled, seen.wrong
 
 
 def test_chest_leads_at_half_gain_have_their_own_scale() -> None:
-    page = styled(layout="12x1", chest_gain=5.0)
-    gains = {s.lead: s.gain_mm_per_mv for s in plan_of(page).segments}
+    page = draw_styled(layout="12x1", chest_gain=5.0)
+    gains = {s.lead: s.gain_mm_per_mv for s in read_drawn_plan(page).segments}
     assert gains == {lead: 5.0 if lead.startswith("V") else 10.0 for lead in LEADS}
 
 
 def test_a_plan_without_boxes_says_that_it_is_read_from_the_ink() -> None:
-    page = styled()
-    plan = read_plan(flat(page), None, 10.0)
+    page = draw_styled()
+    plan = read_plan(flatten_exactly(page), None, 10.0)
     assert any("no lead detector" in note for note in plan.notes)
     assert [s.lead for s in plan.segments if not s.is_strip] == list(LEADS)
 
 
 def test_unclear_boxes_and_ink_that_contradict_each_other_are_refused() -> None:
-    boxes = true_boxes(other := styled(layout="6x2"), exact_grid(other))
+    boxes = true_boxes(other := draw_styled(layout="6x2"), exact_grid(other))
     unclear = replace(boxes, names=np.full_like(boxes.names, 0.5))
     with pytest.raises(EcgPageError, match="another layout"):
-        plan_of(styled(layout="12x1"), unclear)
+        read_drawn_plan(draw_styled(layout="12x1"), unclear)
 
 
 # ------------------------------------------------------------------------------------------ the whole pipeline
@@ -153,7 +122,7 @@ def agreement(page: DrawnPage, mv: np.ndarray) -> list[float]:
 
 
 def test_the_output_follows_the_names_wherever_they_stand(monkeypatch: pytest.MonkeyPatch) -> None:
-    page = drawn(with_names(build_page(PageStyle(layout="3x4", top=30.0), 5000, FS), SHUFFLED), 200.0)
+    page = draw_clean(with_names(build_page(PageStyle(layout="3x4", top=30.0), 5000, FS), SHUFFLED), 200.0)
     monkeypatch.setattr(Digitizer, "_grids", lambda *_: iter([exact_grid(page)]))
     reading = Digitizer(network(), LeadDetector.load(MODEL), WordReader.load(MODEL)).read_page(
         page.image, FS, 5000
@@ -165,7 +134,7 @@ def test_the_output_follows_the_names_wherever_they_stand(monkeypatch: pytest.Mo
 def test_columns_that_all_start_at_the_beginning_are_told_by_the_strip(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    page = styled(200.0, layout="3x4+1", continuous=False)
+    page = draw_styled(200.0, layout="3x4+1", continuous=False)
     mv, _ = digitized(page, monkeypatch)
     others = np.isfinite(mv[:, [k for k, lead in enumerate(LEADS) if lead != "II"]])
     assert others[:1240].mean() > 0.95
@@ -174,32 +143,12 @@ def test_columns_that_all_start_at_the_beginning_are_told_by_the_strip(
 
 
 def test_minus_avr_in_cabrera_order_comes_out_upright(monkeypatch: pytest.MonkeyPatch) -> None:
-    page = styled(200.0, layout="cabrera 6x2")
+    page = draw_styled(200.0, layout="cabrera 6x2")
     mv, _ = digitized(page, monkeypatch)
     assert min(agreement(page, mv)) > 0.9
 
 
 # ------------------------------------------------------------------------------------------ boxes by hand
-
-ROWS_MM = (40.0, 70.0, 100.0)
-STRIP_MM = 130.0
-
-
-def page_boxes(
-    names: Sequence[str] = LEADS, *, strip: str | None = "II", shift_mm: float = 0.0, score: float = 0.9
-) -> PageBoxes:
-    """A 3x4 page, 62.5-mm columns from x = 20 mm on, with the names down the columns."""
-    boxes, index = [], []
-    for k, name in enumerate(names):
-        x, y = 20 + 62.5 * (k // 3) + shift_mm, ROWS_MM[k % 3]
-        boxes.append((x, y - 8.0, x + 62.5, y + 8.0))
-        index.append(LEADS.index(name))
-    if strip is not None:
-        boxes.append((20 + shift_mm, STRIP_MM - 8, 270 + shift_mm, STRIP_MM + 8))
-        index.append(LEADS.index(strip))
-    chances = np.full((len(boxes), len(LEADS)), 0.01)
-    chances[np.arange(len(boxes)), index] = 0.95
-    return PageBoxes(np.array(boxes), np.full(len(boxes), score), chances, np.zeros((0, 4)))
 
 
 def without(boxes: PageBoxes, *lost: int) -> PageBoxes:
@@ -213,17 +162,9 @@ def joined(*parts: PageBoxes) -> PageBoxes:
     )
 
 
-def arranged(boxes: PageBoxes) -> Arrangement:
-    return arrange(boxes, boxes.leads[:, [1, 3]].mean(axis=1))
-
-
-def reading_order(arrangement: Arrangement) -> list[str]:
-    return [cell.lead for cell in arrangement.cells if not cell.is_strip]
-
-
 def test_a_page_of_good_boxes_is_read_with_confidence() -> None:
-    arrangement = arranged(page_boxes())
-    assert reading_order(arrangement) == list(LEADS)
+    arrangement = arrange_boxes(page_boxes())
+    assert list_leads(arrangement) == list(LEADS)
     assert [cell.lead for cell in arrangement.cells if cell.is_strip] == ["II"]
     assert arrangement.confidence > 0.7
     assert arrangement.columns.first_mm == pytest.approx(20.0, abs=0.1)
@@ -233,7 +174,7 @@ def test_a_page_of_good_boxes_is_read_with_confidence() -> None:
 def test_a_guess_at_part_of_a_strip_is_no_lead() -> None:
     strip = page_boxes((), strip="II")
     part = replace(strip, leads=strip.leads + np.array([180.0, 0, 0, 0]), scores=strip.scores - 0.1)
-    arrangement = arranged(joined(strip, part))
+    arrangement = arrange_boxes(joined(strip, part))
     assert [cell.lead for cell in arrangement.cells] == ["II"]
 
 
@@ -241,14 +182,14 @@ def test_no_two_strips_show_one_lead() -> None:
     boxes = page_boxes()
     again = replace(boxes, leads=boxes.leads[-1:] + np.array([0, 30, 0, 30]), scores=boxes.scores[-1:])
     names = 0.5 * boxes.names[-1:] + 0.4 * np.eye(len(LEADS))[[LEADS.index("V1")]]
-    arrangement = arranged(joined(boxes, replace(again, names=names)))
+    arrangement = arrange_boxes(joined(boxes, replace(again, names=names)))
     assert sorted(cell.lead for cell in arrangement.cells if cell.is_strip) == ["II", "V1"]
 
 
 @pytest.mark.parametrize("lost", [(0,), (5, 6), (0, 3, 6), (11, 12)], ids=str)
 def test_leads_whose_box_was_missed_are_named_by_the_layout(lost: tuple[int, ...]) -> None:
-    arrangement = arranged(without(page_boxes(), *lost))
-    assert reading_order(arrangement) == list(LEADS)
+    arrangement = arrange_boxes(without(page_boxes(), *lost))
+    assert list_leads(arrangement) == list(LEADS)
     assert arrangement.missed == len([k for k in lost if k < 12])
 
 
@@ -258,27 +199,27 @@ def test_a_wrong_name_or_two_do_not_change_the_layout(wrong: tuple[tuple[int, st
     for k, name in wrong:
         boxes.names[k] = 0.01
         boxes.names[k, LEADS.index(name)] = 0.95
-    arrangement = arranged(boxes)
-    assert reading_order(arrangement) == list(LEADS)
+    arrangement = arrange_boxes(boxes)
+    assert list_leads(arrangement) == list(LEADS)
     assert arrangement.misnamed == len(wrong)
 
 
 def test_a_box_beside_the_layout_is_left_out() -> None:
     stray = page_boxes(["V3"], strip=None, score=0.6)
     stray.leads[0] = (150.0, 2.0, 190.0, 14.0)
-    assert reading_order(arranged(joined(page_boxes(), stray))) == list(LEADS)
+    assert list_leads(arrange_boxes(joined(page_boxes(), stray))) == list(LEADS)
 
 
 def test_names_in_no_known_order_are_followed() -> None:
     names = [LEADS[k] for k in SHUFFLED]
-    arrangement = arranged(page_boxes(names))
-    assert reading_order(arrangement) == names
+    arrangement = arrange_boxes(page_boxes(names))
+    assert list_leads(arrangement) == names
     assert not arrangement.known_order
 
 
 def test_cabrera_order_turns_avr_round() -> None:
     names = ("aVL", "I", "aVR", "II", "aVF", "III", *LEADS[6:])
-    cells = {cell.lead: cell for cell in arranged(page_boxes(names)).cells if not cell.is_strip}
+    cells = {cell.lead: cell for cell in arrange_boxes(page_boxes(names)).cells if not cell.is_strip}
     assert tuple(cells) == names
     assert [lead for lead, cell in cells.items() if cell.is_inverted] == ["aVR"]
 
@@ -287,20 +228,12 @@ def test_two_pages_in_one_picture_are_refused() -> None:
     second = page_boxes()
     second.leads[:, [1, 3]] += 130.0
     with pytest.raises(SeveralPagesError, match="several ECG pages"):
-        arranged(joined(page_boxes(), second))
+        arrange_boxes(joined(page_boxes(), second))
 
 
 def test_no_box_at_all_is_refused() -> None:
     with pytest.raises(EcgPageError, match="no lead"):
-        arranged(without(page_boxes(), *range(13)))
-
-
-def test_no_order_of_the_grammar_names_a_lead_twice() -> None:
-    for order in GRAMMAR:
-        names = [name.removeprefix("-") for row in order.cells for name in row]
-        assert len(set(names)) == len(names)
-        assert set(names) <= set(LEADS)
-        assert len({len(row) for row in order.cells}) == 1
+        arrange_boxes(without(page_boxes(), *range(13)))
 
 
 # ------------------------------------------------------------------------------------------ the shipped detector
@@ -308,7 +241,7 @@ def test_no_order_of_the_grammar_names_a_lead_twice() -> None:
 
 @pytest.mark.parametrize("quarter_turns", [0, 1, 2, 3])
 def test_the_detector_tells_which_way_up_a_page_lies(quarter_turns: int) -> None:
-    page = styled(150.0, layout="6x2+1")
+    page = draw_styled(150.0, layout="6x2+1")
     detector = LeadDetector.load(MODEL)
     turned = flatten_page(page.image, exact_grid(page).rotate(quarter_turns))
     assert upright_turn(turned, detector) == -quarter_turns % 4
@@ -324,7 +257,7 @@ def eyes() -> tuple[LeadDetector, WordReader]:
 
 def seen_plan(page: DrawnPage) -> PagePlan:
     """The plan that the shipped detector and reader make of a page."""
-    seen = flat(page)
+    seen = flatten_exactly(page)
     return read_plan(seen, find_boxes(seen, *eyes()), 10.0)
 
 
@@ -334,31 +267,31 @@ def seen_plan(page: DrawnPage) -> PagePlan:
 def test_names_and_rows_in_any_order_are_read_as_they_are_printed(layout: str, name_place: str) -> None:
     rng = np.random.default_rng(11)
     style = PageStyle(layout=layout, top=25.0, bottom=8.0, name_place=name_place, name_offset=6.0)  # type: ignore[arg-type]
-    page = drawn(build_page(shuffled(style, rng), 5000, FS), 150.0)
-    is_right, _, _, _, wrong = compare(page, exact_grid(page), seen_plan(page))
-    assert is_right, wrong
+    page = draw_clean(build_page(shuffled(style, rng), 5000, FS), 150.0)
+    seen = compare_plan(page, exact_grid(page), seen_plan(page))
+    assert seen.is_right, seen.wrong
 
 
 def test_without_names_the_places_tell() -> None:
-    page = styled(150.0, name_place="none")
-    is_right, _, _, _, wrong = compare(page, exact_grid(page), seen_plan(page))
-    assert is_right, wrong
+    page = draw_styled(150.0, name_place="none")
+    seen = compare_plan(page, exact_grid(page), seen_plan(page))
+    assert seen.is_right, seen.wrong
 
 
 def test_speed_and_gain_are_read_where_no_pulse_tells_them() -> None:
     texts = (Text("50 mm/s", 30.0, 208.0, 3.5), Text("5 mm/mV", 60.0, 208.0, 3.5))
-    page = styled(150.0, speed=50.0, gain=5.0, pulse="none", texts=texts, bottom=15.0)
+    page = draw_styled(150.0, speed=50.0, gain=5.0, pulse="none", texts=texts, bottom=15.0)
     plan = seen_plan(page)
     assert (plan.speed_mm_per_s, plan.gain_mm_per_mv) == (50.0, 5.0)
     assert any("written" in note for note in plan.notes)
-    silent = seen_plan(styled(150.0, pulse="none"))
+    silent = seen_plan(draw_styled(150.0, pulse="none"))
     assert [note.split(" assumed")[0] for note in silent.notes] == ["25 mm/s", "10 mm/mV"]
 
 
 def test_a_scale_at_the_foot_of_the_page_is_read_for_a_lead_far_above() -> None:
     texts = (Text("25mm/s", 15.0, 205.0, 3.5, "DejaVuSans"), Text("20mm/mV", 45.0, 205.0, 3.5, "DejaVuSans"))
     style = PageStyle(layout="strip", gain=20.0, pulse="none", top=25.0, bottom=120.0, texts=texts)
-    plan = seen_plan(drawn(build_page(style, 5000, FS), 150.0))
+    plan = seen_plan(draw_clean(build_page(style, 5000, FS), 150.0))
     assert [abs(s.gain_mm_per_mv) for s in plan.segments] == [20.0]
     assert not any("assumed" in note for note in plan.notes)
 
@@ -377,40 +310,40 @@ def ends_of(plan: PagePlan) -> list[tuple[float, float]]:
 
 
 def test_a_strip_ends_where_its_ink_does_though_its_box_is_too_wide() -> None:
-    page = styled(layout="strip", pulse="none")
-    plan = plan_of(page, wide_boxes(page, 4.0))
-    assert compare(page, exact_grid(page), plan)[0], ends_of(plan)
+    page = draw_styled(layout="strip", pulse="none")
+    plan = read_drawn_plan(page, wide_boxes(page, 4.0))
+    assert compare_plan(page, exact_grid(page), plan).is_right, ends_of(plan)
 
 
 def test_rows_go_on_as_far_as_their_ink_though_their_boxes_end_before() -> None:
-    page = styled(layout="3 strips", pulse="none")
+    page = draw_styled(layout="3 strips", pulse="none")
     boxes = true_boxes(page, exact_grid(page))
-    plan = plan_of(page, replace(boxes, leads=boxes.leads - np.array([0, 0, 55.0, 0])))
-    assert compare(page, exact_grid(page), plan)[0], ends_of(plan)
+    plan = read_drawn_plan(page, replace(boxes, leads=boxes.leads - np.array([0, 0, 55.0, 0])))
+    assert compare_plan(page, exact_grid(page), plan).is_right, ends_of(plan)
 
 
 def test_a_stray_pulse_at_the_other_end_does_not_move_it() -> None:
-    page = styled(layout="6x2")
+    page = draw_styled(layout="6x2")
     boxes = true_boxes(page, exact_grid(page))
     x1, y1 = boxes.leads[:, 2].max(), boxes.leads[0, 3]
     stray = np.array([[x1 - 4.0, y1 - 10.0, x1 + 3.0, y1]])
-    plan = plan_of(page, replace(boxes, pulses=np.concatenate([boxes.pulses, stray])))
-    assert compare(page, exact_grid(page), plan)[0], ends_of(plan)
+    plan = read_drawn_plan(page, replace(boxes, pulses=np.concatenate([boxes.pulses, stray])))
+    assert compare_plan(page, exact_grid(page), plan).is_right, ends_of(plan)
 
 
 @pytest.mark.parametrize("separator", ["gap", "marks", "dotted"])
 def test_columns_stand_apart_whatever_is_between_them(separator: str) -> None:
-    page = styled(200.0, layout="3x4", separator=separator, gap=3.0, paper=Paper(297.0, 210.0))
+    page = draw_styled(200.0, layout="3x4", separator=separator, gap=3.0, paper=Paper(297.0, 210.0))
     boxes = true_boxes(page, exact_grid(page))
     boxes.leads[:, 0] -= 1.2  # as if they touched
     boxes.leads[:, 2] += 1.2
-    plan = plan_of(page, boxes)
-    assert compare(page, exact_grid(page), plan)[0], ends_of(plan)
+    plan = read_drawn_plan(page, boxes)
+    assert compare_plan(page, exact_grid(page), plan).is_right, ends_of(plan)
 
 
 def test_faint_traces_and_a_beat_of_the_row_above_make_no_other_gap() -> None:
     columns = Columns(2, 20.0, 60.0, 58.0)
-    page = flat(styled(layout="strip"))
+    page = flatten_exactly(draw_styled(layout="strip"))
     rows = [Row(np.arange(5.5, 255), np.full(250, y), np.ones(250)) for y in np.arange(40.0, 160.0, 20.0)]
 
     def inked(drawn: Callable[[int, np.ndarray], np.ndarray]) -> FlatPage:
@@ -442,8 +375,8 @@ def test_words_that_cannot_be_told_leave_the_detectors_names() -> None:
     boxes = page_boxes(strip=None)
     rng = np.random.default_rng(5)
     blurred = rng.dirichlet(np.full(len(LEADS), 3.0), len(boxes.leads)) * 0.9
-    seen = arranged(printed(boxes, blurred, 9.0))
-    assert reading_order(seen) == list(LEADS)
+    seen = arrange_boxes(printed(boxes, blurred, 9.0))
+    assert list_leads(seen) == list(LEADS)
     assert seen.confidence > 0.6
 
 
@@ -452,14 +385,14 @@ def test_names_halfway_between_rows_go_with_the_leads_that_look_like_them() -> N
     boxes = page_boxes(strip=None)
     for down_mm in (13.6, -13.6):
         chances = np.eye(len(LEADS))[[LEADS.index(lead) for lead in LEADS]] * 0.97
-        names = [cell.lead for cell in arranged(printed(boxes, chances, down_mm)).cells]
+        names = [cell.lead for cell in arrange_boxes(printed(boxes, chances, down_mm)).cells]
         assert names == list(LEADS)
 
 
 def test_a_row_of_narrow_beats_is_no_frame() -> None:
     """Beats 0.6 mm wide on a straight line, between the millimetres at which rows are known."""
     x_mm = np.arange(5.5, 255.0)
-    page = flat(styled(layout="strip"))
+    page = flatten_exactly(draw_styled(layout="strip"))
     ink = np.zeros_like(page.ink)
     level = 60.0
     ink[round(page.row(level)) - 1 : round(page.row(level)) + 2, :] = 1.0
@@ -474,13 +407,13 @@ def test_a_row_of_narrow_beats_is_no_frame() -> None:
 def test_rows_that_contradict_the_leads_that_were_seen_do_not_name_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    page = styled(layout="6x2", separator="none", pulse="none", name_place="none")
+    page = draw_styled(layout="6x2", separator="none", pulse="none", name_place="none")
     boxes = true_boxes(page, exact_grid(page))
     unclear = replace(boxes, scores=np.where(np.arange(12) < 6, 0.2, 0.9))
     exchanged = [
-        replace(s, lead=LEADS[(LEADS.index(s.lead) + 6) % 12]) for s in plan_of(page, boxes).segments
+        replace(s, lead=LEADS[(LEADS.index(s.lead) + 6) % 12]) for s in read_drawn_plan(page, boxes).segments
     ]
-    other = replace(plan_of(page, boxes), segments=exchanged)
+    other = replace(read_drawn_plan(page, boxes), segments=exchanged)
     monkeypatch.setattr(ecgpage.layout.plan, "SURE", 2.0)
     monkeypatch.setattr(ecgpage.layout.plan, "read_layout", lambda *_: other)
-    assert [s.lead for s in plan_of(page, unclear).segments] == list(LEADS)
+    assert [s.lead for s in read_drawn_plan(page, unclear).segments] == list(LEADS)

@@ -24,7 +24,7 @@ from ecgpage.layout.text_reader import (
 )
 from ecgpage.synth.page.layout import LAYOUTS, PageStyle
 from ecgpage.synth.page.looks import shuffled
-from tests.layout.test_plan import SHUFFLED, page_boxes, reading_order
+from tests.layout.pages import SHUFFLED, list_leads, page_boxes
 
 # ------------------------------------------------------------------------------------------ drawing
 
@@ -135,7 +135,7 @@ def printed(
 
 
 def arranged_names(boxes: PageBoxes) -> list[str]:
-    return reading_order(arrange(boxes, boxes.leads[:, [1, 3]].mean(axis=1)))
+    return list_leads(arrange(boxes, boxes.leads[:, [1, 3]].mean(axis=1)))
 
 
 @pytest.mark.parametrize(("dx", "dy"), [(4.0, -7.0), (2.0, 9.0), (6.0, -1.0)])
@@ -205,8 +205,8 @@ def test_a_lead_that_no_box_shows_is_told_by_its_name_beside_ink() -> None:
     kept = [k for k in range(12) if k != 4]
     boxes = replace(both, leads=leads[kept], scores=both.scores[kept], names=both.names[kept])
     ink = np.array([[y, 20.0, 270.0] for y in levels])
-    assert reading_order(arrange(boxes, levels[kept], ink)) == names
-    assert reading_order(arrange(boxes, levels[kept])) != names  # without ink there is no lead
+    assert list_leads(arrange(boxes, levels[kept], ink)) == names
+    assert list_leads(arrange(boxes, levels[kept])) != names  # without ink there is no lead
 
 
 # ------------------------------------------------------------------------------------------ network

@@ -8,30 +8,21 @@ from ecgpage.layout.types import PagePlan, Segment
 from ecgpage.signal.assembly import assemble
 from ecgpage.signal.consistency import contradiction
 from ecgpage.trace.reader import Trace
-from tests.drawn import FS, record
-
-
-def complete() -> np.ndarray:
-    """Twelve complete, lawful leads made of independent ones."""
-    strip = record()[:, LEADS.index("II")]
-    one, two = np.roll(strip, 40) * 0.6 + 0.1 * np.roll(strip, 7), strip
-    limb = [one, two, two - one, -(one + two) / 2, one - two / 2, two - one / 2]
-    chest = [np.roll(strip, 11 * k) * (0.4 + 0.3 * k) for k in range(6)]
-    return np.stack(limb + chest, axis=1).astype(np.float32)
+from tests.drawn import FS, lawful_record
 
 
 def test_lawful_leads_pass() -> None:
-    assert contradiction(complete(), FS) == ""
+    assert contradiction(lawful_record(), FS) == ""
 
 
 @pytest.mark.parametrize("noise_mv", [0.01, 0.05])
 def test_noise_alone_is_no_contradiction(noise_mv: float) -> None:
-    noisy = complete() + np.random.default_rng(0).normal(0, noise_mv, (5000, 12)).astype(np.float32)
+    noisy = lawful_record() + np.random.default_rng(0).normal(0, noise_mv, (5000, 12)).astype(np.float32)
     assert contradiction(noisy, FS) == ""
 
 
 def test_leads_at_wrong_times_contradict_each_other() -> None:
-    mv = complete()
+    mv = lawful_record().copy()
     mv[:, LEADS.index("I")] = np.roll(mv[:, 0], 230)
     mv[:, LEADS.index("aVL")] = np.roll(mv[:, 4], 230)
     mv[:, LEADS.index("III")] = np.roll(mv[:, 2], 400)
@@ -40,7 +31,7 @@ def test_leads_at_wrong_times_contradict_each_other() -> None:
 
 
 def test_limb_leads_under_the_names_of_chest_leads_are_noticed() -> None:
-    mv = complete()
+    mv = lawful_record().copy()
     mv[:, 6:] = mv[:, :6]
     assert "limb leads" in contradiction(mv, FS)
 
@@ -51,7 +42,7 @@ def test_a_page_with_too_little_in_common_is_not_judged() -> None:
 
 @pytest.mark.parametrize("drawn_upside_down", [False, True])
 def test_avr_is_turned_over_when_the_laws_say_so(drawn_upside_down: bool) -> None:
-    mv, sign = complete(), -1 if drawn_upside_down else 1
+    mv, sign = lawful_record().copy(), -1 if drawn_upside_down else 1
     x_mm = 20 + np.arange(0, 62.5, 0.125)
     traces = []
     for k, lead in enumerate(LEADS[:6]):

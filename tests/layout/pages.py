@@ -1,0 +1,87 @@
+"""Clean pages and boxes for the tests of the layout: drawn ones with their truth, and boxes set by hand."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ecgpage.core.conventions import LEADS
+from ecgpage.grid.flat_page import FlatPage, flatten_page
+from ecgpage.layout.arrangement import Arrangement, arrange
+from ecgpage.layout.boxes import PageBoxes
+from ecgpage.layout.plan import read_plan
+from ecgpage.layout.types import PagePlan
+from ecgpage.synth import DrawnPage
+from ecgpage.synth.page.layout import PageStyle, build_page
+from ecgpage.synth.page.model import Page, masked_signal
+from ecgpage.synth.page.rasterize import draw_page
+from ecgpage.synth.scene.page_map import flat_map
+from ecgpage.synth.truth import page_truth
+from ecgpage.synth.truth_adapters import exact_grid, true_boxes
+from tests.drawn import FS, lawful_record
+
+MODEL = Path(__file__).parents[2] / "model"
+DPI = 100.0
+SHUFFLED = (7, 2, 10, 0, 5, 9, 1, 11, 3, 8, 4, 6)
+"""Lead that is drawn in place of each."""
+ROWS_MM = (40.0, 70.0, 100.0)
+"""Levels of the rows of ``page_boxes``."""
+STRIP_MM = 130.0
+"""Level of its rhythm strip."""
+
+
+# ------------------------------------------------------------------------------------------ drawn pages
+
+
+def draw_clean(page: Page, dpi: float = DPI) -> DrawnPage:
+    """A clean picture of a page of a lawful record."""
+    image = draw_page(page, lawful_record(), dpi)
+    truth = page_truth(page, lawful_record(), flat_map(dpi), (image.shape[0], image.shape[1]))
+    return DrawnPage(image, truth, masked_signal(page, lawful_record()))
+
+
+def draw_styled(dpi: float = DPI, **style: object) -> DrawnPage:
+    """A clean picture of a page in the ``PageStyle`` of these values."""
+    chosen = PageStyle(**{"top": 20.0, "bottom": 8.0} | style)  # type: ignore[arg-type]
+    return draw_clean(build_page(chosen, 5000, FS), dpi)
+
+
+def flatten_exactly(page: DrawnPage) -> FlatPage:
+    """The page flattened by its true map."""
+    return flatten_page(page.image, exact_grid(page))
+
+
+def read_drawn_plan(page: DrawnPage, boxes: PageBoxes | None = None) -> PagePlan:
+    """The plan that is read from the true map and the true boxes, or from ``boxes``."""
+    flat = flatten_exactly(page)
+    return read_plan(flat, true_boxes(page, flat.grid) if boxes is None else boxes, 10.0)
+
+
+# ------------------------------------------------------------------------------------------ boxes by hand
+
+
+def page_boxes(
+    names: Sequence[str] = LEADS, *, strip: str | None = "II", shift_mm: float = 0.0, score: float = 0.9
+) -> PageBoxes:
+    """A 3x4 page, 62.5-mm columns from x = 20 mm on, with the names down the columns."""
+    boxes, index = [], []
+    for k, name in enumerate(names):
+        x, y = 20 + 62.5 * (k // 3) + shift_mm, ROWS_MM[k % 3]
+        boxes.append((x, y - 8.0, x + 62.5, y + 8.0))
+        index.append(LEADS.index(name))
+    if strip is not None:
+        boxes.append((20 + shift_mm, STRIP_MM - 8, 270 + shift_mm, STRIP_MM + 8))
+        index.append(LEADS.index(strip))
+    chances = np.full((len(boxes), len(LEADS)), 0.01)
+    chances[np.arange(len(boxes)), index] = 0.95
+    return PageBoxes(np.array(boxes), np.full(len(boxes), score), chances, np.zeros((0, 4)))
+
+
+def arrange_boxes(boxes: PageBoxes) -> Arrangement:
+    """What the boxes are read as where each box's middle is its level."""
+    return arrange(boxes, boxes.leads[:, [1, 3]].mean(axis=1))
+
+
+def list_leads(arrangement: Arrangement) -> list[str]:
+    """Names in reading order without those of strips."""
+    return [cell.lead for cell in arrangement.cells if not cell.is_strip]
