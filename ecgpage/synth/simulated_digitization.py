@@ -13,32 +13,36 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ecgpage.core.conventions import LEADS
+from ecgpage.core.types import Rng
 from ecgpage.diagnosis.preprocessing import FS, WINDOW
+from ecgpage.layout.known_layouts import KNOWN_LAYOUTS, LAYOUT_OF
 
 
-def page_mask(
-    columns: int, rhythm: Sequence[int], starts: Sequence[float] | None = None
-) -> NDArray[np.bool_]:
-    """Samples (12, 1000) that a page prints: leads in ``columns`` groups in turn, and full rhythm strips.
+def page_mask(layout: str, rhythm: Sequence[int], starts: Sequence[float] | None = None) -> NDArray[np.bool_]:
+    """Samples (12, 1000) that a page prints: the columns of ``layout`` one after the other, and full rhythm strips.
 
-    ``starts`` gives each group's place in time, in units of its own length (default 0, 1, 2, ...).
+    ``starts`` gives each column's place in time, in units of its own length (default 0, 1, 2, ...).
     """
+    columns = LAYOUT_OF[layout].columns
     mask = np.zeros((len(LEADS), WINDOW), bool)
-    rows, length = len(LEADS) // columns, WINDOW // columns
-    for group, start in enumerate(starts if starts is not None else range(columns)):
+    length = WINDOW // len(columns)
+    for leads, start in zip(columns, starts if starts is not None else range(len(columns)), strict=True):
         first = round(start * length)
-        mask[group * rows : (group + 1) * rows, first : first + length] = True
+        mask[[LEADS.index(lead.removeprefix("-")) for lead in leads], first : first + length] = True
     mask[list(rhythm)] = True
     return mask
 
 
-STANDARD_MASK: Final = page_mask(4, [LEADS.index("II")])
+STANDARD_MASK: Final = page_mask("3x4", [LEADS.index("II")])
 """3x4 with lead II as rhythm strip: the page of the Challenge."""
+SIMULATED_ODDS: Final = {known.name: known.simulated for known in KNOWN_LAYOUTS if known.simulated}
+"""Share of each layout among simulated pages."""
 
 
-def random_mask(rng: np.random.Generator) -> NDArray[np.bool_]:
+def random_mask(rng: Rng) -> NDArray[np.bool_]:
     """Mask (12, 1000) of a random layout: mostly 3x4, else 6x2 or 12x1; mostly with II as rhythm strip."""
-    columns = int(rng.choice([4, 2, 1], p=[0.76, 0.12, 0.12]))
+    layout = str(rng.choice(list(SIMULATED_ODDS), p=list(SIMULATED_ODDS.values())))
+    columns = len(LAYOUT_OF[layout].columns)
     kind = rng.random()
     rhythm = [1]
     if kind < 0.10:
@@ -53,7 +57,7 @@ def random_mask(rng: np.random.Generator) -> NDArray[np.bool_]:
         starts = [int(rng.integers(columns))] * columns
     elif order < 0.54:  # any moments: no page is like that, but a record gives more different ones
         starts = rng.uniform(0, columns - 1, columns).tolist()
-    return page_mask(columns, rhythm, starts)
+    return page_mask(layout, rhythm, starts)
 
 
 def as_page(x: Tensor) -> Tensor:
@@ -67,7 +71,7 @@ def _partial(x: Tensor) -> Tensor:
     return x.isfinite().float().mean((1, 2)) < 0.85
 
 
-def disturb(x: Tensor, rng: np.random.Generator, *, mixed_layouts: bool = True) -> Tensor:
+def disturb(x: Tensor, rng: Rng, *, mixed_layouts: bool = True) -> Tensor:
     """Light simulated digitization of (n, 12, 1000) mV with NaN at 100 Hz: what is left of it after a page.
 
     Time shift +-30 ms (one record in two up to +-0.4 s) and scale 0.5 %, gain 4 %, low-pass, noise, offset

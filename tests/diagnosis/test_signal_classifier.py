@@ -249,8 +249,8 @@ def test_the_standard_page_shows_a_quarter_of_each_lead_and_all_of_two():
     assert STANDARD_MASK.sum(1).tolist() == [250, 1000] + [250] * 10
     assert STANDARD_MASK[LEADS.index("aVF"), 250:500].all()
     assert STANDARD_MASK[LEADS.index("V6"), 750:].all()
-    assert page_mask(2, []).sum(1).tolist() == [500] * 12
-    assert page_mask(1, []).all()
+    assert page_mask("6x2", []).sum(1).tolist() == [500] * 12
+    assert page_mask("12x1", []).all()
 
 
 def test_every_random_layout_shows_every_lead():

@@ -1,6 +1,6 @@
 """Lay the leads out on a page: rows, columns, strips, pulses, separators, names.
 
-Every common arrangement is a row of ``LAYOUTS``; ``PageStyle`` says how it is printed; ``build_page`` makes
+Every layout is a row of ``ecgpage.layout.known_layouts``; ``PageStyle`` says how it is printed; ``build_page`` makes
 the model.
 """
 
@@ -11,6 +11,7 @@ from typing import Final, Literal
 import numpy as np
 
 from ecgpage.core.conventions import LEADS, EcgPageError, canonical_lead
+from ecgpage.layout.known_layouts import CHEST, KNOWN_LAYOUTS
 from ecgpage.synth.page.model import (
     BLACK,
     MM_PER_POINT,
@@ -26,10 +27,6 @@ from ecgpage.synth.page.model import (
     Tick,
 )
 
-_LIMB = ("I", "II", "III", "aVR", "aVL", "aVF")
-_CHEST = ("V1", "V2", "V3", "V4", "V5", "V6")
-_CABRERA = ("aVL", "I", "-aVR", "II", "aVF", "III")
-
 
 @dataclass(frozen=True)
 class Layout:
@@ -40,30 +37,10 @@ class Layout:
     """Rhythm strips below, over the full width."""
 
 
-_BY_3 = (_LIMB[:3], _LIMB[3:], _CHEST[:3], _CHEST[3:])
-_CABRERA_BY_3 = (_CABRERA[:3], _CABRERA[3:], _CHEST[:3], _CHEST[3:])
-
 LAYOUTS: Final[dict[str, Layout]] = {
-    "3x4": Layout(_BY_3),
-    "3x4+1": Layout(_BY_3, 1),
-    "3x4+2": Layout(_BY_3, 2),
-    "3x4+3": Layout(_BY_3, 3),
-    "6x2": Layout((_LIMB, _CHEST)),
-    "6x2+1": Layout((_LIMB, _CHEST), 1),
-    "12x1": Layout((_LIMB + _CHEST,)),
-    "4x3": Layout((("I", "II", "III", "aVR"), ("aVL", "aVF", "V1", "V2"), ("V3", "V4", "V5", "V6"))),
-    "2x6": Layout(tuple(zip(LEADS[::2], LEADS[1::2], strict=True))),
-    "cabrera 3x4+1": Layout(_CABRERA_BY_3, 1),
-    "cabrera 6x2": Layout((_CABRERA, _CHEST)),
-    "cabrera 12x1": Layout((_CABRERA + _CHEST,)),
-    "limb 6x1": Layout((_LIMB,)),
-    "limb 3x2": Layout((_LIMB[:3], _LIMB[3:])),
-    "chest 6x1": Layout((_CHEST,)),
-    "chest 3x2": Layout((_CHEST[:3], _CHEST[3:])),
-    "strip": Layout((("II",),)),
-    "3 strips": Layout((("II", "V1", "V5"),)),
+    known.name: Layout(known.columns, known.strips) for known in KNOWN_LAYOUTS if known.drawn
 }
-"""Rows x columns + strips; "-aVR" is drawn upside down, as the Cabrera order wants it."""
+"""Layouts of drawn pages; "-aVR" is drawn upside down, as the Cabrera order wants it."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +187,7 @@ def _segment(
     name = lead.removeprefix("-")
     if name not in channel:
         raise EcgPageError(f"lead {name} is not in the record: choose another layout than {style.layout}")
-    gain = style.chest_gain if style.chest_gain is not None and name in _CHEST else style.gain
+    gain = style.chest_gain if style.chest_gain is not None and name in CHEST else style.gain
     offset = {"below": style.name_offset, "above": -style.name_offset, "left": 1.0, "none": 0.0}
     x_name = style.left - 2.0 if style.name_place == "left" and x0 < style.left + 30 else x0 + 0.5
     return Segment(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgpage.core.conventions import LEADS
+from ecgpage.layout.known_layouts import KNOWN_LAYOUTS
 from ecgpage.synth.page.challenge import GRID_COLORS, random_grid_colors
 from ecgpage.synth.page.layout import LAYOUTS, Layout, PageStyle
 from ecgpage.synth.page.model import Color, Grid, Paper, Plotter, Stamp, Text
@@ -19,11 +20,12 @@ LETTER: Final = (279.4, 215.9)
 A4: Final = (297.0, 210.0)
 
 LAYOUT_ODDS: Final[dict[str, float]] = {
-    "3x4+1": 0.50, "3x4": 0.08, "3x4+2": 0.04, "3x4+3": 0.07, "6x2": 0.07, "6x2+1": 0.06, "12x1": 0.05,
-    "4x3": 0.01, "2x6": 0.01, "cabrera 3x4+1": 0.03, "cabrera 6x2": 0.02, "cabrera 12x1": 0.01,
-    "limb 6x1": 0.01, "limb 3x2": 0.01, "chest 6x1": 0.01, "chest 3x2": 0.005, "strip": 0.005, "3 strips":
-    0.01,
-}  # fmt: skip
+    # the Challenge's layout stands first: which page a seed draws rests on this sequence
+    known.name: known.drawn
+    for known in sorted(KNOWN_LAYOUTS, key=lambda known: known.name != "3x4+1")
+    if known.drawn
+}
+"""Share of each layout among drawn pages."""
 
 PRINTED_GRIDS: Final[tuple[tuple[Color, Color], ...]] = (
     ((233, 132, 140), (247, 205, 208)),  # pink chart paper
