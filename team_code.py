@@ -3,7 +3,6 @@
 Only names that the organisers' ``helper_code`` has too are used of it, so that their file can take the place of ours.
 """
 
-import json
 import logging
 import math
 import os
@@ -17,10 +16,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import numpy as np
 
+from ecgpage.challenge import ptbxl_100hz
+from ecgpage.challenge.habits import challenge_options, clip_for_wfdb
+from ecgpage.challenge.report import write_report
 from ecgpage.core.conventions import LEADS, EcgPageError, canonical_lead
 from ecgpage.diagnosis.diagnoser import Diagnoser, RecordDiagnosis
-from ecgpage.diagnosis.types import Diagnosis
-from ecgpage.pipeline import PAGE_S, Digitizer, RecordReading
+from ecgpage.pipeline import PAGE_S, Digitizer
+from ecgpage.results import RecordReading
 from helper_code import (
     find_records,
     get_image_files_from_header,
@@ -37,8 +39,6 @@ log = logging.getLogger("team_code")
 HERE = os.path.dirname(os.path.abspath(__file__))
 SHIPPED = ("pretrained", "model")
 """Folders beside this file that may hold shipped weights; a mounted ``model`` hides the second, not the first."""
-LIMIT_MV = 32.0
-"""WFDB's 16 bits at 1000 per mV hold no more than 32.767 mV."""
 FALLBACK_FS = 250.0
 """Samples per second of a header that does not say, as WFDB has it."""
 REPORT = "ECGPAGE_REPORT"
@@ -66,7 +66,8 @@ def train_models(data_folder: str, model_folder: str, verbose: bool) -> None:
 def load_models(model_folder: str, verbose: bool) -> tuple[Digitizer, Diagnoser]:
     """The digitizer and the diagnoser; ``EcgPageError`` names the file and the way out when weights are missing or wrong."""
     _log_to_stderr(verbose)
-    return Digitizer.load(model_folder), Diagnoser.load(model_folder, ask_page=bool(os.environ.get(REPORT)))
+    digitizer = Digitizer.load(model_folder, challenge_options())
+    return digitizer, Diagnoser.load(model_folder, ask_page=bool(os.environ.get(REPORT)))
 
 
 def run_models(
@@ -82,7 +83,7 @@ def run_models(
     reading = digitize_record(record, header, digitization_model)
     found = diagnose_record(header, reading, classification_model)
     if os.environ.get(REPORT):
-        _write_report(os.environ[REPORT], record, reading, found)
+        write_report(os.environ[REPORT], record, reading, found)
     return signal_of(header, reading), found.answer.labels
 
 
@@ -92,7 +93,7 @@ def digitize_record(record: str, header: str, digitizer: Digitizer) -> RecordRea
     """
     fs, n_samples = rate_of(header), get_num_samples(header)
     n_samples = round(PAGE_S * fs) if n_samples is None else n_samples
-    reading = digitizer.read_record(_image_paths(record, header), fs, n_samples)
+    reading = ptbxl_100hz.read_record(digitizer, _image_paths(record, header), fs, n_samples)
     for reason in reading.reasons:
         log.warning("%s: %s", record, reason)
     return reading
@@ -130,34 +131,7 @@ def signal_of(header: str, reading: RecordReading) -> np.ndarray | None:
             log.warning("%r is none of the twelve leads; it stays empty", name)
         else:
             signal[:, column] = reading.mv[:, LEADS.index(lead)]
-    clipped: np.ndarray = np.clip(signal, -LIMIT_MV, LIMIT_MV)
-    return clipped
-
-
-def _write_report(folder: str, record: str, reading: RecordReading, found: RecordDiagnosis) -> None:
-    """Labels, probabilities of the answer and of each branch, quality, reasons, seconds."""
-
-    def known(value: float) -> float | None:
-        return value if math.isfinite(value) else None
-
-    def probabilities(branch: Diagnosis | None) -> dict[str, float | None] | None:
-        return None if branch is None else {c: known(p) for c, p in branch.probabilities.items()}
-
-    report = {
-        "labels": found.answer.labels,
-        "probabilities": probabilities(found.answer),
-        "signal": probabilities(found.signal),
-        "page": probabilities(found.page),
-        "leads_read": found.leads_read,
-        "snr_db": known(found.snr_db),
-        "reasons": reading.reasons,
-        "seconds": reading.seconds,
-    }
-    parent, name = os.path.split(os.path.abspath(record))
-    folder = os.path.join(folder, os.path.basename(parent))
-    os.makedirs(folder, exist_ok=True)
-    with open(os.path.join(folder, f"{name}.json"), "w", encoding="utf-8") as file:
-        json.dump(report, file, indent=1)
+    return clip_for_wfdb(signal)
 
 
 def _image_paths(record: str, header: str) -> list[str]:

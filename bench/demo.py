@@ -16,10 +16,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import cv2
 import numpy as np
 
+from ecgpage.challenge.habits import challenge_options
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.diagnosis.diagnoser import Diagnoser
-from ecgpage.diagnosis.saliency import draw_evidence, lead_evidence
+from ecgpage.diagnosis.saliency import lead_evidence
 from ecgpage.export.overlay import draw_overlay
+from ecgpage.export.saliency_overlay import draw_evidence
 from ecgpage.image.decode import read_image
 from ecgpage.pipeline import Digitizer
 from evaluate_model import evaluate_model
@@ -99,7 +101,9 @@ def _draw(record: Path, picture: Path, evidence: str | None) -> tuple[int, Path]
     header = load_header(str(record))
     image_path = record.parent / get_image_files(str(record))[0]
     fs, n_samples = get_sampling_frequency(header), get_num_samples(header)
-    reading = Digitizer.load(ROOT / "model").read_record([image_path], fs or 500.0, n_samples or 5000)
+    reading = Digitizer.load(ROOT / "model", challenge_options()).read_record(
+        [image_path], fs or 500.0, n_samples or 5000
+    )
     page = reading.pages[0]
     if page is not None:
         image = read_image(image_path)

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from ecgpage.challenge.habits import challenge_options
 from ecgpage.core.types import Array
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -37,9 +38,11 @@ from bench.overlays import read_scored
 from ecgpage.challenge.scoring import score_lead
 from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.core.types import Image
-from ecgpage.pipeline import Digitizer, PageReading
-from ecgpage.signal.assembly import MIN_SNR_DB, assemble
+from ecgpage.pipeline import Digitizer
+from ecgpage.results import PageReading
+from ecgpage.signal.assembly import assemble
 from ecgpage.signal.expected_snr import FLAT_MV, NOISE, Expectation
+from ecgpage.signal.options import SignalOptions
 from ecgpage.synth import MIXES, draw_picture, mixes_hash
 from ecgpage.synth.sources import Pack
 from helper_code import find_records
@@ -83,7 +86,7 @@ class Page:
 
 def judged(kind: str, name: str, page: PageReading, fs: float, truth: Array) -> Page:
     """Expected and true SNR of the leads, with those that would be left out; truth (n, 12) mV, NaN where not drawn."""
-    signals = assemble(page.traces, page.plan, fs, len(truth), gate=False)
+    signals = assemble(page.traces, page.plan, fs, len(truth), SignalOptions(min_snr_db=-np.inf))
     leads = []
     for k, reading in enumerate(signals.readings):
         if reading.expectation is not None and np.isfinite(truth[:, k]).any():
@@ -99,7 +102,7 @@ class Reader:
     def __init__(self, data: Path, fold: str, count: int, width: int | None, model: Path) -> None:
         """``count`` pages of each drawn kind, from records of ``fold``, ``width`` px at most."""
         self.data, self.fold, self.count, self.width = data, fold, count, width
-        self.digitizer = Digitizer.load(model)
+        self.digitizer = Digitizer.load(model, challenge_options())
         pack = data / "hires500"
         self.pack = Pack(pack / "signals.xz", pack / "records.csv", fs=FS)
         self.records = [k for k, row in enumerate(self.pack.rows) if row.get("strat_fold") == fold]
@@ -167,7 +170,7 @@ def row(kind: str, pages: Sequence[Page]) -> str:
     true, expected = (np.array([getattr(lead, key) for lead in leads]) for key in ("true_db", "expected_db"))
     off = expected - true
     together = float(np.corrcoef(expected, true)[0, 1])
-    left_out = expected < MIN_SNR_DB
+    left_out = expected < SignalOptions().min_snr_db
     return (
         f"| {kind} | {len(pages)} | {refused} | {len(leads)} | {expected.mean():.1f} | {true.mean():.1f} "
         f"| {off.mean():+.2f} | {off.std():.2f} | {together:.2f} | {(np.abs(off) <= NEAR_DB).mean():.0%} "

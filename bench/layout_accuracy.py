@@ -44,7 +44,7 @@ from ecgpage.layout.plan import read_plan
 from ecgpage.layout.text_reader import WordReader
 from ecgpage.layout.types import PagePlan
 from ecgpage.pipeline import Digitizer
-from ecgpage.signal.assembly import with_lawful_sign
+from ecgpage.signal.assembly import correct_sign
 from ecgpage.signal.limb_leads import BY_I_AND_II
 from ecgpage.synth import MIXES, DrawnPage
 from ecgpage.synth.page.layout import LAYOUTS, build_page
@@ -144,7 +144,7 @@ def measure(drawn: DrawnPage, look: str, options: Options, rng: Rng) -> PlanScor
 def give_sign(drawn: DrawnPage, page: FlatPage, plan: PagePlan) -> PagePlan:
     """The plan with the sign of aVR that traces of the limb leads along the ink tell."""
     limb = replace(plan, segments=[s for s in plan.segments if s.lead in BY_I_AND_II])
-    traces, _ = with_lawful_sign(read_traces(drawn.image, page, limb, None), plan, FS)
+    traces, _ = correct_sign(read_traces(drawn.image, page, limb, None), plan, FS)
     told = iter([t.segment for t in traces])
     return replace(plan, segments=[next(told) if s.lead in BY_I_AND_II else s for s in plan.segments])
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ecgpage.challenge.habits import challenge_options
 from ecgpage.core.types import Array
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -33,7 +34,8 @@ from ecgpage.core.types import Image
 from ecgpage.grid.grid_map import flatten
 from ecgpage.image.decode import read_image
 from ecgpage.layout.types import Segment
-from ecgpage.pipeline import Digitizer, PageReading
+from ecgpage.pipeline import Digitizer
+from ecgpage.results import PageReading
 from ecgpage.trace.reader import Trace
 from helper_code import (
     find_records,
@@ -188,7 +190,7 @@ def main() -> None:
     args = parser.parse_args()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
-    digitizer = Digitizer.load(args.model)
+    digitizer = Digitizer.load(args.model, challenge_options())
     sources = [args.data / "real" / kind for kind in ("scans", "photos")]
     tasks = [(s, r) for s in sources for r in find_records(str(s / "input"))]
     tasks = [(s, r) for s, r in tasks if args.records is None or r in args.records]

@@ -13,11 +13,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Final
 
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
@@ -28,9 +29,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from ecgpage.challenge.habits import challenge_options
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.diagnosis.diagnoser import Diagnoser
-from ecgpage.pipeline import STAGES, Digitizer
+from ecgpage.pipeline import Digitizer, ReaderOptions
 from ecgpage.synth import MIXES, mixes_hash
 from ecgpage.synth.folder import Task, write_record
 from ecgpage.synth.sources import Pack
@@ -41,6 +43,18 @@ from team_code import answer, digitize_record, load_models
 ROOT = Path(__file__).resolve().parent.parent
 REPORT_FOLD = "9"
 REAL_KINDS = ("scans", "photos")
+ABLATIONS: Final[dict[str, Callable[[ReaderOptions], ReaderOptions]]] = {
+    "refine": lambda o: replace(o, refine=False),
+    "bridge": lambda o: replace(o, bridge=False),
+    "detector": lambda o: replace(o, layout=replace(o.layout, detector=False)),
+    "text": lambda o: replace(o, layout=replace(o.layout, text=False)),
+    "line": lambda o: replace(o, layout=replace(o.layout, line_ahead_mm=None)),
+    "network": lambda o: replace(o, trace=replace(o.trace, network=False)),
+    "spikes": lambda o: replace(o, trace=replace(o.trace, into_spikes=False)),
+    "strips": lambda o: replace(o, signal=replace(o.signal, strips=False)),
+    "constraints": lambda o: replace(o, signal=replace(o.signal, constraints=False)),
+}
+"""Stages that can be left out, to measure what they are worth."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +107,10 @@ def read_one(task: tuple[str, str, str, str, str, Sequence[str]]) -> PageScore:
     if not _loaded:
         _loaded.append(load_models(model, False))
     loaded, classifier = _loaded[0]
-    digitizer = Digitizer(loaded.network, loaded.detector, loaded.reader, without=without)
+    options = challenge_options()
+    for stage in without:
+        options = ABLATIONS[stage](options)
+    digitizer = Digitizer(loaded.network, loaded.detector, loaded.reader, options)
     began = time.perf_counter()
     header = load_header(os.path.join(source, name))
     reading = digitize_record(os.path.join(source, name), header, digitizer)
@@ -185,7 +202,7 @@ def main() -> None:
     kinds = (*REAL_KINDS, *MIXES)
     parser.add_argument("--kinds", nargs="+", default=["scans", "photos", "generator-clean"], choices=kinds)
     parser.add_argument("--records", type=int, default=30, help="drawn pages of each kind")
-    parser.add_argument("--without", action="append", default=[], choices=STAGES, help="leave a stage out")
+    parser.add_argument("--without", action="append", default=[], choices=ABLATIONS, help="leave a stage out")
     parser.add_argument("--model", type=Path, default=ROOT / "model", help="folder with the weights")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()

@@ -23,8 +23,10 @@ import numpy as np
 import torch
 
 from ecgpage import pipeline
+from ecgpage.challenge.habits import challenge_options
 from ecgpage.diagnosis.diagnoser import Diagnoser
-from ecgpage.pipeline import Digitizer, RecordReading
+from ecgpage.pipeline import Digitizer
+from ecgpage.results import RecordReading
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 STAGES: Final = {
@@ -111,7 +113,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     images = args.images or sorted((ROOT / "examples" / "input").glob("*-0.*"))
-    digitizer, diagnoser = Digitizer.load(ROOT / "model"), Diagnoser.load(ROOT / "model")
+    digitizer, diagnoser = Digitizer.load(ROOT / "model", challenge_options()), Diagnoser.load(ROOT / "model")
     print("| page | threads | " + " | ".join(NAMES) + " |")
     print("|---" * (len(NAMES) + 2) + "|")
     for path in images:

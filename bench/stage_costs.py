@@ -30,10 +30,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bench.layout_accuracy import REPORT_FOLD
+from ecgpage.challenge.habits import challenge_options
 from ecgpage.challenge.record_scores import score_leads
 from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.grid.grid_map import SQUARE_MM, GridMap
-from ecgpage.layout.column_edges import LINE_AHEAD_MM
 from ecgpage.pipeline import Digitizer
 from ecgpage.synth import MIXES, DrawnPage, draw_picture, mixes_hash
 from ecgpage.synth.page.layout import PageStyle, build_page
@@ -116,7 +116,7 @@ def by_true_plan(network: TraceNet, drawn: DrawnPage) -> list[float]:
 
 def stage_table(records: Sequence[Any], kinds: Sequence[str], model: Path) -> str:
     """Markdown, a line a kind."""
-    digitizer = Digitizer.load(model)
+    digitizer = Digitizer.load(model, challenge_options())
     exact = TrueGrid(digitizer.network, digitizer.detector)
     network = TraceNet.load(model)
     lines = ["| pages | n | full | true grid | true plan |", "|---|---|---|---|---|"]
@@ -135,7 +135,7 @@ def stage_table(records: Sequence[Any], kinds: Sequence[str], model: Path) -> st
 
 def layout_table(records: Sequence[Any], model: Path, names: Sequence[str]) -> str:
     """Markdown, a line a layout."""
-    digitizer = Digitizer.load(model)
+    digitizer = Digitizer.load(model, challenge_options())
     lines = ["| clean pages | n | SNR dB | worst page | leads of 0 dB |", "|---|---|---|---|---|"]
     for name in names:
         style, pages = OTHER_PAGES[name], []

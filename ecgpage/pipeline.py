@@ -1,13 +1,13 @@
-"""From the pictures of one record to its signals: image -> page -> grid -> leads -> trace -> signals.
+"""From the pictures of one record to its signals: image -> grid -> layout -> trace -> signal.
 
-Every stage is a module with one public function; this one strings them together, tries which way up the page lies and
-turns every failure into a result with a reason.
+Every stage is a folder with one entry; this module strings them together, tries which way up the page lies and turns every
+failure into a result with a reason.
 """
 
 import itertools
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, TypeVar
@@ -18,16 +18,17 @@ from numpy.typing import NDArray
 from ecgpage.core.conventions import LEADS, SPEED_MM_PER_S, EcgPageError
 from ecgpage.core.types import Image
 from ecgpage.core.weights import digest
-from ecgpage.diagnosis.page_view import Grey, page_view
 from ecgpage.grid.candidates import grid_candidates
 from ecgpage.grid.flat_page import FlatPage, flatten_page
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.grid.spectrum import find_grid_frequencies
 from ecgpage.image.decode import read_image
+from ecgpage.layout.boxes import PageBoxes
 from ecgpage.layout.detector import NAME as DETECTOR
 from ecgpage.layout.detector import LeadDetector
 from ecgpage.layout.find_boxes import find_boxes
 from ecgpage.layout.ink_only import read_layout
+from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.orientation import upright_score, upright_turn
 from ecgpage.layout.plan import read_plan
 from ecgpage.layout.rows import find_rows
@@ -36,11 +37,14 @@ from ecgpage.layout.scales import LONG_SHARE
 from ecgpage.layout.text_reader import NAME as WORDS
 from ecgpage.layout.text_reader import WordReader
 from ecgpage.layout.types import PagePlan
+from ecgpage.results import LocatedEcg, PageReading, RecordReading, RefusedPageError
 from ecgpage.signal.assembly import assemble
+from ecgpage.signal.combine import combine_readings
 from ecgpage.signal.consistency import contradiction
-from ecgpage.signal.types import LeadReading, PageSignals
+from ecgpage.signal.options import SignalOptions
 from ecgpage.trace.network import TraceNet
-from ecgpage.trace.reader import Trace, read_traces
+from ecgpage.trace.options import TraceOptions
+from ecgpage.trace.reader import read_traces
 
 log = logging.getLogger(__name__)
 
@@ -52,64 +56,25 @@ NEARLY_PAGE: Final = 0.95
 """The length of rows does not tell a record of this share of a page's time from a whole page."""
 SURE_UPRIGHT: Final = 2.0
 """Evidence from which the page is not tried upside down."""
-MAX_GRIDS: Final = 4
-"""Grids that are tried on one page."""
-MIN_CONFIDENCE: Final = 0.35
-"""Plans below this are refused: what looks like rows of traces is something else."""
-MIN_LOCATED: Final = 0.25
-"""Refused plans from here on still show where the ECG is: the picture is diagnosed, its signals are not read."""
-STAGES: Final = ("refine", "bridge", "detector", "words", "network", "spikes", "strip", "laws", "rate")
-"""Stages that can be left out, to measure what they are worth."""
 
 
 @dataclass(frozen=True)
-class PageReading:
-    """Everything that was read of one page."""
+class ReaderOptions:
+    """Options of all stages, and of what is tried on one page."""
 
-    grid: GridMap
-    plan: PagePlan
-    traces: list[Trace]
-    signals: PageSignals
-    view: Grey | None = None
-    """The ECG as the page classifier sees it (``ecgpage.diagnosis.page_view``)."""
-
-
-class RefusedPageError(EcgPageError):
-    """A page on which an ECG was located whose signals cannot be trusted."""
-
-    def __init__(self, reason: str, view: Grey | None) -> None:
-        """``view``: as in ``PageReading``."""
-        super().__init__(reason)
-        self.view = view
-
-
-@dataclass(frozen=True)
-class RecordReading:
-    """The answer for one record, whatever happened."""
-
-    mv: NDArray[np.float32]
-    """(n_samples, 12) in the order ``ecg.LEADS``, NaN where nothing is known."""
-    readings: list[LeadReading]
-    """One for each lead."""
-    pages: list[PageReading | None]
-    """One for each image, None where it could not be read."""
-    reasons: list[str] = field(default_factory=list)
-    """Why something is missing, and what had to be assumed."""
-    seconds: float = 0.0
-    views: list[Grey | None] = field(default_factory=list)
-    """One for each image: the ECG as the page classifier sees it, None where none was located."""
-    whole_page: NDArray[np.float32] | None = None
-    """(n, 12) mV of all that a page shows of a record shorter than it; None where ``mv`` holds all."""
-
-    @property
-    def shown(self) -> NDArray[np.float32]:
-        """(n, 12) mV, NaN where nothing is known: ``mv``, or more where the page shows more."""
-        return self.mv if self.whole_page is None else self.whole_page
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing of what is shown was read."""
-        return not bool(np.isfinite(self.shown).any())
+    layout: LayoutOptions = field(default_factory=LayoutOptions)
+    trace: TraceOptions = field(default_factory=TraceOptions)
+    signal: SignalOptions = field(default_factory=SignalOptions)
+    refine: bool = True
+    """Whether the map of the grid is refined on its lines; else it is the spline through the tiles."""
+    bridge: bool = True
+    """Whether ink is bridged where grid lines were taken out of it."""
+    max_grids: int = 4
+    """Number of grids that are tried on one page."""
+    min_confidence: float = 0.35
+    """Confidence (0 to 1) of a layout below which it is refused: what looks like rows of traces is something else."""
+    min_located: float = 0.25
+    """Confidence of a refused layout from which it still shows where the ECG is: the picture is diagnosed, not read."""
 
 
 class Digitizer:
@@ -120,25 +85,21 @@ class Digitizer:
         network: TraceNet | None = None,
         detector: LeadDetector | None = None,
         reader: WordReader | None = None,
-        *,
-        without: Collection[str] = (),
+        options: ReaderOptions | None = None,
     ) -> None:
-        unknown = set(without) - set(STAGES)
-        if unknown:
-            raise EcgPageError(f"unknown stage {', '.join(sorted(unknown))}; stages are {', '.join(STAGES)}")
-        self.without = frozenset(without)
-        self.network = None if "network" in self.without else network
-        self.detector = None if "detector" in self.without else detector
-        self.reader = None if "words" in self.without else reader
+        self.options = ReaderOptions() if options is None else options
+        self.network = network
+        self.detector = detector if self.options.layout.detector else None
+        self.reader = reader if self.options.layout.text else None
 
     @classmethod
-    def load(cls, folder: str | Path, *, without: Collection[str] = ()) -> "Digitizer":
+    def load(cls, folder: str | Path, options: ReaderOptions | None = None) -> "Digitizer":
         """With the weights of a model folder; ``EcgPageError`` when they are missing or wrong. A folder may have no detector:
         layouts are then read from rows and separators alone. Without a reader of words leads are told by looks and places.
         """
         detector = LeadDetector.load(folder) if digest(folder, DETECTOR) else None
         reader = WordReader.load(folder) if digest(folder, WORDS) else None
-        return cls(TraceNet.load(folder), detector, reader, without=without)
+        return cls(TraceNet.load(folder), detector, reader, options)
 
     def read_record(self, paths: Sequence[str | Path], fs: float, n_samples: int) -> RecordReading:
         """Signals at ``fs`` Hz, ``n_samples`` long, from the images of one record: the first of what a page shows where the
@@ -149,10 +110,9 @@ class Digitizer:
         """
         began = time.perf_counter()
         mv = np.full((n_samples, len(LEADS)), np.nan, np.float32)
-        readings = [LeadReading(lead, "none", 0.0, "no page could be read") for lead in LEADS]
         pages: list[PageReading | None] = []
         reasons: list[str] = []
-        views: list[Grey | None] = []
+        located: list[LocatedEcg | None] = []
         whole: NDArray[np.float32] | None = None
         per_page = min(n_samples, round(PAGE_S * fs))
         in_turn = n_samples > round(1.5 * PAGE_S * fs) and len(paths) > 1
@@ -162,7 +122,7 @@ class Digitizer:
             except EcgPageError as error:
                 reasons.append(str(error) if str(path) in str(error) else f"{path}: {error}")
                 pages.append(None)
-                views.append(error.view if isinstance(error, RefusedPageError) else None)
+                located.append(error.located if isinstance(error, RefusedPageError) else None)
                 continue
             except (
                 Exception
@@ -172,42 +132,61 @@ class Digitizer:
                     f"{path}: unexpected {type(error).__name__}: {error}; please report it with the image"
                 )
                 pages.append(None)
-                views.append(None)
+                located.append(None)
                 continue
             pages.append(page)
-            views.append(page.view)
+            located.append(page.located)
             reasons += [f"{path}: {note}" for note in (*page.plan.notes, *page.signals.notes)]
             if in_turn:
                 start = number * per_page
                 room = mv[start : start + per_page]
                 room[:] = page.signals.mv[: len(room)]
-                readings = page.signals.readings
+        counted = pages
         if not in_turn and any(pages):
             best = max((p for p in pages if p is not None), key=lambda p: p.plan.confidence)
             shown = best.signals.mv
             mv[: len(shown)] = shown[:n_samples]
             whole = shown if len(shown) > n_samples else None
-            readings = best.signals.readings
+            counted = [best]
+        readings = combine_readings([None if page is None else page.signals.readings for page in counted])
         if not paths:
             reasons.append("the header names no image; add a line '# Image: FILE'")
-        return RecordReading(mv, readings, pages, reasons, time.perf_counter() - began, views, whole)
+        return RecordReading(mv, readings, pages, reasons, time.perf_counter() - began, located, whole)
 
-    def read_page(self, image: Image, fs: float, n_samples: int) -> PageReading:
+    def read_page(
+        self,
+        image: Image,
+        fs: float,
+        n_samples: int,
+        *,
+        grid: GridMap | None = None,
+        boxes: PageBoxes | None = None,
+    ) -> PageReading:
         """Everything on one page of a record; uint8 (H, W, 3) RGB. Signals are ``n_samples`` long, or as long as a whole page
-        when the record is shorter. Raises ``EcgPageError`` when the page cannot be read.
-        """
-        return self._on_some_grid(image, lambda grid: self._read_on_grid(image, grid, fs, n_samples))
+        when the record is shorter.
 
-    def read_plan(self, image: Image, record_s: float = PAGE_S) -> tuple[FlatPage, PagePlan]:
-        """The flattened page of a record of ``record_s`` seconds, upright, and what is drawn where; uint8 (H, W, 3) RGB.
-        Raises ``EcgPageError``.
+        ``grid``: the map of the upright page where it is known, ``boxes``: what is drawn on it, page mm; both are found in
+        the picture otherwise. Raises ``EcgPageError`` when the page cannot be read.
         """
-        return self._on_some_grid(image, lambda grid: self._planned(image, grid, record_s))
+        return self._on_some_grid(image, grid, lambda g: self._read_on_grid(image, g, fs, n_samples, boxes))
 
-    def _on_some_grid(self, image: Image, read: Callable[[GridMap], Answer]) -> Answer:
+    def read_plan(
+        self,
+        image: Image,
+        record_s: float = PAGE_S,
+        *,
+        grid: GridMap | None = None,
+        boxes: PageBoxes | None = None,
+    ) -> tuple[FlatPage, PagePlan]:
+        """The flattened page of a record of ``record_s`` seconds, upright, and what is drawn where; the other arguments and
+        errors are those of ``read_page``.
+        """
+        return self._on_some_grid(image, grid, lambda g: self._planned(image, g, record_s, boxes))
+
+    def _on_some_grid(self, image: Image, known: GridMap | None, read: Callable[[GridMap], Answer]) -> Answer:
         """What ``read`` makes of the first grid that it can read; its ``EcgPageError`` when there is none."""
         failures: list[EcgPageError] = []
-        for grid in self._grids(image, failures):
+        for grid in self._grids(image, failures) if known is None else [known]:
             try:
                 return read(grid)
             except EcgPageError as error:
@@ -218,8 +197,8 @@ class Digitizer:
     def _grids(self, image: Image, failures: list[EcgPageError]) -> Iterator[GridMap]:
         """Grids that may be the page's, the likeliest first; why there are no more goes to ``failures``."""
         frequencies = find_grid_frequencies(image)
-        for jump, most in ((False, MAX_GRIDS), (True, 1)):
-            found = grid_candidates(image, frequencies, refine="refine" not in self.without, jump=jump)
+        for jump, most in ((False, self.options.max_grids), (True, 1)):
+            found = grid_candidates(image, frequencies, refine=self.options.refine, jump=jump)
             try:
                 yield from itertools.islice(found, most)
             except EcgPageError as error:
@@ -230,27 +209,35 @@ class Digitizer:
             except EcgPageError as error:
                 failures.append(error)
 
-    def _read_on_grid(self, image: Image, grid: GridMap, fs: float, n_samples: int) -> PageReading:
+    def _read_on_grid(
+        self, image: Image, grid: GridMap, fs: float, n_samples: int, boxes: PageBoxes | None
+    ) -> PageReading:
         """One attempt."""
-        flat, plan = self._planned(image, grid, n_samples / fs)
+        flat, plan = self._planned(image, grid, n_samples / fs, boxes)
         n_samples = max(n_samples, round(PAGE_S * fs))
-        traces = read_traces(image, flat, plan, self.network, spikes="spikes" not in self.without)
-        keep = {stage: stage not in self.without for stage in ("strip", "rate", "laws")}
-        signals = assemble(traces, plan, fs, n_samples, **keep)
-        view = page_view(image, flat.grid, plan.segments, traces)
-        misread = contradiction(signals.as_read, fs * len(signals.as_read) / n_samples)
+        traces = read_traces(image, flat, plan, self.network, self.options.trace)
+        signals = assemble(traces, plan, fs, n_samples, self.options.signal)
+        located = LocatedEcg(image, flat.grid, plan.segments, traces)
+        misread = contradiction(signals.as_read, fs * len(signals.as_read) / n_samples, self.options.signal)
         if misread:
-            raise RefusedPageError(misread, view)
-        return PageReading(flat.grid, plan, traces, signals, view)
+            raise RefusedPageError(misread, located)
+        return PageReading(flat.grid, plan, traces, signals, located)
 
-    def _planned(self, image: Image, grid: GridMap, record_s: float) -> tuple[FlatPage, PagePlan]:
+    def _planned(
+        self, image: Image, grid: GridMap, record_s: float, boxes: PageBoxes | None
+    ) -> tuple[FlatPage, PagePlan]:
         """The page upright and its plan, if it is likely to be one."""
-        flat, plan = self._upright(image, grid, record_s)
-        if plan.confidence < MIN_CONFIDENCE:
-            located = plan.confidence >= MIN_LOCATED
+        if boxes is None:
+            flat, plan = self._upright(image, grid, record_s)
+        else:
+            flat = self._flatten(image, grid)
+            plan = read_plan(flat, boxes, shown_seconds(flat, record_s), self.options.layout)
+        if plan.confidence < self.options.min_confidence:
             raise RefusedPageError(
                 f"no 12-lead ECG recognised on the grid (confidence {plan.confidence:.2f})",
-                page_view(image, flat.grid, plan.segments) if located else None,
+                LocatedEcg(image, flat.grid, plan.segments)
+                if plan.confidence >= self.options.min_located
+                else None,
             )
         if not flat.grid.is_printed:
             plan = replace(plan, notes=(*plan.notes, f"no grid seen: scale from {flat.grid.source}"))
@@ -264,7 +251,7 @@ class Digitizer:
             if turn is not None:
                 flat = flat if turn == 0 else self._flatten(image, grid.rotate(turn))
                 boxes = find_boxes(flat, self.detector, self.reader)
-                return flat, read_plan(flat, boxes, shown_seconds(flat, record_s))
+                return flat, read_plan(flat, boxes, shown_seconds(flat, record_s), self.options.layout)
         found: list[tuple[float, FlatPage, PagePlan]] = []
         reasons: list[str] = []
         for turn in (0, 2, 1, 3):
@@ -272,7 +259,7 @@ class Digitizer:
                 break  # rows along x were seen
             flat = self._flatten(image, grid.rotate(turn))
             try:
-                plan = read_layout(flat, shown_seconds(flat, record_s))
+                plan = read_layout(flat, shown_seconds(flat, record_s), self.options.layout)
             except EcgPageError as error:
                 reasons.append(str(error))
                 continue
@@ -287,7 +274,7 @@ class Digitizer:
         return flat, plan
 
     def _flatten(self, image: Image, grid: GridMap) -> FlatPage:
-        return flatten_page(image, grid, bridge="bridge" not in self.without)
+        return flatten_page(image, grid, bridge=self.options.bridge)
 
 
 def shown_seconds(page: FlatPage, record_s: float) -> float:

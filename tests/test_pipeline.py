@@ -13,9 +13,11 @@ from ecgpage.core.conventions import EcgPageError
 from ecgpage.grid.candidates import lock_grid
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.grid.spectrum import find_grid_frequencies
-from ecgpage.pipeline import STAGES, Digitizer, PageReading, shown_seconds
+from ecgpage.pipeline import Digitizer, ReaderOptions, shown_seconds
+from ecgpage.results import PageReading
 from ecgpage.synth import MIXES, DrawnPage
 from ecgpage.synth.picture import photograph
+from ecgpage.trace.options import TraceOptions
 from tests.drawn import FS, clean_page, record
 from tests.layout.pages import draw_styled, flatten_exactly
 
@@ -52,8 +54,8 @@ def test_nothing_is_invented_outside_the_printed_windows() -> None:
 
 
 def test_the_ink_alone_gives_a_usable_signal() -> None:
-    without = Digitizer(without=["network"])
-    reading = without.read_page(clean_page().image, FS, N_SAMPLES)
+    alone = Digitizer(options=ReaderOptions(trace=TraceOptions(network=False)))
+    reading = alone.read_page(clean_page().image, FS, N_SAMPLES)
     assert {r.source for r in reading.signals.readings} == {"classical"}
     assert mean_snr(clean_page(), reading.signals.mv) > 10.0
 
@@ -115,12 +117,6 @@ def test_an_empty_grid_is_refused() -> None:
         paper[:, at : at + 2] = paper[at : at + 2] = (230, 120, 120)
     with pytest.raises(EcgPageError):
         digitizer().read_page(paper, FS, N_SAMPLES)
-
-
-def test_unknown_stages_are_named() -> None:
-    with pytest.raises(EcgPageError, match="nonsense"):
-        Digitizer(without=["nonsense"])
-    assert "network" in STAGES
 
 
 @cache

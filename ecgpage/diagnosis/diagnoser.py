@@ -17,14 +17,15 @@ from pathlib import Path
 import numpy as np
 
 from ecgpage.core.conventions import LEADS
+from ecgpage.core.types import Light
 from ecgpage.core.weights import digest
 from ecgpage.diagnosis import page_classifier, signal_classifier, stack
 from ecgpage.diagnosis.page_classifier import PageClassifier
-from ecgpage.diagnosis.page_view import Grey
+from ecgpage.diagnosis.page_view import page_view
 from ecgpage.diagnosis.signal_classifier import SignalClassifier
 from ecgpage.diagnosis.stack import Stack, logit
 from ecgpage.diagnosis.types import Diagnosis
-from ecgpage.pipeline import RecordReading
+from ecgpage.results import RecordReading
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +82,13 @@ class Diagnoser:
         neither signal nor picture there are no labels, and probabilities of NaN.
         """
         signal = None if reading.is_empty else self.signal.predict(reading.shown, fs, LEADS)
-        views = [view for view in reading.views if view is not None]
-        page = self._pages(views) if self.page is not None and views else None
+        page = None
+        if self.page is not None:
+            seen = [
+                page_view(e.image, e.grid, e.segments, e.traces) for e in reading.located if e is not None
+            ]
+            views = [view for view in seen if view is not None]
+            page = self._pages(views) if views else None
         leads = int(np.isfinite(reading.shown).any(axis=0).sum())
         expected = [r.snr_db for r in reading.readings if math.isfinite(r.snr_db)]
         snr_db = float(np.mean(expected)) if expected and signal is not None else math.nan
@@ -92,7 +98,7 @@ class Diagnoser:
             answer = signal or Diagnosis.unknown(self.classes)
         return RecordDiagnosis(answer, signal, page, leads, snr_db)
 
-    def _pages(self, views: Sequence[Grey]) -> Diagnosis:
+    def _pages(self, views: Sequence[Light]) -> Diagnosis:
         """The page branch on all pictures of a record: mean of the logits."""
         assert self.page is not None
         found = [list(self.page.predict(view).probabilities.values()) for view in views]

@@ -9,14 +9,11 @@ from typing import Final
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from ecgpage.core.types import Image
+from ecgpage.core.types import Image, Light
 from ecgpage.grid.grid_map import GridMap, flatten
 from ecgpage.layout.types import Segment
 from ecgpage.trace.reader import Trace
-
-Grey = NDArray[np.uint8]
 
 LONG_SIDE: Final = 640
 """Pixels of the longer side."""
@@ -32,7 +29,7 @@ PULSE_MM: Final = 8.0
 
 def page_view(
     image: Image, grid: GridMap, segments: Sequence[Segment], traces: Sequence[Trace] = ()
-) -> Grey | None:
+) -> Light | None:
     """The ECG area of a page, uint8 (h, w) grey, longer side 640 px; None without segments.
 
     Args:

@@ -7,7 +7,7 @@ import numpy as np
 
 from ecgpage.core.types import Image
 from ecgpage.layout.types import Segment
-from ecgpage.pipeline import PageReading
+from ecgpage.results import PageReading
 
 TRACE_COLOUR: Final = (220, 30, 30)
 MARK_COLOUR: Final = (20, 90, 220)

@@ -12,12 +12,11 @@ from ecgpage.grid.flat_page import FlatPage
 from ecgpage.grid.grid_map import SQUARE_MM
 from ecgpage.layout.arrangement import Arrangement
 from ecgpage.layout.columns import Columns
+from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.separators import MIN_TICK, tick_centres, tick_signals
 from ecgpage.layout.types import Pulse, Row
 
 ON_LINE_MM: Final = 0.25
-LINE_AHEAD_MM: Final = 0.0635
-"""Grid lines of the Challenge's generator stand half a pixel (200 dpi) right of where its time axis puts them."""
 WHOLE_MM: Final = 0.8
 """Columns this close to the record's whole length together show all of it."""
 LOOSE_WHOLE_MM: Final = 2.0
@@ -61,13 +60,14 @@ END_BAND_MM: Final = 2.5
 """Ink this far above and below a row is its trace's where it begins and ends."""
 
 
-def start_on_line(first_mm: float) -> float:
-    """The start on the 5-mm line that it lies on within the error of ticks and pulses, else as it is.
+def start_on_line(first_mm: float, line_ahead_mm: float) -> float:
+    """Page x of a row's start, ``line_ahead_mm`` left of the 5-mm line that it lies on within the error of ticks and pulses,
+    else as it is.
 
     Pages that are plotted together with their grid begin their rows on a line, and the lattice, smoothed over all lines,
     is known better than single ticks, which are drawn on whole pixels.
     """
-    on_line = SQUARE_MM * round(first_mm / SQUARE_MM) - LINE_AHEAD_MM
+    on_line = SQUARE_MM * round(first_mm / SQUARE_MM) - line_ahead_mm
     return on_line if abs(first_mm - on_line) < ON_LINE_MM else first_mm
 
 
@@ -79,6 +79,7 @@ def measure_columns(
     pulse_boxes: Array,
     gap: float,
     whole_mm: float,
+    options: LayoutOptions,
 ) -> tuple[Columns, list[float]]:
     """Columns as separators, the ends of the rows and the lines of the grid put them, and page x of the separators seen.
 
@@ -111,7 +112,9 @@ def measure_columns(
         is_near = known < 2 or abs(through.first_mm - columns.first_mm) < reach_mm
         is_common = len(seen) >= COMMON_TICKS * len(grid_rows) * (columns.count - 1)
         columns, seen = (through, seen) if is_near or is_common else (columns, [])
-    on_line = start_on_line(columns.first_mm) if page.grid.is_printed else columns.first_mm
+    on_line = columns.first_mm
+    if options.line_ahead_mm is not None and page.grid.is_printed:
+        on_line = start_on_line(columns.first_mm, options.line_ahead_mm)
     moved = on_line - columns.first_mm
     if is_whole or not moved:
         columns = replace(columns, first_mm=on_line)

@@ -15,6 +15,7 @@ from ecgpage.core.conventions import GAIN_MM_PER_MV, LEADS, SPEED_MM_PER_S, X_PX
 from ecgpage.core.types import Array
 from ecgpage.grid.flat_page import FlatPage
 from ecgpage.layout.column_edges import start_on_line
+from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.pulses import find_pulse
 from ecgpage.layout.rows import find_rows
 from ecgpage.layout.separators import MIN_TICK, tick_centres, tick_signals
@@ -29,7 +30,7 @@ GRID_ROWS: Final = {4: 3, 2: 6, 1: 12}
 """Rows that hold the twelve leads in so many columns; more rows are rhythm strips."""
 
 
-def read_layout(page: FlatPage, duration_s: float) -> PagePlan:
+def read_layout(page: FlatPage, duration_s: float, options: LayoutOptions = LayoutOptions()) -> PagePlan:
     """Plan of an upright page that shows ``duration_s`` seconds of a 12-lead record.
 
     Raises ``EcgPageError`` when the rows do not fit any known layout.
@@ -52,7 +53,8 @@ def read_layout(page: FlatPage, duration_s: float) -> PagePlan:
     pulses = _find_pulses(page, rows)
     if not has_ticks:
         first_mm = _start_without_ticks(rows, pulses, width_mm)
-    first_mm = start_on_line(first_mm)
+    if options.line_ahead_mm is not None:
+        first_mm = start_on_line(first_mm, options.line_ahead_mm)
     grid_rows = _choose_grid_rows(rows, support if has_ticks else np.zeros(len(rows)), columns)
     found = [p for p in pulses if p is not None]
     gain = float(np.median([p.height_mm for p in found])) if found else GAIN_MM_PER_MV

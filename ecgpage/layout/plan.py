@@ -26,6 +26,7 @@ from ecgpage.layout.column_edges import (
 from ecgpage.layout.columns import Columns
 from ecgpage.layout.gaps import measure_gap
 from ecgpage.layout.ink_only import read_layout
+from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.pulses import measure_pulses
 from ecgpage.layout.rows import find_rows, row_at
 from ecgpage.layout.scales import CHEST, tell_gains, tell_speed
@@ -47,13 +48,15 @@ OFF_FOOT: Final = 0.3
 """Weight of ink elsewhere in a box that reaches over the foot of a pulse."""
 
 
-def read_plan(page: FlatPage, boxes: PageBoxes | None, duration_s: float) -> PagePlan:
+def read_plan(
+    page: FlatPage, boxes: PageBoxes | None, duration_s: float, options: LayoutOptions = LayoutOptions()
+) -> PagePlan:
     """Plan of an upright page that shows at most ``duration_s`` seconds; ``boxes`` as ``find_boxes`` gives them, if at all.
 
     Raises ``EcgPageError`` when neither boxes nor ink fit a layout, or the boxes are those of several pages.
     """
     if boxes is None:
-        plan = read_layout(page, duration_s)
+        plan = read_layout(page, duration_s, options)
         return replace(plan, notes=(*plan.notes, "no lead detector: layout from rows and separators alone"))
     ink_rows = find_rows(page)
     boxes = _with_ink(page, boxes)
@@ -68,7 +71,9 @@ def read_plan(page: FlatPage, boxes: PageBoxes | None, duration_s: float) -> Pag
     except EcgPageError as error:
         log.info("boxes: %s", error)
         arrangement, doubt = None, str(error)
-    planned = None if arrangement is None else measured(page, arrangement, boxes, ink_rows, duration_s)
+    planned = (
+        None if arrangement is None else measured(page, arrangement, boxes, ink_rows, duration_s, options)
+    )
     if planned is not None:
         doubt = f"names are not clear ({planned.confidence:.2f})"
         if _explained(boxes, planned) < MIN_EXPLAINED:
@@ -76,7 +81,7 @@ def read_plan(page: FlatPage, boxes: PageBoxes | None, duration_s: float) -> Pag
         elif planned.confidence >= SURE:
             return planned
     try:
-        plan = read_layout(page, duration_s)
+        plan = read_layout(page, duration_s, options)
     except EcgPageError:
         if planned is None:
             raise
@@ -171,7 +176,12 @@ def usual_levels(page: FlatPage, leads: Array, ink_rows_mm: Array, feet_mm: Arra
 
 
 def measured(
-    page: FlatPage, arrangement: Arrangement, boxes: PageBoxes, ink_rows: list[Row], duration_s: float
+    page: FlatPage,
+    arrangement: Arrangement,
+    boxes: PageBoxes,
+    ink_rows: list[Row],
+    duration_s: float,
+    options: LayoutOptions,
 ) -> PagePlan:
     """The plan of a page whose leads are arranged so, its edges measured in the ink."""
     rows = [row_at(page, level, arrangement.columns, ink_rows) for level in arrangement.levels_mm]
@@ -182,7 +192,9 @@ def measured(
     gap = measure_gap(page, rows_without_strips(arrangement, rows), boxed) if boxed.count > 1 else 0.0
     length_mm = boxed.end_mm - boxed.first_mm - max(boxed.gap_mm, gap, 0.0) * (boxed.count - 1)
     speed = tell_speed(length_mm, found, boxes.speed_mm_per_s, duration_s, notes)
-    columns, ticks_mm = measure_columns(page, arrangement, rows, found, boxes.pulses, gap, duration_s * speed)
+    columns, ticks_mm = measure_columns(
+        page, arrangement, rows, found, boxes.pulses, gap, duration_s * speed, options
+    )
     gains = tell_gains(arrangement, pulses, columns, boxes.gain_mm_per_mv, notes)
     segments = [
         _segment(page, cell, columns, rows, speed, duration_s, gains, pulses) for cell in arrangement.cells

@@ -2,9 +2,6 @@
 
 Every segment starts where the layout puts it; samples in between come from a cubic spline through the trace's columns.
 The rhythm strip is named after the lead with which it agrees best, and fills that lead over its whole length.
-
-Records at 100 Hz are often kept beside a 500-Hz form from which the page was printed (PTB-XL). Where the page shows the finer
-form, the answer is given the coarser one's low-pass and lag, and nothing where the finer one had stopped.
 """
 
 import logging
@@ -14,19 +11,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgpage.challenge.ptbxl_100hz import (
-    FINE_HZ,
-    LOW_HZ,
-    MIN_IMAGE,
-    coarse_image,
-    low_rate_form,
-    without_hold,
-)
 from ecgpage.core.conventions import LEADS
 from ecgpage.layout.types import PagePlan
 from ecgpage.signal.expected_snr import Expectation, expect
 from ecgpage.signal.limb_leads import Part, is_upside_down, reconciled, time_error
-from ecgpage.signal.sampling import common_level, sample_trace
+from ecgpage.signal.options import SignalOptions
+from ecgpage.signal.sampling import common_level, oversampling, reduce_rate, sample_trace
 from ecgpage.signal.strips import align_columns_with_strips, name_strips
 from ecgpage.signal.types import LeadReading, PageSignals
 from ecgpage.trace.reader import Trace
@@ -35,10 +25,6 @@ log = logging.getLogger(__name__)
 
 TURNED: Final = "aVR"
 """The lead that some pages show upside down."""
-MIN_COVERAGE: Final = 0.5
-"""A segment with less of its trace found is given up."""
-MIN_SNR_DB: Final = 0.0
-"""Leads expected below this are left out: zeros would be as good."""
 
 
 def assemble(
@@ -46,34 +32,26 @@ def assemble(
     plan: PagePlan,
     fs: float,
     n_samples: int,
-    *,
-    strip: bool = True,
-    rate: bool = True,
-    laws: bool = True,
-    gate: bool = True,
+    options: SignalOptions = SignalOptions(),
 ) -> PageSignals:
     """Signals of a page at ``fs`` Hz, ``n_samples`` long, from the traces of its segments.
 
-    ``strip=False`` leaves the rhythm strips out, ``rate=False`` answers at 100 Hz with samples of the trace as it stands,
-    ``laws=False`` leaves the limb leads as they were read, ``gate=False`` keeps leads that are expected to be noise.
+    Below 500 Hz they are assembled at a multiple of ``fs`` and low-passed before the rate is lowered.
     """
-    if rate and fs == LOW_HZ:
-        fine = assemble(
-            traces, plan, FINE_HZ, n_samples * FINE_HZ // LOW_HZ, strip=strip, laws=laws, gate=gate
-        )
-        image = coarse_image(fine.mv)
-        log.info("100 Hz asked for; the page repeats a 100-Hz record with correlation %.2f", image)
-        repeats = image >= MIN_IMAGE
-        coarse = fine.mv[:: FINE_HZ // LOW_HZ] if repeats else without_hold(low_rate_form(fine.mv), fine.mv)
-        return replace(fine, mv=coarse)
+    factor = oversampling(fs)
+    if factor > 1:
+        fine = assemble(traces, plan, fs * factor, n_samples * factor, options)
+        return replace(fine, mv=reduce_rate(fine.mv, factor))
     readings = {lead: LeadReading(lead, "none", 0.0, "not drawn on this page") for lead in LEADS}
-    traces, notes = with_lawful_sign(traces, plan, fs) if laws else (traces, ())
+    traces, notes = correct_sign(traces, plan, fs, options) if options.constraints else (traces, ())
     short = [t for t in traces if not t.segment.is_strip]
     long = [t for t in traces if t.segment.is_strip]
-    short = align_columns_with_strips(short, long, plan, fs)
-    strips = name_strips(long, short, plan, fs) if strip else []
+    short = align_columns_with_strips(short, long, plan, fs, options)
+    strips = name_strips(long, short, plan, fs, options) if options.strips else []
     found = {
-        k: _part(trace, plan, fs, n_samples) for k, trace in enumerate(short + strips) if not _refusal(trace)
+        k: _part(trace, plan, fs, n_samples)
+        for k, trace in enumerate(short + strips)
+        if not _refusal(trace, options)
     }
     lag_s = time_error(list(found.values()), fs)
     parts: list[Part] = []
@@ -81,7 +59,7 @@ def assemble(
     for k, trace in enumerate(short + strips):
         lead = trace.segment.lead
         expected = expect(found[k], fs, lag_s) if k in found else None
-        reason = _refusal(trace) or (_noise(trace, expected) if gate else "")
+        reason = _refusal(trace, options) or _noise(trace, expected, options)
         if reason:
             log.info("lead %s: %s", lead, reason)
             if readings[lead].source == "none":
@@ -91,19 +69,21 @@ def assemble(
         kept.append(trace)
         readings[lead] = LeadReading(lead, trace.source, trace.coverage, expectation=expected)
     as_read = _put_together(parts, kept, n_samples)
-    mv = _put_together(reconciled(parts, fs), kept, n_samples) if laws else as_read
+    mv = _put_together(reconciled(parts, fs), kept, n_samples) if options.constraints else as_read
     segments = [t.segment for t in short + strips]
     return PageSignals(mv, [readings[lead] for lead in LEADS], segments, as_read, notes)
 
 
-def with_lawful_sign(traces: list[Trace], plan: PagePlan, fs: float) -> tuple[list[Trace], tuple[str, ...]]:
+def correct_sign(
+    traces: list[Trace], plan: PagePlan, fs: float, options: SignalOptions = SignalOptions()
+) -> tuple[list[Trace], tuple[str, ...]]:
     """The traces with aVR the right way up, as the other limb leads of the same moments tell it, and a note when it was not:
     aVR is drawn upside down on some pages, and a minus before its name is easily overlooked.
     """
     short = [t for t in traces if not t.segment.is_strip]
     long = [t for t in traces if t.segment.is_strip]
-    short = align_columns_with_strips(short, long, plan, fs)
-    used = [t for t in short + name_strips(long, short, plan, fs) if not _refusal(t)]
+    short = align_columns_with_strips(short, long, plan, fs, options)
+    used = [t for t in short + name_strips(long, short, plan, fs, options) if not _refusal(t, options)]
     if not any(t.segment.lead == TURNED for t in used):
         return traces, ()
     parts = [_part(t, plan, fs, round(fs * (t.segment.start_s + t.segment.duration_s))) for t in used]
@@ -122,7 +102,7 @@ def _part(trace: Trace, plan: PagePlan, fs: float, n_samples: int) -> Part:
     """A trace at its times."""
     first, values = sample_trace(trace, plan, fs, n_samples)
     time_s = (trace.x_mm - trace.segment.x0_mm) / plan.speed_mm_per_s
-    sigma = np.interp(np.arange(len(values)) / fs, time_s, trace.sigma_mm) / abs(plan.gain_mm_per_mv)
+    sigma = np.interp(np.arange(len(values)) / fs, time_s, trace.sigma_mm) / abs(trace.segment.gain_mm_per_mv)
     return Part(trace.segment.lead, first, values.astype(np.float64), sigma)
 
 
@@ -139,18 +119,18 @@ def _put_together(parts: list[Part], traces: list[Trace], n_samples: int) -> NDA
     return mv
 
 
-def _refusal(trace: Trace) -> str:
+def _refusal(trace: Trace, options: SignalOptions) -> str:
     """Why a trace cannot be trusted; empty when it can."""
-    if trace.coverage < MIN_COVERAGE:
+    if trace.coverage < options.min_coverage:
         return f"only {100 * trace.coverage:.0f} % of the trace was found"
     return trace.reason
 
 
-def _noise(trace: Trace, expected: Expectation | None) -> str:
+def _noise(trace: Trace, expected: Expectation | None, options: SignalOptions) -> str:
     """Why a reading says nothing; empty when it does, or when it is the fallback's, whose errors are not known so well."""
     if trace.source != "network":
         return ""
     if expected is None:
         return "the trace is too short"
-    noisy = expected.snr_db < MIN_SNR_DB
+    noisy = expected.snr_db < options.min_snr_db
     return f"more noise than signal expected ({expected.snr_db:.1f} dB)" if noisy else ""

@@ -1,45 +1,38 @@
 """Tell signals that cannot be the twelve leads that their names say."""
 
-from typing import Final
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ecgpage.core.conventions import LEADS
 from ecgpage.core.types import Array
-
-MIN_LAW: Final = 0.4
-"""Correlation between the sides of Einthoven's or Goldberger's law below which leads are misnamed."""
-MAX_RATIO: Final = 1.4
-"""Largest ratio of the sizes of both sides; in Cabrera order under standard names it is 1.5."""
-MAX_CANCEL: Final = 0.1
+from ecgpage.signal.options import SignalOptions
 
 
-def contradiction(mv: NDArray[np.float32], fs: float) -> str:
+def contradiction(mv: NDArray[np.float32], fs: float, options: SignalOptions = SignalOptions()) -> str:
     """Why signals (n_samples, 12) cannot be the twelve leads that their names say; empty when they can.
 
     Limb leads obey I + III = II and aVR = -(aVL + aVF) (Einthoven, Goldberger), whatever the page; when neither holds even
     roughly, rows or times were misread. Chest leads that sum to nothing like limb leads are limb leads.
     """
     lead = {name: mv[:, k].astype(float) for k, name in enumerate(LEADS)}
-    laws = ((lead["I"] + lead["III"], lead["II"]), (-lead["aVL"] - lead["aVF"], lead["aVR"]))
-    agreement = [_agreement(a, b, fs) for a, b in laws]
+    constraints = ((lead["I"] + lead["III"], lead["II"]), (-lead["aVL"] - lead["aVF"], lead["aVR"]))
+    agreement = [_agreement(a, b, fs, options.max_size_ratio) for a, b in constraints]
     known = [r for r in agreement if np.isfinite(r)]
-    if known and max(known) < MIN_LAW:
+    if known and max(known) < options.min_constraint_correlation:
         return "I + III and II, aVL + aVF and -aVR do not agree: the layout was misread"
     total = lead["V4"] + lead["V5"] + lead["V6"]
     common = np.isfinite(total)
     if common.sum() > fs:
         parts = sum(np.var(lead[name][common]) for name in ("V4", "V5", "V6"))
-        if np.var(total[common]) < MAX_CANCEL * parts:
+        if np.var(total[common]) < options.max_cancelled * parts:
             return "V4 + V5 + V6 cancel as only limb leads do: the page shows no chest leads where they were taken"
     return ""
 
 
-def _agreement(a: Array, b: Array, fs: float) -> float:
+def _agreement(a: Array, b: Array, fs: float, max_ratio: float) -> float:
     """Correlation coefficient where both are known, 0 when their sizes differ; NaN with less than a second in common."""
     both = np.isfinite(a) & np.isfinite(b)
     if both.sum() < fs or a[both].std() == 0 or b[both].std() == 0:
         return float("nan")
     ratio = a[both].std() / b[both].std()
-    return float(np.corrcoef(a[both], b[both])[0, 1]) if 1 / MAX_RATIO < ratio < MAX_RATIO else 0.0
+    return float(np.corrcoef(a[both], b[both])[0, 1]) if 1 / max_ratio < ratio < max_ratio else 0.0

@@ -1,11 +1,69 @@
-"""Samples of a trace at a rate, in millivolts."""
+"""Samples of a trace at a rate, in millivolts, and of signals at a lower rate.
+
+Traces hold 500 samples a second at 25 mm/s. A lower rate is reached in two steps: samples at a multiple of it, at 500 Hz or
+more, then a low-pass and every so many samples, so that nothing above half the rate is folded down.
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
+from scipy.signal import firwin
 
+from ecgpage.core.types import Array
 from ecgpage.layout.types import PagePlan
 from ecgpage.trace.reader import Trace
+
+FINE_HZ: Final = 500.0
+"""Sampling frequency that holds all that a trace does."""
+PASS_SHARE: Final = 0.45
+"""Cut-off of the low-pass before a lower rate, as a share of that rate."""
+TAPS_PER_SAMPLE: Final = 24
+"""Length of the low-pass in samples of the lower rate."""
+MIN_RUN: Final = 8
+"""Samples; shorter pieces are not filtered, and left out."""
+
+
+def oversampling(fs: float) -> int:
+    """Factor (1 or more) by which signals are read finer than ``fs`` Hz before their rate is lowered."""
+    return max(1, math.ceil(FINE_HZ / fs - 1e-9))
+
+
+def reduce_rate(mv: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
+    """Signals (n // factor, leads), mV: every ``factor``-th sample of (n, leads), low-passed; NaN where the signal is."""
+    taps = firwin(factor * TAPS_PER_SAMPLE + 1, PASS_SHARE, fs=factor)
+    out = np.full((len(mv) // factor, mv.shape[1]), np.nan, np.float32)
+    at = np.arange(len(out)) * factor
+    for lead, run in known_runs(mv):
+        inside = at[(at >= run[0]) & (at <= run[-1])]
+        out[inside // factor, lead] = filter_symmetric(mv[run, lead].astype(np.float64), taps)[
+            inside - run[0]
+        ]
+    return out
+
+
+def known_runs(mv: NDArray[np.float32]) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    """Lead and sample numbers of each stretch of MIN_RUN known samples or more of signals (n, leads)."""
+    for lead, column in enumerate(mv.T):
+        known = np.isfinite(column)
+        for run in np.split(np.arange(len(column)), np.flatnonzero(np.diff(known.astype(int))) + 1):
+            if len(run) >= MIN_RUN and known[run[0]]:
+                yield lead, run
+
+
+def filter_symmetric(values: Array, taps: Array) -> Array:
+    """Values (n,) under a symmetric FIR filter, (n,); the ends go on point-symmetrically."""
+    half = min(len(taps) // 2, len(values) - 1)
+    start, end = 2 * values[0] - values[half:0:-1], 2 * values[-1] - values[-2 : -half - 2 : -1]
+    kernel = taps[len(taps) // 2 - half : len(taps) // 2 + half + 1]
+    return np.convolve(
+        np.concatenate([start, values, end]),
+        kernel / kernel.sum() if half < len(taps) // 2 else taps,
+        "valid",
+    )
 
 
 def sample_trace(trace: Trace, plan: PagePlan, fs: float, n_samples: int) -> tuple[int, NDArray[np.float32]]:
@@ -14,7 +72,7 @@ def sample_trace(trace: Trace, plan: PagePlan, fs: float, n_samples: int) -> tup
     time_s = segment.start_s + (trace.x_mm - segment.x0_mm) / plan.speed_mm_per_s
     volts = (segment.zero_mm - trace.y_mm) / segment.gain_mm_per_mv
     first = round(segment.start_s * fs)
-    last = min(n_samples, round((segment.start_s + segment.duration_s) * fs))
+    last = max(first, min(n_samples, round((segment.start_s + segment.duration_s) * fs)))
     wanted = np.arange(first, last) / fs
     known = np.isfinite(volts)
     if known.sum() < 4:
@@ -26,5 +84,6 @@ def sample_trace(trace: Trace, plan: PagePlan, fs: float, n_samples: int) -> tup
 
 
 def common_level(fixed: NDArray[np.float32], moving: NDArray[np.float32]) -> float:
+    """Median difference, mV, of two readings of one lead where both are known; 0 where they never are."""
     both = np.isfinite(fixed) & np.isfinite(moving)
     return float(np.median(fixed[both] - moving[both])) if both.any() else 0.0

@@ -8,25 +8,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgpage.layout.types import PagePlan
+from ecgpage.signal.options import SignalOptions
 from ecgpage.signal.sampling import sample_trace
 from ecgpage.trace.reader import Trace
 
 log = logging.getLogger(__name__)
 
 MAX_LAG_S: Final = 0.04
+"""Lag of a strip behind the lead that it repeats, at most."""
 BEAT_S: Final = 0.06
-MIN_RESTART: Final = 0.15
-"""So much better must the beats of later columns agree with the beginning of the strip to be taken from there."""
-MIN_AGREEMENT: Final = 0.5
-"""Correlation from which a strip repeats a lead."""
+"""Width of the smoothing under which a QRS complex is one hump."""
 
 
-def name_strips(strips: list[Trace], short: list[Trace], plan: PagePlan, fs: float) -> list[Trace]:
+def name_strips(
+    strips: list[Trace], short: list[Trace], plan: PagePlan, fs: float, options: SignalOptions
+) -> list[Trace]:
     """Strips under the names of the leads that they repeat, each lead once; rows that repeat none are left out."""
     best: dict[str, tuple[float, Trace]] = {}
     for strip in strips:
         lead, agreement = _repeated_lead(strip, short, plan, fs)
-        if agreement < MIN_AGREEMENT:
+        if agreement < options.min_strip_correlation:
             log.info("a row at %.0f mm repeats no lead and is left out", strip.segment.zero_mm)
         elif lead not in best or agreement > best[lead][0]:
             best[lead] = (agreement, replace(strip, segment=replace(strip.segment, lead=lead)))
@@ -34,7 +35,7 @@ def name_strips(strips: list[Trace], short: list[Trace], plan: PagePlan, fs: flo
 
 
 def align_columns_with_strips(
-    short: list[Trace], strips: list[Trace], plan: PagePlan, fs: float
+    short: list[Trace], strips: list[Trace], plan: PagePlan, fs: float, options: SignalOptions
 ) -> list[Trace]:
     """Columns where the rhythm strips show the same beats: running on in time as planned, or all from the beginning."""
     gains = []
@@ -45,7 +46,7 @@ def align_columns_with_strips(
             part = _beats(values, fs)
             on, anew = (_correlation(beats[k : k + len(part)], part, fs) for k in (first, 0))
             gains.append(anew - on)
-    if not gains or np.median(gains) < MIN_RESTART:
+    if not gains or np.median(gains) < options.min_restart:
         return short
     log.info("all columns start at the beginning of the rhythm strip")
     return [replace(t, segment=replace(t.segment, start_s=0.0)) for t in short]

@@ -38,6 +38,6 @@ class PageSignals:
     segments: list[Segment]
     """The segments with the strips' final names."""
     as_read: NDArray[np.float32]
-    """(n, 12) at ``fs`` or FINE_HZ, before the limb leads corrected each other."""
+    """(n, 12) mV before the limb leads corrected each other, at the rate of assembly: ``fs`` or a multiple of it."""
     notes: tuple[str, ...] = ()
     """What the signals tell of the page that the plan did not know."""

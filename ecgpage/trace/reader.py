@@ -1,7 +1,6 @@
 """Read the line of every segment: by the network where it sees the lead, along the ink where it does not."""
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
@@ -11,13 +10,7 @@ from ecgpage.layout.types import PagePlan, Segment
 from ecgpage.trace.crops import Reading
 from ecgpage.trace.ink_follower import follow_ink
 from ecgpage.trace.network import TraceNet
-
-MIN_SEEN: Final = 0.6
-"""Share of a segment that the network must see drawn; else the ink is followed."""
-INK_ERROR_MM: Final = 0.3
-"""Expected error of a classical trace."""
-MIN_INK: Final = 0.25
-"""Mean ink along a classical trace; with less the way ran over paper."""
+from ecgpage.trace.options import TraceOptions
 
 
 @dataclass(frozen=True)
@@ -43,27 +36,28 @@ class Trace:
 
 
 def read_traces(
-    image: Image, page: FlatPage, plan: PagePlan, network: TraceNet | None, *, spikes: bool = True
+    image: Image,
+    page: FlatPage,
+    plan: PagePlan,
+    network: TraceNet | None,
+    options: TraceOptions = TraceOptions(),
 ) -> list[Trace]:
-    """One trace for each segment of the plan.
-
-    ``spikes=False`` leaves classical traces where they cut across narrow spikes.
-    """
+    """One trace for each segment of the plan; without a network along the ink."""
     windows = [(s.x0_mm, s.x1_mm, s.baseline(plan.rows)) for s in plan.segments]
     readings: list[Reading] | list[None] = [None] * len(windows)
-    if network is not None:
+    if network is not None and options.network:
         readings = network.read(image, page.grid, windows)
     traces = []
     for segment, reading in zip(plan.segments, readings, strict=True):
-        if reading is not None and np.isfinite(reading.y_mm).mean() >= MIN_SEEN:
+        if reading is not None and np.isfinite(reading.y_mm).mean() >= options.min_seen:
             traces.append(Trace(segment, reading.x_mm, reading.y_mm, "network", reading.sigma_mm))
         else:
-            traces.append(_along_ink(page, plan, segment, spikes=spikes))
+            traces.append(_along_ink(page, plan, segment, options))
     return traces
 
 
-def _along_ink(page: FlatPage, plan: PagePlan, segment: Segment, *, spikes: bool) -> Trace:
-    line = follow_ink(page, plan, segment, spikes=spikes)
-    reason = "the trace is too faint to follow" if line.ink.mean() < MIN_INK else ""
-    sigma = np.full(len(line.x_mm), INK_ERROR_MM)
+def _along_ink(page: FlatPage, plan: PagePlan, segment: Segment, options: TraceOptions) -> Trace:
+    line = follow_ink(page, plan, segment, spikes=options.into_spikes)
+    reason = "the trace is too faint to follow" if line.ink.mean() < options.min_ink else ""
+    sigma = np.full(len(line.x_mm), options.ink_error_mm)
     return Trace(segment, line.x_mm, line.y_mm, "classical", sigma, reason)

@@ -1,7 +1,6 @@
 """The Challenge's functions on headers and images of every kind, good and bad."""
 
 import hashlib
-import itertools
 import json
 import logging
 import os
@@ -17,14 +16,16 @@ import pytest
 import torch
 from PIL import Image as PilImage
 
+from ecgpage.challenge.habits import challenge_options
 from ecgpage.core.conventions import CLASSES, LEADS, EcgPageError
 from ecgpage.core.weights import Card, load_card, load_tensors, save_tensors
 from ecgpage.diagnosis import page_classifier, signal_classifier
 from ecgpage.diagnosis.diagnoser import Diagnoser
 from ecgpage.diagnosis.page_classifier import PageNet, packed
-from ecgpage.diagnosis.page_view import MARGIN_MM, PULSE_MM
+from ecgpage.diagnosis.page_view import MARGIN_MM, PULSE_MM, page_view
 from ecgpage.diagnosis.stack import FEATURES, Stack, logit
-from ecgpage.pipeline import Digitizer, RecordReading
+from ecgpage.pipeline import Digitizer
+from ecgpage.results import RecordReading
 from helper_code import load_signals, save_signals
 from team_code import digitize_record, load_models, run_models, train_models
 from tests.drawn import FS, clean_page, record
@@ -247,7 +248,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @cache
 def clean_reading() -> RecordReading:
     page = models()[0].read_page(clean_page().image, FS, 5000)
-    return RecordReading(page.signals.mv, page.signals.readings, [page], views=[page.view])
+    return RecordReading(page.signals.mv, page.signals.readings, [page], located=[page.located])
 
 
 def test_signal_and_page_answer_together_where_their_stack_is(both: Path) -> None:
@@ -264,7 +265,9 @@ def test_signal_and_page_answer_together_where_their_stack_is(both: Path) -> Non
 
 
 def test_the_page_branch_sees_the_ecg_and_little_else() -> None:
-    (view,) = clean_reading().views
+    (located,) = clean_reading().located
+    assert located is not None
+    view = page_view(located.image, located.grid, located.segments, located.traces)
     assert view is not None
     assert (view.dtype, max(view.shape)) == (np.uint8, 640)
     drawn = clean_page().truth
@@ -284,19 +287,19 @@ def test_a_page_without_signals_is_answered_by_its_picture(both: Path) -> None:
         list(found.answer.probabilities.values()), list(found.page.probabilities.values()), atol=1e-6
     )
     assert found.answer.labels
-    lost = diagnoser.diagnose(replace(located, views=[None]), FS)
+    lost = diagnoser.diagnose(replace(located, located=[None]), FS)
     assert lost.answer.labels == []
     assert all(np.isnan(list(lost.answer.probabilities.values())))
 
 
-def test_pictures_of_a_refused_page_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    grids = Digitizer._grids
-    monkeypatch.setattr("ecgpage.pipeline.MIN_CONFIDENCE", 2.0)
-    monkeypatch.setattr(Digitizer, "_grids", lambda *given: itertools.islice(grids(*given), 1))
+def test_pictures_of_a_refused_page_are_kept(tmp_path: Path) -> None:
+    loaded = models()[0]
+    strict = replace(challenge_options(), min_confidence=2.0, max_grids=1)
+    digitizer = Digitizer(loaded.network, loaded.detector, loaded.reader, strict)
     path = write(tmp_path, header())
-    reading = digitize_record(path, header(), models()[0])
+    reading = digitize_record(path, header(), digitizer)
     assert reading.is_empty
-    assert reading.views[0] is not None
+    assert reading.located[0] is not None
     assert "no 12-lead ECG recognised" in reading.reasons[0]
 
 

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor, nn
 
 from ecgpage.core.conventions import LEADS, EcgPageError
-from ecgpage.diagnosis.saliency import CAPTION_PX, draw_evidence, lead_evidence
+from ecgpage.diagnosis.saliency import lead_evidence
 from ecgpage.diagnosis.signal_classifier import SignalClassifier
+from ecgpage.export.saliency_overlay import CAPTION_PX, draw_evidence
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.layout.types import PagePlan, Row, Segment
-from ecgpage.pipeline import PageReading
+from ecgpage.results import PageReading
 from ecgpage.signal.types import PageSignals
 from ecgpage.trace.reader import Trace
 

@@ -12,6 +12,7 @@ from ecgpage.layout.types import PagePlan, Segment
 from ecgpage.signal.assembly import assemble
 from ecgpage.signal.expected_snr import NOISE, TYPICAL_LAG_S, Expectation, expect
 from ecgpage.signal.limb_leads import Part, time_error
+from ecgpage.signal.options import SignalOptions
 from ecgpage.signal.types import PageSignals
 from ecgpage.trace.reader import Trace
 from tests.drawn import FS, record
@@ -63,14 +64,14 @@ def test_the_limb_leads_tell_how_far_readings_stand_apart(lag_s: float) -> None:
     assert np.isnan(time_error(parts[:2], FS))
 
 
-def read(sigma_mm: float, source: str, *, gate: bool) -> PageSignals:
-    """V1 of one page with an expected error."""
-    segment = Segment("V1", 0, 10.0, 72.5, 0.0, 2.5, 50.0)
+def read(sigma_mm: float, source: str, *, gate: bool, gain: float = 10.0) -> PageSignals:
+    """V1 of one page of 10 mm/mV, drawn at ``gain`` mm/mV itself, with an expected error."""
+    segment = Segment("V1", 0, 10.0, 72.5, 0.0, 2.5, 50.0, gain)
     x_mm = 10 + np.arange(1251) * 0.05
     mv = np.interp((x_mm - 10) / 25, np.arange(5000) / FS, record()[:, LEADS.index("V1")])
-    trace = Trace(segment, x_mm, 50 - 10 * mv, source, np.full(len(x_mm), sigma_mm))
+    trace = Trace(segment, x_mm, 50 - gain * mv, source, np.full(len(x_mm), sigma_mm))
     plan = PagePlan([], [segment], [], [], 25.0, 10.0, 1.0)
-    return assemble([trace], plan, FS, 5000, gate=gate)
+    return assemble([trace], plan, FS, 5000, SignalOptions(min_snr_db=0.0 if gate else -np.inf))
 
 
 @pytest.mark.parametrize(
@@ -91,6 +92,17 @@ def test_a_lead_expected_to_be_noise_is_left_out(
     assert (reading.source == source) == given
     assert ("more noise than signal" in reading.reason) != given
     assert np.isfinite(reading.snr_db) == given
+
+
+def test_a_lead_at_half_gain_has_twice_the_error_in_millivolts() -> None:
+    full, half = (
+        read(0.05, "network", gate=True, gain=gain).readings[LEADS.index("V1")].expectation
+        for gain in (10.0, 5.0)
+    )
+    assert full is not None
+    assert half is not None
+    assert half.terms[0] == pytest.approx(4 * full.terms[0])
+    assert half.power == pytest.approx(full.power, rel=1e-3)
 
 
 def test_the_fit_finds_the_weights_that_made_the_errors() -> None:

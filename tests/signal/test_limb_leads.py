@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ecgpage.challenge.ptbxl_100hz import LOW_LAG_S, MIN_IMAGE, coarse_image, low_rate_form, without_hold
+from ecgpage.challenge.ptbxl_100hz import LOW_LAG_S, MIN_IMAGE, blank_flat_tail, low_rate_form, spectral_image
 from ecgpage.core.conventions import LEADS
 from ecgpage.signal.limb_leads import BY_I_AND_II, Part, is_upside_down, reconciled
 from tests.drawn import FS, record
@@ -117,8 +117,8 @@ def test_a_page_drawn_from_a_100_hz_record_shows_its_corners() -> None:
     fine = record().astype(np.float32)
     knots = np.arange(0, len(fine), 5)
     coarse = np.stack([np.interp(np.arange(len(fine)), knots, column[knots]) for column in fine.T], axis=1)
-    assert coarse_image(coarse.astype(np.float32)) > MIN_IMAGE
-    assert coarse_image(fine) < coarse_image(coarse.astype(np.float32)) - 0.2
+    assert spectral_image(coarse.astype(np.float32)) > MIN_IMAGE
+    assert spectral_image(fine) < spectral_image(coarse.astype(np.float32)) - 0.2
 
 
 @pytest.mark.parametrize(("still", "left"), [(True, 990), (False, 1000)])
@@ -129,11 +129,11 @@ def test_a_held_end_is_no_signal(still: bool, left: int) -> None:
         mv[4950:] = mv[4950] + np.random.default_rng(1).normal(0, 0.003, (50, 12))
     mv[:1250, 0] = 0.0  # what ends earlier says nothing
     coarse = low_rate_form(mv)
-    found = without_hold(coarse, mv)
+    found = blank_flat_tail(coarse, mv)
     assert np.isfinite(found[:, 9:]).sum(axis=0).tolist() == [left - 750] * 3
     assert np.array_equal(found[:left], coarse[:left], equal_nan=True)
 
 
 def test_an_empty_page_has_no_held_end() -> None:
     empty = np.full((1000, 12), np.nan, np.float32)
-    assert np.isnan(without_hold(empty, np.full((5000, 12), np.nan, np.float32))).all()
+    assert np.isnan(blank_flat_tail(empty, np.full((5000, 12), np.nan, np.float32))).all()

@@ -1,0 +1,60 @@
+"""Draw what speaks for and against a class onto the page it was read from."""
+
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgpage.core.conventions import LEADS
+from ecgpage.core.types import Image
+from ecgpage.diagnosis.saliency import WINDOW_S
+from ecgpage.export.overlay import draw_overlay
+from ecgpage.results import PageReading
+
+FOR_COLOUR: Final = (255, 140, 0)
+AGAINST_COLOUR: Final = (40, 120, 255)
+HALO_MM: Final = 2.5
+"""Half width, mm, of the band along a trace that carries the evidence."""
+CAPTION_PX: Final = 30
+
+
+def draw_evidence(
+    image: Image, page: PageReading, evidence: NDArray[np.float64], caption: str, *, width_px: int = 1800
+) -> Image:
+    """The overlay of a page (``draw_overlay``) with bands along the traces: orange speaks for a class, blue against it.
+
+    Args:
+        image: uint8 (H, W, 3) RGB, as decoded.
+        page: what was read of it.
+        evidence: (12, 50) of ``lead_evidence``; the strongest window has the full colour.
+        caption: written above.
+        width_px: width of the picture, at most.
+
+    Returns uint8 (30 + h, w, 3) RGB.
+    """
+    canvas = draw_overlay(image, page, width_px=width_px)
+    scale = canvas.shape[1] / image.shape[1]
+    strongest = float(np.nanmax(np.abs(evidence), initial=0.0))
+    band = np.zeros(canvas.shape[:2], np.float32)  # -1 against ... 1 for
+    thickness = max(2, round(2 * HALO_MM * page.grid.px_per_mm * scale))
+    for trace in page.traces:
+        segment = trace.segment
+        time_s = segment.start_s + (trace.x_mm - segment.x0_mm) / page.plan.speed_mm_per_s
+        window = np.clip((time_s / WINDOW_S).astype(int), 0, evidence.shape[1] - 1)
+        x, y = page.grid.to_image(trace.x_mm, np.nan_to_num(trace.y_mm))
+        points = np.rint(np.stack([x, y], axis=-1) * scale).astype(np.int32)
+        for k in np.unique(window):
+            inside = (window == k) & np.isfinite(trace.y_mm)
+            value = evidence[LEADS.index(segment.lead), k]
+            if inside.sum() < 2 or not np.isfinite(value) or strongest == 0:
+                continue
+            cv2.polylines(band, [points[inside]], False, float(value) / strongest, thickness)
+    band = np.asarray(cv2.GaussianBlur(band, (0, 0), max(1.0, thickness / 6)), np.float32)
+    share = np.minimum(np.abs(band), 1.0)[..., None] * 0.75
+    colour = np.where(band[..., None] > 0, np.array(FOR_COLOUR), np.array(AGAINST_COLOUR)) / 255.0
+    tinted = canvas * (1 - share * (1 - colour))  # as a marker would: ink stays dark
+    drawn = np.asarray(np.rint(tinted), np.uint8)
+    title = np.full((CAPTION_PX, drawn.shape[1], 3), 255, np.uint8)
+    cv2.putText(title, caption, (8, 21), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (30, 30, 30), 1, cv2.LINE_AA)
+    return np.concatenate([title, drawn])

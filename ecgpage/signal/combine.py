@@ -1,0 +1,45 @@
+"""One reading a lead of a record on several pages."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from ecgpage.core.conventions import LEADS
+from ecgpage.signal.expected_snr import Expectation
+from ecgpage.signal.types import LeadReading
+
+NO_PAGE: Final = tuple(LeadReading(lead, "none", 0.0, "no page could be read") for lead in LEADS)
+
+
+def combine_readings(pages: Sequence[Sequence[LeadReading] | None]) -> list[LeadReading]:
+    """Readings (12) of a record that goes on from page to page, from those (12) of each page, None where one was not read.
+
+    Coverage is the mean over the pages; the source is the weakest of those that gave something; powers and errors of the
+    expectation are means over the pages that have one.
+    """
+    known = [NO_PAGE if page is None else page for page in pages]
+    if len(known) < 2:
+        return list(known[0] if known else NO_PAGE)
+    return [_combine_lead([page[k] for page in known]) for k in range(len(LEADS))]
+
+
+def _combine_lead(pages: Sequence[LeadReading]) -> LeadReading:
+    sources = {reading.source for reading in pages} - {"none"}
+    source = next((s for s in ("classical", "network") if s in sources), "none")
+    reasons = {r.reason: k for k, r in reversed(list(enumerate(pages, 1))) if r.reason}
+    alike = len(reasons) == 1 and all(r.reason for r in pages)
+    said = [reason if alike else f"page {k}: {reason}" for reason, k in reversed(reasons.items())]
+    expected = [r.expectation for r in pages if r.expectation is not None]
+    return LeadReading(
+        pages[0].lead,
+        source,
+        float(np.mean([reading.coverage for reading in pages])),
+        "; ".join(said),
+        _mean_expectation(expected) if expected else None,
+    )
+
+
+def _mean_expectation(expected: Sequence[Expectation]) -> Expectation:
+    error, late, steep = np.mean([e.terms for e in expected], axis=0)
+    return Expectation(float(np.mean([e.power for e in expected])), (float(error), float(late), float(steep)))
