@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from bench.layout_accuracy import REPORT_FOLD
-from ecgpage.challenge.habits import challenge_options
+from ecgpage.challenge.habits import LINE_AHEAD_MM, challenge_options
 from ecgpage.challenge.record_scores import score_leads
 from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.grid.grid_map import SQUARE_MM, GridMap
