@@ -26,17 +26,6 @@ def load_pack(path: str | Path) -> NDArray[np.int16]:
     return np.cumsum(difference.view(np.int16).reshape(shape), axis=-1, dtype=np.int16)
 
 
-def save_pack(path: str | Path, signals: NDArray[np.int16]) -> None:
-    """Write int16 (n_records, 8, n_samples) microvolts as a pack; the inverse of ``load_pack``."""
-    signals = np.ascontiguousarray(signals, np.int16)
-    difference = np.diff(signals, axis=-1, prepend=np.int16(0)).astype(np.int32)
-    zigzag = ((difference << 1) ^ (difference >> 31)).astype(np.uint16).ravel()
-    header = json.dumps({"shape": signals.shape}).encode() + b"\n"
-    low, high = (zigzag & 255).astype(np.uint8), (zigzag >> 8).astype(np.uint8)
-    with lzma.open(path, "wb", preset=6) as file:
-        file.write(header + low.tobytes() + high.tobytes())
-
-
 def twelve_leads(microvolts: NDArray[np.int16]) -> NDArray[np.float32]:
     """(..., 8, n_samples) microvolts in pack order -> (..., 12, n_samples) millivolts in the order ``ecg.LEADS``."""
     mv = np.asarray(microvolts, np.float32) / 1000.0

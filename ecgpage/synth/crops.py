@@ -26,7 +26,7 @@ from ecgpage.synth.page.looks import A4, random_grid, random_plotter, random_sty
 from ecgpage.synth.page.model import Color, Page, Segment, segment_path
 from ecgpage.synth.page.region import draw_region
 from ecgpage.synth.scene import camera, light, marks
-from ecgpage.synth.signal_artifacts import disturb
+from ecgpage.synth.signal_artifacts import add_artifacts
 
 PX_PER_MM_TIME: Final = 10.0
 PX_PER_MM_VOLTAGE: Final = 8.0
@@ -126,7 +126,7 @@ def draw_crop(
     ``page`` fixes the page's layout and look, which are else chosen at random; ``difficulty`` scales
     blur, noise, marks and the errors of the earlier stages.
     """
-    signal = disturb(signal, fs, rng, chance=0.12)
+    signal = add_artifacts(signal, fs, rng, chance=0.12)
     if page is None:
         page = _any_page(len(signal), fs, rng)
     segment = _choose_segment(page, rng)

@@ -1,32 +1,34 @@
-"""Disturb a recording as electrodes, amplifiers and old machines do. Signals are (n_samples, n_leads) mV."""
+"""Add the artifacts of electrodes, amplifiers and old machines to a recording. Signals are (n_samples, n_leads) mV."""
 
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ecgpage.core.conventions import LEADS
 from ecgpage.core.types import Rng
+from ecgpage.signal.limb_leads import BY_I_AND_II
 
 Signal = NDArray[np.float32]
 
-LIMB_MIX: Final = ((1, 0), (0, 1), (-1, 1), (-0.5, -0.5), (1, -0.5), (-0.5, 1))
-"""How I, II, III, aVR, aVL, aVF follow from disturbances of I and II."""
+LIMB_MIX: Final = tuple(BY_I_AND_II[lead] for lead in LEADS[:6])
+"""Artifacts of I, II, III, aVR, aVL, aVF by those of I and II (Einthoven's and Goldberger's constraints)."""
 
 
-def disturb(signal: NDArray[np.floating], fs: float, rng: Rng, *, chance: float = 0.15) -> Signal:
-    """A copy with each kind of disturbance added with probability ``chance``."""
+def add_artifacts(signal: NDArray[np.floating], fs: float, rng: Rng, *, chance: float = 0.15) -> Signal:
+    """Copy of ``signal`` with each kind of artifact added with probability ``chance``, rare ones less often."""
     result = np.array(signal, np.float32)
     if rng.random() < chance:
-        result = at_rate(result, fs, float(rng.uniform(0.7, 1.5)), rng)
+        result = change_rate(result, fs, float(rng.uniform(0.7, 1.5)), rng)
     seconds = np.arange(len(result)) / fs
     if rng.random() < chance:
-        result += spread(wander(seconds, rng), result.shape[1], rng)
+        result += spread_over_leads(make_wander(seconds, rng), result.shape[1], rng)
     if rng.random() < chance:
-        result += spread(hum(seconds, rng), result.shape[1], rng)
+        result += spread_over_leads(make_hum(seconds, rng), result.shape[1], rng)
     if rng.random() < chance:
-        result += spread(muscle(len(result), rng), result.shape[1], rng)
+        result += spread_over_leads(make_muscle_noise(len(result), rng), result.shape[1], rng)
     if rng.random() < chance / 4:
-        result += spread(pacing(seconds, fs, rng), result.shape[1], rng)
+        result += spread_over_leads(make_pacing(seconds, fs, rng), result.shape[1], rng)
     if rng.random() < chance / 2:
         result *= np.float32(rng.uniform(0.5, 2.0))
     if rng.random() < chance / 4:
@@ -36,11 +38,11 @@ def disturb(signal: NDArray[np.floating], fs: float, rng: Rng, *, chance: float 
         result[:, int(rng.integers(result.shape[1]))] = np.float32(rng.normal(0, 0.05))
     if rng.random() < chance / 4:
         lead = int(rng.integers(result.shape[1]))
-        result[:, lead] = loose(result[:, lead], fs, rng)
+        result[:, lead] = detach_electrode(result[:, lead], fs, rng)
     return result
 
 
-def at_rate(signal: NDArray[np.floating], fs: float, factor: float, rng: Rng) -> Signal:
+def change_rate(signal: NDArray[np.floating], fs: float, factor: float, rng: Rng) -> Signal:
     """The recording with its time compressed by ``factor``, as long as it was: a faster heart above 1.
 
     A slower one shows a window of the stretched recording. For a faster one a second copy follows where it
@@ -55,11 +57,11 @@ def at_rate(signal: NDArray[np.floating], fs: float, factor: float, rng: Rng) ->
     known = np.asarray(signal, np.float32)
     changed = known[left] * (1 - part) + known[left + 1] * part
     while len(changed) < n:
-        changed = _continued(changed, max(int(0.2 * fs), 2))
+        changed = _continue(changed, max(int(0.2 * fs), 2))
     return np.asarray(changed[:n], np.float32)
 
 
-def _continued(signal: Signal, overlap: int) -> Signal:
+def _continue(signal: Signal, overlap: int) -> Signal:
     """``signal`` followed by itself from where ``overlap`` samples agree best with its end."""
     end = signal[-overlap:]
     # late starts would add little: only the first half is searched
@@ -72,7 +74,7 @@ def _continued(signal: Signal, overlap: int) -> Signal:
     return np.asarray(np.concatenate([signal[:-overlap], blended, signal[best + overlap :]]), np.float32)
 
 
-def loose(lead: NDArray[np.float32], fs: float, rng: Rng) -> NDArray[np.float32]:
+def detach_electrode(lead: NDArray[np.float32], fs: float, rng: Rng) -> NDArray[np.float32]:
     """A lead whose electrode comes off: driven to the amplifier's limit, from where it recovers or not."""
     limit, at = float(rng.choice([-1, 1]) * rng.uniform(1.0, 2.5)), int(rng.integers(len(lead)))
     held = int(rng.uniform(0.1, 2.0) * fs)
@@ -83,7 +85,7 @@ def loose(lead: NDArray[np.float32], fs: float, rng: Rng) -> NDArray[np.float32]
     return np.asarray(lead * (1 - pull) + limit * pull, np.float32)
 
 
-def wander(seconds: NDArray[np.float64], rng: Rng) -> NDArray[np.float64]:
+def make_wander(seconds: NDArray[np.float64], rng: Rng) -> NDArray[np.float64]:
     """Baseline wander with breathing and movement."""
     rate, slow = rng.uniform(0.15, 0.5), rng.uniform(0.03, 0.12)
     breath = np.sin(2 * np.pi * (rate * seconds + rng.random()))
@@ -91,19 +93,19 @@ def wander(seconds: NDArray[np.float64], rng: Rng) -> NDArray[np.float64]:
     return np.asarray(rng.uniform(0.02, 0.2) * breath + rng.uniform(0.05, 0.4) * drift, np.float64)
 
 
-def hum(seconds: NDArray[np.float64], rng: Rng) -> NDArray[np.float64]:
+def make_hum(seconds: NDArray[np.float64], rng: Rng) -> NDArray[np.float64]:
     """Mains hum, 50 or 60 Hz."""
     rate = rng.choice([50.0, 60.0])
     return np.asarray(rng.uniform(0.005, 0.06) * np.sin(2 * np.pi * rate * seconds), np.float64)
 
 
-def muscle(n_samples: int, rng: Rng) -> NDArray[np.float64]:
+def make_muscle_noise(n_samples: int, rng: Rng) -> NDArray[np.float64]:
     """Muscle noise that comes and goes."""
     swell = np.interp(np.linspace(0, 5, n_samples), np.arange(6), rng.uniform(0, 1, 6))
     return np.asarray(rng.uniform(0.01, 0.06) * swell * rng.standard_normal(n_samples), np.float64)
 
 
-def pacing(seconds: NDArray[np.float64], fs: float, rng: Rng) -> NDArray[np.float64]:
+def make_pacing(seconds: NDArray[np.float64], fs: float, rng: Rng) -> NDArray[np.float64]:
     """Spikes of a pacemaker, two samples wide."""
     result = np.zeros(len(seconds))
     period = rng.uniform(0.6, 1.1)
@@ -113,8 +115,8 @@ def pacing(seconds: NDArray[np.float64], fs: float, rng: Rng) -> NDArray[np.floa
     return result
 
 
-def spread(course: NDArray[np.float64], n_leads: int, rng: Rng) -> Signal:
-    """One disturbance in all leads, (n, n_leads); the laws that bind the limb leads still hold."""
+def spread_over_leads(course: NDArray[np.float64], n_leads: int, rng: Rng) -> Signal:
+    """One artifact in all leads, (n, n_leads) mV; the constraints that bind the limb leads still hold."""
     strength = rng.normal(0, 1, n_leads)
     if n_leads == 12:
         strength[:6] = np.array(LIMB_MIX) @ strength[:2]

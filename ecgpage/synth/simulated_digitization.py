@@ -1,6 +1,6 @@
 """What a printed page and its digitization leave of a recorded ECG, simulated on the signal alone.
 
-Windows are (n, 12, 1000): leads in the order ``ecg.LEADS``, 10 s at 100 Hz, mV, NaN where not known.
+Windows are (n, 12, 1000): leads in the order ``LEADS``, 10 s at 100 Hz, mV, NaN where not known.
 """
 
 import math
@@ -60,7 +60,7 @@ def random_mask(rng: Rng) -> NDArray[np.bool_]:
     return page_mask(layout, rhythm, starts)
 
 
-def as_page(x: Tensor) -> Tensor:
+def mask_as_page(x: Tensor) -> Tensor:
     """(n, 12, 1000) -> the windows of a 3x4 page with lead II over 10 s; a partial record keeps its own."""
     shown = torch.from_numpy(STANDARD_MASK).to(x.device) | _partial(x)[:, None, None]
     return x.masked_fill(~shown, math.nan)
@@ -71,8 +71,8 @@ def _partial(x: Tensor) -> Tensor:
     return x.isfinite().float().mean((1, 2)) < 0.85
 
 
-def disturb(x: Tensor, rng: Rng, *, mixed_layouts: bool = True) -> Tensor:
-    """Light simulated digitization of (n, 12, 1000) mV with NaN at 100 Hz: what is left of it after a page.
+def simulate_digitization(x: Tensor, rng: Rng, *, mixed_layouts: bool = True) -> Tensor:
+    """What a page and its digitization leave of windows (n, 12, 1000), mV, light errors.
 
     Time shift +-30 ms (one record in two up to +-0.4 s) and scale 0.5 %, gain 4 %, low-pass, noise, offset
     and drift per lead, the printed windows, lost leads, gaps. A record that already is partial keeps its own

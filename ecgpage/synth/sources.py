@@ -26,7 +26,7 @@ class Recording:
     name: str
     """Path of the record below its folder, without extension."""
     signal: NDArray[np.float32]
-    """(n_samples, 12) mV, leads in the order ``ecg.LEADS``."""
+    """(n_samples, 12) mV, leads in the order ``LEADS``."""
     fs: float
     comments: tuple[str, ...] = ()
     """Header comments without labels and image names, as ``Age: 56``."""

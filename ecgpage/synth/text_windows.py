@@ -3,7 +3,7 @@
     python -m ecgpage.synth.text_windows --data FOLDER --folds 1234567 --out DIR --minutes 20
     python -m ecgpage.synth.text_windows --data FOLDER --folds 8 --out VALID --minutes 2 --seed 8
 
-FOLDER as in ``ecgpage.synth.flat_pages``. A window is 28 mm of a drawn page, 4 px/mm, as a flat page shows it: around a
+FOLDER as in ``ecgpage.synth.training_records``. A window is 28 mm of a drawn page, 4 px/mm, as a flat page shows it: around a
 lead's name, the words of the scale, other words, pulses, anything. Names stand in any order, in upper case or as C1 to
 C6 now and then, further names and scales anywhere, on traces, too, and speeds and gains are any, so that nothing but
 the word itself tells. Windows are kept in shards.
@@ -30,13 +30,14 @@ from ecgpage.core.types import Light, Rng
 from ecgpage.image.decode import brightest_channel
 from ecgpage.layout.text_reader import GAINS, LEAD_WORDS, PX_PER_MM, SPEEDS
 from ecgpage.synth import DrawnPage
-from ecgpage.synth.flat_pages import MIX_ODDS, TRAINING_FOLDS, TrainingRecords, page_mix
+from ecgpage.synth.flat_pages import MIX_ODDS, page_mix
 from ecgpage.synth.page.layout import build_page
 from ecgpage.synth.page.looks import random_plotter, random_style, shuffled
 from ecgpage.synth.page.model import Box, Page, Text
 from ecgpage.synth.page.rasterize import name_text
 from ecgpage.synth.page.text import FONTS as PAGE_FONTS
 from ecgpage.synth.picture import invent_page, photograph
+from ecgpage.synth.training_records import TRAINING_FOLDS, TrainingRecords
 from ecgpage.synth.truth import PageTruth, text_box
 
 log = logging.getLogger(__name__)

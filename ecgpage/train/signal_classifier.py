@@ -39,7 +39,7 @@ from ecgpage.diagnosis.preprocessing import to_planes, to_windows
 from ecgpage.diagnosis.signal_classifier import NAME, SignalClassifier
 from ecgpage.diagnosis.signal_network import SignalNets, to_beats
 from ecgpage.diagnosis.trees import DEPTH, Trees
-from ecgpage.synth.simulated_digitization import as_page, disturb
+from ecgpage.synth.simulated_digitization import mask_as_page, simulate_digitization
 from ecgpage.train.loop import parameter_groups, update_average, write_checkpoint
 from ecgpage.train.scores import choose_thresholds, f_measures, macro_interval
 
@@ -111,7 +111,7 @@ class Windows:
     y: Tensor
 
     def draw(self, rows: Tensor, rng: np.random.Generator, device: torch.device) -> tuple[Inputs, Tensor]:
-        x = disturb(self.x[rows].to(device).float(), rng)  # (b, 12, 1000)
+        x = simulate_digitization(self.x[rows].to(device).float(), rng)  # (b, 12, 1000)
         return (to_planes(x),), self.y[rows].to(device)
 
     def batches(self, device: torch.device) -> Iterator[Inputs]:
@@ -138,7 +138,7 @@ class BeatViews:
         read = []
         for _ in range(max(1, views)):
             for x in windows.x.split(256):
-                usual, rhythm, form = to_beats(disturb(x.float(), rng) if views else x.float())
+                usual, rhythm, form = to_beats(simulate_digitization(x.float(), rng) if views else x.float())
                 read.append((usual.half(), rhythm, form.half()))
         shape = (max(1, views), len(windows.x))
         parts = [torch.cat(part).unflatten(0, shape) for part in zip(*read, strict=True)]
@@ -411,7 +411,7 @@ def _split(
     if len(numbers) < 50:
         return Windows(x, y), None
     held_out = torch.from_numpy(np.isin(owner, numbers[::7]))
-    x_val = as_page(x[held_out])
+    x_val = mask_as_page(x[held_out])
     return Windows(x[~held_out], y[~held_out]), Windows(x_val, y[held_out])
 
 
@@ -581,7 +581,9 @@ def train_on_packs(
     y = torch.cat([one_hot(fold.labels, CLASSES), one_hot(fold.statements, statements)], 1)
     held_out = load_folds(data, [8], work.parent / "packs")
     rng = np.random.default_rng(8)
-    x_val = torch.cat([as_page(held_out.x), disturb(held_out.x.float(), rng, mixed_layouts=False).half()])
+    x_val = torch.cat(
+        [mask_as_page(held_out.x), simulate_digitization(held_out.x.float(), rng, mixed_layouts=False).half()]
+    )
     val = Windows(x_val, one_hot(held_out.labels, CLASSES).repeat(2, 1))
     log(f"{len(y)} records, {y.shape[1]} targets ({len(CLASSES)} classes), validation {len(held_out.x)}")
     torch.manual_seed(recipe.seed)
@@ -620,8 +622,8 @@ def score_packs(data: Path, model: Path, work: Path, fold: int, log: Log) -> Non
     rng = np.random.default_rng(fold)
     scores: dict[str, str] = {}
     kinds = {
-        "printed windows": as_page(held_out.x),
-        "printed windows, disturbed": disturb(held_out.x.float(), rng, mixed_layouts=False),
+        "printed windows": mask_as_page(held_out.x),
+        "printed windows, disturbed": simulate_digitization(held_out.x.float(), rng, mixed_layouts=False),
         "full signals": held_out.x,
     }
     for kind, x in kinds.items():

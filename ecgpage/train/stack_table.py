@@ -1,6 +1,6 @@
 """Table what both branches say of the records of a fold, in minutes: to fit and to score their stack.
 
-    python -m ecgpage.synth.flat_pages --data FOLDER --folds 8 --any-look 0 --count 2164 --seed 8 --out PAGES
+    python -m ecgpage.synth.page_shards --data FOLDER --folds 8 --any-look 0 --count 2164 --seed 8 --out PAGES
     python -m ecgpage.train.stack_table --data FOLDER --folds 8 --pages PAGES --model model --out fold8.npz
 
 The page branch sees drawn flattened pages (``ecgpage.synth.flat_pages``; ``--any-look 0`` draws the Challenge's layout,
@@ -27,8 +27,10 @@ from ecgpage.core.conventions import CLASSES, LEADS, EcgPageError
 from ecgpage.diagnosis.page_classifier import PageClassifier, as_float, to_input
 from ecgpage.diagnosis.preprocessing import to_windows
 from ecgpage.diagnosis.signal_classifier import SignalClassifier
-from ecgpage.synth.flat_pages import DrawnFlatPage, PageShards, TrainingRecords
-from ecgpage.synth.simulated_digitization import disturb
+from ecgpage.synth.flat_pages import DrawnFlatPage
+from ecgpage.synth.page_shards import PageShards
+from ecgpage.synth.simulated_digitization import simulate_digitization
+from ecgpage.synth.training_records import TrainingRecords
 from ecgpage.train import signal_classifier
 from ecgpage.train.stack import Table
 
@@ -83,7 +85,7 @@ def tabled(
 
 def digitized(windows: Tensor, kinds: Sequence[str], rng: np.random.Generator) -> Tensor:
     """(n, 12, 1000) complete signals as if read from a 3x4 page with lead II below; of ``UNREAD`` nothing is left."""
-    read = torch.cat([disturb(x.float(), rng, mixed_layouts=False) for x in windows.split(256)])
+    read = torch.cat([simulate_digitization(x.float(), rng, mixed_layouts=False) for x in windows.split(256)])
     refused = rng.random(len(kinds)) < np.array([UNREAD[kind] for kind in kinds])
     read[torch.from_numpy(refused)] = torch.nan
     return read
@@ -130,7 +132,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with ptbxl100/ or hires500/ or both")
     parser.add_argument("--folds", required=True, help="digits: 8 to fit a stack, 9 to score it")
     parser.add_argument(
-        "--pages", type=Path, required=True, help="shards of these folds, ecgpage.synth.flat_pages"
+        "--pages", type=Path, required=True, help="shards of these folds, ecgpage.synth.page_shards"
     )
     parser.add_argument("--model", type=Path, default=Path("model"), help="model folder")
     parser.add_argument("--out", type=Path, required=True, help="table, .npz")

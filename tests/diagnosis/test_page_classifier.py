@@ -22,7 +22,8 @@ from ecgpage.diagnosis.page_classifier import (
     to_input,
     unpacked,
 )
-from ecgpage.synth.flat_pages import DrawnFlatPage, save_shard
+from ecgpage.synth.flat_pages import DrawnFlatPage
+from ecgpage.synth.page_shards import save_shard
 from ecgpage.train import page_classifier as training
 from ecgpage.train.page_classifier import Pages, Recipe, Trainer, page_weights
 

@@ -16,7 +16,13 @@ from ecgpage.core.weights import load_card
 from ecgpage.diagnosis.preprocessing import FS, WINDOW, resample, to_planes, to_standard_leads, to_windows
 from ecgpage.diagnosis.signal_classifier import NAME, SignalClassifier
 from ecgpage.diagnosis.signal_network import SignalNet
-from ecgpage.synth.simulated_digitization import STANDARD_MASK, as_page, disturb, page_mask, random_mask
+from ecgpage.synth.simulated_digitization import (
+    STANDARD_MASK,
+    mask_as_page,
+    page_mask,
+    random_mask,
+    simulate_digitization,
+)
 from ecgpage.train.scores import choose_thresholds, expected_thresholds, f_measures, macro_interval
 from ecgpage.train.signal_classifier import (
     ITERATIONS,
@@ -261,7 +267,7 @@ def test_every_random_layout_shows_every_lead():
 
 def test_disturbing_is_light_where_something_is_shown():
     x = torch.from_numpy(beats(70, FS).T.astype(np.float32).copy())[None].repeat(64, 1, 1)
-    y = disturb(x, np.random.default_rng(0), mixed_layouts=False)
+    y = simulate_digitization(x, np.random.default_rng(0), mixed_layouts=False)
     shown = y.isfinite()
     assert not shown[:, ~torch.from_numpy(STANDARD_MASK)].any()
     assert 0.25 < shown.float().mean() < STANDARD_MASK.mean()
@@ -272,8 +278,8 @@ def test_disturbing_is_light_where_something_is_shown():
 def test_a_partial_record_keeps_its_windows():
     x = torch.full((3, 12, WINDOW), torch.nan)
     x[:, :, 600:700] = 1.0
-    assert as_page(x)[:, :, 600:700].isfinite().all()
-    assert disturb(x, np.random.default_rng(0)).isfinite().any(2).float().mean() > 0.8
+    assert mask_as_page(x)[:, :, 600:700].isfinite().all()
+    assert simulate_digitization(x, np.random.default_rng(0)).isfinite().any(2).float().mean() > 0.8
 
 
 def test_f_is_that_of_the_challenge():

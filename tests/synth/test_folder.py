@@ -8,12 +8,10 @@ import pytest
 import wfdb
 
 from ecgpage.core.conventions import LEADS, EcgPageError
-from ecgpage.core.signal_packs import save_pack
 from ecgpage.synth.__main__ import main
-from ecgpage.synth.dataset import DrawnCrops, DrawnPages
 from ecgpage.synth.folder import LATTICE_STEP, Task, write_record
-from ecgpage.synth.page.model import read_back
 from ecgpage.synth.sources import Pack, Recording, WfdbFolder, usable
+from tests.packs import save_pack
 
 FS = 100.0
 
@@ -157,24 +155,3 @@ def test_values_beyond_the_format_are_clipped_and_gaps_kept(tmp_path: Path) -> N
     back, _ = wfdb.rdsamp(str(tmp_path / "r"))
     assert back[5, 1] == pytest.approx(32.767)
     assert np.isnan(back[6, 1])
-
-
-def test_datasets_draw_on_the_fly() -> None:
-    signals = np.stack([signal(k) for k in range(2)]).astype(np.float32)
-    pages = DrawnPages(signals, FS, ["generator-clean"])
-    np.testing.assert_array_equal(pages[1].image, pages[1].image)
-    crops = DrawnCrops(signals, FS, length=3, width=256)
-    assert [crop.image.shape for crop in (crops[k] for k in range(3))] == [(320, 256)] * 3
-    assert len(list(crops)) == 3
-
-
-def test_disturbed_pages_show_what_their_reference_says() -> None:
-    pages = DrawnPages(signal(1)[None].astype(np.float32), FS, ["generator-clean"], disturbed=1.0)
-    drawn = pages[0]
-    strip = next(s for s in drawn.truth.segments if s.strip)
-    _, mv = read_back(
-        drawn.truth.page, drawn.truth.page.segments[-1], drawn.truth.page_map.page_from_image(strip.xy)
-    )
-    column = LEADS.index(strip.lead)
-    np.testing.assert_allclose(mv, drawn.masked_signal[:, column], atol=1e-4)
-    assert np.abs(drawn.masked_signal[:, column] - pages.signals[0][:, column]).max() > 0.01

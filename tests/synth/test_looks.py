@@ -17,8 +17,8 @@ from ecgpage.synth.page.rasterize import draw_page
 from ecgpage.synth.page.region import draw_region
 from ecgpage.synth.scene import camera, marks
 from ecgpage.synth.scene.relief import ReliefSpec, make_relief
-from ecgpage.synth.signal_artifacts import at_rate, loose
-from tests.synth.test_truth import FS, ecg
+from ecgpage.synth.signal_artifacts import change_rate, detach_electrode
+from tests.synth.pages import FS, ecg
 
 HEIGHTS = arrays(np.float64, st.integers(20, 200), elements=st.floats(-20, 20))
 STEPS = st.floats(0.05, 0.6)
@@ -172,7 +172,7 @@ def beats(lead: NDArray[np.float32]) -> NDArray[np.intp]:
 @pytest.mark.parametrize("factor", [0.7, 0.85, 1.2, 1.5])
 def test_a_changed_heart_rate_moves_the_beats_and_keeps_the_laws(factor: float) -> None:
     signal = ecg(4)
-    changed = at_rate(signal, FS, factor, np.random.default_rng(1))
+    changed = change_rate(signal, FS, factor, np.random.default_rng(1))
     assert changed.shape == signal.shape
     lead = int(np.argmax(np.abs(signal).max(axis=0)))
     before, after = (np.median(np.diff(beats(s[:, lead]))) for s in (signal, changed))
@@ -185,7 +185,7 @@ def test_a_changed_heart_rate_moves_the_beats_and_keeps_the_laws(factor: float) 
 def test_a_loose_electrode_drives_its_lead_to_the_limit() -> None:
     lead = ecg(1)[:, 6]
     for seed in range(5):
-        gone = loose(lead, FS, np.random.default_rng(seed))
+        gone = detach_electrode(lead, FS, np.random.default_rng(seed))
         start = int(np.flatnonzero(gone != lead)[0])
         np.testing.assert_array_equal(gone[:start], lead[:start])
         held = gone[start : start + 25]

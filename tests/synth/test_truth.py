@@ -7,33 +7,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.synth import MIXES, DrawnPage, Mix, any_look, draw_picture, mixes_hash
-from ecgpage.synth.crops import CROP_ROWS, PX_PER_MM_VOLTAGE, draw_crop
+from ecgpage.synth.crops import CROP_ROWS, draw_crop
 from ecgpage.synth.page.layout import LAYOUTS, PageStyle, build_page
 from ecgpage.synth.page.looks import LOOKS, random_style
-from ecgpage.synth.page.model import masked_signal, read_back, segment_path
+from ecgpage.synth.page.model import masked_signal, segment_path
 from ecgpage.synth.page.rasterize import draw_page
 from ecgpage.synth.page.region import draw_region
-from ecgpage.synth.page_crops import crop_picture
-from ecgpage.synth.signal_artifacts import disturb, spread, wander
-
-FS = 500.0
-
-
-def ecg(seed: int = 0, n_samples: int = 5000) -> NDArray[np.float32]:
-    """An invented 12-lead signal (n_samples, 12): sharp R, slow T, wander; the limb leads' laws hold."""
-    rng = np.random.default_rng(seed)
-    t = np.arange(n_samples) / FS
-    beat = (t * rng.uniform(0.8, 1.6)) % 1.0
-    wave = np.exp(-(((beat - 0.3) / 0.012) ** 2)) + 0.25 * np.exp(-(((beat - 0.55) / 0.05) ** 2))
-    slow = 0.1 * np.sin(2 * np.pi * 0.3 * t)
-    base = np.outer(wave, rng.uniform(-1.2, 1.5, 12)) + np.outer(slow, rng.uniform(-1, 1, 12))
-    one, two = base[:, 0], base[:, 1]
-    base[:, 2:6] = np.stack([two - one, -(one + two) / 2, one - two / 2, two - one / 2], axis=1)
-    return base.astype(np.float32)
+from ecgpage.synth.signal_artifacts import add_artifacts, make_wander, spread_over_leads
+from tests.synth.pages import FS, ecg, read_back
 
 
 def geometry_only(mix: Mix) -> Mix:
@@ -214,43 +198,23 @@ def test_long_crops_hold_a_whole_strip() -> None:
     assert max(crop.visible.sum() for crop in crops) > 4900
 
 
-@pytest.mark.parametrize("name", ["generator-clean", "photo-deteriorated"])
-def test_crops_of_pictures_are_exact(name: str) -> None:
-    drawn = draw_picture(ecg(2), FS, mix=geometry_only(MIXES[name]), seed=11)
-    errors = []
-    for index in (1, 5, 12):
-        crop = crop_picture(drawn, index)
-        ink = 255.0 - crop.image
-        row = CROP_ROWS / 2 - crop.target.reshape(-1, 2).mean(axis=1) * 80 - 0.5
-        flat = crop.visible.reshape(-1, 2).all(axis=1) & (np.abs(np.gradient(row)) < 0.1)
-        for c in np.flatnonzero(flat)[30:]:
-            r = round(row[c])
-            part = ink[max(r - 8, 0) : r + 9, c]
-            part = np.where(part > 60, part, 0)
-            if len(part) == 17 and part.any() and not part[:3].any() and not part[-3:].any():
-                errors.append(part @ np.arange(-8, 9) / part.sum() + r - row[c])
-    assert len(errors) > 200
-    # in pixels of the picture: a coarse one cannot be read more finely
-    pixels = np.array(errors) * min(1.0, drawn.truth.px_per_mm / PX_PER_MM_VOLTAGE)
-    assert abs(pixels.mean()) < 0.05
-    assert pixels.std() < 0.15
-
-
 def test_crop_errors_are_small_and_the_truth_is_free_of_them() -> None:
     crop = draw_crop(ecg(1), FS, np.random.default_rng(3), difficulty=0.0)
     np.testing.assert_allclose(crop.target[crop.visible], crop.true[crop.visible], atol=1e-4)
 
 
-def test_disturbed_limb_leads_keep_their_laws() -> None:
+def test_artifacts_obey_einthoven_and_goldberger() -> None:
     rng = np.random.default_rng(0)
-    one, two, three, right, left, foot = spread(wander(np.arange(5000) / FS, rng), 12, rng).T[:6]
+    one, two, three, right, left, foot = spread_over_leads(make_wander(np.arange(5000) / FS, rng), 12, rng).T[
+        :6
+    ]
     np.testing.assert_allclose(three, two - one, atol=1e-6)
     np.testing.assert_allclose(right + left + foot, 0, atol=1e-6)
 
 
-def test_disturbing_leaves_most_signals_alone_and_all_finite() -> None:
-    np.testing.assert_array_equal(disturb(ecg(), FS, np.random.default_rng(0), chance=0.0), ecg())
-    noisy = disturb(ecg(), FS, np.random.default_rng(0), chance=1.0)
+def test_artifacts_leave_most_signals_alone_and_all_finite() -> None:
+    np.testing.assert_array_equal(add_artifacts(ecg(), FS, np.random.default_rng(0), chance=0.0), ecg())
+    noisy = add_artifacts(ecg(), FS, np.random.default_rng(0), chance=1.0)
     assert noisy.shape == (5000, 12)
     assert np.isfinite(noisy).all()
 

@@ -12,7 +12,8 @@ import torch
 from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.core.weights import load_card
 from ecgpage.layout.detector import CLASSES, CONFIG, NAME, LeadDetector
-from ecgpage.synth.flat_pages import PULSE_CLASS, DrawnFlatPage, draw_flat_page, save_shard
+from ecgpage.synth.flat_pages import PULSE_CLASS, DrawnFlatPage, draw_flat_page
+from ecgpage.synth.page_shards import save_shard
 from ecgpage.train.detector import (
     Feeder,
     PagePool,

@@ -236,12 +236,6 @@ def _plotted_run(plotter: Plotter, x: Axis, y: Axis, baseline: float) -> tuple[A
     )
 
 
-def read_back(page: Page, segment: Segment, xy: Axis) -> tuple[Axis, Axis]:
-    """Inverse of ``segment_path``: seconds from the start of the record and mV at page points (n, 2) mm."""
-    seconds = segment.start / page.fs + (xy[:, 0] - segment.x0) / page.speed
-    return seconds, (segment.baseline - xy[:, 1]) / segment.gain
-
-
 def masked_signal(page: Page, signal: NDArray[np.floating]) -> NDArray[np.float32]:
     """``signal`` (n_samples, n_channels) mV as float32, NaN wherever the page does not draw it."""
     masked = np.full(signal.shape, np.nan, np.float32)
