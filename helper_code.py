@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.signal import fftconvolve
 
-from ecgpage.challenge import alignment, scoring
+from ecgpage.challenge import alignment, scoring, wfdb_header
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -61,6 +61,8 @@ def load_signals(record: str) -> tuple[Array, dict[str, Any]] | tuple[None, None
     if not files or not all(os.path.isfile(os.path.join(folder, file)) for file in files):
         return None, None
     signal, fields = wfdb.rdsamp(get_header_file(record)[: -len(".hea")])
+    if None in fields["sig_name"]:
+        fields["sig_name"] = get_signal_names(load_header(record))
     return signal, fields
 
 
@@ -91,7 +93,7 @@ def save_signals(record: str, signal: Array, comments: Sequence[str] = ()) -> No
     folder, name = os.path.split(record)
     wfdb.wrsamp(
         name,
-        fs=get_sampling_frequency(header),
+        fs=get_sampling_frequency(header) or wfdb_header.DEFAULT_FS,
         units=get_signal_units(header),
         sig_name=get_signal_names(header),
         p_signal=signal,
@@ -147,7 +149,7 @@ def get_variables(string: str, variable_name: str, sep: str = ",") -> tuple[list
 
 def get_signal_files_from_header(string: str) -> list[str]:
     """Signal files that the header names, each once."""
-    return list(dict.fromkeys(_signal_fields(string, 0)))
+    return list(dict.fromkeys(line.given("file") for line in wfdb_header.signal_lines(string)))
 
 
 def get_image_files_from_header(string: str) -> list[str]:
@@ -183,99 +185,77 @@ def get_image_files(record: str) -> list[str]:
     return get_image_files_from_header(load_text(header_file)) if os.path.isfile(header_file) else []
 
 
-# Fields of WFDB headers. Fields are separated by single spaces: a hidden header leaves some empty.
+# Fields of WFDB headers. An error names the file, the line and the way out (``wfdb_header.HeaderError``, a ValueError).
 
 
 def get_record_name(string: str) -> str:
     """Name of the record."""
-    return _record_field(string, 0).split("/")[0]
+    return wfdb_header.record_name(string)
 
 
 def get_num_signals(string: str) -> int | None:
     """Number of signals, None if the header does not say."""
-    field = _record_field(string, 1)
-    return int(field) if field else None
+    return wfdb_header.count_signals(string)
 
 
 def get_sampling_frequency(string: str) -> float | None:
-    """Samples per second, None if the header does not say."""
-    field = _record_field(string, 2).split("/")[0]
-    return float(field) if field else None
+    """Samples per second, None if the header does not say; readers of WFDB then take 250."""
+    return wfdb_header.rate(string)
 
 
 def get_num_samples(string: str) -> int | None:
     """Samples of each signal, None if the header does not say."""
-    field = _record_field(string, 3)
-    return int(field) if field else None
+    return wfdb_header.count_samples(string)
 
 
 def get_signal_formats(string: str) -> list[str]:
     """Storage format of each signal, without samples per frame, skew and byte offset."""
-    return [_before(field, "x:+") for field in _signal_fields(string, 1)]
+    return wfdb_header.formats(string)
 
 
 def get_adc_gains(string: str) -> list[float]:
-    """Digital units per physical unit of each signal."""
-    return [float(_before(field, "/(")) for field in _signal_fields(string, 2)]
+    """Digital units per physical unit of each signal; 200 where the header gives none or 0."""
+    return wfdb_header.gains(string)
 
 
 def get_baselines(string: str) -> list[int]:
     """Digital value of 0 physical units of each signal; the ADC zero where the header gives no baseline."""
-    fields, zeros = _signal_fields(string, 2), _signal_fields(string, 4)
-    return [
-        int(field.split("(")[1].split(")")[0]) if "(" in field else int(zero)
-        for field, zero in zip(fields, zeros, strict=True)
-    ]
+    return wfdb_header.baselines(string)
 
 
 def get_signal_units(string: str) -> list[str]:
     """Physical unit of each signal; mV where the header gives none."""
-    return [field.split("/")[1] if "/" in field else "mV" for field in _signal_fields(string, 2)]
+    return wfdb_header.units(string)
 
 
 def get_adc_resolutions(string: str) -> list[int]:
-    """Bits of the converter of each signal."""
-    return [int(field) for field in _signal_fields(string, 3)]
+    """Bits of the converter of each signal; 12, or 10 for format 8, where the header gives none."""
+    return wfdb_header.resolutions(string)
 
 
 def get_adc_zeros(string: str) -> list[int]:
-    """Digital value in the middle of the converter's range of each signal."""
-    return [int(field) for field in _signal_fields(string, 4)]
+    """Digital value in the middle of the converter's range of each signal; 0 where the header gives none."""
+    return wfdb_header.zeros(string)
 
 
 def get_initial_values(string: str) -> list[int]:
-    """First digital value of each signal; ValueError on hidden headers."""
-    return [int(field) for field in _signal_fields(string, 5)]
+    """First digital value of each signal, the ADC zero on lines that end before it; ValueError on hidden headers."""
+    return wfdb_header.initial_values(string)
 
 
 def get_checksums(string: str) -> list[int]:
-    """Checksum of each signal; ValueError on hidden headers."""
-    return [int(field) for field in _signal_fields(string, 6)]
+    """Checksum of each signal; ValueError on hidden headers and lines that end before it."""
+    return wfdb_header.checksums(string)
 
 
 def get_block_sizes(string: str) -> list[int]:
-    """Block size of each signal; ValueError on hidden headers."""
-    return [int(field) for field in _signal_fields(string, 7)]
+    """Block size of each signal, 0 on lines that end before it; ValueError on hidden headers."""
+    return wfdb_header.block_sizes(string)
 
 
 def get_signal_names(string: str) -> list[str]:
-    """Name of each signal."""
-    return _signal_fields(string, 8)
-
-
-def _record_field(string: str, index: int) -> str:
-    fields = string.split("\n", maxsplit=1)[0].strip().split(" ")
-    return fields[index] if index < len(fields) else ""
-
-
-def _signal_fields(string: str, index: int) -> list[str]:
-    lines = string.split("\n")[1 : 1 + (get_num_signals(string) or 0)]
-    return [line.strip().split(" ")[index] for line in lines]
-
-
-def _before(string: str, marks: str) -> str:
-    """The string up to the first of the marks."""
-    return string[: min((string.index(mark) for mark in marks if mark in string), default=len(string))]
+    """Name of each signal; ``record NAME, signal NUMBER`` where the header gives none."""
+    return wfdb_header.names(string)
 
 
 # Evaluation
