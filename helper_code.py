@@ -11,6 +11,7 @@ in this one's place; the scoring itself lives in ``ecgpage.challenge.scoring``.
 
 import math
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -133,18 +134,31 @@ def save_text(filename: str, string: str) -> None:
 
 def get_variable(string: str, variable_name: str) -> tuple[str, bool]:
     """What follows the name on the last line that starts with it, and whether there is such a line."""
-    found = [
-        line[len(variable_name) :].strip() for line in string.split("\n") if line.startswith(variable_name)
-    ]
+    found = _values(string, variable_name)
     return (found[-1], True) if found else ("", False)
 
 
 def get_variables(string: str, variable_name: str, sep: str = ",") -> tuple[list[str], bool]:
     """Items on all lines that start with the name (no item: ``['']``), and whether there is such a line."""
-    found = [
-        line[len(variable_name) :].strip() for line in string.split("\n") if line.startswith(variable_name)
-    ]
+    found = _values(string, variable_name)
     return [item.strip() for item in sep.join(found).split(sep)] if found else [], bool(found)
+
+
+def _values(string: str, name: str) -> list[str]:
+    """What follows the name on the lines that start with it.
+
+    Where none does, lines count that start with ``#`` and the name in other case or with other blanks (``#Image:``,
+    ``# image :``), as people write it, and the Challenge's first headers did.
+    """
+    lines = string.split("\n")
+    exact = [line[len(name) :].strip() for line in lines if line.startswith(name)]
+    if exact or not name.startswith("#"):
+        return exact
+    word = name.strip("# \t:")
+    loose = re.compile(
+        rf"\s*#\s*{re.escape(word)}\s*{':' if name.rstrip().endswith(':') else ''}(.*)", re.IGNORECASE
+    )
+    return [match[1].strip() for match in map(loose.match, lines) if match]
 
 
 def get_signal_files_from_header(string: str) -> list[str]:

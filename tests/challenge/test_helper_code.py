@@ -103,6 +103,26 @@ def test_missing_images_and_labels_lines_are_errors_that_say_so():
         get_image_files_from_header("rec 0 500 5000\n")
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["# Image: a-0.png, my page.jpg", "#Image:a-0.png,my page.jpg", "# Image : a-0.png, my page.jpg ",
+     "#image: a-0.png , my page.jpg", "  #\tIMAGE:a-0.png, my page.jpg"],
+)  # fmt: skip
+def test_images_are_found_however_their_line_is_written(tmp_path, line):
+    header = f"a 0 500 5000\n# Age: 56\n{line}\n"
+    assert get_image_files_from_header(header) == ["a-0.png", "my page.jpg"]
+    save_header(str(tmp_path / "a"), header)
+    Image.new("L", (4, 2)).save(tmp_path / "my page.jpg")
+    assert [image.size for image in load_images(str(tmp_path / "a"))] == [(4, 2)]
+
+
+def test_lines_written_as_the_challenge_writes_them_count_alone():
+    header = "a 0 500 5000\n#image: scanned at 300 dpi\n# Image: a-0.png\n# Images: two\n"
+    assert get_image_files_from_header(header) == ["a-0.png"]
+    assert get_variables("# Imagery: none\n#Imag: none\n", "# Image:")[1] is False
+    assert get_variable("# age : 56\n#Age: 57", "# Age") == (": 57", True)
+
+
 # Files
 
 
