@@ -6,9 +6,9 @@
 FOLDER holds ``hires500``; records of fold 9 are drawn, every layout equally often, in the looks that the renderer invents for
 it. A plan is right when every drawn lead is there under its name, with its ends within 1 mm, upside down where it was
 drawn so, and nothing else. ``--boxes truth`` takes the true boxes with the faults of a detector instead of looking for
-them, ``--boxes none`` reads the ink alone; ``--exact`` takes the true map of the page instead of its grid; ``--shuffled``
+them; ``--exact`` takes the true map of the page instead of its grid; ``--shuffled``
 draws the leads in an order of their own; ``--unread`` leaves printed names alone. The sign of aVR is that which the laws of
-the limb leads give it, as in the pipeline, though of traces along the ink. ``--images`` writes a sheet with the
+the limb leads give it, as in the pipeline. ``--images`` writes a sheet with the
 plans of pictures instead: where each lead begins and ends, its name, its row; under each picture the verdict that a person
 gave it (``--verdicts``: lines ``file,right`` or ``file,what is wrong``). Prints a Markdown table; its last line leaves out
 the pages of which the picture's edge cuts off a lead's end or its name, which nothing can tell.
@@ -38,12 +38,11 @@ from ecgpage.grid.grid_map import GridMap
 from ecgpage.grid.spectrum import find_grid_frequencies
 from ecgpage.image.decode import read_image
 from ecgpage.layout.boxes import PageBoxes
-from ecgpage.layout.detector import LeadDetector
 from ecgpage.layout.find_boxes import find_boxes
+from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.plan import read_plan
-from ecgpage.layout.text_reader import WordReader
 from ecgpage.layout.types import PagePlan
-from ecgpage.pipeline import Digitizer
+from ecgpage.pipeline import Digitizer, ReaderOptions
 from ecgpage.signal.assembly import correct_sign
 from ecgpage.signal.limb_leads import BY_I_AND_II
 from ecgpage.synth import MIXES, DrawnPage
@@ -59,6 +58,7 @@ from ecgpage.synth.truth_adapters import (
     fit_page_to_map,
     true_boxes,
 )
+from ecgpage.trace.network import TraceNet
 from ecgpage.trace.reader import read_traces
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -74,7 +74,6 @@ class PlanScore:
     layout: str
     look: str
     seen: PlanComparison
-    by_ink: bool
     is_cut: bool
     """Whether the picture's edge cuts off a lead's end or its name."""
     confidence: float
@@ -116,8 +115,8 @@ class Options:
 
     boxes: str
     exact: bool
-    detector: LeadDetector | None
-    reader: WordReader | None
+    digitizer: Digitizer
+    """With the reader of text or without."""
 
 
 def measure(drawn: DrawnPage, look: str, options: Options, rng: Rng) -> PlanScore:
@@ -134,17 +133,16 @@ def measure(drawn: DrawnPage, look: str, options: Options, rng: Rng) -> PlanScor
         plan = read_plan(page, _boxes(drawn, page, options, rng), 10.0)
     except EcgPageError as error:
         refused = PlanComparison(False, False, False, float("nan"), str(error))
-        return PlanScore(layout, look, refused, False, is_cut(drawn), 0.0, time.perf_counter() - began)
+        return PlanScore(layout, look, refused, is_cut(drawn), 0.0, time.perf_counter() - began)
     took = time.perf_counter() - began
-    seen = compare_plan(drawn, grid, give_sign(drawn, page, plan))
-    by_ink = any("alone" in note and "layout from" in note for note in plan.notes)
-    return PlanScore(layout, look, seen, by_ink, is_cut(drawn), plan.confidence, took)
+    seen = compare_plan(drawn, grid, give_sign(drawn, page, plan, options.digitizer.network))
+    return PlanScore(layout, look, seen, is_cut(drawn), plan.confidence, took)
 
 
-def give_sign(drawn: DrawnPage, page: FlatPage, plan: PagePlan) -> PagePlan:
-    """The plan with the sign of aVR that traces of the limb leads along the ink tell."""
+def give_sign(drawn: DrawnPage, page: FlatPage, plan: PagePlan, network: TraceNet) -> PagePlan:
+    """The plan with the sign of aVR that the traces of the limb leads tell."""
     limb = replace(plan, segments=[s for s in plan.segments if s.lead in BY_I_AND_II])
-    traces, _ = correct_sign(read_traces(drawn.image, page, limb, None), plan, FS)
+    traces, _ = correct_sign(read_traces(drawn.image, page, limb, network), plan, FS)
     told = iter([t.segment for t in traces])
     return replace(plan, segments=[next(told) if s.lead in BY_I_AND_II else s for s in plan.segments])
 
@@ -158,10 +156,10 @@ def _upright(drawn: DrawnPage, grid: GridMap) -> GridMap:
     return grid
 
 
-def _boxes(drawn: DrawnPage, page: FlatPage, options: Options, rng: Rng) -> PageBoxes | None:
+def _boxes(drawn: DrawnPage, page: FlatPage, options: Options, rng: Rng) -> PageBoxes:
     if options.boxes == "truth":
         return true_boxes(drawn, page.grid, rng)
-    return find_boxes(page, options.detector, options.reader) if options.detector is not None else None
+    return find_boxes(page, options.digitizer.detector, options.digitizer.reader)
 
 
 def table(scores: Iterable[PlanScore]) -> str:
@@ -169,8 +167,8 @@ def table(scores: Iterable[PlanScore]) -> str:
     listed = list(scores)
     groups = [(name, [s for s in listed if s.layout == name]) for name in LAYOUTS]
     lines = [
-        "| layout | pages | plan right | leads named | speed and gain | ends, mm | by ink alone | confidence | s a page |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| layout | pages | plan right | leads named | speed and gain | ends, mm | confidence | s a page |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, group in [*groups, ("all", listed), ("all but cut ones", [s for s in listed if not s.is_cut])]:
         if not group:
@@ -178,12 +176,10 @@ def table(scores: Iterable[PlanScore]) -> str:
         right, named, scaled = (
             np.mean([getattr(s.seen, key) for s in group]) for key in ("is_right", "is_named", "is_scaled")
         )
-        ink = np.mean([s.by_ink for s in group])
         edges = [s.seen.edge_mm for s in group if np.isfinite(s.seen.edge_mm)]
         lines.append(
             f"| {name} | {len(group)} | {right:.0%} | {named:.0%} | {scaled:.0%} "
-            f"| {np.median(edges) if edges else float('nan'):.2f} | {ink:.0%} "
-            f"| {np.mean([s.confidence for s in group]):.2f} | {np.mean([s.seconds for s in group]):.2f} |"
+            f"| {np.median(edges) if edges else float('nan'):.2f} | {np.mean([s.confidence for s in group]):.2f} | {np.mean([s.seconds for s in group]):.2f} |"
         )
     return "\n".join(lines)
 
@@ -260,7 +256,7 @@ def main() -> None:
     parser.add_argument("--pages", type=int, default=100)
     parser.add_argument("--kinds", nargs="+", default=["scan-color", "photo-clean"], choices=list(MIXES))
     parser.add_argument("--layouts", nargs="+", default=list(LAYOUTS), choices=list(LAYOUTS))
-    parser.add_argument("--boxes", default="detector", choices=["detector", "truth", "none"])
+    parser.add_argument("--boxes", default="detector", choices=["detector", "truth"])
     parser.add_argument("--exact", action="store_true", help="the true map instead of the grid's")
     parser.add_argument("--shuffled", action="store_true", help="leads in an order of their own")
     parser.add_argument("--unread", action="store_true", help="printed words are not read")
@@ -273,9 +269,8 @@ def main() -> None:
         return
     if args.data is None:
         parser.error("give --data or --images")
-    detector = LeadDetector.load(args.model) if args.boxes == "detector" else None
-    reader = None if args.unread or detector is None else WordReader.load(args.model)
-    options = Options(args.boxes, args.exact, detector, reader)
+    read = ReaderOptions(layout=LayoutOptions(text=not args.unread))
+    options = Options(args.boxes, args.exact, Digitizer.load(args.model, read))
     pack = Pack(args.data / "hires500" / "signals.xz", args.data / "hires500" / "records.csv", fs=500.0)
     indices = [k for k, row in enumerate(pack.rows) if row.get("strat_fold") == REPORT_FOLD]
     scores = []

@@ -46,11 +46,8 @@ REAL_KINDS = ("scans", "photos")
 ABLATIONS: Final[dict[str, Callable[[ReaderOptions], ReaderOptions]]] = {
     "refine": lambda o: replace(o, refine=False),
     "bridge": lambda o: replace(o, bridge=False),
-    "detector": lambda o: replace(o, layout=replace(o.layout, detector=False)),
     "text": lambda o: replace(o, layout=replace(o.layout, text=False)),
     "line": lambda o: replace(o, layout=replace(o.layout, line_ahead_mm=None)),
-    "network": lambda o: replace(o, trace=replace(o.trace, network=False)),
-    "spikes": lambda o: replace(o, trace=replace(o.trace, into_spikes=False)),
     "strips": lambda o: replace(o, signal=replace(o.signal, strips=False)),
     "constraints": lambda o: replace(o, signal=replace(o.signal, constraints=False)),
 }
@@ -64,7 +61,7 @@ class PageScore:
     record: str
     seconds: float
     sources: tuple[str, ...]
-    """Source of each lead: network, classical or none."""
+    """Source of each lead: network or none."""
     finite: tuple[float, ...]
     """Share of each lead's reference samples that have a value."""
     confidence: float
@@ -84,7 +81,6 @@ class KindScore:
     """Mean SNR of the worst page."""
     coverage: float
     network: float
-    classical: float
     nothing: float
     f_measure: float
     seconds: float
@@ -169,7 +165,6 @@ def score_kind(
         float(min(by_page.values())),
         float(np.nanmean([f for page in pages for f in page.finite])),
         _part(sources, "network"),
-        _part(sources, "classical"),
         _part(sources, "none"),
         float(scores[5]),
         float(np.mean([page.seconds for page in pages])),
@@ -184,13 +179,13 @@ def _part(sources: Iterable[str], wanted: str) -> float:
 def table(rows: Iterable[KindScore]) -> str:
     """Markdown."""
     lines = [
-        "| pages | n | SNR dB | SNR of given leads | worst page | coverage | network | fallback | NaN | macro F | s a page |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "| pages | n | SNR dB | SNR of given leads | worst page | coverage | network | NaN | macro F | s a page |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for r in rows:
         lines.append(
             f"| {r.kind} | {r.pages} | {r.snr:.2f} | {r.snr_given:.2f} | {r.worst:.2f} | {r.coverage:.1%} "
-            f"| {r.network:.0%} | {r.classical:.0%} | {r.nothing:.1%} | {r.f_measure:.3f} | {r.seconds:.1f} |"
+            f"| {r.network:.0%} | {r.nothing:.1%} | {r.f_measure:.3f} | {r.seconds:.1f} |"
         )
     return "\n".join(lines)
 

@@ -24,12 +24,10 @@ from ecgpage.grid.grid_map import GridMap
 from ecgpage.grid.spectrum import find_grid_frequencies
 from ecgpage.image.decode import read_image
 from ecgpage.layout.boxes import PageBoxes
-from ecgpage.layout.detector import NAME as DETECTOR
 from ecgpage.layout.detector import LeadDetector
 from ecgpage.layout.find_boxes import find_boxes
-from ecgpage.layout.ink_only import read_layout
 from ecgpage.layout.options import LayoutOptions
-from ecgpage.layout.orientation import upright_score, upright_turn
+from ecgpage.layout.orientation import upright_turn
 from ecgpage.layout.plan import read_plan
 from ecgpage.layout.rows import find_rows
 from ecgpage.layout.scale_without_grid import map_without_grid
@@ -43,7 +41,6 @@ from ecgpage.signal.combine import combine_readings
 from ecgpage.signal.consistency import contradiction
 from ecgpage.signal.options import SignalOptions
 from ecgpage.trace.network import TraceNet
-from ecgpage.trace.options import TraceOptions
 from ecgpage.trace.reader import read_traces
 
 log = logging.getLogger(__name__)
@@ -54,8 +51,6 @@ PAGE_S: Final = 10.0
 """Seconds on one page."""
 NEARLY_PAGE: Final = 0.95
 """The length of rows does not tell a record of this share of a page's time from a whole page."""
-SURE_UPRIGHT: Final = 2.0
-"""Evidence from which the page is not tried upside down."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +58,6 @@ class ReaderOptions:
     """Options of all stages, and of what is tried on one page."""
 
     layout: LayoutOptions = field(default_factory=LayoutOptions)
-    trace: TraceOptions = field(default_factory=TraceOptions)
     signal: SignalOptions = field(default_factory=SignalOptions)
     refine: bool = True
     """Whether the map of the grid is refined on its lines; else it is the spline through the tiles."""
@@ -82,24 +76,23 @@ class Digitizer:
 
     def __init__(
         self,
-        network: TraceNet | None = None,
-        detector: LeadDetector | None = None,
+        network: TraceNet,
+        detector: LeadDetector,
         reader: WordReader | None = None,
         options: ReaderOptions | None = None,
     ) -> None:
         self.options = ReaderOptions() if options is None else options
         self.network = network
-        self.detector = detector if self.options.layout.detector else None
+        self.detector = detector
         self.reader = reader if self.options.layout.text else None
 
     @classmethod
     def load(cls, folder: str | Path, options: ReaderOptions | None = None) -> "Digitizer":
-        """With the weights of a model folder; ``EcgPageError`` when they are missing or wrong. A folder may have no detector:
-        layouts are then read from rows and separators alone. Without a reader of words leads are told by looks and places.
+        """With the weights of a model folder; ``EcgPageError`` when they are missing or wrong. A folder may have no reader of
+        text: leads are then told by looks and places.
         """
-        detector = LeadDetector.load(folder) if digest(folder, DETECTOR) else None
         reader = WordReader.load(folder) if digest(folder, WORDS) else None
-        return cls(TraceNet.load(folder), detector, reader, options)
+        return cls(TraceNet.load(folder), LeadDetector.load(folder), reader, options)
 
     def read_record(self, paths: Sequence[str | Path], fs: float, n_samples: int) -> RecordReading:
         """Signals at ``fs`` Hz, ``n_samples`` long, from the images of one record: the first of what a page shows where the
@@ -203,11 +196,10 @@ class Digitizer:
                 yield from itertools.islice(found, most)
             except EcgPageError as error:
                 failures.append(error)
-        if self.detector is not None:
-            try:
-                yield map_without_grid(image, self.detector)
-            except EcgPageError as error:
-                failures.append(error)
+        try:
+            yield map_without_grid(image, self.detector)
+        except EcgPageError as error:
+            failures.append(error)
 
     def _read_on_grid(
         self, image: Image, grid: GridMap, fs: float, n_samples: int, boxes: PageBoxes | None
@@ -215,7 +207,7 @@ class Digitizer:
         """One attempt."""
         flat, plan = self._planned(image, grid, n_samples / fs, boxes)
         n_samples = max(n_samples, round(PAGE_S * fs))
-        traces = read_traces(image, flat, plan, self.network, self.options.trace)
+        traces = read_traces(image, flat, plan, self.network)
         signals = assemble(traces, plan, fs, n_samples, self.options.signal)
         located = LocatedEcg(image, flat.grid, plan.segments, traces)
         misread = contradiction(signals.as_read, fs * len(signals.as_read) / n_samples, self.options.signal)
@@ -245,33 +237,14 @@ class Digitizer:
 
     def _upright(self, image: Image, grid: GridMap, record_s: float) -> tuple[FlatPage, PagePlan]:
         """The page and its plan, turned so that rows run along x and the evidence is for the right way up."""
-        if self.detector is not None:
-            flat = self._flatten(image, grid)
-            turn = upright_turn(flat, self.detector)
-            if turn is not None:
-                flat = flat if turn == 0 else self._flatten(image, grid.rotate(turn))
-                boxes = find_boxes(flat, self.detector, self.reader)
-                return flat, read_plan(flat, boxes, shown_seconds(flat, record_s), self.options.layout)
-        found: list[tuple[float, FlatPage, PagePlan]] = []
-        reasons: list[str] = []
-        for turn in (0, 2, 1, 3):
-            if turn == 1 and found:
-                break  # rows along x were seen
+        flat = self._flatten(image, grid)
+        turn = upright_turn(flat, self.detector)
+        if turn is None:
+            raise EcgPageError("no layout of leads is recognised, whichever way the page is turned")
+        if turn:
             flat = self._flatten(image, grid.rotate(turn))
-            try:
-                plan = read_layout(flat, shown_seconds(flat, record_s), self.options.layout)
-            except EcgPageError as error:
-                reasons.append(str(error))
-                continue
-            score = upright_score(flat, plan) + plan.confidence
-            log.debug("turned %d deg: evidence %.2f", 90 * turn, score)
-            found.append((score, flat, plan))
-            if score > SURE_UPRIGHT:
-                break
-        if not found:
-            raise EcgPageError(reasons[0])
-        _, flat, plan = max(found, key=lambda f: f[0])
-        return flat, plan
+        boxes = find_boxes(flat, self.detector, self.reader)
+        return flat, read_plan(flat, boxes, shown_seconds(flat, record_s), self.options.layout)
 
     def _flatten(self, image: Image, grid: GridMap) -> FlatPage:
         return flatten_page(image, grid, bridge=self.options.bridge)

@@ -13,11 +13,10 @@ from ecgpage.core.conventions import EcgPageError
 from ecgpage.grid.candidates import lock_grid
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.grid.spectrum import find_grid_frequencies
-from ecgpage.pipeline import Digitizer, ReaderOptions, shown_seconds
+from ecgpage.pipeline import Digitizer, shown_seconds
 from ecgpage.results import PageReading
 from ecgpage.synth import MIXES, DrawnPage
 from ecgpage.synth.picture import photograph
-from ecgpage.trace.options import TraceOptions
 from tests.drawn import FS, clean_page, record
 from tests.layout.pages import draw_styled, flatten_exactly
 
@@ -51,13 +50,6 @@ def test_nothing_is_invented_outside_the_printed_windows() -> None:
     read = np.isfinite(clean_reading().signals.mv)
     assert not read[~printed].any()
     assert read[printed].mean() > 0.98
-
-
-def test_the_ink_alone_gives_a_usable_signal() -> None:
-    alone = Digitizer(options=ReaderOptions(trace=TraceOptions(network=False)))
-    reading = alone.read_page(clean_page().image, FS, N_SAMPLES)
-    assert {r.source for r in reading.signals.readings} == {"classical"}
-    assert mean_snr(clean_page(), reading.signals.mv) > 10.0
 
 
 def test_the_layout_is_found_where_it_was_drawn() -> None:
@@ -181,7 +173,7 @@ def test_a_record_gets_the_first_samples_of_what_its_page_shows(
 ) -> None:
     whole = clean_reading()
     monkeypatch.setattr(Digitizer, "read_page", lambda *_: whole)
-    reading = Digitizer().read_record([page_file], FS, n_samples)
+    reading = digitizer().read_record([page_file], FS, n_samples)
     shared = min(n_samples, N_SAMPLES)
     assert reading.reasons == []
     assert reading.mv.shape == (n_samples, 12)

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 class LayoutOptions:
     """Switches of ``ecgpage.layout``; the defaults made the tables in docs/results.md."""
 
-    detector: bool = True
-    """Whether the detector of leads is asked, where there is one."""
     text: bool = True
     """Whether names and scales are read, where there is a reader for them."""
     line_ahead_mm: float | None = None

@@ -9,7 +9,6 @@ from ecgpage.grid.flat_page import AROUND_MM, FlatPage
 from ecgpage.layout.arrangement import SURE
 from ecgpage.layout.detector import LeadDetector
 from ecgpage.layout.find_boxes import SURE_UPRIGHT, detect_boxes, weigh_boxes
-from ecgpage.layout.types import PagePlan, Segment
 
 log = logging.getLogger(__name__)
 
@@ -18,37 +17,6 @@ USUALLY_UPRIGHT: Final = 2.0
 PULSE_UPRIGHT: Final = 1.0
 """Evidence of each calibration pulse: upside down they are seldom taken for any."""
 MOST_PULSES: Final = 4
-
-
-def upright_score(page: FlatPage, plan: PagePlan) -> float:
-    """How much speaks for the page being upright rather than upside down, about -2 to 3.
-
-    Pulses stand before the traces, names near the beginning of a lead, strips below the twelve leads.
-    """
-    score = 1.0 if plan.pulses else 0.0
-    first, last = (
-        [_ink_beside(page, plan, s, at_end) for s in plan.segments if not s.is_strip]
-        for at_end in (False, True)
-    )
-    score += float(
-        np.clip(4 * (np.mean(first) - np.mean(last)) / (np.mean(first) + np.mean(last) + 1e-6), -1, 1)
-    )
-    strips = [s.row for s in plan.segments if s.is_strip]
-    if strips:
-        score += 1.0 if min(strips) > max(s.row for s in plan.segments if not s.is_strip) else -1.0
-    return score
-
-
-def _ink_beside(page: FlatPage, plan: PagePlan, segment: Segment, at_end: bool) -> float:
-    """Share of ink above and below the trace in the 8 mm at the segment's beginning or end, where a name may stand."""
-    x0 = segment.x1_mm - 8.5 if at_end else segment.x0_mm + 0.7
-    columns = slice(max(0, round(page.column(x0))), max(0, round(page.column(x0 + 7.8))))
-    level = segment.baseline(plan.rows)
-    bands = []
-    for low, high in ((3.0, 9.0), (-9.0, -3.0)):
-        rows = slice(max(0, round(page.row(level + low))), max(0, round(page.row(level + high))))
-        bands.append((page.ink[rows, columns] > 0.5).mean() if page.ink[rows, columns].size else 0.0)
-    return float(np.sum(bands))
 
 
 def upright_turn(page: FlatPage, detector: LeadDetector) -> int | None:

@@ -1,8 +1,7 @@
 """The plan of a page: boxes choose the layout, ink measures it.
 
-Boxes of a detector say which lead stands where to a millimetre or so (``plan``). Rows, separator ticks, calibration pulses,
-the ends of the ink and the 5-mm lines say it to a tenth (``leads``). Where the boxes are not clear enough, or there is no
-detector, the ink alone is read (``leads.read_layout``); the plan's notes say so.
+Boxes of a detector say which lead stands where to a millimetre or so (``arrangement``). Rows, separators, calibration pulses,
+the ends of the ink and the 5-mm lines say it to a tenth (``column_edges``).
 """
 
 import logging
@@ -12,11 +11,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgpage.core.conventions import LEADS, X_PX_PER_MM, Y_PX_PER_MM, EcgPageError
+from ecgpage.core.conventions import X_PX_PER_MM, Y_PX_PER_MM, EcgPageError
 from ecgpage.core.types import Array
 from ecgpage.grid.flat_page import FlatPage
-from ecgpage.layout.arrangement import SURE, Arrangement, Cell, arrange
-from ecgpage.layout.boxes import HALF_BOX_MM, PageBoxes, SeveralPagesError, merged
+from ecgpage.layout.arrangement import Arrangement, Cell, arrange
+from ecgpage.layout.boxes import HALF_BOX_MM, PageBoxes, merged
 from ecgpage.layout.column_edges import (
     find_strip_end,
     measure_columns,
@@ -25,13 +24,11 @@ from ecgpage.layout.column_edges import (
 )
 from ecgpage.layout.columns import Columns
 from ecgpage.layout.gaps import measure_gap
-from ecgpage.layout.ink_only import read_layout
 from ecgpage.layout.options import LayoutOptions
-from ecgpage.layout.pulses import measure_pulses
+from ecgpage.layout.pulses import MAX_ZERO_MM, measure_pulses
 from ecgpage.layout.rows import find_rows, row_at
 from ecgpage.layout.scales import CHEST, tell_gains, tell_speed
 from ecgpage.layout.types import PagePlan, Pulse, Row, Segment
-from ecgpage.layout.zero_level import MAX_ZERO_MM
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +38,7 @@ CLEAR_INK: Final = 0.4
 MIN_SAME: Final = 0.6
 """A lead of the plan is that of a box when they share so much of what they cover along x."""
 MIN_EXPLAINED: Final = 0.6
-"""Share of boxes that a layout read from the ink has to have leads for."""
+"""Share of the sure boxes that a layout has to have leads for."""
 LEVEL_SLACK_MM: Final = 2.0
 """The usual line of ink stands so far at most from where a box allows its 0-mV line."""
 OFF_FOOT: Final = 0.3
@@ -49,48 +46,21 @@ OFF_FOOT: Final = 0.3
 
 
 def read_plan(
-    page: FlatPage, boxes: PageBoxes | None, duration_s: float, options: LayoutOptions = LayoutOptions()
+    page: FlatPage, boxes: PageBoxes, duration_s: float, options: LayoutOptions = LayoutOptions()
 ) -> PagePlan:
-    """Plan of an upright page that shows at most ``duration_s`` seconds; ``boxes`` as ``find_boxes`` gives them, if at all.
+    """Plan of an upright page that shows at most ``duration_s`` seconds; ``boxes`` as ``find_boxes`` gives them.
 
-    Raises ``EcgPageError`` when neither boxes nor ink fit a layout, or the boxes are those of several pages.
+    Raises ``EcgPageError`` when the boxes fit no layout, or are those of several pages.
     """
-    if boxes is None:
-        plan = read_layout(page, duration_s, options)
-        return replace(plan, notes=(*plan.notes, "no lead detector: layout from rows and separators alone"))
     ink_rows = find_rows(page)
     boxes = _with_ink(page, boxes)
-    doubt = ""
-    try:
-        ink_mm = np.array([(row.level_mm, row.start_mm, row.end_mm) for row in ink_rows]).reshape(-1, 3)
-        arrangement = arrange(
-            boxes, usual_levels(page, boxes.leads, ink_mm[:, 0], boxes.pulses[:, 3]), ink_mm
-        )
-    except SeveralPagesError:
-        raise
-    except EcgPageError as error:
-        log.info("boxes: %s", error)
-        arrangement, doubt = None, str(error)
-    planned = (
-        None if arrangement is None else measured(page, arrangement, boxes, ink_rows, duration_s, options)
-    )
-    if planned is not None:
-        doubt = f"names are not clear ({planned.confidence:.2f})"
-        if _explained(boxes, planned) < MIN_EXPLAINED:
-            planned, doubt = None, "the leads seen stand in no layout that is known"
-        elif planned.confidence >= SURE:
-            return planned
-    try:
-        plan = read_layout(page, duration_s, options)
-    except EcgPageError:
-        if planned is None:
-            raise
-        return planned
+    ink_mm = np.array([(row.level_mm, row.start_mm, row.end_mm) for row in ink_rows]).reshape(-1, 3)
+    levels_mm = usual_levels(page, boxes.leads, ink_mm[:, 0], boxes.pulses[:, 3])
+    arrangement = arrange(boxes, levels_mm, ink_mm)
+    plan = measured(page, arrangement, boxes, ink_rows, duration_s, options)
     if _explained(boxes, plan) < MIN_EXPLAINED:
-        raise EcgPageError(f"{doubt}, and rows and separators tell of another layout than the leads seen")
-    if planned is not None and _agreeing(boxes, planned) > _agreeing(boxes, plan):
-        return planned
-    return replace(plan, notes=(*plan.notes, f"{doubt}: layout from rows and separators alone"))
+        raise EcgPageError("the leads seen stand in no layout that is known")
+    return plan
 
 
 def _with_ink(page: FlatPage, boxes: PageBoxes) -> PageBoxes:
@@ -121,14 +91,6 @@ def _explained(boxes: PageBoxes, plan: PagePlan) -> float:
     boxes, _ = merged(boxes, boxes.leads[:, 1])
     at = _stands_at(boxes, plan)[boxes.scores > UNSURE]
     return float((at >= 0).mean()) if len(at) and plan.segments else 1.0
-
-
-def _agreeing(boxes: PageBoxes, plan: PagePlan) -> float:
-    """Mean chance of the plan's names in the sure boxes that stand where it has a lead; 0 without any."""
-    at = _stands_at(boxes, plan)
-    leads = np.array([LEADS.index(s.lead) for s in plan.segments], np.intp)
-    sure = np.flatnonzero((boxes.scores > UNSURE) & (at >= 0))
-    return float(boxes.names[sure, leads[at[sure]]].mean()) if len(sure) else 0.0
 
 
 def _stands_at(boxes: PageBoxes, plan: PagePlan) -> NDArray[np.intp]:

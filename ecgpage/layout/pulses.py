@@ -9,8 +9,9 @@ from ecgpage.core.conventions import X_PX_PER_MM, Y_PX_PER_MM
 from ecgpage.core.types import Array
 from ecgpage.grid.flat_page import FlatPage, Grey
 from ecgpage.layout.types import PULSE_WIDTH_MM, Pulse, Row
-from ecgpage.layout.zero_level import MAX_ZERO_MM
 
+MAX_ZERO_MM: Final = 12.0
+"""Distance, mm, of a pulse's foot from a lead's usual level, above which it is not that lead's 0-mV line."""
 PULSE_HEIGHTS_MM: Final = (10.0, 5.0, 20.0)
 MIN_PULSE: Final = 0.4
 BOXED_PULSE: Final = 0.15

@@ -59,7 +59,7 @@ def assemble(
     for k, trace in enumerate(short + strips):
         lead = trace.segment.lead
         expected = expect(found[k], fs, lag_s) if k in found else None
-        reason = _refusal(trace, options) or _noise(trace, expected, options)
+        reason = _refusal(trace, options) or _noise(expected, options)
         if reason:
             log.info("lead %s: %s", lead, reason)
             if readings[lead].source == "none":
@@ -121,15 +121,12 @@ def _put_together(parts: list[Part], traces: list[Trace], n_samples: int) -> NDA
 
 def _refusal(trace: Trace, options: SignalOptions) -> str:
     """Why a trace cannot be trusted; empty when it can."""
-    if trace.coverage < options.min_coverage:
-        return f"only {100 * trace.coverage:.0f} % of the trace was found"
-    return trace.reason
+    refused = trace.coverage < options.min_coverage
+    return f"only {100 * trace.coverage:.0f} % of the trace was found" if refused else ""
 
 
-def _noise(trace: Trace, expected: Expectation | None, options: SignalOptions) -> str:
-    """Why a reading says nothing; empty when it does, or when it is the fallback's, whose errors are not known so well."""
-    if trace.source != "network":
-        return ""
+def _noise(expected: Expectation | None, options: SignalOptions) -> str:
+    """Why a reading says nothing; empty when it does."""
     if expected is None:
         return "the trace is too short"
     noisy = expected.snr_db < options.min_snr_db

@@ -15,7 +15,7 @@ NO_PAGE: Final = tuple(LeadReading(lead, "none", 0.0, "no page could be read") f
 def combine_readings(pages: Sequence[Sequence[LeadReading] | None]) -> list[LeadReading]:
     """Readings (12) of a record that goes on from page to page, from those (12) of each page, None where one was not read.
 
-    Coverage is the mean over the pages; the source is the weakest of those that gave something; powers and errors of the
+    Coverage is the mean over the pages; the source is that of the first page that gave something; powers and errors of the
     expectation are means over the pages that have one.
     """
     known = [NO_PAGE if page is None else page for page in pages]
@@ -25,8 +25,7 @@ def combine_readings(pages: Sequence[Sequence[LeadReading] | None]) -> list[Lead
 
 
 def _combine_lead(pages: Sequence[LeadReading]) -> LeadReading:
-    sources = {reading.source for reading in pages} - {"none"}
-    source = next((s for s in ("classical", "network") if s in sources), "none")
+    source = next((reading.source for reading in pages if reading.source != "none"), "none")
     reasons = {r.reason: k for k, r in reversed(list(enumerate(pages, 1))) if r.reason}
     alike = len(reasons) == 1 and all(r.reason for r in pages)
     said = [reason if alike else f"page {k}: {reason}" for reason, k in reversed(reasons.items())]

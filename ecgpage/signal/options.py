@@ -11,8 +11,8 @@ class SignalOptions:
     """Whether rhythm strips are used: they fill their lead over its whole length."""
     constraints: bool = True
     """Whether the limb leads correct each other by Einthoven's and Goldberger's constraints, and tell aVR's sign."""
-    min_coverage: float = 0.5
-    """Share of a segment's samples below which it is given up."""
+    min_coverage: float = 0.6
+    """Share of a segment's samples that must have been read; with less it is given up."""
     min_snr_db: float = 0.0
     """Expected SNR, dB, below which a lead of the network is left out: zeros would be as good; -inf keeps all."""
     min_strip_correlation: float = 0.5

@@ -15,7 +15,7 @@ class LeadReading:
 
     lead: str
     source: str
-    """"network", "classical", or "none" when nothing was found."""
+    """"network", or "none" when nothing was found."""
     coverage: float
     """Share of the drawn time that has a value."""
     reason: str = ""

@@ -1,4 +1,4 @@
-"""Read the line of every segment: by the network where it sees the lead, along the ink where it does not."""
+"""Read the line of every segment by the network."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,7 @@ import numpy as np
 from ecgpage.core.types import Array, Image
 from ecgpage.grid.flat_page import FlatPage
 from ecgpage.layout.types import PagePlan, Segment
-from ecgpage.trace.crops import Reading
-from ecgpage.trace.ink_follower import follow_ink
 from ecgpage.trace.network import TraceNet
-from ecgpage.trace.options import TraceOptions
 
 
 @dataclass(frozen=True)
@@ -23,11 +20,9 @@ class Trace:
     y_mm: Array
     """(n,) page y of the line, NaN where it was not found."""
     source: str
-    """"network" or "classical"."""
+    """What read it: "network"."""
     sigma_mm: Array
     """(n,) expected error of ``y_mm``, one standard deviation."""
-    reason: str = ""
-    """Why it cannot be trusted; empty when it can."""
 
     @property
     def coverage(self) -> float:
@@ -35,29 +30,11 @@ class Trace:
         return float(np.isfinite(self.y_mm).mean())
 
 
-def read_traces(
-    image: Image,
-    page: FlatPage,
-    plan: PagePlan,
-    network: TraceNet | None,
-    options: TraceOptions = TraceOptions(),
-) -> list[Trace]:
-    """One trace for each segment of the plan; without a network along the ink."""
+def read_traces(image: Image, page: FlatPage, plan: PagePlan, network: TraceNet) -> list[Trace]:
+    """One trace for each segment of the plan."""
     windows = [(s.x0_mm, s.x1_mm, s.baseline(plan.rows)) for s in plan.segments]
-    readings: list[Reading] | list[None] = [None] * len(windows)
-    if network is not None and options.network:
-        readings = network.read(image, page.grid, windows)
-    traces = []
-    for segment, reading in zip(plan.segments, readings, strict=True):
-        if reading is not None and np.isfinite(reading.y_mm).mean() >= options.min_seen:
-            traces.append(Trace(segment, reading.x_mm, reading.y_mm, "network", reading.sigma_mm))
-        else:
-            traces.append(_along_ink(page, plan, segment, options))
-    return traces
-
-
-def _along_ink(page: FlatPage, plan: PagePlan, segment: Segment, options: TraceOptions) -> Trace:
-    line = follow_ink(page, plan, segment, spikes=options.into_spikes)
-    reason = "the trace is too faint to follow" if line.ink.mean() < options.min_ink else ""
-    sigma = np.full(len(line.x_mm), options.ink_error_mm)
-    return Trace(segment, line.x_mm, line.y_mm, "classical", sigma, reason)
+    readings = network.read(image, page.grid, windows)
+    return [
+        Trace(segment, reading.x_mm, reading.y_mm, "network", reading.sigma_mm)
+        for segment, reading in zip(plan.segments, readings, strict=True)
+    ]

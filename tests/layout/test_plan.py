@@ -81,13 +81,6 @@ def test_chest_leads_at_half_gain_have_their_own_scale() -> None:
     assert gains == {lead: 5.0 if lead.startswith("V") else 10.0 for lead in LEADS}
 
 
-def test_a_plan_without_boxes_says_that_it_is_read_from_the_ink() -> None:
-    page = draw_styled()
-    plan = read_plan(flatten_exactly(page), None, 10.0)
-    assert any("no lead detector" in note for note in plan.notes)
-    assert [s.lead for s in plan.segments if not s.is_strip] == list(LEADS)
-
-
 def test_unclear_boxes_and_ink_that_contradict_each_other_are_refused() -> None:
     boxes = true_boxes(other := draw_styled(layout="6x2"), exact_grid(other))
     unclear = replace(boxes, names=np.full_like(boxes.names, 0.5))
@@ -402,18 +395,3 @@ def test_a_row_of_narrow_beats_is_no_frame() -> None:
         column = round(page.column(at))
         ink[round(page.row(level - 8)) : round(page.row(level)), column : column + 3] = 1.0
     assert not _is_frame(replace(page, ink=ink), row)
-
-
-def test_rows_that_contradict_the_leads_that_were_seen_do_not_name_them(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    page = draw_styled(layout="6x2", separator="none", pulse="none", name_place="none")
-    boxes = true_boxes(page, exact_grid(page))
-    unclear = replace(boxes, scores=np.where(np.arange(12) < 6, 0.2, 0.9))
-    exchanged = [
-        replace(s, lead=LEADS[(LEADS.index(s.lead) + 6) % 12]) for s in read_drawn_plan(page, boxes).segments
-    ]
-    other = replace(read_drawn_plan(page, boxes), segments=exchanged)
-    monkeypatch.setattr(ecgpage.layout.plan, "SURE", 2.0)
-    monkeypatch.setattr(ecgpage.layout.plan, "read_layout", lambda *_: other)
-    assert [s.lead for s in read_drawn_plan(page, unclear).segments] == list(LEADS)

@@ -22,8 +22,8 @@ def test_one_page_says_all() -> None:
 
 
 def test_every_page_counts() -> None:
-    found = combine_readings([page(expectation=POOR), page("classical", 0.5, GOOD)])[0]
-    assert (found.source, found.coverage) == ("classical", 0.75)
+    found = combine_readings([page(expectation=POOR), page("none", 0.5, GOOD)])[0]
+    assert (found.source, found.coverage) == ("network", 0.75)
     assert found.expectation is not None
     assert found.expectation.terms[0] == pytest.approx(2e-4)
 

@@ -80,7 +80,6 @@ def read(sigma_mm: float, source: str, *, gate: bool, gain: float = 10.0) -> Pag
         (0.2, "network", True, True),
         (30.0, "network", True, False),
         (30.0, "network", False, True),
-        (30.0, "classical", True, True),  # its errors are not known so well
     ],
 )
 def test_a_lead_expected_to_be_noise_is_left_out(
