@@ -17,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgpage.core.conventions import LEADS, EcgPageError
-from ecgpage.synth.page.challenge import DrawnPage
 from ecgpage.synth.picture import draw_picture
 from ecgpage.synth.sources import Recording
-from ecgpage.synth.truth import PageTruth
+from ecgpage.synth.truth import DrawnPage, PageTruth
 
 PAGE_SECONDS = 10.0
 GAIN = 1000.0

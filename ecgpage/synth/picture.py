@@ -16,7 +16,6 @@ from ecgpage.core.types import Image, Rng
 from ecgpage.synth.mixes import MIXES, Mix, Range
 from ecgpage.synth.page.challenge import (
     GRID_COLORS,
-    DrawnPage,
     challenge_page,
     invent_patient,
     random_grid_colors,
@@ -31,7 +30,7 @@ from ecgpage.synth.scene.background import background
 from ecgpage.synth.scene.page_map import PageMap, camera_homography, flat_map
 from ecgpage.synth.scene.relief import Relief, ReliefSpec, make_relief, random_folds
 from ecgpage.synth.scene.scene import Scene, compose
-from ecgpage.synth.truth import page_truth
+from ecgpage.synth.truth import DrawnPage, page_truth
 
 ASPECTS = (4 / 3, 4 / 3, 3 / 2, 16 / 9)
 

@@ -172,3 +172,14 @@ def bounds(points: Points) -> Box:
     """Upright box around points (n, 2)."""
     (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
     return float(x0), float(y0), float(x1), float(y1)
+
+
+@dataclass(frozen=True)
+class DrawnPage:
+    """A picture of an ECG and everything that is known about it."""
+
+    image: NDArray[np.uint8]
+    """(H, W, 3) RGB."""
+    truth: PageTruth
+    masked_signal: NDArray[np.float32]
+    """(n_samples, 12) mV, NaN outside the drawn windows."""

@@ -12,9 +12,8 @@ from ecgpage.core.types import Array, Rng
 from ecgpage.grid.grid_map import SQUARE_MM, GridMap
 from ecgpage.layout.boxes import PageBoxes
 from ecgpage.layout.types import PagePlan
-from ecgpage.synth.page.challenge import DrawnPage
 from ecgpage.synth.page.model import Grid
-from ecgpage.synth.truth import rectangle
+from ecgpage.synth.truth import DrawnPage, rectangle
 
 MOST_AWAY_MM: Final = 1.0
 """Distance in mm up to which an end of a lead is right."""

@@ -11,8 +11,9 @@ import torch
 
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.grid.grid_map import GridMap
+from ecgpage.synth.challenge_picture import draw_challenge_page
 from ecgpage.synth.crops import draw_crop
-from ecgpage.synth.page.challenge import challenge_page, draw_challenge_page
+from ecgpage.synth.page.challenge import challenge_page
 from ecgpage.synth.page.model import Grid
 from ecgpage.trace.crops import TILE_PX, cut_crop, tile_edges
 from ecgpage.trace.decoding import BINS, bin_heights, likeliest_path, mean_around_mode

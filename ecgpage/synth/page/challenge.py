@@ -4,12 +4,11 @@ The geometry was measured on pages of that generator; ``tests/pages`` holds thre
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ecgpage.core.conventions import LEADS
+from ecgpage.layout.known_layouts import LAYOUT_OF
 from ecgpage.synth.page.model import (
     BLACK,
     MM_PER_POINT,
@@ -21,11 +20,7 @@ from ecgpage.synth.page.model import (
     Segment,
     Text,
     Tick,
-    masked_signal,  # fmt: skip
 )
-from ecgpage.synth.page.rasterize import draw_page
-from ecgpage.synth.scene.page_map import flat_map
-from ecgpage.synth.truth import PageTruth, page_truth
 
 SPEED = 25.0
 GAIN = 10.0
@@ -33,7 +28,7 @@ MARGIN = 10.0
 """Start of the first column, mm."""
 PULSE_WIDTH = 5.0
 """0.2 s; where a pulse is drawn every row starts so much later."""
-COLUMNS = (("I", "II", "III"), ("aVR", "aVL", "aVF"), ("V1", "V2", "V3"), ("V4", "V5", "V6"))
+COLUMNS = LAYOUT_OF["3x4"].columns
 ROW_STEP = 215.9 / 6
 STRIP_BASELINE = 215.9 - 0.5 * ROW_STEP - 3.0
 TICK_HALF = 3.125
@@ -57,58 +52,6 @@ GRID_COLORS: dict[str, tuple[Color, Color]] = {
     "grey": ((102.0, 102.0, 102.0), (191.25, 191.25, 191.25)),
 }
 """Major and minor lines of the generator's palettes."""
-
-
-@dataclass(frozen=True)
-class DrawnPage:
-    """A picture of an ECG and everything that is known about it."""
-
-    image: NDArray[np.uint8]
-    """(H, W, 3) RGB."""
-    truth: PageTruth
-    masked_signal: NDArray[np.float32]
-    """(n_samples, 12) mV, NaN outside the drawn windows."""
-
-
-def draw_challenge_page(
-    signal: NDArray[np.floating],
-    fs: float,
-    *,
-    seed: int = 0,
-    lead_names: Sequence[str] = LEADS,
-    header: Mapping[str, str] | None = None,
-    dpi: float = 200.0,
-    pulse: bool = True,
-    black_and_white: bool = False,
-    grid_color: str | tuple[Color, Color] | None = None,
-    print_header: bool = True,
-    ink: Color | None = None,
-) -> DrawnPage:
-    """Draw the generator's page of a 10-s, 12-lead ECG.
-
-    ``signal`` (n_samples, 12) mV with the columns ``lead_names``, at ``fs`` Hz. ``header`` maps ID, Name,
-    Date, Age, Height, Weight, Sex to what is printed; left out, an invented patient is printed.
-    ``grid_color`` is a name in ``GRID_COLORS``, a pair (major, minor) of RGB 0-255, "random", or None for
-    red. ``seed`` decides the grey of the ink, unless ``ink`` (RGB 0-255) is given, and the invented
-    patient.
-    """
-    rng = np.random.default_rng(seed)
-    cells = header if header is not None else invent_patient(rng)
-    model = challenge_page(
-        signal.shape[0],
-        fs,
-        lead_names=lead_names,
-        header=cells if print_header else None,
-        pulse=pulse,
-        grid=_grid(grid_color, black_and_white, rng),
-        ink=BLACK if black_and_white else ink or (float(rng.uniform(0, 51)),) * 3,
-    )
-    image = draw_page(model, signal, dpi)
-    return DrawnPage(
-        image=image,
-        truth=page_truth(model, signal, flat_map(dpi), (image.shape[0], image.shape[1])),
-        masked_signal=masked_signal(model, signal),
-    )
 
 
 def challenge_page(
@@ -195,17 +138,6 @@ def invent_patient(rng: np.random.Generator) -> dict[str, str]:
     if rng.random() < 0.4:
         cells["Height"] = str(rng.integers(145, 200))
     return cells
-
-
-def _grid(color: str | tuple[Color, Color] | None, black_and_white: bool, rng: np.random.Generator) -> Grid:
-    if black_and_white:
-        color = "grey"
-    if color == "random":
-        color = random_grid_colors(rng)
-    if color is None:
-        color = "red"
-    major, minor = GRID_COLORS[color] if isinstance(color, str) else color
-    return Grid(major, minor)
 
 
 def random_grid_colors(rng: np.random.Generator) -> tuple[Color, Color]:
