@@ -179,7 +179,8 @@ def table(scores: Iterable[PlanScore]) -> str:
         edges = [s.seen.edge_mm for s in group if np.isfinite(s.seen.edge_mm)]
         lines.append(
             f"| {name} | {len(group)} | {right:.0%} | {named:.0%} | {scaled:.0%} "
-            f"| {np.median(edges) if edges else float('nan'):.2f} | {np.mean([s.confidence for s in group]):.2f} | {np.mean([s.seconds for s in group]):.2f} |"
+            f"| {np.median(edges) if edges else float('nan'):.2f} "
+            f"| {np.mean([s.confidence for s in group]):.2f} | {np.mean([s.seconds for s in group]):.2f} |"
         )
     return "\n".join(lines)
 
