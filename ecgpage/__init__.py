@@ -1,10 +1,55 @@
 """From a picture of a 12-lead ECG to its signals in millivolts and to diagnoses.
 
-The way of the data, one module a stage:
+    from ecgpage import Reader
 
-    image -> page -> grid -> leads -> trace -> signals -> diagnose
+    found = Reader().digitize("page.jpg")
+    found.signal, found.status, found.labels
 
-``pipeline`` strings them together; ``ecg`` holds the words that all of them share.
+A folder a stage, in the order of the data; imports run downwards only:
+
+    core -> image -> grid -> layout -> trace -> signal -> pipeline -> diagnosis -> reader
+
+What stands in ``__all__`` is loaded when it is asked for, so that the package itself is imported in no time.
 """
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ecgpage.core.conventions import EcgPageError
+    from ecgpage.image.decode import read_image
+    from ecgpage.reader import Digitization, Reader
+
 __version__ = "0.1.0"
+
+__all__ = ["Digitization", "EcgPageError", "Reader", "__version__", "read_image"]
+
+_HOMES = {
+    "Digitization": "ecgpage.reader",
+    "EcgPageError": "ecgpage.core.conventions",
+    "Reader": "ecgpage.reader",
+    "read_image": "ecgpage.image.decode",
+}
+"""Module of each public name."""
+
+if not TYPE_CHECKING:  # a type checker would take every name for one of the package's
+
+    def __getattr__(name: str) -> object:
+        """Load a public name; ImportError with the way out where PyTorch is missing."""
+        from importlib import import_module  # noqa: PLC0415 (not to be a name of the package)
+
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        try:
+            value = getattr(import_module(_HOMES[name]), name)
+        except ModuleNotFoundError as error:
+            if error.name not in ("torch", "efficientnet_pytorch"):
+                raise
+            way_out = 'install it with: pip install "ecgpage[torch]"'
+            raise ImportError(
+                f"ecgpage.{name} needs {error.name}, which is not installed; {way_out}", name=error.name
+            ) from error
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_HOMES})

@@ -22,7 +22,7 @@ from ecgpage.grid.candidates import grid_candidates
 from ecgpage.grid.flat_page import FlatPage, flatten_page
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.grid.spectrum import find_grid_frequencies
-from ecgpage.image.decode import read_image
+from ecgpage.image.decode import Source, name_source, read_image
 from ecgpage.layout.boxes import PageBoxes
 from ecgpage.layout.detector import LeadDetector
 from ecgpage.layout.find_boxes import find_boxes
@@ -94,7 +94,7 @@ class Digitizer:
         reader = WordReader.load(folder) if digest(folder, WORDS) else None
         return cls(TraceNet.load(folder), LeadDetector.load(folder), reader, options)
 
-    def read_record(self, paths: Sequence[str | Path], fs: float, n_samples: int) -> RecordReading:
+    def read_record(self, pictures: Sequence[Source], fs: float, n_samples: int) -> RecordReading:
         """Signals at ``fs`` Hz, ``n_samples`` long, from the images of one record: the first of what a page shows where the
         record is shorter, NaN beyond it where it is longer.
 
@@ -108,28 +108,29 @@ class Digitizer:
         located: list[LocatedEcg | None] = []
         whole: NDArray[np.float32] | None = None
         per_page = min(n_samples, round(PAGE_S * fs))
-        in_turn = n_samples > round(1.5 * PAGE_S * fs) and len(paths) > 1
-        for number, path in enumerate(paths):
+        in_turn = n_samples > round(1.5 * PAGE_S * fs) and len(pictures) > 1
+        for number, picture in enumerate(pictures):
+            name = name_source(picture)
             try:
-                page = self.read_page(read_image(path), fs, per_page)
+                page = self.read_page(read_image(picture), fs, per_page)
             except EcgPageError as error:
-                reasons.append(str(error) if str(path) in str(error) else f"{path}: {error}")
+                reasons.append(str(error) if name in str(error) else f"{name}: {error}")
                 pages.append(None)
                 located.append(error.located if isinstance(error, RefusedPageError) else None)
                 continue
             except (
                 Exception
             ) as error:  # one odd page must not stop a batch; the log keeps the trace for a report
-                log.exception("%s: unexpected error", path)
+                log.exception("%s: unexpected error", name)
                 reasons.append(
-                    f"{path}: unexpected {type(error).__name__}: {error}; please report it with the image"
+                    f"{name}: unexpected {type(error).__name__}: {error}; please report it with the image"
                 )
                 pages.append(None)
                 located.append(None)
                 continue
             pages.append(page)
             located.append(page.located)
-            reasons += [f"{path}: {note}" for note in (*page.plan.notes, *page.signals.notes)]
+            reasons += [f"{name}: {note}" for note in (*page.plan.notes, *page.signals.notes)]
             if in_turn:
                 start = number * per_page
                 room = mv[start : start + per_page]
@@ -142,7 +143,7 @@ class Digitizer:
             whole = shown if len(shown) > n_samples else None
             counted = [best]
         readings = combine_readings([None if page is None else page.signals.readings for page in counted])
-        if not paths:
+        if not pictures:
             reasons.append("the header names no image; add a line '# Image: FILE'")
         return RecordReading(mv, readings, pages, reasons, time.perf_counter() - began, located, whole)
 

@@ -1,0 +1,166 @@
+"""The public call: one picture of a 12-lead ECG to its signals in millivolts and its diagnoses.
+
+from ecgpage import Reader
+
+reader = Reader()  # loads the weights once
+found = reader.digitize("page.jpg")
+found.status, found.reasons  # "ok", ()
+found.signal  # float32 (5000, 12), mV, NaN where nothing is printed
+found.labels, found.probabilities["AFIB/AFL"]
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from ecgpage.core.conventions import LEADS, EcgPageError
+from ecgpage.core.weights import TABLE
+from ecgpage.diagnosis.diagnoser import Diagnoser, RecordDiagnosis
+from ecgpage.grid.grid_map import GridMap
+from ecgpage.image.decode import UNNAMED, Source, read_image
+from ecgpage.layout.types import PagePlan
+from ecgpage.pipeline import Digitizer
+from ecgpage.results import PageReading, RecordReading
+from ecgpage.signal.types import LeadReading
+
+Status = Literal["ok", "partial", "failed"]
+NOT_READ: Final = "none"
+"""Source of a lead that was not read."""
+DEVICES: Final = ("auto", "cpu", "cuda")
+
+
+@dataclass(frozen=True, eq=False)
+class Digitization:
+    """What one picture shows, whatever happened."""
+
+    signal: NDArray[np.float32] = field(repr=False)
+    """(n, 12) mV, leads in the order ``leads``; NaN where nothing is printed or can be trusted."""
+    fs: float
+    """Samples per second of ``signal``, Hz."""
+    status: Status
+    """"ok": all twelve leads were read; "partial": some were; "failed": none was."""
+    reasons: tuple[str, ...]
+    """Why the page could not be read, and what had to be assumed."""
+    readings: Mapping[str, LeadReading] = field(repr=False)
+    """Lead -> how it came about: source, coverage (0 to 1) and expectation."""
+    labels: tuple[str, ...]
+    """Diagnoses; a failed page whose ECG could be located may have some, from the picture alone."""
+    probabilities: Mapping[str, float]
+    """Diagnosis -> probability, 0 to 1; NaN when there was nothing to diagnose."""
+    page: PageReading | None = field(repr=False)
+    """Everything that was read on the way, with the picture; None where no page was recognised."""
+    leads: tuple[str, ...] = field(default=LEADS, repr=False)
+    """Names of the columns of ``signal``."""
+
+    @property
+    def lead_reasons(self) -> dict[str, str]:
+        """Lead that was not read -> why."""
+        return {lead: reading.reason for lead, reading in self.readings.items() if reading.source == NOT_READ}
+
+    @property
+    def expected_snr_db(self) -> dict[str, float]:
+        """Lead -> expected signal-to-noise ratio, dB; NaN when nothing was read or its errors are not known."""
+        return {lead: reading.snr_db for lead, reading in self.readings.items()}
+
+    @property
+    def layout(self) -> PagePlan | None:
+        """Layout with paper speed (mm/s), gain (mm/mV) and the segments of the leads, page mm; None without a page."""
+        if self.page is None:
+            return None
+        return replace(self.page.plan, segments=self.page.signals.segments)  # strips by their final names
+
+    @property
+    def grid(self) -> GridMap | None:
+        """Map from page mm to pixels of the picture as ``read_image`` gives it; None without a page."""
+        return None if self.page is None else self.page.grid
+
+
+class Reader:
+    """Ready-made reader of pictures of 12-lead ECGs; loads the weights once, then ``digitize``."""
+
+    def __init__(self, device: str = "auto", model: str | Path | None = None) -> None:
+        """Load the weights.
+
+        Args:
+            device: "cpu", "cuda", or "auto" for a GPU where PyTorch finds one.
+            model: folder with weights; those that came with the package when None.
+
+        Raises ``EcgPageError`` when the device is not there, and when weights are missing or damaged.
+        """
+        self.device = choose_device(device)
+        folder = find_weights() if model is None else Path(model)
+        self.digitizer, self.diagnoser = Digitizer.load(folder), Diagnoser.load(folder)
+        for network in _list_networks(self.digitizer, self.diagnoser):
+            network.to(self.device)
+
+    def digitize(self, source: Source, *, fs: float = 500.0, seconds: float = 10.0) -> Digitization:
+        """Signals and diagnoses of one page.
+
+        Args:
+            source: path or bytes of a picture file, or an array uint8 (H, W, 3) RGB or (H, W) grey.
+            fs: samples per second that are wanted, Hz.
+            seconds: length of ``signal``, s; pages of 10 s are assumed: less is their start, what is beyond them NaN.
+
+        A page that cannot be read gives the status "failed" and the reasons. Raises ``EcgPageError`` when ``source`` is no
+        picture or cannot be opened, ``ValueError`` when ``fs`` and ``seconds`` make no sample.
+        """
+        if not (math.isfinite(fs * seconds) and fs > 0 and seconds > 0 and round(fs * seconds) > 0):
+            raise ValueError(
+                f"fs={fs} Hz and seconds={seconds} s make no sample; give both as positive numbers"
+            )
+        image = read_image(source)
+        reading = self.digitizer.read_record([image], fs, round(fs * seconds))
+        return _summarize(reading, self.diagnoser.diagnose(reading, fs), fs)
+
+
+def choose_device(wanted: str) -> torch.device:
+    """Device of that name, "auto" being a GPU where there is one; ``EcgPageError`` with the way out when it is not there."""
+    if wanted not in DEVICES:
+        raise EcgPageError(f"device {wanted!r} is not known; use one of {', '.join(DEVICES)}")
+    found = torch.cuda.is_available()
+    if wanted == "cuda" and not found:
+        raise EcgPageError(
+            "device 'cuda': PyTorch finds no GPU; use 'cpu' or 'auto', or install a PyTorch built for CUDA and its driver"
+        )
+    return torch.device("cuda" if found and wanted != "cpu" else "cpu")
+
+
+def find_weights() -> Path:
+    """Folder of the shipped weights: in the installed package, or beside it in the repository."""
+    package = Path(__file__).resolve().parent
+    for folder in (package / "model", package.parent / "model"):
+        if (folder / TABLE).exists():
+            return folder
+    raise EcgPageError(
+        f"{package / 'model'}: no weights there; install the package again, or name a folder: Reader(model=FOLDER)"
+    )
+
+
+def _list_networks(digitizer: Digitizer, diagnoser: Diagnoser) -> list[nn.Module]:
+    """Every network that the two hold."""
+    parts = (digitizer.detector, digitizer.reader, diagnoser.signal, diagnoser.page)
+    networks = [digitizer.network, *(part.network for part in parts if part is not None)]
+    return [network for network in networks if network is not None]
+
+
+def _summarize(reading: RecordReading, diagnosis: RecordDiagnosis, fs: float) -> Digitization:
+    """The record of one page in the public form."""
+    read = [r.source != NOT_READ for r in reading.readings]
+    status: Status = "ok" if all(read) else "partial" if any(read) else "failed"
+    return Digitization(
+        signal=reading.mv,
+        fs=fs,
+        status=status,
+        reasons=tuple(reason.removeprefix(f"{UNNAMED}: ") for reason in reading.reasons),
+        readings={r.lead: r for r in reading.readings},
+        labels=tuple(diagnosis.answer.labels),
+        probabilities=dict(diagnosis.answer.probabilities),
+        page=reading.pages[0],
+    )
