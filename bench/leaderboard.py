@@ -15,7 +15,6 @@ branches said (``ecgpage.train.stack``).
 """
 
 import argparse
-import csv
 import hashlib
 import json
 import math
@@ -35,21 +34,17 @@ from typing import Final
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process a core
 
-import matplotlib as mpl
 import numpy as np
-
-mpl.use("Agg")
-
-from matplotlib import pyplot as plt
 from tqdm import tqdm
 
+from bench.leaderboard_report import CLEAN_SCANS, FEW, KINDS, PHOTOS, Score, describe, plot
 from ecgpage.core.conventions import CLASSES, EcgPageError
 from ecgpage.core.weights import TABLE
 from ecgpage.diagnosis.diagnoser import Diagnoser
 from ecgpage.diagnosis.page_classifier import PageClassifier
 from ecgpage.diagnosis.signal_classifier import SignalClassifier
 from ecgpage.diagnosis.types import Diagnosis
-from ecgpage.synth import MIXES, mixes_hash
+from ecgpage.synth import mixes_hash
 from ecgpage.synth.folder import Task, write_record
 from ecgpage.synth.sources import Pack, Recording, Source, WfdbFolder
 from ecgpage.train.scores import macro_interval
@@ -58,21 +53,10 @@ from evaluate_model import evaluate_model
 from helper_code import find_records, load_labels, load_signals
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-PUBLISHED: Final = Path(__file__).with_name("published_2024.tsv")
-KINDS: Final = tuple(MIXES)
-OWN_KINDS: Final = ("generator-clean", "generator-distorted")
-CHALLENGE_KINDS: Final = tuple(kind for kind in KINDS if kind not in OWN_KINDS)
-PHOTOS: Final = tuple(kind for kind in CHALLENGE_KINDS if kind.startswith(("photo", "monitor")))
-CLEAN_SCANS: Final = ("scan-color", "scan-bw")
-"""What the Challenge's own leaderboard was made of."""
-FEW: Final = 20
-"""Fewer records are drawn as every kind."""
+
+
 CHUNK: Final = 10
 """Pages that one run of the command line answers."""
-CAUTION: Final = (
-    "Drawn pages are not the hidden pages of the Challenge, and this package was trained on drawn pages: the published "
-    "figures stand beside for orientation, not as a ranking."
-)
 
 
 # --- records ------------------------------------------------------------------------------------------------
@@ -247,27 +231,6 @@ def answer_all(run: Run, pages: Sequence[Page], *, jobs: int, minutes: float | N
             progress.update(future.result())
 
 
-# --- scores -------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Score:
-    """How pages of one kind fared, or of several kinds together."""
-
-    kind: str
-    pages: int
-    unread: int
-    """Pages without any signal."""
-    snr: float
-    f: float
-    """Macro F as the Challenge counts it: over the classes that these pages have."""
-    low: float
-    high: float
-    """95 % bootstrap interval of ``f``; over all eleven classes that occur in truth or answer."""
-    seconds: float
-    """Mean time to read a page, without diagnosis and start."""
-
-
 def score_all(run: Run, *, jobs: int) -> dict[str, Score]:
     """Scores of each kind that was answered, and of ``scans``, ``photos`` and ``all`` together."""
     kinds = [kind for kind in KINDS if (run.reference / kind).is_dir()]
@@ -368,132 +331,6 @@ def _labels(said: Diagnosis | None, branch: SignalClassifier | PageClassifier | 
     return [c for c, t in zip(branch.classes, branch.thresholds, strict=True) if said.probabilities[c] >= t]
 
 
-# --- the report ---------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Published:
-    """One ranked team's results of one task."""
-
-    task: str
-    rank: int
-    team: str
-    values: dict[str, float]
-    """SNR in dB or macro F of ``leaderboard`` and each kind; NaN where not published."""
-
-    @property
-    def mean(self) -> float:
-        """Mean over the eight kinds, NaN unless all are published."""
-        return float(np.mean([self.values[kind] for kind in CHALLENGE_KINDS]))
-
-
-def read_published() -> list[Published]:
-    """The ranked teams of both tasks, from the file beside this one, which names its source."""
-    lines = [line for line in PUBLISHED.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
-    return [
-        Published(
-            row["task"],
-            int(row["rank"]),
-            row["team"],
-            {key: float(row[key]) if row[key] else math.nan for key in ("leaderboard", *CHALLENGE_KINDS)},
-        )
-        for row in csv.DictReader(lines, delimiter="\t")
-    ]
-
-
-def own_values(scores: dict[str, Score], task: str) -> dict[str, float]:
-    """This package's value of a task by kind; ``leaderboard`` is what scans of clean pages have together."""
-    value = {name: s.snr if task == "digitization" else s.f for name, s in scores.items()}
-    return {kind: value.get(kind, math.nan) for kind in KINDS} | {"leaderboard": value.get("scans", math.nan)}
-
-
-def by_kind(scores: dict[str, Score]) -> str:
-    """Markdown: how this package fared."""
-    lines = [
-        "| drawn pages | n | without signal | SNR dB | macro F (95 %) | s a page |",
-        "|---|---|---|---|---|---|",
-    ]
-    for s in scores.values():
-        f = f"{s.f:.3f} ({s.low:.3f}–{s.high:.3f})"
-        lines.append(f"| {s.kind} | {s.pages} | {s.unread} | {s.snr:.2f} | {f} | {s.seconds:.1f} |")
-    return "\n".join(lines)
-
-
-def beside_published(scores: dict[str, Score], task: str) -> str:
-    """Markdown: one task by kind, this package on drawn pages above the ranked teams on hidden ones."""
-    columns = ("leaderboard", *CHALLENGE_KINDS)
-    digits = 2 if task == "digitization" else 3
-
-    def cell(value: float) -> str:
-        return f"{value:.{digits}f}".replace("-", "−") if math.isfinite(value) else "–"
-
-    lines = ["| # | | " + " | ".join([*columns, "mean 8", *OWN_KINDS]) + " |"]
-    lines.append("|---|---|" + "---|" * (len(columns) + 1 + len(OWN_KINDS)))
-    own = own_values(scores, task)
-    values = [own[c] for c in columns] + [float(np.mean([own[k] for k in CHALLENGE_KINDS]))]
-    cells = " | ".join(f"**{cell(v)}**" for v in [*values, *(own[kind] for kind in OWN_KINDS)])
-    lines.append(f"| | **this package, drawn pages** | {cells} |")
-    for team in (p for p in read_published() if p.task == task):
-        cells = " | ".join(cell(v) for v in [*(team.values[c] for c in columns), team.mean])
-        lines.append(f"| {team.rank} | {team.team} | {cells} |" + " |" * len(OWN_KINDS))
-    return "\n".join(lines)
-
-
-def describe(run: Run, scores: dict[str, Score], branches: dict[str, tuple[float, float, float]]) -> str:
-    """Markdown of the whole report."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False, cwd=ROOT
-    )
-    ways = "\n".join(
-        f"| {way} | {f:.3f} ({low:.3f}–{high:.3f}) |" for way, (f, low, high) in branches.items()
-    )
-    return "\n\n".join(
-        [
-            f"# Leaderboard: {scores['all'].pages} drawn pages ({run.folder.name})",
-            f"Commit {commit.stdout.strip() or 'unknown'}. {CAUTION} Published figures: see `bench/published_2024.tsv`.",
-            by_kind(scores),
-            "`scans`, `photos`, `all`: pages of these kinds together; macro F is over the classes that they have.",
-            "## Digitization, SNR in dB",
-            beside_published(scores, "digitization"),
-            "## Diagnosis, macro F",
-            beside_published(scores, "classification"),
-            "## What answers",
-            f"| all pages | macro F (95 %) |\n|---|---|\n{ways}",
-        ]
-    )
-
-
-def plot(scores: dict[str, Score], path: Path) -> None:
-    """Both tasks by kind: the ranked teams grey, this package red."""
-    figure, axes = plt.subplots(2, 1, figsize=(11, 8), sharex=True, layout="constrained")
-    places = {kind: k for k, kind in enumerate(("leaderboard", *CHALLENGE_KINDS, *OWN_KINDS))}
-    for axis, task, unit in zip(
-        axes, ("digitization", "classification"), ("SNR, dB", "macro F"), strict=True
-    ):
-        for team in (p for p in read_published() if p.task == task):
-            axis.plot([places[k] for k in team.values], list(team.values.values()), "o", color="0.6", ms=4)
-        own = own_values(scores, task)
-        axis.plot(
-            [places[k] for k in own],
-            list(own.values()),
-            "D",
-            color="tab:red",
-            label="this package, drawn pages",
-        )
-        if task == "classification":
-            for kind, s in scores.items():
-                if kind in places:
-                    axis.plot([places[kind]] * 2, [s.low, s.high], color="tab:red", lw=1)
-        axis.set_ylabel(unit)
-        axis.grid(axis="y", color="0.9")
-    axes[0].plot([], [], "o", color="0.6", ms=4, label="ranked teams, hidden pages")
-    axes[0].legend(loc="upper right", bbox_to_anchor=(0.8, 1.0))
-    axes[0].set_title("Drawn pages are not the hidden pages: for orientation, not as a ranking", fontsize=10)
-    axes[1].set_xticks(list(places.values()), list(places), rotation=30, ha="right")
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
@@ -516,7 +353,7 @@ def main() -> None:
     scores = score_all(run, jobs=args.jobs)
     if not scores:
         raise EcgPageError("no page was answered in this time; give more --minutes")
-    text = describe(run, scores, branch_scores(run))
+    text = describe(run.folder.name, scores, branch_scores(run))
     (run.folder / "leaderboard.md").write_text(text + "\n", encoding="utf-8")
     plot(scores, run.folder / "leaderboard.png")
     table_of(answers_of(run)).save(run.folder / "answers.npz")

@@ -12,21 +12,25 @@ import torch
 
 from bench import leaderboard
 from bench.leaderboard import (
-    CHALLENGE_KINDS,
-    KINDS,
     Page,
     Run,
-    Score,
     answer_all,
     answers_of,
-    beside_published,
     branch_scores,
     choose_pages,
     number_of,
-    own_values,
-    read_published,
     read_recordings,
     score_all,
+)
+from bench.leaderboard_report import (
+    CHALLENGE_KINDS,
+    KINDS,
+    Score,
+    beside_published,
+    describe,
+    own_values,
+    plot,
+    read_published,
 )
 from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.synth.sources import Recording
@@ -276,8 +280,8 @@ def test_one_row_is_ours_and_the_others_are_published() -> None:
 
 def test_the_report_says_that_drawn_pages_are_not_the_hidden_ones(tmp_path: Path) -> None:
     scores = {kind: score(kind, 10.0, 0.5) for kind in (*KINDS, "scans", "photos", "all")}
-    text = leaderboard.describe(Run(tmp_path, ROOT / "model"), scores, {"answer": (0.5, 0.4, 0.6)})
+    text = describe(tmp_path.name, scores, {"answer": (0.5, 0.4, 0.6)})
     assert "Drawn pages are not the hidden pages" in text
     assert "| answer | 0.500 (0.400–0.600) |" in text
-    leaderboard.plot(scores, tmp_path / "plot.png")
+    plot(scores, tmp_path / "plot.png")
     assert (tmp_path / "plot.png").stat().st_size > 10_000
