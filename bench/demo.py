@@ -16,6 +16,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import cv2
 import numpy as np
 
+from bench.sheets import write_small
 from ecgpage.challenge.habits import challenge_options
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.diagnosis.diagnoser import Diagnoser
@@ -90,7 +91,7 @@ def draw_overview(record: Path, answer: Path, picture: Path) -> None:
             plot, name, (8, round(level) + 4), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (20, 90, 220), 1, cv2.LINE_AA
         )
     sheet = np.concatenate([*panels, plot], axis=1)
-    cv2.imwrite(str(picture), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+    write_small(picture, sheet)
 
 
 def _draw(record: Path, picture: Path, evidence: str | None) -> tuple[int, Path]:

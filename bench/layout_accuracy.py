@@ -1,7 +1,7 @@
 """Measure the plan of drawn pages of all layouts, and show that of real ones.
 
     python -m bench.layout_accuracy --data FOLDER [--pages 100] [--kinds scan-color photo-clean] [--boxes detector] [--exact]
-    python -m bench.layout_accuracy --images FILE ... --out SHEET.jpg [--verdicts FILE.csv]
+    python -m bench.layout_accuracy --images FILE ... --out SHEET.webp [--verdicts FILE.csv]
 
 FOLDER holds ``hires500``; records of fold 9 are drawn, every layout equally often, in the looks that the renderer invents for
 it. A plan is right when every drawn lead is there under its name, with its ends within 1 mm, upside down where it was
@@ -30,6 +30,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.sheets import write_small
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.types import Rng
 from ecgpage.grid.candidates import lock_grid
@@ -235,7 +236,7 @@ def _draw_plan(canvas: NDArray[Any], page: FlatPage, plan: PagePlan, scale: floa
 def write_sheet(
     images: Sequence[Path], model: Path, verdicts: Path | None, out: Path, across: int = 4
 ) -> None:
-    """Tiles of all pictures in one JPEG."""
+    """Tiles of all pictures in one sheet, WebP or JPEG by the ending of its name."""
     given: dict[str, str] = {}
     if verdicts is not None:
         with verdicts.open(encoding="utf-8", newline="") as file:
@@ -244,8 +245,7 @@ def write_sheet(
     tiles = [show(path, digitizer, given.get(path.name, "")) for path in images]
     tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % across)
     rows = [np.concatenate(tiles[k : k + across], axis=1) for k in range(0, len(tiles), across)]
-    sheet = cv2.cvtColor(np.concatenate(rows), cv2.COLOR_RGB2BGR)
-    cv2.imwrite(str(out), sheet, [cv2.IMWRITE_JPEG_QUALITY, 60])
+    write_small(out, np.concatenate(rows))
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bench.sheets import write_small
 from ecgpage.challenge.habits import challenge_options
 from ecgpage.core.types import Array
 
@@ -207,7 +208,7 @@ def main() -> None:
         if args.sheet:
             cells.append(draw_page(scored, SHEET_PX_PER_MM))
     if args.sheet and cells:
-        _write(args.sheet, sheet(cells, COLUMNS), 60)
+        write_small(args.sheet, sheet(cells, COLUMNS))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Real pages and drawn ones of the same looks, side by side.
 
-    python -m bench.page_twins --data FOLDER --out docs/twins.jpg [--only NAME ...]
+    python -m bench.page_twins --data FOLDER --out docs/twins.webp [--only NAME ...]
 
 FOLDER holds ``real/scans``, ``real/photos`` (each with ``input`` and ``reference``), ``patient_images`` and
 ``hires500``. ``TWINS`` says by eye what each real page looks like: layout, grid, paper, light. It serves this
@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.sheets import write_small
 from ecgpage.core.types import Image
 from ecgpage.image.decode import read_image
 from ecgpage.synth.mixes import Mix
@@ -340,10 +341,7 @@ def main() -> int:
         real = read_image(path)
         image = drawn(twin, options.data, (real.shape[0], real.shape[1]), spare)
         pairs.append((tile(real, twin.name), tile(image, "drawn")))
-    done, data = cv2.imencode(options.out.suffix, sheet(pairs)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 82])
-    if not done:
-        return 1
-    options.out.write_bytes(np.asarray(data).tobytes())
+    write_small(options.out, sheet(pairs))
     print(f"{len(pairs)} pairs, {options.out.stat().st_size / 1e6:.2f} MB")
     return 0
 
