@@ -1,5 +1,6 @@
 """One call reads a picture: by path, bytes or array; what cannot be read says why, what is no picture raises."""
 
+import re
 from pathlib import Path
 
 import cv2
@@ -94,6 +95,15 @@ def test_the_grid_of_the_photo_leads_to_its_ink(photo: Digitization) -> None:
 def test_bytes_are_read_at_the_rate_that_is_asked_for(scan: Digitization) -> None:
     assert (scan.status, scan.fs, scan.signal.shape) == ("ok", 250.0, (2500, 12))
     assert scan.labels == ("NORM",)
+
+
+def test_everything_that_the_readme_asks_of_a_reading_is_there(photo: Digitization) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (block,) = (b for b in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "Reader()" in b)
+    asked = set(re.findall(r"\bfound\.(\w+)", block))
+    assert {"signal", "status", "labels"} <= asked
+    assert [name for name in asked if not hasattr(photo, name)] == []
+    assert 'digitize("examples/input/' + PHOTO.name in block
 
 
 # a page that is not
