@@ -32,7 +32,7 @@ WAY_OUT: Final = (
 )
 
 PRECISION: Final = "ECGPAGE_PRECISION"
-"""Environment variable that says in which precision the networks that read pages multiply."""
+"""Environment variable that says in which precision networks multiply that read pages or are trained."""
 PRECISIONS: Final = ("auto", "float32", "bfloat16")
 
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ecgpage.core.conventions import EcgPageError
+from ecgpage.core.weights import network_precision
 
 log = logging.getLogger(__name__)
 
@@ -139,8 +140,8 @@ class Trainer(ABC, Generic[Batch, AnyRecipe]):
         return recipe.peak_lr * warm * cosine(self.share, recipe.last_lr)
 
     def autocast(self) -> torch.autocast:
-        """Products in bfloat16 on the device of the training."""
-        return torch.autocast(self.device.type, torch.bfloat16)
+        """Products in bfloat16 where the device of the training is fast at it, or as ``ECGPAGE_PRECISION`` asks."""
+        return network_precision(self.device)
 
     def step(self, batch: Batch) -> Parts:
         """Do one step; returns the parts of the loss, without waiting for a GPU."""

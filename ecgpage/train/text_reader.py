@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ecgpage.core.types import Light, Rng
-from ecgpage.core.weights import Card, half_precision, save_tensors
+from ecgpage.core.weights import Card, half_precision, network_precision, save_tensors
 from ecgpage.layout.text_reader import (
     BORDER_CELLS,
     CELL,
@@ -229,7 +229,7 @@ def validate(network: nn.Module, windows: Windows) -> loop.Scores:
     for start in range(0, len(windows), 64):
         part = slice(start, start + 64)
         x = measure_darkness(torch.from_numpy(windows.light[part])[:, None].float()).to(device)
-        with torch.autocast(device.type, torch.bfloat16):
+        with network_precision(device):
             logits = network(x.contiguous(memory_format=torch.channels_last)).float()
         chances = logits.softmax(1).cpu()
         cell = label_cells(torch.from_numpy(windows.places[part]), torch.from_numpy(windows.classes[part]))
