@@ -31,7 +31,6 @@ from ecgpage.layout.orientation import upright_turn
 from ecgpage.layout.plan import read_plan
 from ecgpage.layout.rows import find_rows
 from ecgpage.layout.scale_without_grid import map_without_grid
-from ecgpage.layout.scales import LONG_SHARE
 from ecgpage.layout.text_reader import NAME as WORDS
 from ecgpage.layout.text_reader import WordReader
 from ecgpage.layout.types import PagePlan
@@ -224,7 +223,9 @@ class Digitizer:
             flat, plan = self._upright(image, grid, record_s)
         else:
             flat = self._flatten(image, grid)
-            plan = read_plan(flat, boxes, shown_seconds(flat, record_s), self.options.layout)
+            plan = read_plan(
+                flat, boxes, shown_seconds(flat, record_s, self.options.layout), self.options.layout
+            )
         if plan.confidence < self.options.min_confidence:
             raise RefusedPageError(
                 f"no 12-lead ECG recognised on the grid (confidence {plan.confidence:.2f})",
@@ -239,24 +240,26 @@ class Digitizer:
     def _upright(self, image: Image, grid: GridMap, record_s: float) -> tuple[FlatPage, PagePlan]:
         """The page and its plan, turned so that rows run along x and the evidence is for the right way up."""
         flat = self._flatten(image, grid)
-        turn = upright_turn(flat, self.detector)
+        turn = upright_turn(flat, self.detector, self.options.layout)
         if turn is None:
             raise EcgPageError("no layout of leads is recognised, whichever way the page is turned")
         if turn:
             flat = self._flatten(image, grid.rotate(turn))
-        boxes = find_boxes(flat, self.detector, self.reader)
-        return flat, read_plan(flat, boxes, shown_seconds(flat, record_s), self.options.layout)
+        boxes = find_boxes(flat, self.detector, self.reader, self.options.layout)
+        return flat, read_plan(
+            flat, boxes, shown_seconds(flat, record_s, self.options.layout), self.options.layout
+        )
 
     def _flatten(self, image: Image, grid: GridMap) -> FlatPage:
         return flatten_page(image, grid, bridge=self.options.bridge)
 
 
-def shown_seconds(page: FlatPage, record_s: float) -> float:
+def shown_seconds(page: FlatPage, record_s: float, options: LayoutOptions = LayoutOptions()) -> float:
     """Seconds that an upright page shows of a record of ``record_s`` seconds: a whole page's where its rows are longer than
     the record, which was then cut from what is printed, or drawn at 50 mm/s, as its pulses or its text say.
     """
     if record_s >= NEARLY_PAGE * PAGE_S:
         return max(record_s, PAGE_S)
-    lengths_mm = [row.end_mm - row.start_mm for row in find_rows(page)]
-    is_whole = not lengths_mm or float(np.median(lengths_mm)) > LONG_SHARE * record_s * SPEED_MM_PER_S
+    lengths_mm = [row.end_mm - row.start_mm for row in find_rows(page, options)]
+    is_whole = not lengths_mm or float(np.median(lengths_mm)) > options.long_share * record_s * SPEED_MM_PER_S
     return PAGE_S if is_whole else record_s

@@ -20,35 +20,23 @@ from scipy.optimize import linear_sum_assignment
 
 from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.core.types import Array
-from ecgpage.layout.boxes import MISNAMED, ROW_APART_MM, PageBoxes, merged, refuse_two_pages
-from ecgpage.layout.columns import MIN_SHARE, POSITION_MM, Columns, fit_columns, shared_span
+from ecgpage.layout.boxes import ROW_APART_MM, PageBoxes, merged, refuse_two_pages
+from ecgpage.layout.columns import Columns, fit_columns, shared_span
 from ecgpage.layout.known_layouts import COUNTS, GRAMMAR, Order
-from ecgpage.layout.printed_names import PLACE_WEIGHT, with_named_only, with_printed
+from ecgpage.layout.options import LayoutOptions
+from ecgpage.layout.printed_names import with_named_only, with_printed
 from ecgpage.layout.row_assignment import add_spare_rows, assign_rows, regular_places, row_distance
 
-FOUND: Final = 4.0
-"""Log odds of a box in a cell's place against a box anywhere."""
-MISSED: Final = 2.5
-"""-Log chance that a drawn lead has no box."""
-ANY_ORDER: Final = 9.0
-"""-Log odds of a page that follows no known order, as far as names are known by looks and places only."""
-PRINTED_ORDER: Final = 4.5
-"""The same where all names are printed: they are misread in no way that makes another order of them."""
-MOST_STRIPS: Final = 3
 NO_STRIP: Final = -1e6
-STRIP_COST: Final = 0.5
+
 STRIP_NAMES: Final[dict[str, float]] = {"II": 1.0, "V1": 0.5, "V5": 0.5}
 """Log odds of names of rhythm strips."""
-SURE: Final = 0.35
-"""Confidence from which a reading of the boxes stands by itself."""
-SPARE_GAIN: Final = 0.3
-"""Log odds of a rhythm strip that only its ink shows, below the other rows."""
+
+
 WHOLE_ROW_MM: Final = (14.0, 6.0)
 """Its ink begins and ends this close to the columns' outer ends; a pulse may stand before it."""
 NEXT_ROW: Final = (0.6, 1.6)
 """The same in distances of the other rows."""
-REGULAR_GAIN: Final = 0.5
-"""Log odds of a row without boxes where the others leave room for it."""
 
 
 @dataclass(frozen=True)
@@ -84,28 +72,33 @@ class Arrangement:
     known_order: bool
 
 
-def arrange(boxes: PageBoxes, levels_mm: Array, spare_mm: Array | None = None) -> Arrangement:
+def arrange(
+    boxes: PageBoxes,
+    levels_mm: Array,
+    spare_mm: Array | None = None,
+    options: LayoutOptions = LayoutOptions(),
+) -> Arrangement:
     """The best reading of a page's boxes.
 
     ``levels_mm`` (n,): page y of the usual line of each box's lead, as far as known; ``spare_mm`` (m, 3): page y of rows of
     ink, whether boxes stand there or not, and page x where they begin and end. Raises ``EcgPageError`` when no lead was
     found, the boxes are those of several pages, or fit no layout.
     """
-    boxes, levels_mm = merged(boxes, levels_mm)
+    boxes, levels_mm = merged(boxes, levels_mm, options)
     if not len(boxes.leads):
         raise EcgPageError("no lead was found on the page")
     refuse_two_pages(boxes)
     spare_mm = np.zeros((0, 3)) if spare_mm is None else spare_mm
-    apart_mm = row_distance(boxes.leads, levels_mm)
-    row_of, rows_mm = assign_rows(boxes, levels_mm, spare_mm[:, 0], apart_mm)
-    boxes, levels_mm = with_named_only(boxes, rows_mm[row_of], spare_mm[:, 0])
-    row_of, rows_mm = assign_rows(boxes, levels_mm, spare_mm[:, 0], apart_mm)
-    boxes = with_printed(boxes, rows_mm[row_of], spare_mm[:, 0])
+    apart_mm = row_distance(boxes.leads, levels_mm, options)
+    row_of, rows_mm = assign_rows(boxes, levels_mm, spare_mm[:, 0], apart_mm, options)
+    boxes, levels_mm = with_named_only(boxes, rows_mm[row_of], spare_mm[:, 0], options)
+    row_of, rows_mm = assign_rows(boxes, levels_mm, spare_mm[:, 0], apart_mm, options)
+    boxes = with_printed(boxes, rows_mm[row_of], spare_mm[:, 0], options)
     row_of, rows_mm = add_spare_rows(row_of, rows_mm, spare_mm[:, 0], apart_mm)
     readings: list[Arrangement] = []
     for count in COUNTS:
-        for columns in fit_columns(boxes.leads, boxes.scores, count):
-            readings += _read_as(boxes, row_of, rows_mm, spare_mm, columns)
+        for columns in fit_columns(boxes.leads, boxes.scores, count, options):
+            readings += _read_as(boxes, row_of, rows_mm, spare_mm, columns, options)
     if not readings:
         raise EcgPageError(f"{len(boxes.leads)} leads seen, which fit no layout")
     return max(readings, key=lambda reading: reading.score)
@@ -116,7 +109,7 @@ class _Evidence:
     """What speaks for each cell of rows x columns, and for a strip in each row."""
 
     cell: Array
-    """(rows, columns, 12) log odds that this lead is drawn there, of the best box; -MISSED without one."""
+    """(rows, columns, 12) log odds that this lead is drawn there, of the best box; -``missed_lead`` without one."""
     strip: Array
     """(rows, 12) the same over the full width; -inf without a box."""
     box: NDArray[np.intp]
@@ -131,7 +124,9 @@ class _Evidence:
     """(n, rows, columns + 1) where each box stands."""
 
 
-def _evidence(boxes: PageBoxes, row_of: NDArray[np.intp], n_rows: int, columns: Columns) -> _Evidence:
+def _evidence(
+    boxes: PageBoxes, row_of: NDArray[np.intp], n_rows: int, columns: Columns, options: LayoutOptions
+) -> _Evidence:
     count = columns.count
     best = np.full((n_rows, count + 1, len(LEADS)), -np.inf)
     clear = np.zeros((n_rows, count + 1, len(LEADS)))
@@ -141,15 +136,15 @@ def _evidence(boxes: PageBoxes, row_of: NDArray[np.intp], n_rows: int, columns: 
     for k, box in enumerate(boxes.leads):
         for column in range(count + 1):
             span = columns.span(column if column < count else None)
-            if shared_span((float(box[0]), float(box[2])), span) <= MIN_SHARE:
+            if shared_span((float(box[0]), float(box[2])), span) <= options.min_cell_overlap:
                 continue
-            away = np.array([box[0] - span[0], box[2] - span[1]]) / POSITION_MM
+            away = np.array([box[0] - span[0], box[2] - span[1]]) / options.box_edge_error_mm
             fits = np.exp(-0.5 * np.minimum(away**2, 6.0).sum() / 2)
             chance = boxes.names[k] / max(1e-6, boxes.names[k].sum())
-            wrong = MISNAMED if boxes.wrong is None else boxes.wrong[k]
-            odds = FOUND + np.log(wrong + (1 - wrong) * chance) + np.log(fits)
+            wrong = options.misnamed if boxes.wrong is None else boxes.wrong[k]
+            odds = options.box_in_place + np.log(wrong + (1 - wrong) * chance) + np.log(fits)
             stands[k, row_of[k], column] = True
-            is_read[row_of[k], column] |= wrong < MISNAMED / 2
+            is_read[row_of[k], column] |= wrong < options.misnamed / 2
             value = boxes.scores[k] * odds
             better = value > best[row_of[k], column]
             best[row_of[k], column] = np.where(better, value, best[row_of[k], column])
@@ -157,16 +152,21 @@ def _evidence(boxes: PageBoxes, row_of: NDArray[np.intp], n_rows: int, columns: 
             sure = boxes.scores[k] * chance * fits
             clear[row_of[k], column] = np.where(better, sure, clear[row_of[k], column])
     has_box = np.isfinite(best).any(axis=2)
-    cell = np.where(np.isfinite(best[:, :count]), best[:, :count], -MISSED)
+    cell = np.where(np.isfinite(best[:, :count]), best[:, :count], -options.missed_lead)
     return _Evidence(cell, best[:, count], which, clear, has_box, is_read, stands)
 
 
 def _read_as(
-    boxes: PageBoxes, row_of: NDArray[np.intp], rows_mm: Array, spare_mm: Array, columns: Columns
+    boxes: PageBoxes,
+    row_of: NDArray[np.intp],
+    rows_mm: Array,
+    spare_mm: Array,
+    columns: Columns,
+    options: LayoutOptions,
 ) -> list[Arrangement]:
     """All readings with these columns."""
-    evidence = _evidence(boxes, row_of, len(rows_mm), columns)
-    strip_odds = np.array([STRIP_NAMES.get(name, 0.0) for name in LEADS]) - STRIP_COST
+    evidence = _evidence(boxes, row_of, len(rows_mm), columns, options)
+    strip_odds = np.array([STRIP_NAMES.get(name, 0.0) for name in LEADS]) - options.strip_cost
     strip_gain = (evidence.strip + strip_odds).max(axis=1)
     if columns.count == 1:  # all rows are as long
         strip_gain = np.full(len(rows_mm), NO_STRIP)
@@ -175,27 +175,27 @@ def _read_as(
     for row in np.flatnonzero(~has_box):
         level = rows_mm[row]
         if any(abs(level - y) < ROW_APART_MM[0] for y in regular):
-            evidence.cell[row] += REGULAR_GAIN / columns.count
+            evidence.cell[row] += options.regular_row / columns.count
         ends = np.array([columns.first_mm, columns.end_mm])
         whole = (np.abs(spare_mm[:, 0] - level) < ROW_APART_MM[0]) & (
             np.abs(spare_mm[:, 1:] - ends) < WHOLE_ROW_MM
         ).all(axis=1)
         if columns.count > 1 and whole.any() and _is_next_below(level, rows_mm[has_box]):
-            strip_gain[row] = SPARE_GAIN
+            strip_gain[row] = options.ink_only_strip
     found = []
     for order in GRAMMAR:
         if order.columns == columns.count and len(order.cells) <= len(rows_mm):
-            rows, strips, score = _align(order, evidence, strip_gain)
+            rows, strips, score = _align(order, evidence, strip_gain, options)
             cells = [
                 Cell(name.removeprefix("-"), row, column, is_inverted=name.startswith("-"))
                 for row, names in zip(rows, order.cells, strict=True)
                 for column, name in enumerate(names)
             ]
             found.append((score + order.log_odds, cells, strips, True))
-    found += _in_any_order(evidence, columns.count, strip_gain)
+    found += _in_any_order(evidence, columns.count, strip_gain, options)
     readings = []
     for score, cells, strips, known in found:
-        strip_cells = _strip_cells(evidence, strips, strip_odds)
+        strip_cells = _strip_cells(evidence, strips, strip_odds, options)
         readings.append(_arrangement(boxes, rows_mm, columns, evidence, (*cells, *strip_cells), score, known))
     return readings
 
@@ -206,7 +206,9 @@ def _is_next_below(level_mm: float, rows_mm: Array) -> bool:
     return bool(NEXT_ROW[0] * usual < level_mm - rows_mm[-1] < NEXT_ROW[1] * usual)
 
 
-def _align(order: Order, evidence: _Evidence, strip_gain: Array) -> tuple[list[int], list[int], float]:
+def _align(
+    order: Order, evidence: _Evidence, strip_gain: Array, options: LayoutOptions
+) -> tuple[list[int], list[int], float]:
     """Rows that hold the order's rows, those that are strips, and the score: the best monotonic alignment."""
     index = [[LEADS.index(name.removeprefix("-")) for name in names] for names in order.cells]
     n_rows, need = len(strip_gain), len(order.cells)
@@ -215,16 +217,16 @@ def _align(order: Order, evidence: _Evidence, strip_gain: Array) -> tuple[list[i
     )
     worst = -1e9
     # best[i, s]: score with i rows of the order placed and s strips
-    best = np.full((need + 1, MOST_STRIPS + 1), worst)
+    best = np.full((need + 1, options.most_strips + 1), worst)
     best[0, 0] = 0.0
     choices: list[NDArray[np.intp]] = []
     for r in range(n_rows):
-        options = np.full((3, *best.shape), worst)
-        options[0] = best  # left out
-        options[1, 1:] = best[:-1] + gain[r][:, None]
-        options[2, :, 1:] = best[:, :-1] + strip_gain[r]
-        choices.append(options.argmax(axis=0))
-        best = options.max(axis=0)
+        ways = np.full((3, *best.shape), worst)
+        ways[0] = best  # left out
+        ways[1, 1:] = best[:-1] + gain[r][:, None]
+        ways[2, :, 1:] = best[:, :-1] + strip_gain[r]
+        choices.append(ways.argmax(axis=0))
+        best = ways.max(axis=0)
     placed, strips_left = need, int(best[need].argmax())
     score = float(best[placed, strips_left])
     rows: list[int] = []
@@ -241,7 +243,7 @@ def _align(order: Order, evidence: _Evidence, strip_gain: Array) -> tuple[list[i
 
 
 def _in_any_order(
-    evidence: _Evidence, count: int, strip_gain: Array
+    evidence: _Evidence, count: int, strip_gain: Array, options: LayoutOptions
 ) -> list[tuple[float, list[Cell], list[int], bool]]:
     """The reading that follows the boxes' names alone, each name once."""
     filled = evidence.has_box[:, :count].sum(axis=1)
@@ -256,9 +258,9 @@ def _in_any_order(
     is_read = np.array([evidence.is_read[place] for place in places])
     if is_read.any():  # what follows from the place alone says little where places are not the usual ones
         best = gain.max(axis=1, keepdims=True)
-        gain = np.where(is_read[:, None], gain, best - PLACE_WEIGHT * (best - gain))
+        gain = np.where(is_read[:, None], gain, best - options.place_weight * (best - gain))
     chosen, names = linear_sum_assignment(gain, maximize=True)
-    cost = ANY_ORDER + (PRINTED_ORDER - ANY_ORDER) * float(is_read.mean())
+    cost = options.any_order + (options.printed_order - options.any_order) * float(is_read.mean())
     score = float(gain[chosen, names].sum()) - (cost if len(places) > 3 else 2.0)
     missed = [k for k in chosen if not evidence.has_box[places[k]]]
     cells = [
@@ -267,13 +269,15 @@ def _in_any_order(
         if k not in missed or (len(missed) == 1 and len(places) == len(LEADS))
     ]
     strips = [] if count == 1 else [r for r in range(len(filled)) if r not in rows and strip_gain[r] > 0]
-    strips = strips[:MOST_STRIPS]
+    strips = strips[: options.most_strips]
     return [(score + float(sum(strip_gain[r] for r in strips)), cells, strips, False)]
 
 
-def _strip_cells(evidence: _Evidence, rows: list[int], strip_odds: Array) -> list[Cell]:
+def _strip_cells(
+    evidence: _Evidence, rows: list[int], strip_odds: Array, options: LayoutOptions
+) -> list[Cell]:
     """Strips in some rows under their likeliest names, each name once."""
-    gain = np.maximum(evidence.strip[rows], -MISSED) + strip_odds
+    gain = np.maximum(evidence.strip[rows], -options.missed_lead) + strip_odds
     chosen, names = linear_sum_assignment(gain, maximize=True)
     return [Cell(LEADS[name], rows[k], None, is_strip=True) for k, name in zip(chosen, names, strict=True)]
 

@@ -14,19 +14,17 @@ from numpy.typing import NDArray
 from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.core.types import Array
 from ecgpage.layout.columns import shared_span
+from ecgpage.layout.options import LayoutOptions
 
 ROW_APART_MM: Final = (4.5, 10.0)
 """Levels of one row's boxes are closer than this to their neighbours; more where rows are far apart."""
 HALF_BOX_MM: Final = 5.0
 """A box reaches at least so far beyond its lead's 0-mV line."""
-SAME_PLACE: Final = 0.6
-"""Overlap (intersection over union) from which two boxes stand for one lead."""
+
 SAME_INK: Final = (0.8, 1.4, 0.5)
 """Two boxes show the same ink when they share so much of the narrower one along x and of both together along y; one that is
 wider by this factor and surer makes a guess at part of a lead of the other.
 """
-MISNAMED: Final = 0.03
-"""Chance that a box carries a wrong name."""
 
 
 class SeveralPagesError(EcgPageError):
@@ -66,12 +64,14 @@ class PageBoxes:
     """As it is written; None when it is not."""
     gain_mm_per_mv: float | None = None
     wrong: Array | None = None
-    """(n,) chance that a box's name is wrong; None for MISNAMED."""
+    """(n,) chance that a box's name is wrong; None for ``misnamed``."""
     minus: NDArray[np.bool_] | None = None
     """(n,) whether a minus is written before the name; None where nothing is."""
 
 
-def merged(boxes: PageBoxes, levels_mm: Array) -> tuple[PageBoxes, Array]:
+def merged(
+    boxes: PageBoxes, levels_mm: Array, options: LayoutOptions = LayoutOptions()
+) -> tuple[PageBoxes, Array]:
     """Boxes at one place as one, with the mean of their names, without those that show the ink of a surer one; the levels of
     those that stay.
     """
@@ -80,7 +80,7 @@ def merged(boxes: PageBoxes, levels_mm: Array) -> tuple[PageBoxes, Array]:
     names = boxes.names.copy()
     weight = boxes.scores.copy()
     for k in order:
-        same = [j for j in kept if overlap(boxes.leads[j], boxes.leads[k]) > SAME_PLACE]
+        same = [j for j in kept if overlap(boxes.leads[j], boxes.leads[k]) > options.same_place]
         if not same:
             if not any(_same_ink(boxes.leads[j], boxes.leads[k]) for j in kept):
                 kept.append(int(k))

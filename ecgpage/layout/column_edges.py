@@ -13,54 +13,18 @@ from ecgpage.grid.grid_map import SQUARE_MM
 from ecgpage.layout.arrangement import Arrangement
 from ecgpage.layout.columns import Columns
 from ecgpage.layout.options import LayoutOptions
-from ecgpage.layout.separators import MIN_TICK, tick_centres, tick_signals
+from ecgpage.layout.separators import tick_centres, tick_signals
 from ecgpage.layout.types import Pulse, Row
 
-ON_LINE_MM: Final = 0.25
-WHOLE_MM: Final = 0.8
-"""Columns this close to the record's whole length together show all of it."""
-LOOSE_WHOLE_MM: Final = 2.0
-"""The same where an end is known from long boxes only, or the columns are too short."""
-TOUCHING_MM: Final = 0.6
-"""Narrower gaps between columns are errors of boxes."""
-REACH_MM: Final = 2.5
-"""Boxes of leads end less than this outside what they enclose; separators change the length of rows by less."""
-OUTSIDE_MM: Final = 6.0
-"""The ends of rows are measured this far beyond where the boxes put them."""
-TICK_REACH_MM: Final = 1.5
-"""The same for separators, less where ends are known; heart beats that stand above each other look alike."""
-END_REACH_MM: Final = 15.0
-"""A trace's ink is followed this far above and below its row."""
 INSIDE_MM: Final = (3.0, 6.0)
 """There, inwards from the end as the boxes put it, the trace's ink is looked for."""
-FURTHER_MM: Final = 3.0
-"""Where no row ends there, ends are looked for so much further inside."""
-FEW_ROWS: Final = 3
-"""Boxes of so few rows are less sure than ends of the ink there; more rows are."""
-ON_ROW_MM: Final = 1.0
-MAX_SPREAD_MM: Final = 0.4
-"""Ends of rows count when they agree this well."""
-GAP_MM: Final = 0.8
-"""Error of a gap between columns."""
-PULSE_EDGE_MM: Final = 1.4
-"""Error of the edge of a pulse's box."""
-LONGEST_FLAT_MM: Final = 4.0
-"""Flat lines at the foot of pulses are shorter."""
-MIN_FLAT_MM: Final = 0.5
-"""Shorter ones are the stroke's own width."""
+
+
 STROKE_MM: Final = 0.3
 """Half the width of strokes at both sides of a gap."""
-COMMON_TICKS: Final = 0.5
-"""Separators that stand where so many rows and columns meet are sure."""
-TICK_AWAY: Final = 0.1
-"""What a separator loses for each millimetre away from there."""
-PULSE_NEAR_MM: Final = 6.0
-"""A pulse's box ends so near the row that it stands before."""
-END_BAND_MM: Final = 2.5
-"""Ink this far above and below a row is its trace's where it begins and ends."""
 
 
-def start_on_line(first_mm: float, line_ahead_mm: float) -> float:
+def start_on_line(first_mm: float, line_ahead_mm: float, options: LayoutOptions = LayoutOptions()) -> float:
     """Page x of a row's start, ``line_ahead_mm`` left of the 5-mm line that it lies on within the error of ticks and pulses,
     else as it is.
 
@@ -68,7 +32,7 @@ def start_on_line(first_mm: float, line_ahead_mm: float) -> float:
     is known better than single ticks, which are drawn on whole pixels.
     """
     on_line = SQUARE_MM * round(first_mm / SQUARE_MM) - line_ahead_mm
-    return on_line if abs(first_mm - on_line) < ON_LINE_MM else first_mm
+    return on_line if abs(first_mm - on_line) < options.on_line_mm else first_mm
 
 
 def measure_columns(
@@ -86,35 +50,35 @@ def measure_columns(
     ``gap``: blank between columns; ``whole_mm``: length of the whole record on the page.
     """
     boxes = arrangement.columns
-    first, last = _outer_ends(page, rows, boxes, pulses, pulse_boxes)
+    first, last = _outer_ends(page, rows, boxes, pulses, pulse_boxes, options)
     grid_rows = rows_without_strips(arrangement, rows)
-    columns, is_whole = _between(boxes, first, last, gap, whole_mm)
+    columns, is_whole = _between(boxes, first, last, gap, whole_mm, options)
     if not is_whole:  # boxes may be too wide, or end long before their ink
         ends = [(row.start_mm, row.end_mm) for row in rows]
         for edges in (
-            (boxes.first_mm + FURTHER_MM, boxes.end_mm - FURTHER_MM),
+            (boxes.first_mm + options.further_mm, boxes.end_mm - options.further_mm),
             (float(np.median([start for start, _ in ends])), float(np.median([end for _, end in ends]))),
         ):
             own_first, own_last = (
-                _common_end(page, rows, edge, direction) if end is None else end
+                _common_end(page, rows, edge, direction, options) if end is None else end
                 for end, edge, direction in ((first, edges[0], 1), (last, edges[1], -1))
             )
-            tried, is_whole = _between(boxes, own_first, own_last, gap, whole_mm)
-            if is_whole or (len(rows) <= FEW_ROWS and (own_first, own_last) != (first, last)):
+            tried, is_whole = _between(boxes, own_first, own_last, gap, whole_mm, options)
+            if is_whole or (len(rows) <= options.few_rows and (own_first, own_last) != (first, last)):
                 first, last, columns = own_first, own_last, tried
                 break
     known = (first is not None) + (last is not None) if is_whole else 0
-    reach_mm = TICK_REACH_MM / (1 + known)
-    seen = _ticks(page, grid_rows, columns, reach_mm) if columns.count > 1 else []
+    reach_mm = options.tick_reach_mm / (1 + known)
+    seen = _ticks(page, grid_rows, columns, reach_mm, options) if columns.count > 1 else []
     if seen:
-        through = _through_ticks(columns, seen, is_whole)
+        through = _through_ticks(columns, seen, is_whole, options)
         # ends that agree with the record's length are surer than a few strokes a little off them, as beats are
         is_near = known < 2 or abs(through.first_mm - columns.first_mm) < reach_mm
-        is_common = len(seen) >= COMMON_TICKS * len(grid_rows) * (columns.count - 1)
+        is_common = len(seen) >= options.common_ticks * len(grid_rows) * (columns.count - 1)
         columns, seen = (through, seen) if is_near or is_common else (columns, [])
     on_line = columns.first_mm
     if options.line_ahead_mm is not None and page.grid.is_printed:
-        on_line = start_on_line(columns.first_mm, options.line_ahead_mm)
+        on_line = start_on_line(columns.first_mm, options.line_ahead_mm, options)
     moved = on_line - columns.first_mm
     if is_whole or not moved:
         columns = replace(columns, first_mm=on_line)
@@ -131,7 +95,12 @@ def rows_without_strips(arrangement: Arrangement, rows: list[Row]) -> list[Row]:
 
 
 def _between(
-    boxes: Columns, first: float | None, last: float | None, gap: float, whole_mm: float
+    boxes: Columns,
+    first: float | None,
+    last: float | None,
+    gap: float,
+    whole_mm: float,
+    options: LayoutOptions,
 ) -> tuple[Columns, bool]:
     """Columns of equal width, ``gap`` apart, between the outer ends as measured (None: as the boxes put them), and whether
     they show all of a record ``whole_mm`` long.
@@ -142,17 +111,17 @@ def _between(
     over = end - start - whole_mm
     # faint ends of traces are lost, nothing is drawn beyond them
     is_measured = first is not None and last is not None
-    slack = WHOLE_MM if is_measured and over > 0 else LOOSE_WHOLE_MM
+    slack = options.whole_mm if is_measured and over > 0 else options.loose_whole_mm
     if count == 1:  # boxes may be too wide, but no row shows more than the record
         is_whole, gap = abs(over) < slack or (over > 0 and not is_measured), 0.0
     else:
         needed = over / (count - 1)
-        gaps = (gap,) if gap > GAP_MM else (gap, boxes.gap_mm, 0.0)
-        near = min(abs(needed - g) for g in gaps) < max(GAP_MM, slack / (count - 1))
+        gaps = (gap,) if gap > options.gap_error_mm else (gap, boxes.gap_mm, 0.0)
+        near = min(abs(needed - g) for g in gaps) < max(options.gap_error_mm, slack / (count - 1))
         is_whole = over > -slack and near
-        if is_whole and needed > TOUCHING_MM:
+        if is_whole and needed > options.touching_mm:
             gap = needed
-        elif is_whole and gap <= GAP_MM:  # where a wider one was measured, the ends are faint
+        elif is_whole and gap <= options.gap_error_mm:  # where a wider one was measured, the ends are faint
             gap = 0.0
     if not is_whole:
         width = (end - start - gap * (count - 1)) / count
@@ -168,9 +137,11 @@ def _between(
     return Columns(count, start, width + gap, width), True
 
 
-def _ticks(page: FlatPage, rows: list[Row], columns: Columns, reach_mm: float) -> list[tuple[int, float]]:
+def _ticks(
+    page: FlatPage, rows: list[Row], columns: Columns, reach_mm: float, options: LayoutOptions
+) -> list[tuple[int, float]]:
     """Number from 1 and page x of each separator tick within ``reach_mm`` of where the columns meet."""
-    signals = tick_signals(page, rows)
+    signals = tick_signals(page, rows, options)
     near = cv2.dilate(signals.astype(np.float32), np.ones((1, int(1.2 * X_PX_PER_MM)), np.uint8))
     pitch = columns.pitch_mm * X_PX_PER_MM
     first = page.column(columns.first_mm - columns.gap_mm / 2)
@@ -179,23 +150,25 @@ def _ticks(page: FlatPage, rows: list[Row], columns: Columns, reach_mm: float) -
     at = np.rint(starts[:, None] + pitch * np.arange(1, columns.count)).astype(int)
     support = near[:, np.clip(at, 0, page.ink.shape[1] - 1)].mean(axis=2)  # (rows, starts)
     score = np.sort(support, axis=0)[-min(3, len(rows)) :].mean(axis=0)
-    score -= TICK_AWAY * np.abs(np.arange(-reach, reach + 1)) / X_PX_PER_MM
-    if score.max() < MIN_TICK:
+    score -= options.tick_away * np.abs(np.arange(-reach, reach + 1)) / X_PX_PER_MM
+    if score.max() < options.min_tick:
         return []
     middle = float(np.median(starts[score > score.max() - 1e-6]))
     return [
         (k, float(page.x_mm(column)))
-        for k, column in tick_centres(page, rows, signals, middle, pitch, columns.count)
-        if abs(column - middle - pitch * k) < TICK_REACH_MM / 2 * X_PX_PER_MM
+        for k, column in tick_centres(page, rows, signals, middle, pitch, columns.count, options)
+        if abs(column - middle - pitch * k) < options.tick_reach_mm / 2 * X_PX_PER_MM
     ]
 
 
-def _through_ticks(columns: Columns, ticks: list[tuple[int, float]], is_whole: bool) -> Columns:
+def _through_ticks(
+    columns: Columns, ticks: list[tuple[int, float]], is_whole: bool, options: LayoutOptions
+) -> Columns:
     """Columns between separators (number, page x); their pitch stays when the page shows the whole record."""
     number, x_mm = np.array(ticks).T
     if not is_whole and len(set(number)) > 1:
         pitch, start = np.polyfit(number, x_mm, 1)
-        if abs(pitch - columns.pitch_mm) * columns.count < REACH_MM:
+        if abs(pitch - columns.pitch_mm) * columns.count < options.reach_mm:
             width = float(pitch) - columns.gap_mm
             return Columns(columns.count, float(start) + columns.gap_mm / 2, float(pitch), width)
     start = float(np.median(x_mm - number * columns.pitch_mm))
@@ -203,27 +176,32 @@ def _through_ticks(columns: Columns, ticks: list[tuple[int, float]], is_whole: b
 
 
 def _outer_ends(
-    page: FlatPage, rows: list[Row], columns: Columns, pulses: list[Pulse], pulse_boxes: Array
+    page: FlatPage,
+    rows: list[Row],
+    columns: Columns,
+    pulses: list[Pulse],
+    pulse_boxes: Array,
+    options: LayoutOptions,
 ) -> tuple[float | None, float | None]:
     """Page x where the rows begin and end, as the ink or the pulses beside them tell; None where they do not."""
     clear = [p for p in pulses if p.score]
     ends: list[float | None] = []
     for edge_mm, side, direction in ((columns.first_mm, 2, 1), (columns.end_mm, 0, -1)):
-        beside = pulse_boxes[np.abs(pulse_boxes[:, side] - edge_mm) < PULSE_NEAR_MM, side]
+        beside = pulse_boxes[np.abs(pulse_boxes[:, side] - edge_mm) < options.pulse_near_mm, side]
         if not len(beside):
-            ends.append(_common_end(page, rows, edge_mm, direction))
+            ends.append(_common_end(page, rows, edge_mm, direction, options))
             continue
         near = [
             p
             for p in clear
-            if abs((p.x_mm + p.width_mm if direction > 0 else p.x_mm) - edge_mm) < PULSE_NEAR_MM
+            if abs((p.x_mm + p.width_mm if direction > 0 else p.x_mm) - edge_mm) < options.pulse_near_mm
         ]
-        ends.append(_beside_pulses(page, (float(np.median(beside)), edge_mm), near, direction))
+        ends.append(_beside_pulses(page, (float(np.median(beside)), edge_mm), near, direction, options))
     return ends[0], ends[1]
 
 
 def _beside_pulses(
-    page: FlatPage, edges_mm: tuple[float, float], pulses: list[Pulse], direction: int
+    page: FlatPage, edges_mm: tuple[float, float], pulses: list[Pulse], direction: int, options: LayoutOptions
 ) -> float:
     """Page x where the traces begin beside pulses (where they end for direction -1): a flat line behind the inner stroke that
     is as long as the one before the outer stroke, or at the inner stroke. ``edges_mm``: where the pulses' and the leads'
@@ -233,52 +211,60 @@ def _beside_pulses(
         return edges_mm[0]
     strokes = np.array([(p.x_mm, p.x_mm + p.width_mm)[::direction] for p in pulses])  # outer, inner
     inner = float(np.median(strokes[:, 1]))
-    flats = [_flat_beside(page, p, x, -direction) for p, x in zip(pulses, strokes[:, 0], strict=True)]
-    error = PULSE_EDGE_MM / np.sqrt(len(pulses))
+    flats = [
+        _flat_beside(page, p, x, -direction, options) for p, x in zip(pulses, strokes[:, 0], strict=True)
+    ]
+    error = options.pulse_edge_mm / np.sqrt(len(pulses))
     flat = inner + direction * float(np.median(flats))
     if flat != inner and min(abs(flat - edge) for edge in edges_mm) < error:
         return flat
     beyond = direction * (edges_mm[0] - inner)  # no trace begins within its pulse
-    return edges_mm[0] if beyond > PULSE_EDGE_MM / 2 else inner
+    return edges_mm[0] if beyond > options.pulse_edge_mm / 2 else inner
 
 
-def _flat_beside(page: FlatPage, pulse: Pulse, stroke_mm: float, direction: int) -> float:
+def _flat_beside(
+    page: FlatPage, pulse: Pulse, stroke_mm: float, direction: int, options: LayoutOptions
+) -> float:
     """Length of the line at a pulse's foot that leads away from one of its strokes."""
-    x_mm = stroke_mm + direction * np.arange(STROKE_MM, LONGEST_FLAT_MM + 1, 1 / X_PX_PER_MM)
+    x_mm = stroke_mm + direction * np.arange(STROKE_MM, options.longest_flat_mm + 1, 1 / X_PX_PER_MM)
     y_mm = pulse.foot_mm + np.arange(-0.4, 0.41, 1 / Y_PX_PER_MM)
     rows = np.clip(np.rint(page.row(y_mm)).astype(int), 0, page.ink.shape[0] - 1)
     columns = np.clip(np.rint(page.column(x_mm)).astype(int), 0, page.ink.shape[1] - 1)
     inked = page.ink[rows[:, None], columns].max(axis=0) > 0.4
     blank = np.flatnonzero(np.convolve(~inked, np.ones(4), "valid") == 4)
     length = STROKE_MM / 2 + (blank[0] / X_PX_PER_MM if len(blank) else len(inked) / X_PX_PER_MM)
-    return float(length) if MIN_FLAT_MM < length < LONGEST_FLAT_MM else 0.0
+    return float(length) if options.min_flat_mm < length < options.longest_flat_mm else 0.0
 
 
-def _common_end(page: FlatPage, rows: list[Row], near_mm: float, direction: int) -> float | None:
+def _common_end(
+    page: FlatPage, rows: list[Row], near_mm: float, direction: int, options: LayoutOptions
+) -> float | None:
     """Page x where the ink of most rows begins (direction 1) or ends (-1), None where they do not say."""
-    found = [_row_end(page, row, near_mm, direction) for row in rows]
+    found = [_row_end(page, row, near_mm, direction, options) for row in rows]
     ends = np.array([end for end in found if end is not None])
     if len(ends) < max(1, len(rows) / 2):
         return None
     middle = float(np.median(ends))
-    return middle if np.median(np.abs(ends - middle)) < MAX_SPREAD_MM else None
+    return middle if np.median(np.abs(ends - middle)) < options.max_spread_mm else None
 
 
-def _row_end(page: FlatPage, row: Row, near_mm: float, direction: int) -> float | None:
+def _row_end(
+    page: FlatPage, row: Row, near_mm: float, direction: int, options: LayoutOptions
+) -> float | None:
     """Page x of the outermost ink that hangs together with a row's trace; None without any, or where it goes on."""
-    x_mm = near_mm + direction * np.arange(-OUTSIDE_MM, INSIDE_MM[1], 1 / X_PX_PER_MM)  # inwards
+    x_mm = near_mm + direction * np.arange(-options.outside_mm, INSIDE_MM[1], 1 / X_PX_PER_MM)  # inwards
     level = row.level_at(near_mm + direction * INSIDE_MM[0])
-    y_mm = np.arange(level - END_REACH_MM, level + END_REACH_MM, 1 / Y_PX_PER_MM)
+    y_mm = np.arange(level - options.end_reach_mm, level + options.end_reach_mm, 1 / Y_PX_PER_MM)
     lines = np.clip(np.rint(page.row(y_mm)).astype(int), 0, page.ink.shape[0] - 1)
     columns = np.clip(np.rint(page.column(x_mm)).astype(int), 0, page.ink.shape[1] - 1)
     inked = (page.ink[lines[:, None], columns] > 0.4).astype(np.uint8)
     _, labels = cv2.connectedComponents(cv2.dilate(inked, np.ones((3, 3), np.uint8)))
     inside = x_mm * direction > (near_mm + direction * INSIDE_MM[0]) * direction
-    at_level = np.abs(y_mm[:, None] - row.y_at(x_mm)) < ON_ROW_MM
+    at_level = np.abs(y_mm[:, None] - row.y_at(x_mm)) < options.on_row_mm
     own = np.unique(labels[at_level & inside & (inked > 0)])
     seen = np.flatnonzero((np.isin(labels, own[own > 0]) & (inked > 0)).any(axis=0))
     # a trace that goes on outwards has no end here, one that is too faint near its end breaks off
-    first, last = 1.0 * X_PX_PER_MM, (OUTSIDE_MM + REACH_MM) * X_PX_PER_MM
+    first, last = 1.0 * X_PX_PER_MM, (options.outside_mm + options.reach_mm) * X_PX_PER_MM
     return float(x_mm[seen[0]]) if len(seen) and first < seen[0] < last else None
 
 
@@ -289,12 +275,18 @@ def pulses_on_one_side(pulses: Array, columns: Columns) -> Array:
     return pulses if many == 0 else pulses[is_right == (many > 0)]
 
 
-def find_strip_end(page: FlatPage, row: Row, columns: Columns, seen_mm: tuple[float, float] | None) -> float:
+def find_strip_end(
+    page: FlatPage,
+    row: Row,
+    columns: Columns,
+    seen_mm: tuple[float, float] | None,
+    options: LayoutOptions = LayoutOptions(),
+) -> float:
     """Page x where a strip ends: under gaps between columns strips run on to their end, or leave them out."""
     choices = (columns.end_mm, columns.first_mm + columns.count * columns.width_mm)
-    if choices[0] - choices[1] < TOUCHING_MM:
+    if choices[0] - choices[1] < options.touching_mm:
         return choices[0]
-    end = _common_end(page, [row], (choices[0] + choices[1]) / 2, -1)
+    end = _common_end(page, [row], (choices[0] + choices[1]) / 2, -1, options)
     if end is None:
         end = choices[0] if seen_mm is None else seen_mm[1]
     return min(choices, key=lambda x: abs(x - end))

@@ -1,18 +1,11 @@
 """Columns of equal width, fitted to the edges of boxes."""
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from ecgpage.core.types import Array
-
-MIN_WIDTH_MM: Final = 15.0
-"""Columns show half a second at least."""
-MIN_SHARE: Final = 0.6
-"""A box is in a cell when they share this part of what they cover together along x."""
-POSITION_MM: Final = 3.0
-"""Usual error of a box's edge against rows and columns of equal width."""
+from ecgpage.layout.options import LayoutOptions
 
 
 @dataclass(frozen=True)
@@ -47,24 +40,26 @@ def shared_span(a: tuple[float, float], b: tuple[float, float]) -> float:
     return max(0.0, both / (max(a[1], b[1]) - min(a[0], b[0]) + 1e-9))
 
 
-def fit_columns(leads: Array, scores: Array, count: int) -> list[Columns]:
+def fit_columns(
+    leads: Array, scores: Array, count: int, options: LayoutOptions = LayoutOptions()
+) -> list[Columns]:
     """Columns through the edges of the boxes, least squares over those that fit, from each pair of outer edges that may be
     the page's; none when too few boxes fit.
     """
     found = []
     for left in _outer_edges(leads[:, 0], scores, first=True):
         for right in _outer_edges(leads[:, 2], scores, first=False):
-            columns = _settled(leads, scores, Columns(count, left, *([(right - left) / count] * 2)))
+            columns = _settled(leads, scores, Columns(count, left, *([(right - left) / count] * 2)), options)
             if columns is not None:
                 found.append(columns)
     return found
 
 
-def _settled(leads: Array, scores: Array, columns: Columns) -> Columns | None:
+def _settled(leads: Array, scores: Array, columns: Columns, options: LayoutOptions) -> Columns | None:
     for _ in range(6):
-        if columns.width_mm < MIN_WIDTH_MM:
+        if columns.width_mm < options.min_column_mm:
             return None
-        found = [(k, _column_of(columns, box)) for k, box in enumerate(leads)]
+        found = [(k, _column_of(columns, box, options)) for k, box in enumerate(leads)]
         used = [(k, c) for k, c in found if c is not None]
         if not [c for _, c in used if c < columns.count] or len(used) < 0.4 * len(leads):
             return None
@@ -72,13 +67,13 @@ def _settled(leads: Array, scores: Array, columns: Columns) -> Columns | None:
     return columns
 
 
-def _column_of(columns: Columns, box: Array) -> int | None:
+def _column_of(columns: Columns, box: Array, options: LayoutOptions) -> int | None:
     """Column in which a box stands, ``count`` for one over all of them, None for neither."""
     spans = [columns.span(k) for k in range(columns.count)]
     spans += [columns.span(None)] if columns.count > 1 else []
     shared = [shared_span((float(box[0]), float(box[2])), span) for span in spans]
     best = int(np.argmax(shared))
-    return best if shared[best] > MIN_SHARE else None
+    return best if shared[best] > options.min_cell_overlap else None
 
 
 def _outer_edges(edges: Array, scores: Array, *, first: bool) -> list[float]:

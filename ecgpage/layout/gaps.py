@@ -9,26 +9,20 @@ from numpy.typing import NDArray
 from ecgpage.core.conventions import X_PX_PER_MM, Y_PX_PER_MM
 from ecgpage.core.types import Array
 from ecgpage.grid.flat_page import FlatPage
-from ecgpage.layout.column_edges import END_BAND_MM, MAX_SPREAD_MM, STROKE_MM, TOUCHING_MM
+from ecgpage.layout.column_edges import STROKE_MM
 from ecgpage.layout.columns import Columns
+from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.types import Row
 
-GAP_REACH_MM: Final = 4.0
-"""Gaps are measured this far around where the boxes put them."""
 MIN_BLANK_PX: Final = 2
 """Shorter blanks are holes in strokes."""
 AT_EDGE_PX: Final = 3
 """A blank so near the end of what is looked at goes on beyond."""
-MANY_ROWS: Final = 5
-"""Of so many rows one that is less blank than the others by this factor is crossed by something else."""
-CROSSED: Final = 0.4
-SEPARATOR_MM: Final = 2.5
-"""Separators are narrower."""
-MIN_INKED: Final = 0.7
-"""Where less of the rows is inked beside a gap, the traces are too faint to tell."""
 
 
-def measure_gap(page: FlatPage, rows: list[Row], columns: Columns) -> float:
+def measure_gap(
+    page: FlatPage, rows: list[Row], columns: Columns, options: LayoutOptions = LayoutOptions()
+) -> float:
     """Blank between columns in mm, whatever separates them in it; 0 where the traces touch.
 
     Where columns differ, most of them count, or the narrowest: ends of traces that are too faint widen a blank.
@@ -36,43 +30,53 @@ def measure_gap(page: FlatPage, rows: list[Row], columns: Columns) -> float:
     blanks = []
     for k in range(1, columns.count):
         middle = columns.span(k)[0] - columns.gap_mm / 2
-        reach = max(0.0, columns.gap_mm) / 2 + GAP_REACH_MM
+        reach = max(0.0, columns.gap_mm) / 2 + options.gap_reach_mm
         x_mm = np.arange(middle - reach, middle + reach, 1 / X_PX_PER_MM)
         inked = np.array(
             [
-                ink_near_row(page, row, x_mm, middle - reach - 1)
-                | ink_near_row(page, row, x_mm, middle + reach + 1)
+                ink_near_row(page, row, x_mm, middle - reach - 1, options)
+                | ink_near_row(page, row, x_mm, middle + reach + 1, options)
                 for row in rows
             ]
         )
         # single traces are faint in places, in a gap nothing is drawn in any row but a stroke of the row above
         blank = (~inked).sum(axis=1)
-        own = blank >= CROSSED * np.median(blank) if len(rows) >= MANY_ROWS else np.ones(len(rows), np.bool_)
-        start, end = _blank(np.logical_or.reduce(inked[own]))
+        own = (
+            blank >= options.crossed * np.median(blank)
+            if len(rows) >= options.many_rows
+            else np.ones(len(rows), np.bool_)
+        )
+        start, end = _blank(np.logical_or.reduce(inked[own]), options)
         beside = np.delete(inked, np.s_[start:end], axis=1)
-        blanks.append((end - start) / X_PX_PER_MM if beside.size and beside.mean() > MIN_INKED else 0.0)
+        blanks.append(
+            (end - start) / X_PX_PER_MM if beside.size and beside.mean() > options.min_inked else 0.0
+        )
     values = np.sort(blanks)
-    alike = np.abs(values[:, None] - values) < MAX_SPREAD_MM
+    alike = np.abs(values[:, None] - values) < options.max_spread_mm
     chosen = int(alike.sum(axis=1).argmax())
     gap = float(np.median(values[alike[chosen]])) + STROKE_MM
-    return gap if gap > TOUCHING_MM else 0.0
+    return gap if gap > options.touching_mm else 0.0
 
 
-def _blank(inked: NDArray[np.bool_]) -> tuple[int, int]:
+def _blank(inked: NDArray[np.bool_], options: LayoutOptions) -> tuple[int, int]:
     """First and one past the last column of the longest blank with a separator in it, if any; (0, 0) where it is open at an
     end.
     """
     edges = np.flatnonzero(np.diff(np.concatenate([[True], inked, [True]]).astype(np.int8)))
     runs = [(int(a), int(b)) for a, b in edges.reshape(-1, 2) if b - a >= MIN_BLANK_PX]
-    both_sides = [(a, d) for (a, b), (c, d) in itertools.pairwise(runs) if c - b < SEPARATOR_MM * X_PX_PER_MM]
+    both_sides = [
+        (a, d) for (a, b), (c, d) in itertools.pairwise(runs) if c - b < options.separator_mm * X_PX_PER_MM
+    ]
     start, end = max(runs + both_sides, key=lambda run: run[1] - run[0], default=(0, 0))
     return (0, 0) if start < AT_EDGE_PX or end > len(inked) - AT_EDGE_PX else (start, end)
 
 
-def ink_near_row(page: FlatPage, row: Row, x_mm: Array, level_at_mm: float) -> NDArray[np.bool_]:
+def ink_near_row(
+    page: FlatPage, row: Row, x_mm: Array, level_at_mm: float, options: LayoutOptions = LayoutOptions()
+) -> NDArray[np.bool_]:
     """(n,) whether there is ink near a row's level, which is taken at one place, above or below each page x."""
     level = row.level_at(level_at_mm)
-    at = np.arange(level - END_BAND_MM, level + END_BAND_MM, 1 / Y_PX_PER_MM)
+    at = np.arange(level - options.end_band_mm, level + options.end_band_mm, 1 / Y_PX_PER_MM)
     lines = np.clip(np.rint(page.row(at)).astype(int), 0, page.ink.shape[0] - 1)
     columns = np.clip(np.rint(page.column(x_mm)).astype(int), 0, page.ink.shape[1] - 1)
     return np.asarray(page.ink[lines[:, None], columns].max(axis=0) > 0.4, np.bool_)

@@ -15,3 +15,205 @@ class LayoutOptions:
     Programs that plot traces and grid together leave such a distance; the lattice of the grid is then known better than the
     rows' ends (``ecgpage.challenge.habits``).
     """
+
+    # rows
+    max_rows: int = 14
+    """Number of rows of traces on a page, at most."""
+    min_row_share: float = 0.6
+    """Length of a row over that of the longest, at least."""
+    short_row: float = 0.3
+    """Length of a path through the ink over that of the second longest, below which no more rows are looked for."""
+    min_row_ink: float = 0.45
+    """Mean ink (0 to 1) along a row, at least."""
+    min_presence: float = 0.72
+    """Share of a row that is inked between its ends, at least: a trace is nearly everywhere, a line of text is not."""
+    max_row_gap: float = 1.8
+    """Distance of neighbouring rows over their usual distance, at most."""
+    frame_rms_mm: float = 0.3
+    """Deviation from a smooth curve, mm rms, below which a row may be a printed frame: traces are less straight."""
+    min_risen_places: int = 2
+    """Number of places above or below a line, of four, at which a heart beat that rises from it has ink, at least."""
+    min_risen: float = 0.02
+    """Share of a row's millimetres at which something rises from it, below which it is a frame."""
+    same_row_mm: float = 1.5
+    """Distance, mm, of a row of ink from a level of boxes, below which it is that row."""
+    path_mm: float = 6.0
+    """Distance, mm, above and below its level, within which a row that only boxes show is searched."""
+
+    # separators
+    tick_height_mm: float = 4.5
+    """Height, mm, of a separator's stroke, at least."""
+    tick_width_mm: float = 0.4
+    """Width, mm, of a separator's stroke, at least: traces are thinner."""
+    min_tick: float = 0.3
+    """Darkness (0 to 1) of a separator, at least."""
+
+    # pulses
+    max_zero_mm: float = 12.0
+    """Distance, mm, of a pulse's foot from a lead's usual level, above which it is not that lead's 0-mV line."""
+    min_boxed_pulse: float = 0.15
+    """Score of a pulse in the ink of a box of the detector, at least; strokes on grid lines leave little of it."""
+
+    # column edges
+    on_line_mm: float = 0.25
+    """Distance, mm, of a row's start from ``line_ahead_mm`` left of a grid line, below which it begins there."""
+    whole_mm: float = 0.8
+    """Length, mm, by which columns may miss the record's and still show all of it, with both ends measured."""
+    loose_whole_mm: float = 2.0
+    """Length, mm, by which they may miss it where an end is known from boxes only, or they are too short."""
+    touching_mm: float = 0.6
+    """Width, mm, of a gap between columns, at least: narrower ones are errors of boxes."""
+    reach_mm: float = 2.5
+    """Length, mm, by which boxes end outside what they enclose, and separators change the length of rows, at most."""
+    outside_mm: float = 6.0
+    """Distance, mm, beyond the ends of boxes within which the ends of rows are measured."""
+    tick_reach_mm: float = 1.5
+    """Distance, mm, of separators from where columns meet, at most; less where ends are known, for beats look alike."""
+    end_reach_mm: float = 15.0
+    """Distance, mm, above and below its row within which the ink of a trace is followed to its end."""
+    further_mm: float = 3.0
+    """Distance, mm, further inside at which ends are looked for where no row ends at the boxes'."""
+    few_rows: int = 3
+    """Number of rows up to which ends of the ink are surer than boxes."""
+    on_row_mm: float = 1.0
+    """Distance, mm, of ink from a row's path, below which it belongs to its trace."""
+    max_spread_mm: float = 0.4
+    """Median deviation, mm, of the ends of rows, at most, with which they count."""
+    gap_error_mm: float = 0.8
+    """Error, mm, of a gap between columns."""
+    pulse_edge_mm: float = 1.4
+    """Error, mm, of the edge of a pulse's box."""
+    longest_flat_mm: float = 4.0
+    """Length, mm, of the flat line at the foot of a pulse, at most."""
+    min_flat_mm: float = 0.5
+    """Length, mm, of that line, at least: shorter ones are the stroke's own width."""
+    common_ticks: float = 0.5
+    """Share of the places where rows and columns meet at which separators stand, from which they are sure."""
+    tick_away: float = 0.1
+    """Score that a separator loses for each millimetre away from where columns meet."""
+    pulse_near_mm: float = 6.0
+    """Distance, mm, of a pulse's box from the row that it stands before, at most."""
+    end_band_mm: float = 2.5
+    """Distance, mm, above and below a row within which ink belongs to its trace where it begins and ends."""
+
+    # gaps
+    gap_reach_mm: float = 4.0
+    """Distance, mm, around a gap as boxes put it within which it is measured."""
+    many_rows: int = 5
+    """Number of rows from which one that is crossed by something else is left out of a gap."""
+    crossed: float = 0.4
+    """Blank of a row in a gap over the median row's, below which something crosses it."""
+    separator_mm: float = 2.5
+    """Width, mm, of a separator within a gap, at most."""
+    min_inked: float = 0.7
+    """Share of the rows that is inked beside a gap, at least: with less the traces are too faint to tell."""
+
+    # scales
+    long_share: float = 1.03
+    """Length of rows over the record's at a speed, above which that speed is wrong."""
+    fast_pulse_mm: float = 8.5
+    """Width, mm, of pulses, above which the paper ran at 50 mm/s: 0.2 s are 5 mm at 25 mm/s and 10 mm at 50."""
+
+    # find boxes
+    min_box_score: float = 0.1
+    """Score (0 to 1) of a box, at least; it still has to agree with a layout."""
+    most_names: int = 4
+    """Number of names among which a lead's may be undecided."""
+    sure_upright: float = 0.88
+    """Confidence (0 to 1) of a layout, from which other turns are not tried."""
+    scales_reach_mm: float = 300.0
+    """Distance, mm, of printed speed and gain from the leads, at most: the longer side of A4."""
+    min_pulse_score: float = 0.4
+    """Score (0 to 1) of a pulse's box, at least."""
+
+    # orientation
+    usually_upright: float = 2.0
+    """Log odds that a page lies upright before it is looked at."""
+    pulse_upright: float = 1.0
+    """Log odds of each calibration pulse: upside down they are seldom taken for any."""
+    most_pulses: int = 4
+    """Number of pulses that count, at most."""
+
+    # plan
+    unsure_score: float = 0.5
+    """Score of a box, and share of its columns with ink, of which it needs one at least."""
+    clear_ink: float = 0.4
+    """Darkness (0 to 1) of clear ink."""
+    min_same: float = 0.6
+    """Overlap along x (intersection over union) of a lead and a box, above which they are one."""
+    min_explained: float = 0.6
+    """Share of the sure boxes that a layout has leads for, at least."""
+    level_slack_mm: float = 2.0
+    """Distance, mm, of the usual line of ink from where a box allows its 0-mV line, at most."""
+    off_foot: float = 0.3
+    """Weight of ink elsewhere in a box that reaches over the foot of a pulse."""
+
+    # arrangement
+    box_in_place: float = 4.0
+    """Log odds of a box in a cell's place against a box anywhere."""
+    missed_lead: float = 2.5
+    """Negative log probability that a drawn lead has no box."""
+    any_order: float = 9.0
+    """Negative log odds of a page in no known order, where names are told by looks and places only."""
+    printed_order: float = 4.5
+    """Negative log odds of such a page where all names are read: misreading cannot turn one known order into another."""
+    most_strips: int = 3
+    """Number of rhythm strips, at most."""
+    strip_cost: float = 0.5
+    """Negative log odds of a rhythm strip."""
+    sure_layout: float = 0.35
+    """Confidence (0 to 1) of a layout, from which a turn of the page counts."""
+    ink_only_strip: float = 0.3
+    """Log odds of a rhythm strip that only its ink shows, below the other rows."""
+    regular_row: float = 0.5
+    """Log odds of a row without boxes where the others leave room for it."""
+
+    # boxes
+    same_place: float = 0.6
+    """Overlap (intersection over union), from which two boxes stand for one lead."""
+    misnamed: float = 0.03
+    """Probability that a box carries a wrong name."""
+
+    # printed names
+    name_reach_mm: float = 14.0
+    """Distance, mm, of a printed name above or below its lead's level, at most."""
+    name_height_error_mm: float = 1.8
+    """Deviation, mm, of names from the one height above or below their leads that a page has."""
+    name_far: float = 0.004
+    """Share of its score that a height loses for each millimetre: of two that fit alike the nearer one wins."""
+    name_along_error_mm: float = 2.5
+    """Deviation, mm, of names from the one distance from their leads' beginning; they are of different length."""
+    name_margin_mm: float = 38.0
+    """Distance, mm, of a name in the margin from the first lead of its row, at most."""
+    min_name_fit: float = 0.2
+    """Fit (0 to 1) of a name to its place, at least."""
+    sure_minus: float = 0.8
+    """Probability of a minus, from which a name has one: far fewer pages print one than those it was learned from."""
+    sure_name: float = 0.8
+    """Probability of a name, from which it tells of a lead that no box shows."""
+    name_only_score: float = 0.6
+    """Score (0 to 1) of the box of such a lead."""
+    min_named: float = 0.34
+    """Number of different names over that of the leads, at least: beats look like an I, but like nothing else."""
+    read_wrong: float = 0.004
+    """Probability that a name that was read clearly is wrong."""
+    place_weight: float = 0.4
+    """Exponent of a detector's opinion beside a printed name."""
+
+    # row assignment
+    row_apart_share: float = 0.35
+    """Distance of levels within a row over the distance between rows, at most."""
+    row_slack_mm: float = 2.5
+    """Distance, mm, of a box's level from what it allows for its lead's, at most."""
+    irregular_rows: float = 2.0
+    """Weight of (row spacing in pitches - nearest whole number) squared: half a pitch off costs a quarter of it."""
+    no_row: float = 8.0
+    """Cost of a box without a row of its own; of a level in the neighbouring row 2."""
+
+    # columns
+    min_column_mm: float = 15.0
+    """Width, mm, of a column, at least: half a second."""
+    min_cell_overlap: float = 0.6
+    """Overlap along x (intersection over union) of a box and a cell, at least."""
+    box_edge_error_mm: float = 3.0
+    """Error, mm, of a box's edge against rows and columns of equal width."""

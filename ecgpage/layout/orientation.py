@@ -1,25 +1,20 @@
 """Tell which way up a flat page lies."""
 
 import logging
-from typing import Final
 
 import numpy as np
 
 from ecgpage.grid.flat_page import AROUND_MM, FlatPage
-from ecgpage.layout.arrangement import SURE
 from ecgpage.layout.detector import LeadDetector
-from ecgpage.layout.find_boxes import SURE_UPRIGHT, detect_boxes, weigh_boxes
+from ecgpage.layout.find_boxes import detect_boxes, weigh_boxes
+from ecgpage.layout.options import LayoutOptions
 
 log = logging.getLogger(__name__)
 
-USUALLY_UPRIGHT: Final = 2.0
-"""Evidence that a page lies upright before it is looked at."""
-PULSE_UPRIGHT: Final = 1.0
-"""Evidence of each calibration pulse: upside down they are seldom taken for any."""
-MOST_PULSES: Final = 4
 
-
-def upright_turn(page: FlatPage, detector: LeadDetector) -> int | None:
+def upright_turn(
+    page: FlatPage, detector: LeadDetector, options: LayoutOptions = LayoutOptions()
+) -> int | None:
     """By how many quarter turns counter-clockwise the page becomes upright; None when no turn gives a clear layout."""
     best: tuple[float, int] | None = None
     for beyond in (0.0, AROUND_MM):
@@ -29,14 +24,14 @@ def upright_turn(page: FlatPage, detector: LeadDetector) -> int | None:
                 break  # rows along x were seen
             turned = np.ascontiguousarray(np.rot90(view, turn))
             frame = np.array([np.zeros(2), scale[::-1] if turn % 2 else scale])
-            boxes = detect_boxes(turned, frame, detector)
-            evidence, confidence = weigh_boxes(boxes)
-            evidence += PULSE_UPRIGHT * min(len(boxes.pulses), MOST_PULSES)
+            boxes = detect_boxes(turned, frame, detector, options)
+            evidence, confidence = weigh_boxes(boxes, options)
+            evidence += options.pulse_upright * min(len(boxes.pulses), options.most_pulses)
             log.debug("turned %d deg: evidence %.1f, confidence %.2f", 90 * turn, evidence, confidence)
-            if confidence > SURE_UPRIGHT:
+            if confidence > options.sure_upright:
                 return turn
             # upside down some leads are taken for others by their place; most pages lie upright
-            evidence += USUALLY_UPRIGHT if turn == 0 else 0.0
-            if confidence >= SURE and (best is None or evidence > best[0]):
+            evidence += options.usually_upright if turn == 0 else 0.0
+            if confidence >= options.sure_layout and (best is None or evidence > best[0]):
                 best = evidence, turn
     return None if best is None else best[1]

@@ -6,7 +6,6 @@ the ends of the ink and the 5-mm lines say it to a tenth (``column_edges``).
 
 import logging
 from dataclasses import replace
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,24 +24,12 @@ from ecgpage.layout.column_edges import (
 from ecgpage.layout.columns import Columns
 from ecgpage.layout.gaps import measure_gap
 from ecgpage.layout.options import LayoutOptions
-from ecgpage.layout.pulses import MAX_ZERO_MM, measure_pulses
+from ecgpage.layout.pulses import measure_pulses
 from ecgpage.layout.rows import find_rows, row_at
 from ecgpage.layout.scales import CHEST, tell_gains, tell_speed
 from ecgpage.layout.types import PagePlan, Pulse, Row, Segment
 
 log = logging.getLogger(__name__)
-
-UNSURE: Final = 0.5
-"""A box of less score, in less of whose columns there is ink, is none."""
-CLEAR_INK: Final = 0.4
-MIN_SAME: Final = 0.6
-"""A lead of the plan is that of a box when they share so much of what they cover along x."""
-MIN_EXPLAINED: Final = 0.6
-"""Share of the sure boxes that a layout has to have leads for."""
-LEVEL_SLACK_MM: Final = 2.0
-"""The usual line of ink stands so far at most from where a box allows its 0-mV line."""
-OFF_FOOT: Final = 0.3
-"""Weight of ink elsewhere in a box that reaches over the foot of a pulse."""
 
 
 def read_plan(
@@ -52,22 +39,22 @@ def read_plan(
 
     Raises ``EcgPageError`` when the boxes fit no layout, or are those of several pages.
     """
-    ink_rows = find_rows(page)
-    boxes = _with_ink(page, boxes)
+    ink_rows = find_rows(page, options)
+    boxes = _with_ink(page, boxes, options)
     ink_mm = np.array([(row.level_mm, row.start_mm, row.end_mm) for row in ink_rows]).reshape(-1, 3)
-    levels_mm = usual_levels(page, boxes.leads, ink_mm[:, 0], boxes.pulses[:, 3])
-    arrangement = arrange(boxes, levels_mm, ink_mm)
+    levels_mm = usual_levels(page, boxes.leads, ink_mm[:, 0], boxes.pulses[:, 3], options)
+    arrangement = arrange(boxes, levels_mm, ink_mm, options)
     plan = measured(page, arrangement, boxes, ink_rows, duration_s, options)
-    if _explained(boxes, plan) < MIN_EXPLAINED:
+    if _explained(boxes, plan, options) < options.min_explained:
         raise EcgPageError("the leads seen stand in no layout that is known")
     return plan
 
 
-def _with_ink(page: FlatPage, boxes: PageBoxes) -> PageBoxes:
+def _with_ink(page: FlatPage, boxes: PageBoxes, options: LayoutOptions) -> PageBoxes:
     """The boxes without unsure ones in which nothing runs from end to end."""
     kept = np.array(
         [
-            score >= UNSURE or _inked_share(page, box) >= UNSURE
+            score >= options.unsure_score or _inked_share(page, box, options) >= options.unsure_score
             for box, score in zip(boxes.leads, boxes.scores, strict=True)
         ],
         np.bool_,
@@ -75,7 +62,7 @@ def _with_ink(page: FlatPage, boxes: PageBoxes) -> PageBoxes:
     return replace(boxes, leads=boxes.leads[kept], scores=boxes.scores[kept], names=boxes.names[kept])
 
 
-def _inked_share(page: FlatPage, box: Array) -> float:
+def _inked_share(page: FlatPage, box: Array, options: LayoutOptions) -> float:
     """Share of the columns of a box that have ink; 0 where it lies outside what the grid covers."""
     rows = np.clip(np.rint(page.row(box[[1, 3]])).astype(int), 0, page.ink.shape[0])
     columns = np.clip(np.rint(page.column(box[[0, 2]])).astype(int), 0, page.ink.shape[1])
@@ -83,17 +70,17 @@ def _inked_share(page: FlatPage, box: Array) -> float:
     if whole == 0 or rows[1] - rows[0] < 2 * HALF_BOX_MM:
         return 0.0
     window = page.ink[rows[0] : rows[1], columns[0] : columns[0] + whole * X_PX_PER_MM]
-    return float((window.max(axis=0).reshape(whole, X_PX_PER_MM).max(axis=1) > CLEAR_INK).mean())
+    return float((window.max(axis=0).reshape(whole, X_PX_PER_MM).max(axis=1) > options.clear_ink).mean())
 
 
-def _explained(boxes: PageBoxes, plan: PagePlan) -> float:
+def _explained(boxes: PageBoxes, plan: PagePlan, options: LayoutOptions) -> float:
     """Share of the sure boxes that stand where the plan has a lead, of each place one; 1 without any."""
-    boxes, _ = merged(boxes, boxes.leads[:, 1])
-    at = _stands_at(boxes, plan)[boxes.scores > UNSURE]
+    boxes, _ = merged(boxes, boxes.leads[:, 1], options)
+    at = _stands_at(boxes, plan, options)[boxes.scores > options.unsure_score]
     return float((at >= 0).mean()) if len(at) and plan.segments else 1.0
 
 
-def _stands_at(boxes: PageBoxes, plan: PagePlan) -> NDArray[np.intp]:
+def _stands_at(boxes: PageBoxes, plan: PagePlan, options: LayoutOptions) -> NDArray[np.intp]:
     """(n,) index of the plan's lead at which each box stands, -1 for none."""
     if not plan.segments:
         return np.full(len(boxes.leads), -1)
@@ -103,16 +90,18 @@ def _stands_at(boxes: PageBoxes, plan: PagePlan) -> NDArray[np.intp]:
         np.maximum(x1, spans[:, 1]) - np.minimum(x0, spans[:, 0])
     )
     shared[(y0 >= spans[:, 2]) | (spans[:, 2] >= y1)] = 0.0  # (n, segments)
-    return np.where(shared.max(axis=1) > MIN_SAME, shared.argmax(axis=1), -1)
+    return np.where(shared.max(axis=1) > options.min_same, shared.argmax(axis=1), -1)
 
 
-def usual_levels(page: FlatPage, leads: Array, ink_rows_mm: Array, feet_mm: Array) -> Array:
+def usual_levels(
+    page: FlatPage, leads: Array, ink_rows_mm: Array, feet_mm: Array, options: LayoutOptions = LayoutOptions()
+) -> Array:
     """(n,) page y where most of the ink in each box (n, 4) page mm lies, within what the box allows for its 0-mV line; at a
     row of ink, or beside the foot of a calibration pulse, where there is one.
     """
     levels = []
     for x0, y0, x1, y1 in leads:
-        low, high = y0 + HALF_BOX_MM - LEVEL_SLACK_MM, y1 - HALF_BOX_MM + LEVEL_SLACK_MM
+        low, high = y0 + HALF_BOX_MM - options.level_slack_mm, y1 - HALF_BOX_MM + options.level_slack_mm
         if low > high:
             low = high = (y0 + y1) / 2
         at = np.arange(low, high + 0.01, 1 / Y_PX_PER_MM)
@@ -128,11 +117,13 @@ def usual_levels(page: FlatPage, leads: Array, ink_rows_mm: Array, feet_mm: Arra
             continue
         prior = 1.0 - 0.3 * np.clip(np.minimum(at - low, high - at) / 6.0, 0, 1)
         on_row = (
-            (np.abs(at[:, None] - ink_rows_mm) < LEVEL_SLACK_MM).any(axis=1) if len(ink_rows_mm) else at < 0
+            (np.abs(at[:, None] - ink_rows_mm) < options.level_slack_mm).any(axis=1)
+            if len(ink_rows_mm)
+            else at < 0
         )
-        at_foot = np.abs(at[:, None] - feet_mm) < LEVEL_SLACK_MM
+        at_foot = np.abs(at[:, None] - feet_mm) < options.level_slack_mm
         weight = smooth * prior * np.where(on_row, 1.0, 0.5)
-        weight *= np.where(at_foot.any(axis=1) | ~at_foot.any(), 1.0, OFF_FOOT)
+        weight *= np.where(at_foot.any(axis=1) | ~at_foot.any(), 1.0, options.off_foot)
         levels.append(float(at[weight.argmax()]))
     return np.array(levels)
 
@@ -146,20 +137,23 @@ def measured(
     options: LayoutOptions,
 ) -> PagePlan:
     """The plan of a page whose leads are arranged so, its edges measured in the ink."""
-    rows = [row_at(page, level, arrangement.columns, ink_rows) for level in arrangement.levels_mm]
+    rows = [row_at(page, level, arrangement.columns, ink_rows, options) for level in arrangement.levels_mm]
     boxes = replace(boxes, pulses=pulses_on_one_side(boxes.pulses, arrangement.columns))
-    pulses = measure_pulses(page, rows, boxes.pulses)
+    pulses = measure_pulses(page, rows, boxes.pulses, options)
     notes: list[str] = []
     boxed, found = arrangement.columns, [pulse for _, pulse in pulses]
-    gap = measure_gap(page, rows_without_strips(arrangement, rows), boxed) if boxed.count > 1 else 0.0
+    gap = (
+        measure_gap(page, rows_without_strips(arrangement, rows), boxed, options) if boxed.count > 1 else 0.0
+    )
     length_mm = boxed.end_mm - boxed.first_mm - max(boxed.gap_mm, gap, 0.0) * (boxed.count - 1)
-    speed = tell_speed(length_mm, found, boxes.speed_mm_per_s, duration_s, notes)
+    speed = tell_speed(length_mm, found, boxes.speed_mm_per_s, duration_s, notes, options)
     columns, ticks_mm = measure_columns(
         page, arrangement, rows, found, boxes.pulses, gap, duration_s * speed, options
     )
     gains = tell_gains(arrangement, pulses, columns, boxes.gain_mm_per_mv, notes)
     segments = [
-        _segment(page, cell, columns, rows, speed, duration_s, gains, pulses) for cell in arrangement.cells
+        _segment(page, cell, columns, rows, speed, duration_s, gains, pulses, options)
+        for cell in arrangement.cells
     ]
     if arrangement.missed:
         notes.append(f"{arrangement.missed} leads named by the layout alone")
@@ -178,16 +172,19 @@ def _segment(
     duration_s: float,
     gains: dict[str, float],
     pulses: list[tuple[int, Pulse]],
+    options: LayoutOptions,
 ) -> Segment:
     """One lead of the plan; columns run on in time, which the signals may tell otherwise."""
     x0, x1 = columns.span(cell.column)
     if cell.is_strip:
-        x1 = find_strip_end(page, rows[cell.row], columns, cell.seen_mm)
+        x1 = find_strip_end(page, rows[cell.row], columns, cell.seen_mm, options)
     start_s = (cell.column or 0) * columns.width_mm / speed
     seconds = (x1 - x0) / speed
     duration = min(seconds, duration_s - start_s)
     gain = gains["chest" if cell.lead in CHEST else "limb"] * (-1 if cell.is_inverted else 1)
     segment = Segment(cell.lead, cell.row, x0, x1, start_s, duration, 0.0, gain, cell.is_strip)
     baseline = segment.baseline(rows)
-    feet = [p.foot_mm for row, p in pulses if row == cell.row and abs(p.foot_mm - baseline) < MAX_ZERO_MM]
+    feet = [
+        p.foot_mm for row, p in pulses if row == cell.row and abs(p.foot_mm - baseline) < options.max_zero_mm
+    ]
     return replace(segment, zero_mm=feet[0] if feet else baseline)

@@ -8,16 +8,12 @@ import numpy as np
 from ecgpage.core.conventions import X_PX_PER_MM, Y_PX_PER_MM
 from ecgpage.core.types import Array
 from ecgpage.grid.flat_page import FlatPage, Grey
+from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.types import PULSE_WIDTH_MM, Pulse, Row
 
-MAX_ZERO_MM: Final = 12.0
-"""Distance, mm, of a pulse's foot from a lead's usual level, above which it is not that lead's 0-mV line."""
 PULSE_HEIGHTS_MM: Final = (10.0, 5.0, 20.0)
 MIN_PULSE: Final = 0.4
-BOXED_PULSE: Final = 0.15
-"""Score of a pulse in the ink that a detector has seen, too. Strokes on lines of the grid go with them: where pulses stand
-above each other on the 5-mm lines, as on most pages, little of them is left.
-"""
+
 PULSE_WIDTHS_MM: Final = (5.0, 10.0, 2.5)
 
 
@@ -103,7 +99,9 @@ def _lower_quartile(values: Grey, axis: int) -> Array:
     return np.asarray(low + (place - below) * (high - low), np.float64)
 
 
-def measure_pulses(page: FlatPage, rows: list[Row], boxes: Array) -> list[tuple[int, Pulse]]:
+def measure_pulses(
+    page: FlatPage, rows: list[Row], boxes: Array, options: LayoutOptions = LayoutOptions()
+) -> list[tuple[int, Pulse]]:
     """Calibration pulses with the number of their row, measured in the ink; with score 0 as the box shows them where the
     ink is not clear.
     """
@@ -112,11 +110,11 @@ def measure_pulses(page: FlatPage, rows: list[Row], boxes: Array) -> list[tuple[
     for x0, y0, x1, y1 in boxes:
         heights = [h for h in PULSE_HEIGHTS_MM if 0.6 < (y1 - y0) / h < 1.6]
         row = int(np.abs(levels - y1).argmin())
-        if not heights or abs(levels[row] - y1) > MAX_ZERO_MM:
+        if not heights or abs(levels[row] - y1) > options.max_zero_mm:
             continue
         x_mm = np.arange(x0 - 1.5, max(x0 + 1.5, x1 - 2.0), 1 / X_PX_PER_MM)
         feet = y1 + np.arange(-2.0, 2.1, 0.5)
-        pulse = find_pulse(page, x_mm, feet, heights, PULSE_WIDTHS_MM, BOXED_PULSE)
+        pulse = find_pulse(page, x_mm, feet, heights, PULSE_WIDTHS_MM, options.min_boxed_pulse)
         likely = min(heights, key=lambda h: abs(float(np.log((y1 - y0) / h))))
         found.append((row, pulse or Pulse(float(x0), float(y1), likely, 0.0, float(x1 - x0))))
     return found

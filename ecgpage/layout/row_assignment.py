@@ -1,25 +1,16 @@
 """Assign the boxes of a page to rows."""
 
 import itertools
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ecgpage.core.types import Array
 from ecgpage.layout.boxes import HALF_BOX_MM, ROW_APART_MM, PageBoxes
-
-ROW_APART_SHARE: Final = 0.35
-"""The same as a part of the distance between rows."""
-ROW_SLACK_MM: Final = 2.5
-"""A box's level may be so far off what it allows for its lead's."""
-IRREGULAR: Final = 2.0
-"""Cost of rows that stand half of their usual distance nearer or further, four times."""
-NO_ROW: Final = 8.0
-"""Cost of a box without a row of its own; of a level in the neighbouring row 2."""
+from ecgpage.layout.options import LayoutOptions
 
 
-def row_distance(leads: Array, levels_mm: Array) -> float:
+def row_distance(leads: Array, levels_mm: Array, options: LayoutOptions = LayoutOptions()) -> float:
     """Distance from which levels are those of different rows."""
     steps = [
         min(
@@ -33,11 +24,15 @@ def row_distance(leads: Array, levels_mm: Array) -> float:
         for a in range(len(leads))
     ]
     known = [step for step in steps if step > 0]
-    return float(np.clip(ROW_APART_SHARE * np.median(known) if known else 0.0, *ROW_APART_MM))
+    return float(np.clip(options.row_apart_share * np.median(known) if known else 0.0, *ROW_APART_MM))
 
 
 def assign_rows(
-    boxes: PageBoxes, levels_mm: Array, spare_mm: Array, apart_mm: float
+    boxes: PageBoxes,
+    levels_mm: Array,
+    spare_mm: Array,
+    apart_mm: float,
+    options: LayoutOptions = LayoutOptions(),
 ) -> tuple[NDArray[np.intp], Array]:
     """Row of each box (n,) and the rows' levels from the top; boxes above each other are never in one row."""
     levels = levels_mm.copy()
@@ -51,7 +46,7 @@ def assign_rows(
         if not len(group):
             break
         moved = _one_below_another(
-            boxes.leads[group], levels[group], add_spare_rows(row_of, rows_mm, spare_mm, apart_mm)[1]
+            boxes.leads[group], levels[group], add_spare_rows(row_of, rows_mm, spare_mm, apart_mm)[1], options
         )
         if (moved == levels[group]).all():
             break
@@ -75,25 +70,30 @@ def _crowded(leads: Array, levels_mm: Array, row_of: NDArray[np.intp]) -> NDArra
     return np.zeros(0, np.intp)
 
 
-def _one_below_another(leads: Array, levels_mm: Array, rows_mm: Array) -> Array:
+def _one_below_another(leads: Array, levels_mm: Array, rows_mm: Array, options: LayoutOptions) -> Array:
     """(n,) levels of boxes (n, 4) from the top, each in a row (m,) of its own within what the box allows, near the level it
     had, at regular distances: the cheapest way; a box that has no row keeps its level.
     """
     n, m = len(leads), len(rows_mm)
-    low, high = leads[:, 1] + HALF_BOX_MM - ROW_SLACK_MM, leads[:, 3] - HALF_BOX_MM + ROW_SLACK_MM
+    low, high = (
+        leads[:, 1] + HALF_BOX_MM - options.row_slack_mm,
+        leads[:, 3] - HALF_BOX_MM + options.row_slack_mm,
+    )
     away = np.abs(rows_mm - levels_mm[:, None])  # (n, m)
     costs = np.minimum(away / ROW_APART_MM[0], 2.0)
     costs[(rows_mm < low[:, None]) | (rows_mm > high[:, None])] = np.inf
     pitch = float(np.median(np.diff(rows_mm))) if m > 1 else 1.0
     steps = (rows_mm - rows_mm[:, None]) / pitch  # (from, to)
-    uneven = np.where(steps > 0, IRREGULAR * (steps - np.maximum(1, np.rint(steps))) ** 2, np.inf)
+    uneven = np.where(
+        steps > 0, options.irregular_rows * (steps - np.maximum(1, np.rint(steps))) ** 2, np.inf
+    )
     best = np.zeros(m + 1)  # by the last row that was taken, the last entry: none yet
     best[:m] = np.inf
     came = np.zeros((n, m + 1), np.intp)
     for k in range(n):
         onward = best[:, None] + np.concatenate([uneven, np.zeros((1, m))])  # (m + 1, m)
         taken = onward.min(axis=0) + costs[k]
-        left = best + NO_ROW
+        left = best + options.no_row
         came[k] = np.append(np.where(taken < left[:m], onward.argmin(axis=0), -1), -1)
         best = np.append(np.minimum(taken, left[:m]), left[m])
     levels = levels_mm.copy()

@@ -10,34 +10,18 @@ from ecgpage.core.conventions import X_PX_PER_MM, Y_PX_PER_MM
 from ecgpage.core.types import Array
 from ecgpage.grid.flat_page import FlatPage, Grey
 from ecgpage.layout.columns import Columns
+from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.types import Row
 
-MAX_ROWS: Final = 14
 ROW_STEP_MM: Final = 0.5
 """Height of the cells in which rows are searched; they are 1 mm wide."""
-MIN_ROW_SHARE: Final = 0.6
-"""A row is at least this long compared with the longest."""
-SHORT_ROW: Final = 0.3
-"""When paths through the ink get as short as this, compared with the second longest, there are no more rows."""
-MIN_ROW_INK: Final = 0.45
-MIN_PRESENCE: Final = 0.72
-"""A trace is inked nearly everywhere between its ends, a line of text is not."""
-MAX_GAP: Final = 1.8
-"""Neighbouring rows stand at most so many usual distances apart."""
-FRAME_RMS_MM: Final = 0.3
-"""A printed frame or table edge is straighter than any trace."""
+
+
 RISEN_MM: Final = (1.5, 2.0, 2.5, 3.0)
 """Places above and below a line where heart beats that rise from it have ink,"""
-RISEN_AT: Final = 2
-"""in so many of them at least."""
-MIN_RISEN: Final = 0.02
-"""In fewer millimetres of a frame anything does."""
-SAME_ROW_MM: Final = 1.5
-PATH_MM: Final = 6.0
-"""A row that only boxes show is searched this far above and below its level."""
 
 
-def find_rows(page: FlatPage) -> list[Row]:
+def find_rows(page: FlatPage, options: LayoutOptions = LayoutOptions()) -> list[Row]:
     """Rows of traces from top to bottom: the cheapest left-to-right paths through the ink, one after the other."""
     step_y = int(ROW_STEP_MM * Y_PX_PER_MM)
     height, width = (page.ink.shape[0] // step_y * step_y, page.ink.shape[1] // X_PX_PER_MM * X_PX_PER_MM)
@@ -45,12 +29,12 @@ def find_rows(page: FlatPage) -> list[Row]:
     left = np.clip(cells.mean(axis=1).max(axis=2), 0, 1)
     x_mm = page.x0_mm + np.arange(left.shape[1]) + 0.5
     rows: list[Row] = []
-    for _ in range(MAX_ROWS):
+    for _ in range(options.max_rows):
         path, ink = cheapest_path(left)
         level = np.asarray(page.y0_mm + (path + 0.5) * ROW_STEP_MM, np.float64)
         rows.append(Row(x_mm, level, ink))
         lengths = sorted(row.length_mm for row in rows)
-        if len(rows) > 2 and lengths[0] < SHORT_ROW * lengths[-2]:
+        if len(rows) > 2 and lengths[0] < options.short_row * lengths[-2]:
             break  # the next ones are fainter still
         for offset in range(-4, 5):
             left[np.clip(path + offset, 0, left.shape[0] - 1), np.arange(left.shape[1])] = 0
@@ -58,20 +42,20 @@ def find_rows(page: FlatPage) -> list[Row]:
     good = [
         row
         for row in rows
-        if row.length_mm >= MIN_ROW_SHARE * usual
-        and row.ink[row.ink > 0.3].mean() > MIN_ROW_INK
-        and row.presence > MIN_PRESENCE
-        and not _is_frame(page, row)
+        if row.length_mm >= options.min_row_share * usual
+        and row.ink[row.ink > 0.3].mean() > options.min_row_ink
+        and row.presence > options.min_presence
+        and not _is_frame(page, row, options)
     ]
-    return _regular(sorted(good, key=lambda row: row.level_mm))
+    return _regular(sorted(good, key=lambda row: row.level_mm), options)
 
 
-def _regular(rows: list[Row]) -> list[Row]:
+def _regular(rows: list[Row], options: LayoutOptions) -> list[Row]:
     """The longest run of rows without a gap much larger than the usual one: printed headers and edges stand apart."""
     if len(rows) < 3:
         return rows
     gaps = np.diff([row.level_mm for row in rows])
-    breaks = [0, *(np.flatnonzero(gaps > MAX_GAP * np.median(gaps)) + 1), len(rows)]
+    breaks = [0, *(np.flatnonzero(gaps > options.max_row_gap * np.median(gaps)) + 1), len(rows)]
     runs = [rows[a:b] for a, b in itertools.pairwise(breaks)]
     return max(runs, key=len)
 
@@ -100,12 +84,12 @@ def cheapest_path(cells: Grey, reach: int = 6, bend: float = 0.25) -> tuple[NDAr
     return path, cells[path, np.arange(width)].astype(float)
 
 
-def _is_frame(page: FlatPage, row: Row) -> bool:
+def _is_frame(page: FlatPage, row: Row, options: LayoutOptions) -> bool:
     """Whether the path runs along a straight printed line with nothing that rises from it."""
     seen = row.ink > 0.3
     line = np.polyfit(row.x_mm[seen], row.y_mm[seen], 2)
     error = np.abs(row.y_mm[seen] - np.polyval(line, row.x_mm[seen]))
-    if np.quantile(error, 0.85) > 2 * FRAME_RMS_MM:
+    if np.quantile(error, 0.85) > 2 * options.frame_rms_mm:
         return False
     within = np.arange(X_PX_PER_MM) - X_PX_PER_MM // 2  # strokes are narrower than the millimetres of a row
     columns = np.rint(page.column(row.x_mm[seen])).astype(int)[:, None] + within
@@ -115,22 +99,31 @@ def _is_frame(page: FlatPage, row: Row) -> bool:
     for sign in (-1, 1):
         heights = [int(sign * mm * Y_PX_PER_MM) for mm in RISEN_MM]
         inked = [page.ink[np.clip(base + h, 0, page.ink.shape[0] - 1), columns] > 0.5 for h in heights]
-        risen |= (np.sum(inked, axis=0) >= RISEN_AT).any(axis=1)
-    return bool(risen.mean() < MIN_RISEN)
+        risen |= (np.sum(inked, axis=0) >= options.min_risen_places).any(axis=1)
+    return bool(risen.mean() < options.min_risen)
 
 
-def row_at(page: FlatPage, level_mm: float, columns: Columns, ink_rows: list[Row]) -> Row:
+def row_at(
+    page: FlatPage,
+    level_mm: float,
+    columns: Columns,
+    ink_rows: list[Row],
+    options: LayoutOptions = LayoutOptions(),
+) -> Row:
     """The row of ink at a level, in all columns; where none was found, the cheapest path near it."""
     near = [
         row
         for row in ink_rows
-        if abs(row.level_mm - level_mm) < SAME_ROW_MM
-        and all(abs(_level_within(row, columns.span(k)) - level_mm) < PATH_MM for k in range(columns.count))
+        if abs(row.level_mm - level_mm) < options.same_row_mm
+        and all(
+            abs(_level_within(row, columns.span(k)) - level_mm) < options.path_mm
+            for k in range(columns.count)
+        )
     ]
     if near:
         return min(near, key=lambda row: abs(row.level_mm - level_mm))
     width = page.ink.shape[1] // X_PX_PER_MM
-    y_mm = level_mm + np.arange(-PATH_MM, PATH_MM + 0.01, 1 / Y_PX_PER_MM)
+    y_mm = level_mm + np.arange(-options.path_mm, options.path_mm + 0.01, 1 / Y_PX_PER_MM)
     at = np.clip(np.rint(page.row(y_mm)).astype(int), 0, page.ink.shape[0] - 1)
     step = int(ROW_STEP_MM * Y_PX_PER_MM)
     at = at[: len(at) // step * step]
@@ -138,7 +131,7 @@ def row_at(page: FlatPage, level_mm: float, columns: Columns, ink_rows: list[Row
     cells = band.reshape(len(at) // step, step, width, X_PX_PER_MM).mean(axis=1).max(axis=2)
     path, ink = cheapest_path(cells.astype(np.float32), reach=3, bend=0.5)
     x_mm = page.x_mm((np.arange(width) + 0.5) * X_PX_PER_MM)
-    y_path = np.asarray(level_mm - PATH_MM + (path + 0.5) * ROW_STEP_MM, np.float64)
+    y_path = np.asarray(level_mm - options.path_mm + (path + 0.5) * ROW_STEP_MM, np.float64)
     return Row(x_mm, y_path, ink)
 
 

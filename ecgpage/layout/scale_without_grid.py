@@ -23,6 +23,7 @@ from ecgpage.grid.grid_map import SQUARE_MM, GridMap
 from ecgpage.image.decode import brightest_channel
 from ecgpage.image.sheet_outline import find_sheet, measure_proportions
 from ecgpage.layout.detector import CLASSES, PULSE, LeadDetector
+from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.rows import find_rows
 from ecgpage.layout.separators import separator_pitch
 
@@ -58,7 +59,9 @@ class _View:
     """(m, 4) boxes of pulses."""
 
 
-def map_without_grid(image: Image, detector: LeadDetector) -> GridMap:
+def map_without_grid(
+    image: Image, detector: LeadDetector, options: LayoutOptions = LayoutOptions()
+) -> GridMap:
     """Map of a uint8 (H, W, 3) RGB picture without a grid, upright; EcgPageError when no ECG is recognised."""
     light = brightest_channel(image)
     best: _View | None = None
@@ -78,7 +81,7 @@ def map_without_grid(image: Image, detector: LeadDetector) -> GridMap:
     px_per_mm, source = _scale(best.leads, best.pulses)
     grid = _regular(best, px_per_mm, source)
     page = flatten_page(image, grid)
-    pitch = separator_pitch(page, find_rows(page), ROW_MM)
+    pitch = separator_pitch(page, find_rows(page, options), ROW_MM, options)
     if pitch is not None:
         grid = _regular(best, px_per_mm * pitch, f"{source}, separators")
     log.info("no grid: %.2f px/mm from the %s", grid.px_per_mm, grid.source)

@@ -7,29 +7,32 @@ import numpy as np
 from ecgpage.core.conventions import GAIN_MM_PER_MV, LEADS, SPEED_MM_PER_S
 from ecgpage.layout.arrangement import Arrangement
 from ecgpage.layout.columns import Columns
+from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.types import Pulse
 
-LONG_SHARE: Final = 1.03
-"""Rows longer than the record at 25 mm/s by this factor are drawn at 50 mm/s."""
 FAST_MM_PER_S: Final = 50.0
-FAST_PULSE_MM: Final = 8.5
-"""Pulses of 0.2 s are 5 mm wide at 25 mm/s and 10 mm at 50 mm/s."""
+
 CHEST: Final = LEADS[6:]
 
 
 def tell_speed(
-    length_mm: float, pulses: list[Pulse], written: float | None, duration_s: float, notes: list[str]
+    length_mm: float,
+    pulses: list[Pulse],
+    written: float | None,
+    duration_s: float,
+    notes: list[str],
+    options: LayoutOptions = LayoutOptions(),
 ) -> float:
     """Paper speed in mm/s: as written, unless rows are too long for it, else by the pulses' width and the rows' length."""
-    if written is not None and length_mm < LONG_SHARE * duration_s * written:
+    if written is not None and length_mm < options.long_share * duration_s * written:
         if written != SPEED_MM_PER_S:
             notes.append(f"{written:g} mm/s: it is written on the page")
         return written
     widths = [p.width_mm for p in pulses if p.score]
-    if widths and np.median(widths) > FAST_PULSE_MM:
+    if widths and np.median(widths) > options.fast_pulse_mm:
         notes.append("50 mm/s: pulses are 10 mm wide")
         return FAST_MM_PER_S
-    if length_mm > LONG_SHARE * duration_s * SPEED_MM_PER_S:
+    if length_mm > options.long_share * duration_s * SPEED_MM_PER_S:
         notes.append(f"50 mm/s: rows of {length_mm:.0f} mm are longer than the record at 25 mm/s")
         return FAST_MM_PER_S
     if not pulses:

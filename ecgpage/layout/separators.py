@@ -1,23 +1,20 @@
 """Separators between columns: thick vertical ticks across the rows' baselines at one common pitch."""
 
-from typing import Final
-
 import cv2
 import numpy as np
 
 from ecgpage.core.conventions import X_PX_PER_MM, Y_PX_PER_MM
 from ecgpage.core.types import Array
 from ecgpage.grid.flat_page import FlatPage
+from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.types import Row
 
-TICK_HEIGHT_MM: Final = 4.5
-TICK_WIDTH_MM: Final = 0.4
-MIN_TICK: Final = 0.3
 
-
-def tick_signals(page: FlatPage, rows: list[Row]) -> Array:
+def tick_signals(page: FlatPage, rows: list[Row], options: LayoutOptions = LayoutOptions()) -> Array:
     """(rows, width) how much each column of the raster looks like a thick vertical tick across the row's baseline."""
-    kernel = np.ones((int(TICK_HEIGHT_MM * Y_PX_PER_MM), int(TICK_WIDTH_MM * X_PX_PER_MM)), np.uint8)
+    kernel = np.ones(
+        (int(options.tick_height_mm * Y_PX_PER_MM), int(options.tick_width_mm * X_PX_PER_MM)), np.uint8
+    )
     # the median takes noise out of the ticks, and traces, which are thinner, altogether
     clean = cv2.medianBlur(np.clip(page.ink * 200, 0, 200).astype(np.uint8), 5)
     thick = cv2.erode(clean, kernel).astype(np.float32) / 200
@@ -32,13 +29,15 @@ def tick_signals(page: FlatPage, rows: list[Row]) -> Array:
     return signals
 
 
-def separator_pitch(page: FlatPage, rows: list[Row], width_mm: float) -> float | None:
+def separator_pitch(
+    page: FlatPage, rows: list[Row], width_mm: float, options: LayoutOptions = LayoutOptions()
+) -> float | None:
     """Distance of the separators over a quarter of ``width_mm``, of a page in four columns on a map of rough scale; None when
     no such separators show.
     """
     if not rows:
         return None
-    ticks = tick_signals(page, rows)
+    ticks = tick_signals(page, rows, options)
     near = cv2.dilate(ticks.astype(np.float32), np.ones((1, int(0.6 * X_PX_PER_MM)), np.uint8)).astype(float)
     quarter = width_mm / 4 * X_PX_PER_MM
     best = (0.0, 1.0, 0.0)
@@ -51,9 +50,9 @@ def separator_pitch(page: FlatPage, rows: list[Row], width_mm: float) -> float |
             best, (float(score.max()), float(stretch), float(np.median(starts[score > score.max() - 1e-6])))
         )
     score_of_best, stretch, start = best
-    if score_of_best < MIN_TICK:
+    if score_of_best < options.min_tick:
         return None
-    centres = tick_centres(page, rows, ticks, start, stretch * quarter, 4)
+    centres = tick_centres(page, rows, ticks, start, stretch * quarter, 4, options)
     numbers = sorted({k for k, _ in centres})
     if len(numbers) < 3:
         return None
@@ -64,7 +63,13 @@ def separator_pitch(page: FlatPage, rows: list[Row], width_mm: float) -> float |
 
 
 def tick_centres(
-    page: FlatPage, rows: list[Row], ticks: Array, start: float, pitch: float, columns: int
+    page: FlatPage,
+    rows: list[Row],
+    ticks: Array,
+    start: float,
+    pitch: float,
+    columns: int,
+    options: LayoutOptions = LayoutOptions(),
 ) -> list[tuple[int, float]]:
     """Number in the comb, from 1, and centre of the ink (columns of the raster, sub-pixel) of each single tick."""
     reach = int(1.5 * X_PX_PER_MM)
@@ -72,7 +77,7 @@ def tick_centres(
     for k in range(1, columns):
         middle = round(start + pitch * k)
         for r, row in enumerate(rows):
-            if ticks[r, max(0, middle - reach) : middle + reach].max(initial=0.0) < MIN_TICK:
+            if ticks[r, max(0, middle - reach) : middle + reach].max(initial=0.0) < options.min_tick:
                 continue
             base = round(page.row(row.level_at(page.x_mm(float(middle)))))
             half = int(2.2 * Y_PX_PER_MM)
@@ -82,7 +87,7 @@ def tick_centres(
             if patch.shape[1] < 2 * reach:
                 continue
             profile = np.quantile(patch, 0.3, axis=0)
-            if profile.max() > MIN_TICK:
+            if profile.max() > options.min_tick:
                 mass = np.clip(profile - 0.25 * profile.max(), 0, None)
                 centre = (mass * np.arange(patch.shape[1])).sum() / mass.sum() + middle - reach
                 found.append((k, float(centre)))
