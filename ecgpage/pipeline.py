@@ -40,6 +40,7 @@ from ecgpage.signal.combine import combine_readings
 from ecgpage.signal.consistency import contradiction
 from ecgpage.signal.options import SignalOptions
 from ecgpage.trace.network import TraceNet
+from ecgpage.trace.options import TraceOptions
 from ecgpage.trace.reader import read_traces
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class ReaderOptions:
     """Options of all stages, and of what is tried on one page."""
 
     layout: LayoutOptions = field(default_factory=LayoutOptions)
+    trace: TraceOptions = field(default_factory=TraceOptions)
     signal: SignalOptions = field(default_factory=SignalOptions)
     refine: bool = True
     """Whether the map of the grid is refined on its lines; else it is the spline through the tiles."""
@@ -207,7 +209,7 @@ class Digitizer:
         """One attempt."""
         flat, plan = self._planned(image, grid, n_samples / fs, boxes)
         n_samples = max(n_samples, round(PAGE_S * fs))
-        traces = read_traces(image, flat, plan, self.network)
+        traces = read_traces(image, flat, plan, self.network, self.options.trace)
         signals = assemble(traces, plan, fs, n_samples, self.options.signal)
         located = LocatedEcg(image, flat.grid, plan.segments, traces)
         misread = contradiction(signals.as_read, fs * len(signals.as_read) / n_samples, self.options.signal)

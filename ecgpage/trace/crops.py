@@ -15,6 +15,7 @@ from ecgpage.core.types import Array, Light
 from ecgpage.grid.grid_map import GridMap, flatten
 from ecgpage.trace.decoding import Decoded
 from ecgpage.trace.geometry import ROWS, STEP_MM, STRIDE
+from ecgpage.trace.options import TraceOptions
 
 Window = tuple[float, float, float]
 """x0_mm, x1_mm, level_mm: left and right end on the page, and the page y around which the trace runs."""
@@ -24,12 +25,8 @@ TILE_PX: Final = 704
 """Longest crop that is read in one piece: 2.5 s with both margins."""
 TILE_MARGIN_PX: Final = 32
 """Columns at a tile's inner ends whose values the neighbouring tile gives."""
-EDGE_MM: Final = 2.0
-"""A trace that comes this close to a crop's edge may leave it."""
 SMOOTH_CELLS: Final = 9
 """Side of the window of the local contrast, in cells of 8 x 8 px."""
-TALL: Final = 2
-"""Traces that leave the crop are read once more from one that shows so many times its height."""
 
 
 @dataclass(frozen=True)
@@ -79,17 +76,20 @@ def cut_crop(
     return np.asarray(cv2.resize(crop, (columns, ROWS), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def leaves_crop(decoded: Decoded) -> bool:
+def leaves_crop(decoded: Decoded, options: TraceOptions) -> bool:
     """Whether the trace comes close to the crop's upper or lower edge."""
     return bool(
-        ((decoded.height_mm.abs() > ROWS / 2 / Y_PX_PER_MM - EDGE_MM) & (decoded.visible >= 0.5)).any()
+        (
+            (decoded.height_mm.abs() > ROWS / 2 / Y_PX_PER_MM - options.edge_mm)
+            & (decoded.visible >= options.min_visible)
+        ).any()
     )
 
 
-def complete_crop(decoded: Decoded, tall: Decoded) -> Decoded:
-    """A crop's reading, from the crop of TALL times its height where the trace runs near its edges or beyond."""
-    height, sigma = tall.height_mm * TALL, tall.sigma_mm * TALL
-    beyond = (height.abs() > ROWS / 2 / Y_PX_PER_MM - EDGE_MM) & (tall.visible >= 0.5)
+def complete_crop(decoded: Decoded, tall: Decoded, options: TraceOptions) -> Decoded:
+    """A crop's reading, from the crop of ``tall`` times its height where the trace runs near its edges or beyond."""
+    height, sigma = tall.height_mm * options.tall, tall.sigma_mm * options.tall
+    beyond = (height.abs() > ROWS / 2 / Y_PX_PER_MM - options.edge_mm) & (tall.visible >= options.min_visible)
     return Decoded(
         torch.where(beyond, height, decoded.height_mm),
         torch.where(beyond, sigma, decoded.sigma_mm),
@@ -140,8 +140,9 @@ def join_tiles(tiles: list[Tile]) -> Decoded:
     )
 
 
-def reading_of_tiles(decoded: Decoded, x0_mm: float, x1_mm: float, level_mm: float) -> Reading:
+def reading_of_tiles(decoded: Decoded, window: Window, options: TraceOptions) -> Reading:
     """The window's own steps of a decoded crop, in page coordinates."""
+    x0_mm, x1_mm, level_mm = window
     first = round(MARGIN_MM / STEP_MM)
     count = int(np.floor((x1_mm - x0_mm) / STEP_MM + 1e-6)) + 1
     height, sigma, visible = (
@@ -149,4 +150,4 @@ def reading_of_tiles(decoded: Decoded, x0_mm: float, x1_mm: float, level_mm: flo
         for v in (decoded.height_mm, decoded.sigma_mm, decoded.visible)
     )
     x_mm = x0_mm + STEP_MM * np.arange(len(height), dtype=np.float64)
-    return Reading(x_mm, np.where(visible >= 0.5, level_mm - height, np.nan), sigma, visible)
+    return Reading(x_mm, np.where(visible >= options.min_visible, level_mm - height, np.nan), sigma, visible)

@@ -9,15 +9,12 @@ from torch import Tensor
 
 from ecgpage.core.conventions import Y_PX_PER_MM
 from ecgpage.trace.geometry import ROWS
+from ecgpage.trace.options import TraceOptions
 
 BINS: Final = ROWS // 2
 BIN_MM: Final = 2 / Y_PX_PER_MM
 AROUND_MODE: Final = 6
 """Bins on each side of the mode that make up the value."""
-CLIMB: Final = 0.1
-"""Cost, in nats, of a bin's height between neighbouring steps when the way through the bins is chosen."""
-MAX_COST: Final = 8.0
-"""Nats; a step that says nothing of the way cannot forbid it either."""
 ERROR_SCALE: Final = 0.99
 """Mean true over mean expected error on drawn crops of fold 8: the averaged weights err less than the weights in
 training, from whose errors they learned what to expect."""
@@ -62,17 +59,19 @@ def mean_around_mode(logits: Tensor, mode: Tensor | None = None) -> Tensor:
     return (near * bin_heights(logits.device)[index]).sum(1)
 
 
-def likeliest_path(logits: Tensor) -> Tensor:
-    """Bins (b, t) of the most likely connected way through voltage logits (b, BINS, t), by dynamic programming.
+def likeliest_path(logits: Tensor, options: TraceOptions = TraceOptions()) -> Tensor:
+    """Bins (b, t) of the minimum-cost path through voltage logits (b, BINS, t), by dynamic programming.
 
-    A step's bin costs the negative log of its probability, at most MAX_COST, and each bin climbed from step to
-    step costs CLIMB: neighbouring leads whose traces cross the lead's own do not catch the reading for single
-    steps. The best way to a bin is a running minimum, because climbing costs a difference of ramps.
+    A step's bin costs the negative log of its probability, at most ``max_step_cost``, and each bin climbed from step to
+    step costs ``climb_cost``: neighbouring leads whose traces cross the lead's own do not catch the reading for single
+    steps. The best path to a bin is a running minimum, because climbing costs a difference of ramps.
     """
-    cost = (-logits.log_softmax(1)).clamp_max(MAX_COST).permute(2, 0, 1).cpu().numpy()  # (t, b, BINS)
+    cost = (
+        (-logits.log_softmax(1)).clamp_max(options.max_step_cost).permute(2, 0, 1).cpu().numpy()
+    )  # (t, b, BINS)
     steps, batch, _ = cost.shape
-    ramp = (CLIMB * np.arange(BINS)).astype(np.float32)
-    total = np.empty(cost.shape, np.float32)  # of the best way to each bin
+    ramp = (options.climb_cost * np.arange(BINS)).astype(np.float32)
+    total = np.empty(cost.shape, np.float32)  # of the best path to each bin
     total[0] = cost[0]
     below, above = np.empty((batch, BINS), np.float32), np.empty((batch, BINS), np.float32)
     for t in range(1, steps):
@@ -84,16 +83,20 @@ def likeliest_path(logits: Tensor) -> Tensor:
         above -= ramp
         np.minimum(below, above, out=below)
         np.add(below, cost[t], out=total[t])
-    way = np.empty((steps, batch), np.int64)
-    way[-1] = total[-1].argmin(1)
-    climbs = (CLIMB * np.abs(np.subtract.outer(np.arange(BINS), np.arange(BINS)))).astype(np.float32)
+    path = np.empty((steps, batch), np.int64)
+    path[-1] = total[-1].argmin(1)
+    climbs = (options.climb_cost * np.abs(np.subtract.outer(np.arange(BINS), np.arange(BINS)))).astype(
+        np.float32
+    )
     for t in range(steps - 1, 0, -1):
-        way[t - 1] = (total[t - 1] + climbs[way[t]]).argmin(1)
-    return torch.from_numpy(np.ascontiguousarray(way.T)).to(logits.device)
+        path[t - 1] = (total[t - 1] + climbs[path[t]]).argmin(1)
+    return torch.from_numpy(np.ascontiguousarray(path.T)).to(logits.device)
 
 
-def decode(logits: Tensor, drawn: Tensor, log_error: Tensor) -> Decoded:
+def decode(
+    logits: Tensor, drawn: Tensor, log_error: Tensor, options: TraceOptions = TraceOptions()
+) -> Decoded:
     """The network's outputs as numbers; a Laplace error of mean size a has standard deviation 1.41 a."""
     sigma = log_error.clamp(-6, 4).exp() * (ERROR_SCALE * 2**0.5)
-    height = mean_around_mode(logits, likeliest_path(logits))
+    height = mean_around_mode(logits, likeliest_path(logits, options))
     return Decoded(height, sigma, drawn.sigmoid())

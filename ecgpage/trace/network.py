@@ -31,7 +31,6 @@ from ecgpage.core.types import Image, Light
 from ecgpage.core.weights import load_module, network_precision
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.trace.crops import (
-    TALL,
     Reading,
     Tile,
     Window,
@@ -46,6 +45,7 @@ from ecgpage.trace.crops import (
 )
 from ecgpage.trace.decoding import BINS, Decoded, decode
 from ecgpage.trace.geometry import ROWS
+from ecgpage.trace.options import TraceOptions
 
 NAME: Final = "trace"
 """Name of the weights in the model folder."""
@@ -166,7 +166,9 @@ class TraceNet(nn.Module):
                 module.fuse()
         return self.to(memory_format=torch.channels_last)
 
-    def read(self, image: Image, grid: GridMap, windows: Sequence[Window]) -> list[Reading]:
+    def read(
+        self, image: Image, grid: GridMap, windows: Sequence[Window], options: TraceOptions = TraceOptions()
+    ) -> list[Reading]:
         """Read windows of a page.
 
         ``image`` is the original uint8 (H, W, 3) RGB picture: each window is resampled from it once.
@@ -174,14 +176,18 @@ class TraceNet(nn.Module):
         if not windows:
             return []
         grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
-        found = self.read_crops([cut_crop(grey, grid, *window) for window in windows])
-        leaving = [k for k, decoded in enumerate(found) if leaves_crop(decoded)]
-        tall = self.read_crops([cut_crop(grey, grid, *windows[k], shrink=TALL) for k in leaving])
+        found = self.read_crops([cut_crop(grey, grid, *window) for window in windows], options)
+        leaving = [k for k, decoded in enumerate(found) if leaves_crop(decoded, options)]
+        tall = self.read_crops(
+            [cut_crop(grey, grid, *windows[k], shrink=options.tall) for k in leaving], options
+        )
         for k, decoded in zip(leaving, tall, strict=True):
-            found[k] = complete_crop(found[k], decoded)
-        return [reading_of_tiles(decoded, *window) for decoded, window in zip(found, windows, strict=True)]
+            found[k] = complete_crop(found[k], decoded, options)
+        return [
+            reading_of_tiles(decoded, window, options) for decoded, window in zip(found, windows, strict=True)
+        ]
 
-    def read_crops(self, crops: Sequence[Light]) -> list[Decoded]:
+    def read_crops(self, crops: Sequence[Light], options: TraceOptions = TraceOptions()) -> list[Decoded]:
         """Decode crops (ROWS, W), each to (1, 2 W); long ones in overlapping tiles.
 
         Widths are multiples of STRIDE, and may differ.
@@ -192,7 +198,7 @@ class TraceNet(nn.Module):
                 self._outputs(np.stack([crops[t.crop][:, t.start : t.stop] for t in same[k : k + BATCH]]))
                 for k in range(0, len(same), BATCH)
             ]
-            found = decode(*(torch.cat(parts) for parts in zip(*outputs, strict=True)))
+            found = decode(*(torch.cat(parts) for parts in zip(*outputs, strict=True)), options=options)
             for row, tile in enumerate(same):
                 tile.found = found.row(row)
         return [join_tiles([t for t in tiles if t.crop == k]) for k in range(len(crops))]

@@ -8,6 +8,7 @@ from ecgpage.core.types import Array, Image
 from ecgpage.grid.flat_page import FlatPage
 from ecgpage.layout.types import PagePlan, Segment
 from ecgpage.trace.network import TraceNet
+from ecgpage.trace.options import TraceOptions
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,12 @@ class Trace:
         return float(np.isfinite(self.y_mm).mean())
 
 
-def read_traces(image: Image, page: FlatPage, plan: PagePlan, network: TraceNet) -> list[Trace]:
+def read_traces(
+    image: Image, page: FlatPage, plan: PagePlan, network: TraceNet, options: TraceOptions = TraceOptions()
+) -> list[Trace]:
     """One trace for each segment of the plan."""
     windows = [(s.x0_mm, s.x1_mm, s.baseline(plan.rows)) for s in plan.segments]
-    readings = network.read(image, page.grid, windows)
+    readings = network.read(image, page.grid, windows, options)
     return [
         Trace(segment, reading.x_mm, reading.y_mm, "network", reading.sigma_mm)
         for segment, reading in zip(plan.segments, readings, strict=True)
