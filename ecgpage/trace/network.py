@@ -198,7 +198,8 @@ class TraceNet(nn.Module):
                 self._outputs(np.stack([crops[t.crop][:, t.start : t.stop] for t in same[k : k + BATCH]]))
                 for k in range(0, len(same), BATCH)
             ]
-            found = decode(*(torch.cat(parts) for parts in zip(*outputs, strict=True)), options=options)
+            logits, drawn, log_error = (torch.cat(parts) for parts in zip(*outputs, strict=True))
+            found = decode(logits, drawn, log_error, options)
             for row, tile in enumerate(same):
                 tile.found = found.row(row)
         return [join_tiles([t for t in tiles if t.crop == k]) for k in range(len(crops))]
