@@ -20,9 +20,9 @@ from bench.sheets import write_small
 from ecgpage.challenge.habits import challenge_options
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.diagnosis.diagnoser import Diagnoser
-from ecgpage.diagnosis.saliency import lead_evidence
+from ecgpage.diagnosis.saliency import measure_saliency
 from ecgpage.export.overlay import draw_overlay
-from ecgpage.export.saliency_overlay import draw_evidence
+from ecgpage.export.saliency_overlay import draw_saliency
 from ecgpage.image.decode import read_image
 from ecgpage.pipeline import Digitizer
 from evaluate_model import evaluate_model
@@ -114,9 +114,9 @@ def _draw(record: Path, picture: Path, evidence: str | None) -> tuple[int, Path]
             diagnoser = Diagnoser.load(ROOT / "model")
             p = diagnoser.diagnose(reading, fs or 500.0).answer.probabilities
             label = evidence or max(p, key=lambda c: p[c])
-            speaks = lead_evidence(diagnoser.signal, reading.mv, fs or 500.0, label)
+            speaks = measure_saliency(diagnoser.signal, reading.mv, fs or 500.0, label)
             caption = f"{label}, probability {p[label]:.2f}: orange speaks for it, blue against"
-            overlay = draw_evidence(image, page, speaks, caption)
+            overlay = draw_saliency(image, page, speaks, caption)
         cv2.imwrite(str(picture), cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
     return int(np.isfinite(reading.mv).any(axis=0).sum()), picture
 

@@ -37,7 +37,7 @@ from ecgpage.layout.types import PagePlan
 from ecgpage.results import LocatedEcg, PageReading, RecordReading, RefusedPageError
 from ecgpage.signal.assembly import assemble
 from ecgpage.signal.combine import combine_readings
-from ecgpage.signal.consistency import contradiction
+from ecgpage.signal.consistency import find_contradiction
 from ecgpage.signal.options import SignalOptions
 from ecgpage.trace.network import TraceNet
 from ecgpage.trace.options import TraceOptions
@@ -212,7 +212,9 @@ class Digitizer:
         traces = read_traces(image, flat, plan, self.network, self.options.trace)
         signals = assemble(traces, plan, fs, n_samples, self.options.signal)
         located = LocatedEcg(image, flat.grid, plan.segments, traces)
-        misread = contradiction(signals.as_read, fs * len(signals.as_read) / n_samples, self.options.signal)
+        misread = find_contradiction(
+            signals.as_read, fs * len(signals.as_read) / n_samples, self.options.signal
+        )
         if misread:
             raise RefusedPageError(misread, located)
         return PageReading(flat.grid, plan, traces, signals, located)

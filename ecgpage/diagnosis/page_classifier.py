@@ -56,7 +56,7 @@ class PageClassifier:
         tensors = load_tensors(folder, NAME)
         try:
             network = PageNet.from_settings(settings)
-            network.load_state_dict(unpacked(tensors))
+            network.load_state_dict(unpack_weights(tensors))
             return cls(network, settings["classes"], settings["thresholds"])
         except (KeyError, TypeError, RuntimeError) as error:
             raise EcgPageError(f"weights {NAME!r} in {folder} do not fit this version: {error}") from error
@@ -121,11 +121,11 @@ class PageNet(nn.Module):
         return cls(len(settings["classes"]), **settings["network"])
 
     def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.body(evened(images))
+        logits: Tensor = self.body(normalize_light(images))
         return logits
 
 
-def evened(images: Tensor) -> Tensor:
+def normalize_light(images: Tensor) -> Tensor:
     """(n, 1, h, w) pages, 0 to 1, as ink relative to the paper around it, at standard deviation 1 a page.
 
     The light is the mean over squares of an eighth of the page's height; ink keeps its contrast in shadows.
@@ -173,7 +173,7 @@ def start_from_lite0(network: PageNet, tensors: Mapping[str, Tensor]) -> None:
         own.copy_(given)
 
 
-def packed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def pack_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors to store: float16; the few that are LARGE as int8 with one step a row (``<name>.scale``)."""
     found: dict[str, Tensor] = {}
     for key, value in state.items():
@@ -187,8 +187,8 @@ def packed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def unpacked(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """float32 state of ``packed`` tensors; counters stay whole numbers."""
+def unpack_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """float32 state of ``pack_weights`` tensors; counters stay whole numbers."""
     found = {}
     for key, value in tensors.items():
         if key.endswith(SCALE):

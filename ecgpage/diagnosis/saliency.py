@@ -20,7 +20,7 @@ WINDOW_S: Final = 0.2
 BATCH: Final = 32
 
 
-def lead_evidence(
+def measure_saliency(
     classifier: SignalClassifier, signal: ArrayLike, fs: float, label: str
 ) -> NDArray[np.float64]:
     """Evidence for ``label`` in the first 10 s of a signal.

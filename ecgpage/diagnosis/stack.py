@@ -162,7 +162,7 @@ class Stack:
     def labels(self, p: Array) -> NDArray[np.bool_]:
         """Which classes (n, classes) probabilities p stand for."""
         held = decide(p, self.thresholds, at_least_one=self.at_least_one)
-        return agreeing(held, p, self.classes, self.norm_beside)
+        return drop_unlikely_norm(held, p, self.classes, self.norm_beside)
 
     def combine(
         self, signal: Diagnosis | None, page: Diagnosis | None, *, leads_read: int, snr_db: float = math.nan
@@ -208,7 +208,7 @@ def decide(p: Array, thresholds: Array, *, at_least_one: bool) -> NDArray[np.boo
     return held
 
 
-def agreeing(
+def drop_unlikely_norm(
     held: NDArray[np.bool_], p: Array, classes: Sequence[str], norm_beside: float
 ) -> NDArray[np.bool_]:
     """Labels (n, classes) without the NORM that stands beside one of ``FINDINGS`` with p below ``norm_beside``."""

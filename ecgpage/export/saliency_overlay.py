@@ -19,7 +19,7 @@ HALO_MM: Final = 2.5
 CAPTION_PX: Final = 30
 
 
-def draw_evidence(
+def draw_saliency(
     image: Image, page: PageReading, evidence: NDArray[np.float64], caption: str, *, width_px: int = 1800
 ) -> Image:
     """The overlay of a page (``draw_overlay``) with bands along the traces: orange speaks for a class, blue against it.
@@ -27,7 +27,7 @@ def draw_evidence(
     Args:
         image: uint8 (H, W, 3) RGB, as decoded.
         page: what was read of it.
-        evidence: (12, 50) of ``lead_evidence``; the strongest window has the full colour.
+        evidence: (12, 50) of ``measure_saliency``; the strongest window has the full colour.
         caption: written above.
         width_px: width of the picture, at most.
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from ecgpage.core.conventions import LEADS
 from ecgpage.layout.types import PagePlan
 from ecgpage.signal.expected_snr import Expectation, expect
-from ecgpage.signal.limb_leads import Part, is_upside_down, reconciled, time_error
+from ecgpage.signal.limb_leads import Part, estimate_time_error, is_upside_down, reconcile_limb_leads
 from ecgpage.signal.options import SignalOptions
-from ecgpage.signal.sampling import common_level, oversampling, reduce_rate, sample_trace
+from ecgpage.signal.sampling import median_offset, oversampling, reduce_rate, sample_trace
 from ecgpage.signal.strips import align_columns_with_strips, name_strips
 from ecgpage.signal.types import LeadReading, PageSignals
 from ecgpage.trace.reader import Trace
@@ -49,17 +49,17 @@ def assemble(
     short = align_columns_with_strips(short, long, plan, fs, options)
     strips = name_strips(long, short, plan, fs, options) if options.strips else []
     found = {
-        k: _part(trace, plan, fs, n_samples)
+        k: _make_part(trace, plan, fs, n_samples)
         for k, trace in enumerate(short + strips)
-        if not _refusal(trace, options)
+        if not _explain_refusal(trace, options)
     }
-    lag_s = time_error(list(found.values()), fs)
+    lag_s = estimate_time_error(list(found.values()), fs)
     parts: list[Part] = []
     kept: list[Trace] = []
     for k, trace in enumerate(short + strips):
         lead = trace.segment.lead
         expected = expect(found[k], fs, lag_s) if k in found else None
-        reason = _refusal(trace, options) or _noise(expected, options)
+        reason = _explain_refusal(trace, options) or _explain_noise(expected, options)
         if reason:
             log.info("lead %s: %s", lead, reason)
             if readings[lead].source == "none":
@@ -68,8 +68,8 @@ def assemble(
         parts.append(found[k])
         kept.append(trace)
         readings[lead] = LeadReading(lead, trace.source, trace.coverage, expectation=expected)
-    as_read = _put_together(parts, kept, n_samples)
-    mv = _put_together(reconciled(parts, fs), kept, n_samples) if options.constraints else as_read
+    as_read = _join_parts(parts, kept, n_samples)
+    mv = _join_parts(reconcile_limb_leads(parts, fs), kept, n_samples) if options.constraints else as_read
     segments = [t.segment for t in short + strips]
     return PageSignals(mv, [readings[lead] for lead in LEADS], segments, as_read, notes)
 
@@ -83,22 +83,24 @@ def correct_sign(
     short = [t for t in traces if not t.segment.is_strip]
     long = [t for t in traces if t.segment.is_strip]
     short = align_columns_with_strips(short, long, plan, fs, options)
-    used = [t for t in short + name_strips(long, short, plan, fs, options) if not _refusal(t, options)]
+    used = [
+        t for t in short + name_strips(long, short, plan, fs, options) if not _explain_refusal(t, options)
+    ]
     if not any(t.segment.lead == TURNED for t in used):
         return traces, ()
-    parts = [_part(t, plan, fs, round(fs * (t.segment.start_s + t.segment.duration_s))) for t in used]
+    parts = [_make_part(t, plan, fs, round(fs * (t.segment.start_s + t.segment.duration_s))) for t in used]
     if not is_upside_down(parts, TURNED, fs):
         return traces, ()
     note = f"{TURNED} turned over: Einthoven's and Goldberger's laws tell its sign"
     log.info(note)
-    return [_turned_over(t) if t.segment.lead == TURNED else t for t in traces], (note,)
+    return [_turn_over(t) if t.segment.lead == TURNED else t for t in traces], (note,)
 
 
-def _turned_over(trace: Trace) -> Trace:
+def _turn_over(trace: Trace) -> Trace:
     return replace(trace, segment=replace(trace.segment, gain_mm_per_mv=-trace.segment.gain_mm_per_mv))
 
 
-def _part(trace: Trace, plan: PagePlan, fs: float, n_samples: int) -> Part:
+def _make_part(trace: Trace, plan: PagePlan, fs: float, n_samples: int) -> Part:
     """A trace at its times."""
     first, values = sample_trace(trace, plan, fs, n_samples)
     time_s = (trace.x_mm - trace.segment.x0_mm) / plan.speed_mm_per_s
@@ -106,7 +108,7 @@ def _part(trace: Trace, plan: PagePlan, fs: float, n_samples: int) -> Part:
     return Part(trace.segment.lead, first, values.astype(np.float64), sigma)
 
 
-def _put_together(parts: list[Part], traces: list[Trace], n_samples: int) -> NDArray[np.float32]:
+def _join_parts(parts: list[Part], traces: list[Trace], n_samples: int) -> NDArray[np.float32]:
     """(n_samples, 12) mV; strips replace what is shown of their lead elsewhere, at its level."""
     mv = np.full((n_samples, len(LEADS)), np.nan, np.float32)
     for part, trace in zip(parts, traces, strict=True):
@@ -114,18 +116,18 @@ def _put_together(parts: list[Part], traces: list[Trace], n_samples: int) -> NDA
         column = mv[:, LEADS.index(part.lead)]
         before = column[part.first : part.end]
         if trace.segment.is_strip and np.isfinite(before).sum() > 0:
-            values = values + common_level(before, values)
+            values = values + median_offset(before, values)
         column[part.first : part.end] = np.where(np.isfinite(values), values, before)
     return mv
 
 
-def _refusal(trace: Trace, options: SignalOptions) -> str:
+def _explain_refusal(trace: Trace, options: SignalOptions) -> str:
     """Why a trace cannot be trusted; empty when it can."""
     refused = trace.coverage < options.min_coverage
     return f"only {100 * trace.coverage:.0f} % of the trace was found" if refused else ""
 
 
-def _noise(expected: Expectation | None, options: SignalOptions) -> str:
+def _explain_noise(expected: Expectation | None, options: SignalOptions) -> str:
     """Why a reading says nothing; empty when it does."""
     if expected is None:
         return "the trace is too short"

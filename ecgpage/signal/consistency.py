@@ -8,7 +8,7 @@ from ecgpage.core.types import Array
 from ecgpage.signal.options import SignalOptions
 
 
-def contradiction(mv: NDArray[np.float32], fs: float, options: SignalOptions = SignalOptions()) -> str:
+def find_contradiction(mv: NDArray[np.float32], fs: float, options: SignalOptions = SignalOptions()) -> str:
     """Why signals (n_samples, 12) cannot be the twelve leads that their names say; empty when they can.
 
     Limb leads obey I + III = II and aVR = -(aVL + aVF) (Einthoven, Goldberger), whatever the page; when neither holds even
@@ -16,7 +16,7 @@ def contradiction(mv: NDArray[np.float32], fs: float, options: SignalOptions = S
     """
     lead = {name: mv[:, k].astype(float) for k, name in enumerate(LEADS)}
     constraints = ((lead["I"] + lead["III"], lead["II"]), (-lead["aVL"] - lead["aVF"], lead["aVR"]))
-    agreement = [_agreement(a, b, fs, options.max_size_ratio) for a, b in constraints]
+    agreement = [_correlate_sides(a, b, fs, options.max_size_ratio) for a, b in constraints]
     known = [r for r in agreement if np.isfinite(r)]
     if known and max(known) < options.min_constraint_correlation:
         return "I + III and II, aVL + aVF and -aVR do not agree: the layout was misread"
@@ -29,7 +29,7 @@ def contradiction(mv: NDArray[np.float32], fs: float, options: SignalOptions = S
     return ""
 
 
-def _agreement(a: Array, b: Array, fs: float, max_ratio: float) -> float:
+def _correlate_sides(a: Array, b: Array, fs: float, max_ratio: float) -> float:
     """Correlation coefficient where both are known, 0 when their sizes differ; NaN with less than a second in common."""
     both = np.isfinite(a) & np.isfinite(b)
     if both.sum() < fs or a[both].std() == 0 or b[both].std() == 0:

@@ -40,9 +40,9 @@ LEVEL_MV: Final = 0.1
 JITTER_S: Final = 0.0006
 """What is left of the lags."""
 FLOOR_MV: Final = 0.004
-CLEARLY: Final = 0.5
+TURNED_RATIO: Final = 0.5
 """A lead is upside down when the laws are broken by so much less of its power that way."""
-LAWFUL: Final = 0.2
+MAX_BROKEN: Final = 0.2
 """Share of the leads' power that may break them then."""
 MAX_CONTRADICTION: Final = 3.0
 """Disagreement over expected disagreement, root mean square, from which nothing is changed."""
@@ -94,25 +94,25 @@ class _Fitted:
     """(n,) samples that were read in all of them."""
 
 
-def reconciled(parts: list[Part], fs: float) -> list[Part]:
+def reconcile_limb_leads(parts: list[Part], fs: float) -> list[Part]:
     """The same readings, those of limb leads corrected by each other wherever more than two were drawn at a time."""
     mv = [part.mv.copy() for part in parts]
-    for span in _spans(parts, fs):
+    for span in _find_spans(parts, fs):
         seen = np.array([parts[k].mv[s] for k, s in zip(span.parts, span.where, strict=True)])
         sigma = np.array([parts[k].sigma_mv[s] for k, s in zip(span.parts, span.where, strict=True)])
-        better = _corrected(seen, sigma, span.mixing, fs)
+        better = _correct_span(seen, sigma, span.mixing, fs)
         if better is not None:
             for k, s, values in zip(span.parts, span.where, better, strict=True):
                 mv[k][s] = values
     return [replace(part, mv=values) for part, values in zip(parts, mv, strict=True)]
 
 
-def time_error(parts: list[Part], fs: float) -> float:
+def estimate_time_error(parts: list[Part], fs: float) -> float:
     """How far readings of the same moment stand apart, s, root of the mean square; NaN where no law tells."""
     squares = []
-    for span in _spans(parts, fs):
+    for span in _find_spans(parts, fs):
         seen = np.array([parts[k].mv[s] for k, s in zip(span.parts, span.where, strict=True)])
-        fitted = _fitted(seen, span.mixing, fs)
+        fitted = _fit_span(seen, span.mixing, fs)
         if fitted is not None:
             squares.append(float(np.mean(fitted.lags**2)))
     return float(np.sqrt(np.mean(squares))) if squares else float("nan")
@@ -121,7 +121,7 @@ def time_error(parts: list[Part], fs: float) -> float:
 def is_upside_down(parts: list[Part], lead: str, fs: float) -> bool:
     """Whether the laws clearly say that a limb lead was drawn with the other sign than its readings have."""
     broken, power = np.zeros(2), 0.0
-    for span in _spans(parts, fs):
+    for span in _find_spans(parts, fs):
         own = np.array([parts[k].lead == lead for k in span.parts])
         seen = np.array([parts[k].mv[s] for k, s in zip(span.parts, span.where, strict=True)])
         seen = seen[:, np.isfinite(seen).all(axis=0)]
@@ -132,10 +132,10 @@ def is_upside_down(parts: list[Part], lead: str, fs: float) -> bool:
         for k, sign in enumerate((1.0, -1.0)):
             turned = span.mixing * np.where(own, sign, 1.0)[:, None]
             broken[k] += float(((null_space(turned.T).T @ seen) ** 2).sum())
-    return bool(broken[1] < CLEARLY * broken[0] and broken[1] < LAWFUL * power)
+    return bool(broken[1] < TURNED_RATIO * broken[0] and broken[1] < MAX_BROKEN * power)
 
 
-def _spans(parts: list[Part], fs: float) -> Iterator[_Span]:
+def _find_spans(parts: list[Part], fs: float) -> Iterator[_Span]:
     """Stretches of time in which more than two limb leads were drawn."""
     limb = [k for k, part in enumerate(parts) if part.lead in BY_I_AND_II]
     edges = sorted({edge for k in limb for edge in (parts[k].first, parts[k].end)})
@@ -148,7 +148,7 @@ def _spans(parts: list[Part], fs: float) -> Iterator[_Span]:
             yield _Span(here, [slice(begin - parts[k].first, end - parts[k].first) for k in here], mixing)
 
 
-def _fitted(seen: Array, mixing: Array, fs: float) -> _Fitted | None:
+def _fit_span(seen: Array, mixing: Array, fs: float) -> _Fitted | None:
     """Readings (k, n) mV of one span in time and level; None when too little was read in all of them."""
     known = np.isfinite(seen)
     all_known = np.asarray(known.all(axis=0), np.bool_)
@@ -162,15 +162,15 @@ def _fitted(seen: Array, mixing: Array, fs: float) -> _Fitted | None:
     lags = np.zeros(len(seen))
     for _ in range(2):
         noise = _spread((apart @ (aligned - levels[:, None]))[:, all_known])
-        step, levels = _lags_and_levels(aligned, apart, all_known, fs, noise, lags)
+        step, levels = _fit_lags_and_levels(aligned, apart, all_known, fs, noise, lags)
         lags = lags + step
-        aligned = np.array([_shifted(y, lag * fs) for y, lag in zip(filled, lags, strict=True)])
+        aligned = np.array([_shift(y, lag * fs) for y, lag in zip(filled, lags, strict=True)])
     return _Fitted(aligned, levels, lags, apart, all_known)
 
 
-def _corrected(seen: Array, sigma: Array, mixing: Array, fs: float) -> Array | None:
+def _correct_span(seen: Array, sigma: Array, mixing: Array, fs: float) -> Array | None:
     """Readings (k, n) mV of one span after correction; None when they contradict each other."""
-    fitted = _fitted(seen, mixing, fs)
+    fitted = _fit_span(seen, mixing, fs)
     if fitted is None:
         return None
     known, all_known, apart = np.isfinite(seen), fitted.all_known, fitted.apart
@@ -193,7 +193,7 @@ def _corrected(seen: Array, sigma: Array, mixing: Array, fs: float) -> Array | N
     return np.where(known & determined, solved, seen)
 
 
-def _lags_and_levels(
+def _fit_lags_and_levels(
     readings: Array, apart: Array, use: NDArray[np.bool_], fs: float, noise: float, so_far: Array
 ) -> tuple[Array, Array]:
     """Lags (k,) s and levels (k,) mV that make the readings lawful, both as small as the readings allow."""
@@ -224,7 +224,7 @@ def _spread(values: Array) -> float:
     return max(FLOOR_MV, 1.48 * float(np.median(np.abs(values - np.median(values)))))
 
 
-def _shifted(values: Array, samples: float) -> Array:
+def _shift(values: Array, samples: float) -> Array:
     """values(t + samples), the ends kept."""
     at = np.arange(len(values), dtype=np.float64)
     return np.asarray(CubicSpline(at, values)(np.clip(at + samples, 0, len(values) - 1)), np.float64)

@@ -83,7 +83,7 @@ def sample_trace(trace: Trace, plan: PagePlan, fs: float, n_samples: int) -> tup
     return first, values.astype(np.float32)
 
 
-def common_level(fixed: NDArray[np.float32], moving: NDArray[np.float32]) -> float:
+def median_offset(fixed: NDArray[np.float32], moving: NDArray[np.float32]) -> float:
     """Median difference, mV, of two readings of one lead where both are known; 0 where they never are."""
     both = np.isfinite(fixed) & np.isfinite(moving)
     return float(np.median(fixed[both] - moving[both])) if both.any() else 0.0

@@ -26,7 +26,7 @@ def name_strips(
     """Strips under the names of the leads that they repeat, each lead once; rows that repeat none are left out."""
     best: dict[str, tuple[float, Trace]] = {}
     for strip in strips:
-        lead, agreement = _repeated_lead(strip, short, plan, fs)
+        lead, agreement = _find_repeated_lead(strip, short, plan, fs)
         if agreement < options.min_strip_correlation:
             log.info("a row at %.0f mm repeats no lead and is left out", strip.segment.zero_mm)
         elif lead not in best or agreement > best[lead][0]:
@@ -40,11 +40,11 @@ def align_columns_with_strips(
     """Columns where the rhythm strips show the same beats: running on in time as planned, or all from the beginning."""
     gains = []
     for strip in (s for s in strips if s.segment.start_s == 0):
-        beats = _beats(sample_trace(strip, plan, fs, round(strip.segment.duration_s * fs))[1], fs)
+        beats = _mark_beats(sample_trace(strip, plan, fs, round(strip.segment.duration_s * fs))[1], fs)
         for trace in (t for t in short if t.segment.start_s > 0):
             first, values = sample_trace(trace, plan, fs, 10**9)
-            part = _beats(values, fs)
-            on, anew = (_correlation(beats[k : k + len(part)], part, fs) for k in (first, 0))
+            part = _mark_beats(values, fs)
+            on, anew = (_correlate(beats[k : k + len(part)], part, fs) for k in (first, 0))
             gains.append(anew - on)
     if not gains or np.median(gains) < options.min_restart:
         return short
@@ -52,7 +52,7 @@ def align_columns_with_strips(
     return [replace(t, segment=replace(t.segment, start_s=0.0)) for t in short]
 
 
-def _beats(values: NDArray[np.float32], fs: float) -> NDArray[np.float32]:
+def _mark_beats(values: NDArray[np.float32], fs: float) -> NDArray[np.float32]:
     """How steeply a signal moves, smoothed over BEAT_S: high in the QRS whatever its form."""
     kernel = np.ones(max(1, round(BEAT_S * fs)))
     known = np.isfinite(values)
@@ -61,7 +61,7 @@ def _beats(values: NDArray[np.float32], fs: float) -> NDArray[np.float32]:
     return np.where(known, smooth, np.nan).astype(np.float32)
 
 
-def _repeated_lead(strip: Trace, short: list[Trace], plan: PagePlan, fs: float) -> tuple[str, float]:
+def _find_repeated_lead(strip: Trace, short: list[Trace], plan: PagePlan, fs: float) -> tuple[str, float]:
     """The lead that a strip repeats and their correlation; the one it is named after unless another agrees clearly better."""
     first, values = sample_trace(
         strip, plan, fs, round((strip.segment.start_s + strip.segment.duration_s) * fs)
@@ -69,7 +69,7 @@ def _repeated_lead(strip: Trace, short: list[Trace], plan: PagePlan, fs: float) 
     score = {}
     for trace in short:
         start, part = sample_trace(trace, plan, fs, 10**9)
-        score[trace.segment.lead] = _correlation(
+        score[trace.segment.lead] = _correlate(
             values[max(0, start - first) : start - first + len(part)], part, fs
         )
     named = strip.segment.lead
@@ -79,7 +79,7 @@ def _repeated_lead(strip: Trace, short: list[Trace], plan: PagePlan, fs: float) 
     return best, score.get(best, 0.0)
 
 
-def _correlation(a: NDArray[np.float32], b: NDArray[np.float32], fs: float) -> float:
+def _correlate(a: NDArray[np.float32], b: NDArray[np.float32], fs: float) -> float:
     """Largest correlation coefficient within a small lag; 0 where there is too little in common."""
     n = min(len(a), len(b))
     reach = max(1, round(MAX_LAG_S * fs))

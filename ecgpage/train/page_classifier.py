@@ -43,10 +43,10 @@ from ecgpage.diagnosis.page_classifier import (
     SIZE,
     PageNet,
     as_float,
-    packed,
+    pack_weights,
     start_from_lite0,
     to_input,
-    unpacked,
+    unpack_weights,
 )
 from ecgpage.synth.flat_pages import DrawnFlatPage
 from ecgpage.synth.page_shards import PageShards
@@ -360,9 +360,9 @@ def write(
     best: Mapping[str, Tensor], settings: Mapping[str, Any], valid: Pages, folder: Path, story: Story
 ) -> Score:
     """Store ``best`` of a ``PageNet`` with ``settings``; score and thresholds are the stored numbers' own."""
-    tensors = packed(best)
+    tensors = pack_weights(best)
     network = PageNet(len(CLASSES), **settings)
-    network.load_state_dict(unpacked(tensors))
+    network.load_state_dict(unpack_weights(tensors))
     found = score(network.to(valid.images.device), valid)
     card = Card(
         input="grey flat page, 0 to 1, stretched to {} x {} (rows x columns)".format(*network.size),

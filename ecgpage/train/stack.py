@@ -22,7 +22,7 @@ from sklearn.model_selection import GroupKFold
 
 from ecgpage.core.conventions import CLASSES, EcgPageError
 from ecgpage.core.types import Array
-from ecgpage.diagnosis.stack import FEATURES, Stack, agreeing, decide, features
+from ecgpage.diagnosis.stack import FEATURES, Stack, decide, drop_unlikely_norm, features
 from ecgpage.diagnosis.types import Diagnosis
 from ecgpage.train.scores import choose_thresholds, expected_thresholds, f_measures, macro_interval
 
@@ -223,7 +223,7 @@ def fit(table: Table) -> Fitted:
     scores["stack, at least one label"] = macro_interval(table.truth, held[True])
     at_least_one = scores["stack, at least one label"][0] > scores["stack"][0]
     norm_beside = _norm_beside(table.truth, p, held[at_least_one])
-    labels = agreeing(held[at_least_one], np.nan_to_num(p), CLASSES, norm_beside)
+    labels = drop_unlikely_norm(held[at_least_one], np.nan_to_num(p), CLASSES, norm_beside)
     scores["stack as stored"] = macro_interval(table.truth, labels)
     seen = table.read
     weights, bias = coefficients(table.features[seen], table.truth[seen])
@@ -242,7 +242,9 @@ def fit(table: Table) -> Fitted:
 def _norm_beside(truth: NDArray[np.bool_], p: Array, held: NDArray[np.bool_]) -> float:
     """The one of ``NORM_BESIDE`` with the best macro F of labels ``held`` on unseen pages; the least of equal ones."""
     found = {
-        value: float(np.nanmean(f_measures(truth, agreeing(held, np.nan_to_num(p), CLASSES, value))))
+        value: float(
+            np.nanmean(f_measures(truth, drop_unlikely_norm(held, np.nan_to_num(p), CLASSES, value)))
+        )
         for value in NORM_BESIDE
     }
     return max(found, key=lambda value: (found[value], -value))

@@ -21,7 +21,7 @@ from ecgpage.core.conventions import CLASSES, LEADS, EcgPageError
 from ecgpage.core.weights import Card, load_card, load_tensors, save_tensors
 from ecgpage.diagnosis import page_classifier, signal_classifier
 from ecgpage.diagnosis.diagnoser import Diagnoser
-from ecgpage.diagnosis.page_classifier import PageNet, packed
+from ecgpage.diagnosis.page_classifier import PageNet, pack_weights
 from ecgpage.diagnosis.page_view import MARGIN_MM, PULSE_MM, page_view
 from ecgpage.diagnosis.stack import FEATURES, Stack, logit
 from ecgpage.pipeline import Digitizer
@@ -237,7 +237,7 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "network": network.settings,
     }
     card = Card("input", "output", "data", "command", "score", settings=settings)
-    save_tensors(folder, page_classifier.NAME, packed(network.state_dict()), card)
+    save_tensors(folder, page_classifier.NAME, pack_weights(network.state_dict()), card)
     weights = np.zeros((len(CLASSES), len(FEATURES)))
     weights[:, :2] = 0.5
     stack = Stack(weights, np.zeros(len(CLASSES)), CLASSES, [0.5] * len(CLASSES), at_least_one=True)

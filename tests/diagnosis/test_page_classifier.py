@@ -16,11 +16,11 @@ from ecgpage.diagnosis.page_classifier import (
     PageClassifier,
     PageNet,
     as_float,
-    evened,
-    packed,
+    normalize_light,
+    pack_weights,
     start_from_lite0,
     to_input,
-    unpacked,
+    unpack_weights,
 )
 from ecgpage.synth.flat_pages import DrawnFlatPage
 from ecgpage.synth.page_shards import save_shard
@@ -103,8 +103,10 @@ def test_ink_in_a_shadow_looks_like_ink_in_the_light():
     page[..., 20::40, :] = 0.3  # lines of ink
     shadow = page * torch.linspace(0.3, 1.0, 448)
     inner = (..., slice(None), slice(30, -30))  # at the border the light is that of the outermost squares
-    torch.testing.assert_close(evened(shadow)[inner], evened(page)[inner], atol=0.2, rtol=0.1)
-    assert evened(page)[..., 20, :].max() < -4 * evened(page)[..., 10, :].abs().max()
+    torch.testing.assert_close(
+        normalize_light(shadow)[inner], normalize_light(page)[inner], atol=0.2, rtol=0.1
+    )
+    assert normalize_light(page)[..., 20, :].max() < -4 * normalize_light(page)[..., 10, :].abs().max()
 
 
 def test_folded_padding_changes_nothing(network: PageNet):
@@ -121,7 +123,9 @@ def test_folded_padding_changes_nothing(network: PageNet):
 
 
 def test_stored_weights_fit_the_repository_and_answer_alike(network: PageNet, tmp_path: Path):
-    path = save_tensors(tmp_path, NAME, packed(network.state_dict()), card(network, [0.5] * len(CLASSES)))
+    path = save_tensors(
+        tmp_path, NAME, pack_weights(network.state_dict()), card(network, [0.5] * len(CLASSES))
+    )
     assert path.stat().st_size <= 8_000_000
     loaded = PageClassifier.load(tmp_path)
     x = torch.rand(2, 1, *SMALL, generator=torch.Generator().manual_seed(3))
@@ -134,9 +138,9 @@ def test_eight_bits_keep_each_number_to_half_a_step():
         torch.randn(600, 600, generator=torch.Generator().manual_seed(4))
         * torch.logspace(-3, 2, 600)[:, None]
     )
-    stored = packed({"w": rows})
+    stored = pack_weights({"w": rows})
     assert stored["w"].dtype == torch.int8
-    error = (unpacked(stored)["w"] - rows).abs()
+    error = (unpack_weights(stored)["w"] - rows).abs()
     assert (error <= 0.5001 * stored["w" + SCALE][:, None]).all()
 
 
@@ -153,7 +157,7 @@ def test_labels_are_the_classes_above_their_thresholds(network: PageNet):
 def test_weights_of_another_shape_are_refused(network: PageNet, tmp_path: Path):
     with pytest.raises(EcgPageError, match="do not fit"):
         PageClassifier(network, CLASSES[:3], [0.5] * 3)
-    tensors = packed(network.state_dict())
+    tensors = pack_weights(network.state_dict())
     del tensors["body._conv_stem.weight"]
     save_tensors(tmp_path, NAME, tensors, card(network, [0.5] * len(CLASSES)))
     with pytest.raises(EcgPageError, match="do not fit this version"):

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from ecgpage.core.conventions import LEADS, EcgPageError
-from ecgpage.diagnosis.saliency import lead_evidence
+from ecgpage.diagnosis.saliency import measure_saliency
 from ecgpage.diagnosis.signal_classifier import SignalClassifier
-from ecgpage.export.saliency_overlay import CAPTION_PX, draw_evidence
+from ecgpage.export.saliency_overlay import CAPTION_PX, draw_saliency
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.layout.types import PagePlan, Row, Segment
 from ecgpage.results import PageReading
@@ -49,7 +49,7 @@ def signal() -> np.ndarray:
 def test_evidence_lies_in_the_windows_that_the_network_looks_at(
     classifier: SignalClassifier, label: str, sign: int
 ) -> None:
-    found = sign * lead_evidence(classifier, signal(), FS, label)
+    found = sign * measure_saliency(classifier, signal(), FS, label)
     assert found.shape == (12, 50)
     assert found[V3, 20:22].min() > 0.1
     found[V3, 20:22] = 0.0
@@ -57,15 +57,15 @@ def test_evidence_lies_in_the_windows_that_the_network_looks_at(
 
 
 def test_windows_that_show_nothing_have_no_evidence(classifier: SignalClassifier) -> None:
-    found = lead_evidence(classifier, signal(), FS, "high")
+    found = measure_saliency(classifier, signal(), FS, "high")
     assert np.isnan(found[LEADS.index("V1"), 25:]).all()
     assert np.isfinite(found[LEADS.index("V1"), :25]).all()
-    assert np.isnan(lead_evidence(classifier, np.full((5000, 12), np.nan), FS, "high")).all()
+    assert np.isnan(measure_saliency(classifier, np.full((5000, 12), np.nan), FS, "high")).all()
 
 
 def test_an_unknown_class_is_named(classifier: SignalClassifier) -> None:
     with pytest.raises(EcgPageError, match=r"'NORM'.*high, low"):
-        lead_evidence(classifier, signal(), FS, "NORM")
+        measure_saliency(classifier, signal(), FS, "NORM")
 
 
 def flat_reading() -> PageReading:
@@ -88,7 +88,7 @@ def test_what_speaks_for_a_class_is_orange_and_what_speaks_against_it_blue() -> 
     evidence[V3] = 0.0
     evidence[V3, 20:22], evidence[V3, 30:32] = 0.8, -0.8
     paper = np.full((160, 1040, 3), 255, np.uint8)
-    drawn = draw_evidence(paper, flat_reading(), evidence, "high").astype(int)
+    drawn = draw_saliency(paper, flat_reading(), evidence, "high").astype(int)
     assert drawn.shape == (160 + CAPTION_PX, 1040, 3)
     beside = drawn[CAPTION_PX + 80 + 6]  # 1.5 mm below the trace
 

@@ -10,7 +10,16 @@ import torch
 from ecgpage.core.conventions import CLASSES, EcgPageError
 from ecgpage.core.weights import Card, digest, save_tensors
 from ecgpage.diagnosis import page_classifier, signal_classifier
-from ecgpage.diagnosis.stack import FEATURES, FINDINGS, NAME, Stack, agreeing, decide, features, logit
+from ecgpage.diagnosis.stack import (
+    FEATURES,
+    FINDINGS,
+    NAME,
+    Stack,
+    decide,
+    drop_unlikely_norm,
+    features,
+    logit,
+)
 from ecgpage.diagnosis.types import Diagnosis
 from ecgpage.train import stack as training
 from ecgpage.train.stack import Answer, Table, table_of
@@ -242,7 +251,7 @@ def test_norm_stands_beside_a_finding_only_when_it_is_sure(
     p = np.full((1, N), 0.9)
     p[0, CLASSES.index("NORM")] = p_norm
     mask = np.array([[c in held for c in CLASSES]])
-    settled = agreeing(mask, p, CLASSES, beside)[0]
+    settled = drop_unlikely_norm(mask, p, CLASSES, beside)[0]
     assert [c for c, on in zip(CLASSES, settled, strict=True) if on] == [c for c in CLASSES if c in wanted]
 
 

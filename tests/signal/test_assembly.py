@@ -6,19 +6,19 @@ import pytest
 from ecgpage.core.conventions import LEADS
 from ecgpage.layout.types import PagePlan, Segment
 from ecgpage.signal.assembly import assemble
-from ecgpage.signal.consistency import contradiction
+from ecgpage.signal.consistency import find_contradiction
 from ecgpage.trace.reader import Trace
 from tests.drawn import FS, lawful_record
 
 
 def test_lawful_leads_pass() -> None:
-    assert contradiction(lawful_record(), FS) == ""
+    assert find_contradiction(lawful_record(), FS) == ""
 
 
 @pytest.mark.parametrize("noise_mv", [0.01, 0.05])
 def test_noise_alone_is_no_contradiction(noise_mv: float) -> None:
     noisy = lawful_record() + np.random.default_rng(0).normal(0, noise_mv, (5000, 12)).astype(np.float32)
-    assert contradiction(noisy, FS) == ""
+    assert find_contradiction(noisy, FS) == ""
 
 
 def test_leads_at_wrong_times_contradict_each_other() -> None:
@@ -27,17 +27,17 @@ def test_leads_at_wrong_times_contradict_each_other() -> None:
     mv[:, LEADS.index("aVL")] = np.roll(mv[:, 4], 230)
     mv[:, LEADS.index("III")] = np.roll(mv[:, 2], 400)
     mv[:, LEADS.index("aVF")] = np.roll(mv[:, 5], -333)
-    assert "do not agree" in contradiction(mv, FS)
+    assert "do not agree" in find_contradiction(mv, FS)
 
 
 def test_limb_leads_under_the_names_of_chest_leads_are_noticed() -> None:
     mv = lawful_record().copy()
     mv[:, 6:] = mv[:, :6]
-    assert "limb leads" in contradiction(mv, FS)
+    assert "limb leads" in find_contradiction(mv, FS)
 
 
 def test_a_page_with_too_little_in_common_is_not_judged() -> None:
-    assert contradiction(np.full((5000, 12), np.nan, np.float32), FS) == ""
+    assert find_contradiction(np.full((5000, 12), np.nan, np.float32), FS) == ""
 
 
 @pytest.mark.parametrize("drawn_upside_down", [False, True])

@@ -7,7 +7,7 @@ from ecgpage.core.conventions import LEADS
 from ecgpage.layout.types import PagePlan, Segment
 from ecgpage.signal.assembly import assemble
 from ecgpage.signal.expected_snr import TYPICAL_LAG_S, expect
-from ecgpage.signal.limb_leads import Part, time_error
+from ecgpage.signal.limb_leads import Part, estimate_time_error
 from ecgpage.signal.options import SignalOptions
 from ecgpage.signal.types import PageSignals
 from ecgpage.trace.reader import Trace
@@ -56,8 +56,8 @@ def test_a_reading_without_samples_has_no_expectation() -> None:
 def test_the_limb_leads_tell_how_far_readings_stand_apart(lag_s: float) -> None:
     lags = {"I": lag_s, "II": -lag_s, "III": 0.0}
     parts = [part(lead, 0.004, k, lag_s=lag) for k, (lead, lag) in enumerate(lags.items())]
-    assert time_error(parts, FS) == pytest.approx(lag_s * (2 / 3) ** 0.5, abs=0.0004)
-    assert np.isnan(time_error(parts[:2], FS))
+    assert estimate_time_error(parts, FS) == pytest.approx(lag_s * (2 / 3) ** 0.5, abs=0.0004)
+    assert np.isnan(estimate_time_error(parts[:2], FS))
 
 
 def read(sigma_mm: float, source: str, *, gate: bool, gain: float = 10.0) -> PageSignals:

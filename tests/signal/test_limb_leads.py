@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ecgpage.challenge.ptbxl_100hz import LOW_LAG_S, MIN_IMAGE, blank_flat_tail, low_rate_form, spectral_image
-from ecgpage.signal.limb_leads import Part, is_upside_down, reconciled
+from ecgpage.signal.limb_leads import Part, is_upside_down, reconcile_limb_leads
 from tests.drawn import FS, record
 from tests.limb_leads import NOISE_MV, lawful, part
 
@@ -17,7 +17,7 @@ def error(found: Part) -> float:
 @pytest.mark.parametrize("leads", [("I", "II", "III"), ("aVR", "aVL", "aVF"), ("I", "II", "III", "II")])
 def test_redundant_readings_lose_a_part_of_their_noise(leads: tuple[str, ...]) -> None:
     before = [part(lead, NOISE_MV, seed) for seed, lead in enumerate(leads)]
-    after = reconciled(before, FS)
+    after = reconcile_limb_leads(before, FS)
     ratio = np.mean([error(b) ** 2 for b in after]) / np.mean([error(b) ** 2 for b in before])
     # two leads stand behind three or four readings
     assert ratio == pytest.approx(2 / len(leads), abs=0.1)
@@ -25,7 +25,7 @@ def test_redundant_readings_lose_a_part_of_their_noise(leads: tuple[str, ...]) -
 
 def test_a_worse_reading_learns_from_the_better_ones() -> None:
     before = [part("I", 0.005, 1), part("II", 0.005, 2), part("III", 0.06, 3)]
-    after = reconciled(before, FS)
+    after = reconcile_limb_leads(before, FS)
     assert error(after[2]) < 0.35 * error(before[2])
     assert error(after[0]) < 1.1 * error(before[0])
 
@@ -33,21 +33,21 @@ def test_a_worse_reading_learns_from_the_better_ones() -> None:
 def test_readings_that_stand_apart_in_time_are_brought_together() -> None:
     lags = {"I": 0.001, "II": -0.001, "III": 0.0}
     before = [part(lead, 0.004, k, lag_s=lag) for k, (lead, lag) in enumerate(lags.items())]
-    after = reconciled(before, FS)
+    after = reconcile_limb_leads(before, FS)
     assert sum(error(p) ** 2 for p in after) < 0.6 * sum(error(p) ** 2 for p in before)
 
 
 def test_levels_stay_where_they_were() -> None:
     before = [part(lead, 0.004, k) for k, lead in enumerate(("I", "II", "III"))]
     raised = Part("III", 0, before[2].mv + 0.3, before[2].sigma_mv)
-    after = reconciled([*before[:2], raised], FS)
+    after = reconcile_limb_leads([*before[:2], raised], FS)
     assert np.mean(after[2].mv - raised.mv) == pytest.approx(0, abs=0.02)
 
 
 def test_contradicting_readings_stay_as_they_are() -> None:
     before = [part("I", 0.004, 1), part("II", 0.004, 2), part("III", 0.004, 3)]
     wrong = Part("III", 0, np.roll(before[2].mv, 200), before[2].sigma_mv)
-    after = reconciled([*before[:2], wrong], FS)
+    after = reconcile_limb_leads([*before[:2], wrong], FS)
     assert np.array_equal(after[2].mv, wrong.mv)
     assert np.array_equal(after[0].mv, before[0].mv)
 
@@ -55,7 +55,7 @@ def test_contradicting_readings_stay_as_they_are() -> None:
 def test_nothing_is_added_where_nothing_was_read() -> None:
     before = [part("aVR", NOISE_MV, 1), part("aVL", NOISE_MV, 2), part("aVF", NOISE_MV, 3)]
     before[1].mv[300:420] = np.nan
-    after = reconciled(before, FS)
+    after = reconcile_limb_leads(before, FS)
     assert np.array_equal(np.isnan(after[1].mv), np.isnan(before[1].mv))
     assert np.isfinite(after[0].mv).all()
 
@@ -63,7 +63,7 @@ def test_nothing_is_added_where_nothing_was_read() -> None:
 def test_two_readings_and_chest_leads_are_left_alone() -> None:
     before = [part("I", NOISE_MV, 1), part("aVL", NOISE_MV, 2)]
     chest = Part("V1", 0, before[0].mv * 2, before[0].sigma_mv)
-    for old, new in zip([*before, chest], reconciled([*before, chest], FS), strict=True):
+    for old, new in zip([*before, chest], reconcile_limb_leads([*before, chest], FS), strict=True):
         assert np.array_equal(old.mv, new.mv)
 
 
