@@ -1,6 +1,6 @@
 """Measure the grid's map against the exact page coordinates of drawn pages, kind by kind.
 
-    python -m bench.grid_accuracy --data FOLDER [--kinds photo-clean ...] [--records 20] [--jobs 2] [--jump]
+    python -m bench.grid_accuracy --data FOLDER [--kinds photo-clean ...] [--records 20] [--jobs 2] [--bridge-gaps]
 
 FOLDER holds ``hires500``. Over the ECG area of each page (the rectangle around everything that is drawn of the leads) the
 map is compared with the page coordinate of the *trace*, every 2.5 mm. Of the difference, a whole number of millimetres, the
@@ -43,6 +43,7 @@ from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.types import Image
 from ecgpage.grid.candidates import lock_grid
 from ecgpage.grid.grid_map import SQUARE_MM, GridMap
+from ecgpage.grid.options import GridOptions
 from ecgpage.grid.spectrum import find_grid_frequencies
 from ecgpage.image.decode import read_image
 from ecgpage.synth import MIXES, DrawnPage, draw_picture, mixes_hash
@@ -117,7 +118,7 @@ def _phase(drawn: DrawnPage, away: Array) -> Array:
     return np.asarray(line + np.rint(offset - line), np.float64)
 
 
-def measure(kind: str, data: Path, index: int, jump: bool) -> GridError:
+def measure(kind: str, data: Path, index: int, options: GridOptions) -> GridError:
     """Draw record ``index`` of the pack as a page of a kind and measure its map."""
     cv2.setNumThreads(1)
     pack = Pack(data / "hires500" / "signals.xz", data / "hires500" / "records.csv", fs=500.0)
@@ -126,7 +127,7 @@ def measure(kind: str, data: Path, index: int, jump: bool) -> GridError:
     nan = float("nan")
     began = time.perf_counter()
     try:
-        grid = lock_grid(drawn.image, find_grid_frequencies(drawn.image), jump=jump)
+        grid = lock_grid(drawn.image, find_grid_frequencies(drawn.image, options=options), options=options)
     except EcgPageError as error:
         took = time.perf_counter() - began
         return GridError(record.name, nan, nan, nan, nan, True, nan, 0.0, took, str(error))
@@ -240,13 +241,14 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=list(MIXES), choices=list(MIXES))
     parser.add_argument("--records", type=int, default=20, help="pages of each kind")
     parser.add_argument(
-        "--jump", action="store_true", help="look for the grid behind creases, as second attempts do"
+        "--bridge-gaps", action="store_true", help="look for the grid behind creases, as second attempts do"
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument(
         "--sheet", type=Path, metavar="FILE", help="draw the lattices of the real pages instead"
     )
     args = parser.parse_args()
+    options = GridOptions(bridge_gaps=args.bridge_gaps)
     if args.sheet:
         draw_sheet(args.data, args.sheet)
         return
@@ -257,12 +259,12 @@ def main() -> None:
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
         for kind in args.kinds:
             n = len(indices)
-            tasks = ([kind] * n, [args.data] * n, indices, [args.jump] * n)
+            tasks = ([kind] * n, [args.data] * n, indices, [options] * n)
             errors = list(tqdm(pool.map(measure, *tasks), total=n, desc=kind, file=sys.stderr))
             rows.append((kind, errors))
             for e in errors:
                 print(kind, e, file=sys.stderr)
-    print(f"page mixes {mixes_hash()}{', with jumps' if args.jump else ''}\n")
+    print(f"page mixes {mixes_hash()}{', gaps bridged' if args.bridge_gaps else ''}\n")
     print(table(rows))
 
 

@@ -24,6 +24,7 @@ from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.types import Image
 from ecgpage.grid.candidates import lock_grid
 from ecgpage.grid.grid_map import SQUARE_MM, GridMap, flatten
+from ecgpage.grid.options import GridOptions
 from ecgpage.grid.spectrum import find_grid_frequencies
 from ecgpage.image.decode import read_image
 from ecgpage.synth import any_look, draw_picture, mixes_hash
@@ -77,9 +78,9 @@ def measure(image: Image) -> Measures:
     """Measure a page, uint8 (H, W, 3). Raises EcgPageError where no grid is found."""
     frequencies = find_grid_frequencies(image)
     try:
-        grid = lock_grid(image, frequencies, refine=False)
+        grid = lock_grid(image, frequencies, options=GridOptions(refine=False))
     except EcgPageError:
-        grid = lock_grid(image, frequencies, refine=False, jump=True)
+        grid = lock_grid(image, frequencies, options=GridOptions(refine=False, bridge_gaps=True))
     gray = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
     cells, known = _cells(gray, grid)
     paper = np.percentile(cells, 85, axis=(2, 3)).astype(np.float32)

@@ -44,8 +44,8 @@ ROOT = Path(__file__).resolve().parent.parent
 REPORT_FOLD = "9"
 REAL_KINDS = ("scans", "photos")
 ABLATIONS: Final[dict[str, Callable[[ReaderOptions], ReaderOptions]]] = {
-    "refine": lambda o: replace(o, refine=False),
-    "bridge": lambda o: replace(o, bridge=False),
+    "refine": lambda o: replace(o, grid=replace(o.grid, refine=False)),
+    "strokes": lambda o: replace(o, grid=replace(o.grid, close_strokes=False)),
     "text": lambda o: replace(o, layout=replace(o.layout, text=False)),
     "line": lambda o: replace(o, layout=replace(o.layout, line_ahead_mm=None)),
     "strips": lambda o: replace(o, signal=replace(o.signal, strips=False)),

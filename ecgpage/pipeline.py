@@ -21,6 +21,7 @@ from ecgpage.core.weights import digest
 from ecgpage.grid.candidates import grid_candidates
 from ecgpage.grid.flat_page import FlatPage, flatten_page
 from ecgpage.grid.grid_map import GridMap
+from ecgpage.grid.options import GridOptions
 from ecgpage.grid.spectrum import find_grid_frequencies
 from ecgpage.image.decode import Source, name_source, read_image
 from ecgpage.layout.boxes import PageBoxes
@@ -57,13 +58,10 @@ NEARLY_PAGE: Final = 0.95
 class ReaderOptions:
     """Options of all stages, and of what is tried on one page."""
 
+    grid: GridOptions = field(default_factory=GridOptions)
     layout: LayoutOptions = field(default_factory=LayoutOptions)
     trace: TraceOptions = field(default_factory=TraceOptions)
     signal: SignalOptions = field(default_factory=SignalOptions)
-    refine: bool = True
-    """Whether the map of the grid is refined on its lines; else it is the spline through the tiles."""
-    bridge: bool = True
-    """Whether ink is bridged where grid lines were taken out of it."""
     max_grids: int = 4
     """Number of grids that are tried on one page."""
     min_confidence: float = 0.35
@@ -191,9 +189,10 @@ class Digitizer:
 
     def _grids(self, image: Image, failures: list[EcgPageError]) -> Iterator[GridMap]:
         """Grids that may be the page's, the likeliest first; why there are no more goes to ``failures``."""
-        frequencies = find_grid_frequencies(image)
-        for jump, most in ((False, self.options.max_grids), (True, 1)):
-            found = grid_candidates(image, frequencies, refine=self.options.refine, jump=jump)
+        frequencies = find_grid_frequencies(image, options=self.options.grid)
+        for bridge_gaps, most in ((False, self.options.max_grids), (True, 1)):
+            options = replace(self.options.grid, bridge_gaps=bridge_gaps)
+            found = grid_candidates(image, frequencies, options=options)
             try:
                 yield from itertools.islice(found, most)
             except EcgPageError as error:
@@ -255,7 +254,7 @@ class Digitizer:
         )
 
     def _flatten(self, image: Image, grid: GridMap) -> FlatPage:
-        return flatten_page(image, grid, bridge=self.options.bridge)
+        return flatten_page(image, grid, options=self.options.grid)
 
 
 def shown_seconds(page: FlatPage, record_s: float, options: LayoutOptions = LayoutOptions()) -> float:

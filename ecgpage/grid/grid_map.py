@@ -9,14 +9,14 @@ import numpy as np
 from scipy.interpolate import make_interp_spline
 
 from ecgpage.core.threads import one_thread
-from ecgpage.core.types import Array, Grey, Image
+from ecgpage.core.types import Array, Grey, Light
 
 SQUARE_MM: Final = 5.0
-"""Distance of the strong lines of ECG paper."""
+"""Side, mm, of the squares between the strong lines of ECG paper."""
 BAND_PX: Final = 256
-"""Rows that are flattened at a time: what is known of them stays in the processor's cache."""
+"""Rows and columns of the page that are mapped at a time, pixels: their numbers stay in the processor's cache."""
 FAR_NODES: Final = 14
-"""A node this far off counts for less than 1e-7 of a cubic spline."""
+"""Number of nodes from which on a node counts for less than 1e-7 of a cubic spline."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class GridMap:
         return float(np.median(steps) / SQUARE_MM)
 
     def to_image(self, x_mm: Array, y_mm: Array) -> tuple[Array, Array]:
-        """Image x, y for matching arrays of page x, y (any shape), cubic between the nodes, straight on beyond them."""
+        """Image x, y of page x, y (mm, matching arrays of any shape), cubic between the nodes, straight on beyond them."""
         across, down = self._weights(np.ravel(x_mm), np.ravel(y_mm))
         seen = np.empty((len(across), 2))
         for part in np.array_split(np.arange(len(across)), 1 + across.size // 1_000_000):
@@ -61,8 +61,9 @@ class GridMap:
         return seen[:, 0].reshape(np.shape(x_mm)), seen[:, 1].reshape(np.shape(x_mm))
 
     def map_row_bands(self, x_mm: Array, y_mm: Array) -> Iterator[tuple[slice, Grey, Grey]]:
-        """Image x and y, float32 (rows, len(x_mm)), of the page raster x_mm x y_mm, some rows at a time, and which rows; both
-        ascending.
+        """Rows, and float32 (rows, len(x_mm)) image x and y of them, of the page raster x_mm x y_mm, band by band.
+
+        ``x_mm`` and ``y_mm`` ascend.
         """
         across, down = self._weights(x_mm, y_mm)
         across = across.T.astype(np.float32)
@@ -84,13 +85,13 @@ class GridMap:
             yield rows, seen[0], seen[1]
 
     def _weights(self, x_mm: Array, y_mm: Array) -> tuple[Array, Array]:
-        """(n, nx) and (m, ny): what each column and row of nodes adds to n places along x and m along y."""
+        """(n, nx) and (m, ny) weights of the columns and rows of nodes at n places along x and m along y."""
         ny, nx = self.quality.shape
         x0, y0 = self.origin_mm
         return _cardinal_splines(x_mm, x0, nx), _cardinal_splines(y_mm, y0, ny)
 
     def rotate(self, quarter_turns: int) -> "GridMap":
-        """The same map for the page seen after ``quarter_turns`` counter-clockwise turns by 90 degrees."""
+        """The map of the page as seen after ``quarter_turns`` counter-clockwise turns by 90 degrees."""
         nodes, quality = np.rot90(self.nodes, quarter_turns), np.rot90(self.quality, quarter_turns)
         return replace(self, nodes=nodes, quality=quality, origin_mm=(0.0, 0.0))
 
@@ -106,11 +107,11 @@ def _cardinal_splines(at_mm: Array, first_mm: float, count: int) -> Array:
     return values
 
 
-def flatten(image: Image, grid: GridMap, x_mm: Array, y_mm: Array, *, quick: bool = False) -> Image:
-    """The one resampling: uint8 image values at the page raster x_mm x y_mm (Lanczos), (len(y), len(x)[, 3]).
+def flatten(image: Light, grid: GridMap, x_mm: Array, y_mm: Array, *, quick: bool = False) -> Light:
+    """uint8 (len(y_mm), len(x_mm)[, 3]) values of an image (H, W[, 3]) at the page raster x_mm x y_mm: the one resampling.
 
-    Where the image is finer than the raster it is averaged down first, so that thin lines do not alias. ``quick`` takes the
-    pixels around linearly: an eighth of the time, for what is looked at on the way.
+    An image finer than the raster is averaged down first, so that thin lines do not alias. Pixels are resampled by a Lanczos
+    kernel, with ``quick`` linearly: an eighth of the time, for what is looked at on the way.
     """
     step_mm = (x_mm[-1] - x_mm[0]) / max(1, len(x_mm) - 1)
     shrink = max(1, int(grid.px_per_mm * step_mm / 1.5))

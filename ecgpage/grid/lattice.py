@@ -1,5 +1,6 @@
 """The lattice of grid lines through tracked tiles: a thin-plate spline evaluated where whole lines cross."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import cv2
@@ -9,15 +10,22 @@ from scipy.interpolate import RBFInterpolator, make_interp_spline
 
 from ecgpage.core.types import Array
 from ecgpage.grid.grid_map import GridMap
+from ecgpage.grid.options import GridOptions
 from ecgpage.grid.tracking import Tile
 
 MAX_SPLINE_TILES: Final = 1200
+"""Number of tiles, drawn at random, that a thin-plate spline is fitted to at most."""
 MAX_SPLINE_LINES: Final = 64
-"""Of more lines in one direction the thin-plate spline is evaluated at so many places."""
+"""Number of places in each direction at which the thin-plate spline is evaluated at most."""
+SPLINE_SMOOTHING: Final = 0.05
+"""Smoothing of the thin-plate spline (``RBFInterpolator``), lines and image pixels."""
 
 
-def fit_lattice(tiles: list[Tile]) -> GridMap:
-    """Thin-plate spline through the tiles' phases, evaluated at the whole lines they enclose (one line more around)."""
+def fit_lattice(tiles: Sequence[Tile], options: GridOptions = GridOptions()) -> GridMap:
+    """Map of the whole lines that tiles (image pixels) enclose, one more around, by a thin-plate spline through their phases.
+
+    Its nodes are taken for 5-mm lines until ``find_spacing`` knows better, its expected error is NaN.
+    """
     phase = np.array([t.phase for t in tiles])
     position = np.array([(t.x, t.y) for t in tiles])
     period = 1 / np.sqrt(np.abs(np.linalg.det(np.array([t.gradient for t in tiles]))))
@@ -26,9 +34,9 @@ def fit_lattice(tiles: list[Tile]) -> GridMap:
     keep = np.ones(len(tiles), bool)
     for _ in range(2):
         used = fitted[keep[fitted]]
-        spline = RBFInterpolator(phase[used], position[used], smoothing=0.05, degree=1)
+        spline = RBFInterpolator(phase[used], position[used], smoothing=SPLINE_SMOOTHING, degree=1)
         error = np.linalg.norm(spline(phase) - position, axis=1)
-        keep = error < 0.15 * period
+        keep = error < options.max_tile_error * period
     lines_x, lines_y = np.arange(low[0], high[0] + 1), np.arange(low[1], high[1] + 1)
     shape = (len(lines_y), len(lines_x))
     quality = np.zeros(shape, np.uint8)
@@ -46,7 +54,7 @@ def fit_lattice(tiles: list[Tile]) -> GridMap:
 def _evaluate_on_lines(
     spline: RBFInterpolator, lines_x: NDArray[np.intp], lines_y: NDArray[np.intp]
 ) -> Array:
-    """(ny, nx, 2) image x, y where the lines cross; of many lines the spline takes some and a bicubic one the rest."""
+    """(ny, nx, 2) image x, y where the lines cross; of many lines the spline gives some and a bicubic one the rest."""
     coarse = [
         np.linspace(lines[0], lines[-1], min(len(lines), MAX_SPLINE_LINES)) for lines in (lines_x, lines_y)
     ]

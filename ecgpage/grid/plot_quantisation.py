@@ -12,29 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgpage.core.types import Array
+from ecgpage.grid.options import GridOptions
 
 PLOT_DPI: Final = (72, 96, 100, 120, 144, 150, 180, 200, 240, 300)
 """Resolutions, pixels per inch, at which pages are plotted and printed; 254 dpi has no lines between pixels."""
 PHASE_STEP: Final = 0.02
 """Pixels from one tried phase to the next."""
-MIN_EXPLAINED: Final = 0.4
-"""Share of the lines' variance that the plot's pixels explain where lines were moved."""
-MAX_UNEXPLAINED: Final = 0.25
-"""Unexplained variance of the best resolution over that of the second best, up to which the best one is clear."""
-MAX_SECOND: Final = 0.4
-"""Explained variance of the second best resolution over that of the best one, up to which the best one is clear."""
-MIN_QUANTISED_LINES: Final = 20
-"""Lines in a direction from which the plot's pixels are looked for."""
-NEAR_TIE: Final = 0.05
-"""Pixels from the middle between two pixels within which the phase does not tell which way a line went."""
-SURE_TIE: Final = 6.0
-"""Difference of two squared errors, in variances of the lines, from which the smaller one is believed: odds of twenty."""
-MAX_SHIFT_MM: Final = 0.18
-"""Millimetres from which a line's offset tells of paper and scanner; half a pixel at 72 dpi."""
 TREND_LINES: Final = 2.0
 """Standard deviation, lines, of the Gaussian window in which a straight line is taken out."""
-MAX_SNAP_MM: Final = 0.08
-"""Millimetres by which a program moves lines: up to 0.064 at 200 dpi, 0.08 at 160."""
 
 
 @dataclass(frozen=True)
@@ -66,28 +51,30 @@ class LineShifts:
     """Millimetres from line to line."""
 
 
-def find_plot_pixels(directions: Sequence[LineShifts]) -> list[PlotPixels | None]:
+def find_plot_pixels(
+    directions: Sequence[LineShifts], options: GridOptions = GridOptions()
+) -> list[PlotPixels | None]:
     """The plot's pixels in each direction; None where they do not show.
 
     A resolution and a phase foretell the whole sequence of shifts; the usual resolutions are tried at all phases. All
-    directions have one resolution. Chance explains less than MIN_EXPLAINED of so many lines, and no pitch but the true one
-    goes on to fit.
+    directions have one resolution. Chance explains less than ``min_explained`` of so many lines, and no pitch but the true
+    one goes on to fit.
     """
     found: list[list[tuple[float, PlotPixels]]] = []  # by resolution, by direction
     for dpi in PLOT_DPI:
         tried = [PlotPixels(25.4 / dpi, float(phase)) for phase in np.arange(0, 1, PHASE_STEP)]
-        found.append([_fit_plot_pixels(lines, tried) for lines in directions])
+        found.append([_fit_plot_pixels(lines, tried, options) for lines in directions])
     explained = np.array([[share for share, _ in by_direction] for by_direction in found])
     order = np.argsort(-explained.sum(axis=1))
     first, second = (float(explained[k].sum()) for k in order[:2])
     # a neighbouring pitch follows the true one for a while: what it leaves tells them apart where the true one leaves little
-    clear = len(directions) - first < MAX_UNEXPLAINED * (len(directions) - second)
-    if second > MAX_SECOND * first and not clear:
+    clear = len(directions) - first < options.max_unexplained * (len(directions) - second)
+    if second > options.max_second * first and not clear:
         return [None] * len(directions)
-    return [pixels if share > MIN_EXPLAINED else None for share, pixels in found[order[0]]]
+    return [pixels if share > options.min_explained else None for share, pixels in found[order[0]]]
 
 
-def find_line_shifts(pixels: PlotPixels, lines: LineShifts) -> Array:
+def find_line_shifts(pixels: PlotPixels, lines: LineShifts, options: GridOptions = GridOptions()) -> Array:
     """(n_lines,) shift, mm, of each line onto ``pixels`` that were found in ``lines``.
 
     The phase is known to some hundredths of a pixel: which way a line went from between two pixels is seen, not calculated.
@@ -96,20 +83,22 @@ def find_line_shifts(pixels: PlotPixels, lines: LineShifts) -> Array:
     shifts = pixels.shift(meant_mm)
     left = lines.seen_mm - lines.detail @ shifts
     spread = 1.48 * float(np.median(np.abs(left[lines.use])))
-    half_way = lines.use & (np.abs(shifts) > (0.5 - NEAR_TIE) * pixels.pixel_mm)
+    half_way = lines.use & (np.abs(shifts) > (0.5 - options.near_tie) * pixels.pixel_mm)
     for k in np.flatnonzero(half_way):
         other = shifts.copy()
         other[k] -= np.sign(shifts[k]) * pixels.pixel_mm
         otherwise = lines.seen_mm[k] - lines.detail[k] @ other
-        if left[k] ** 2 - otherwise**2 > SURE_TIE * spread**2:
+        if left[k] ** 2 - otherwise**2 > options.sure_tie * spread**2:
             shifts = other
     return shifts
 
 
-def _fit_plot_pixels(lines: LineShifts, tried: Sequence[PlotPixels]) -> tuple[float, PlotPixels]:
+def _fit_plot_pixels(
+    lines: LineShifts, tried: Sequence[PlotPixels], options: GridOptions
+) -> tuple[float, PlotPixels]:
     """Share of the lines' variance that the best of the ``tried`` pixels explain, and these; 0 for too few lines."""
-    use = lines.use & (np.abs(lines.seen_mm) < MAX_SHIFT_MM)
-    if use.sum() < MIN_QUANTISED_LINES:
+    use = lines.use & (np.abs(lines.seen_mm) < options.max_shift_mm)
+    if use.sum() < options.min_quantised_lines:
         return 0.0, tried[0]
     meant_mm = lines.step_mm * np.arange(len(lines.seen_mm), dtype=np.float64)
     left = lines.seen_mm - np.stack([pixels.shift(meant_mm) for pixels in tried]) @ lines.detail.T

@@ -1,70 +1,67 @@
-"""Refine a map of the grid: its lines are centred between the nodes and the offsets smoothed by a penalised fit, whose
-stiffness is chosen on held-out lines.
+"""Refine a map of the grid: its lines are centred between the nodes, and their offsets smoothed by a penalised fit.
+
+The stiffness of the fit is chosen on held-out lines.
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
 import numpy as np
 
-from ecgpage.core.types import Array, Image
+from ecgpage.core.types import Array, Light
 from ecgpage.grid.grid_map import SQUARE_MM, GridMap
 from ecgpage.grid.line_profiles import find_line_offsets, profile_lines
-from ecgpage.grid.plot_quantisation import (
-    MAX_SNAP_MM,
-    LineShifts,
-    build_detrending,
-    find_line_shifts,
-    find_plot_pixels,
-)
+from ecgpage.grid.options import GridOptions
+from ecgpage.grid.plot_quantisation import LineShifts, build_detrending, find_line_shifts, find_plot_pixels
 from ecgpage.grid.smoothing import SurfaceFit, choose_stiffness, estimate_surface_error, smooth_lines
 
 log = logging.getLogger(__name__)
 
 STIFFNESS: Final = (0.03, 0.3, 3.0, 30.0, 300.0, 3e3, 3e4, 3e5)
-LINE_BIAS_PX: Final = 0.1
-"""Pixels by which a whole line may be misplaced where it runs along the picture's pixels."""
-MIN_ON_LINE: Final = 4
-"""Places on a line that tell where it stands."""
+"""Weights of the bending energy, in weights of a clear place on a line, that are tried; the first only where a plot's pixels
+are known, which are no bending."""
 
 
 @dataclass(frozen=True)
-class LineOffsets:
-    """Where lines are seen around the nodes of a lattice: their displacement from a plane, so that a flat page stays flat."""
+class LineDisplacements:
+    """Displacements of lines from a plane, measured around the nodes of a lattice; a flat page has none."""
 
     plane: Array
     """(3, 3) homography from page mm to image px."""
     page: Array
     """(ny, nx, 2) page mm of the nodes."""
-    away: list[Array]
-    """mm, of the near-vertical and of the other lines: one row a place along the lines, one column a line, both times."""
+    displacement_mm: list[Array]
+    """(ny, nx) of the near-vertical and (nx, ny) of the other lines, mm: a column a line, a row a place along the lines."""
     weights: list[Array]
-    """0 to 1."""
+    """Weights of the displacements, 0 to 1."""
 
-    def follow(self, grid: GridMap, stiffness: float) -> GridMap:
-        """The map with its nodes on smooth surfaces through the lines; each line may stand off by its own constant, because
-        printers and plotting programs snap lines to pixels.
+    def follow(self, grid: GridMap, stiffness: float, options: GridOptions) -> GridMap:
+        """The map with its nodes on smooth surfaces through the lines.
+
+        Each line may stand off by a constant of its own: printers and plotting programs snap lines to pixels.
         """
-        fits = [
-            smooth_lines(a, w, stiffness, MAX_SNAP_MM) for a, w in zip(self.away, self.weights, strict=True)
-        ]
+        measured = zip(self.displacement_mm, self.weights, strict=True)
+        fits = [smooth_lines(d, w, stiffness, options.max_snap_mm) for d, w in measured]
         return replace(grid, nodes=self.place_nodes(fits))
 
-    def place_nodes(self, fits: "list[SurfaceFit]") -> Array:
-        """(ny, nx, 2) nodes in the image on fitted surfaces."""
+    def place_nodes(self, fits: Sequence[SurfaceFit]) -> Array:
+        """(ny, nx, 2) image px of the nodes on surfaces fitted to the two directions."""
         return project(self.plane, self.page + np.stack([fits[0].surface, fits[1].surface.T], axis=-1))
 
 
-def measure_lines(dark: Image, grid: GridMap, half_width_mm: float, *, quick: bool = False) -> LineOffsets:
-    """The lines on the page that the present map flattens, looked for ``half_width_mm`` around their nodes."""
+def measure_lines(
+    dark: Light, grid: GridMap, half_width_mm: float, *, quick: bool = False
+) -> LineDisplacements:
+    """Lines of a uint8 (H, W) picture, looked for ``half_width_mm`` around the nodes of a map."""
     offsets = [find_line_offsets(p, half_width_mm) for p in profile_lines(dark, grid, quick=quick)]
     return measure_displacements(grid, offsets)
 
 
-def measure_displacements(grid: GridMap, offsets: list[tuple[Array, Array]]) -> LineOffsets:
-    """Offsets of the lines from the nodes of a map, in mm, and weights, as displacements from one plane."""
+def measure_displacements(grid: GridMap, offsets: list[tuple[Array, Array]]) -> LineDisplacements:
+    """Displacements from one plane of lines with (ny, nx) offsets, mm, from the nodes of a map, and weights, by direction."""
     x0, y0, _, _ = grid.extent_mm
     ny, nx = grid.quality.shape
     page = np.stack(np.meshgrid(x0 + SQUARE_MM * np.arange(nx), y0 + SQUARE_MM * np.arange(ny)), axis=-1)
@@ -74,54 +71,58 @@ def measure_displacements(grid: GridMap, offsets: list[tuple[Array, Array]]) -> 
     seen = grid.quality > 0
     seen_x = np.stack(grid.to_image(page[..., 0] + offset_x, page[..., 1]), axis=-1)
     seen_y = np.stack(grid.to_image(page[..., 0], page[..., 1] + offset_y), axis=-1)
-    away = [
+    displacement_mm = [
         (project(image_to_page, seen_x) - page)[..., 0],
         (project(image_to_page, seen_y) - page)[..., 1].T,
     ]
-    return LineOffsets(plane, page, away, [weight_x * seen, (weight_y * seen).T])
+    return LineDisplacements(plane, page, displacement_mm, [weight_x * seen, (weight_y * seen).T])
 
 
-def refine_map(grid: GridMap, seen: LineOffsets) -> GridMap:
-    """Fit the nodes to the lines for the last time, and tell the error to be expected.
+def refine_map(grid: GridMap, lines: LineDisplacements, options: GridOptions = GridOptions()) -> GridMap:
+    """The map with its nodes fitted to lines for the last time, and with its expected error.
 
     A plotting program's pixels are looked for in the constants by which whole lines stand off; where they show, the lines are
     followed as they were before they were moved onto them.
     """
-    away, weights = seen.away, seen.weights
-    stiffness = choose_stiffness(away, weights, STIFFNESS[1:])
-    fits = [smooth_lines(a, w, stiffness, MAX_SNAP_MM) for a, w in zip(away, weights, strict=True)]
-    places = [_measure_line_shifts(a, w, fit.surface) for a, w, fit in zip(away, weights, fits, strict=True)]
-    found = find_plot_pixels(places)
+    offsets, weights = lines.displacement_mm, lines.weights
+    stiffness = choose_stiffness(offsets, weights, STIFFNESS[1:])
+    fits = [smooth_lines(d, w, stiffness, options.max_snap_mm) for d, w in zip(offsets, weights, strict=True)]
+    shifts = [
+        _measure_line_shifts(d - fit.surface, w, options)
+        for d, w, fit in zip(offsets, weights, fits, strict=True)
+    ]
+    found = find_plot_pixels(shifts, options)
     if any(pixels is not None for pixels in found):
-        away = [
-            a if pixels is None else a - find_line_shifts(pixels, lines)
-            for a, pixels, lines in zip(away, found, places, strict=True)
+        offsets = [
+            d if pixels is None else d - find_line_shifts(pixels, seen, options)
+            for d, pixels, seen in zip(offsets, found, shifts, strict=True)
         ]
-        stiffness = choose_stiffness(away, weights, [s for s in STIFFNESS if s <= stiffness])
+        stiffness = choose_stiffness(offsets, weights, [s for s in STIFFNESS if s <= stiffness])
+        unknown_mm, known_mm = options.max_snap_mm, options.line_bias_px / grid.px_per_mm
         fits = [
-            smooth_lines(a, w, stiffness, MAX_SNAP_MM if pixels is None else LINE_BIAS_PX / grid.px_per_mm)
-            for a, w, pixels in zip(away, weights, found, strict=True)
+            smooth_lines(d, w, stiffness, unknown_mm if pixels is None else known_mm)
+            for d, w, pixels in zip(offsets, weights, found, strict=True)
         ]
-    errors = [estimate_surface_error(a, w, stiffness) for a, w in zip(away, weights, strict=True)]
+    errors = [estimate_surface_error(d, w, stiffness) for d, w in zip(offsets, weights, strict=True)]
     residual = float(np.hypot(errors[0], errors[1]) / np.sqrt(2) * grid.px_per_mm)
     log.debug("stiffness %g, lines off by %.3f and %.3f mm", stiffness, fits[0].rms, fits[1].rms)
-    return replace(grid, nodes=seen.place_nodes(fits), residual_px=residual)
+    return replace(grid, nodes=lines.place_nodes(fits), residual_px=residual)
 
 
-def _measure_line_shifts(away: Array, weights: Array, surface: Array) -> LineShifts:
-    """Mean distances of the lines from the surface, in which a plot's pixels are looked for."""
-    clear = weights > 0.2
-    enough = clear.sum(axis=0) > MIN_ON_LINE
+def _measure_line_shifts(off_surface: Array, weights: Array, options: GridOptions) -> LineShifts:
+    """Median distance of each line (column) from the surface, in which a plot's pixels are looked for."""
+    clear = weights > options.min_place_weight
+    enough = clear.sum(axis=0) > options.min_places
     detail = build_detrending(enough)
-    rows = np.where(clear, away - surface, 0.0) @ detail.T
-    seen = np.zeros(away.shape[1])
+    rows = np.where(clear, off_surface, 0.0) @ detail.T
+    seen = np.zeros(off_surface.shape[1])
     if enough.any():
         seen[enough] = np.nanmedian(np.where(clear, rows, np.nan)[:, enough], axis=0)
     return LineShifts(seen, enough, detail, SQUARE_MM)
 
 
 def fit_plane(page: Array, grid: GridMap) -> Array:
-    """(3, 3) plane that carries page mm to image px best over the part that was seen."""
+    """(3, 3) homography that carries (ny, nx, 2) page mm to image px best over the part that was seen."""
     seen = grid.quality > 0
     plane, _ = cv2.findHomography(page[seen], grid.nodes[seen], cv2.LMEDS)
     return np.asarray(plane, float)

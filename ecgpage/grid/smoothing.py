@@ -15,7 +15,13 @@ from ecgpage.core.types import Array
 RIDGE: Final = 1e-11
 """Share of the stiffness that is added to all weights: where nothing tells, the fit stays solvable."""
 HALVES_ERROR: Final = 1.1
-"""Error of a map over the difference of two maps from half of the places each."""
+"""Error of a map over the distance of two maps from half of the places each; measured on drawn pages of ten kinds, fold 8."""
+MIN_PLACES: Final = 12
+"""Number of places on lines without which no surface is fitted."""
+SNAP_WEIGHT: Final = 3.0
+"""Weight with which a line's constant is drawn to zero; a clear place on the line weighs 1."""
+MAX_MISSED_MM: Final = 0.5
+"""Millimetres beyond which a held-out line counts no more against a stiffness."""
 
 
 @dataclass(frozen=True)
@@ -23,32 +29,30 @@ class SurfaceFit:
     """A smooth surface through the places of lines."""
 
     surface: Array
+    """(n, m) mm."""
     rms: float
-    """Weighted root mean square of what it leaves."""
+    """Weighted root mean square of what the surface leaves, mm; NaN without a fit."""
 
 
 def smooth_lines(values: Array, weights: Array, stiffness: float, bias_mm: float) -> SurfaceFit:
-    """Robust penalised fit of a smooth surface plus one constant for each line (column) to weighted values.
+    """Robust penalised fit of a smooth surface plus one constant for each line (column) to weighted values (n, m), mm.
 
-    The constants are left out of the surface up to ``bias_mm``, and belong to it from twice as much on: what moves lines
-    further is a scanner whose feed stutters or a crease, which moved the traces as well.
+    Constants are left out of the surface up to ``bias_mm`` and belong to it from twice as much on: what moves lines further
+    is a scanner whose feed stutters or a crease, which moved the traces as well.
     """
-    if (weights > 0).sum() < 12:
+    if (weights > 0).sum() < MIN_PLACES:
         return SurfaceFit(np.zeros_like(values), float("nan"))
     snap = np.zeros(values.shape[1])
     for _ in range(2):
         surface, robust = fit_surface(values - snap, weights, stiffness, rounds=3)
-        snap = (robust * (values - surface)).sum(axis=0) / (robust.sum(axis=0) + 3.0)
+        snap = (robust * (values - surface)).sum(axis=0) / (robust.sum(axis=0) + SNAP_WEIGHT)
     rms = np.sqrt((robust * (values - snap - surface) ** 2).sum() / (robust.sum() + 1e-9))
     moved = snap * np.clip(np.abs(snap) / bias_mm - 1, 0, 1)
     return SurfaceFit(surface + moved, float(rms))
 
 
 def estimate_surface_error(values: Array, weights: Array, stiffness: float) -> float:
-    """Root mean square of a surface's error, mm, from two surfaces through every other place on each line.
-
-    The factor was measured on drawn pages of ten kinds: pages of fold 8 gave it.
-    """
+    """Root mean square of a surface's error, mm, from two surfaces through every other place on each line; NaN without."""
     halves = []
     for k in (0, 1):
         kept = np.zeros(values.shape, bool)
@@ -59,7 +63,10 @@ def estimate_surface_error(values: Array, weights: Array, stiffness: float) -> f
 
 
 def choose_stiffness(values: list[Array], weights: list[Array], choice: Sequence[float]) -> float:
-    """The stiffness that predicts best every third line (column), held out as a whole; downhill from the middle one."""
+    """The stiffness, of an ascending ``choice``, that predicts every third line best when it is held out as a whole.
+
+    ``values`` and ``weights``: one (n, m) array a direction, lines are columns. The search goes downhill from the middle one.
+    """
 
     @lru_cache
     def error(k: int) -> float:
@@ -68,7 +75,7 @@ def choose_stiffness(values: list[Array], weights: list[Array], choice: Sequence
             held = np.zeros(value.shape, bool)
             held[:, ::3] = True
             surface, _ = fit_surface(value, weight * ~held, choice[k], rounds=2)
-            missed = np.minimum(np.abs(value - surface)[held], 0.5)
+            missed = np.minimum(np.abs(value - surface)[held], MAX_MISSED_MM)
             total += float((weight[held] * missed).sum() / (weight[held].sum() + 1e-9))
         return total
 
@@ -81,7 +88,10 @@ def choose_stiffness(values: list[Array], weights: list[Array], choice: Sequence
 
 
 def fit_surface(values: Array, weights: Array, stiffness: float, *, rounds: int) -> tuple[Array, Array]:
-    """Surface (n, m) through weighted values, penalised for bending, and the weights without the odd ones."""
+    """(n, m) surface through weighted values, penalised for bending, and the weights with those of odd values reduced.
+
+    Raises ``EcgPageError`` when the weights leave the surface undetermined.
+    """
     bending = _build_bending(values.shape)
     system = np.empty_like(bending)
     robust, surface = weights, np.zeros_like(values)
@@ -101,18 +111,19 @@ def fit_surface(values: Array, weights: Array, stiffness: float, *, rounds: int)
 
 
 def _ravel(values: Array) -> Array:
-    """A lattice raveled along its shorter side: the band of the fit's matrix is then narrowest."""
+    """A lattice as one column along its shorter side: the band of the fit's matrix is then narrowest."""
     return np.ravel(values, order="F" if values.shape[0] < values.shape[1] else "C")
 
 
 def _unravel(raveled: Array, shape: tuple[int, ...]) -> Array:
+    """The lattice that ``_ravel`` made a column of."""
     return raveled.reshape(shape, order="F" if shape[0] < shape[1] else "C")
 
 
 @lru_cache(maxsize=8)
 def _build_bending(shape: tuple[int, ...]) -> Array:
-    """Sum of squared second differences (both directions and mixed) as a symmetric matrix on the lattice as ``_along`` ravels
-    it: its lower bands (2 * shorter side + 1, lattice size), the diagonal first.
+    """(2 * shorter side + 1, lattice size) lower bands, the diagonal first, of the matrix of the bending energy: the sum of
+    squared second differences, both directions and mixed, on the lattice as ``_ravel`` orders it.
     """
     n, m = max(shape), min(shape)
 

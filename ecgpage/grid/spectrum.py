@@ -1,8 +1,8 @@
 """Find the printed grid in any picture: its period, its direction and where it shows best.
 
 No sheet, border or corner is needed: a grid is the only thing in a picture that repeats along two perpendicular
-directions with one period (a wooden table has no second direction). Small tiles of the picture are Fourier-transformed
-and every period and angle is scored by the harmonics along both directions; the smaller of the two counts.
+directions with one period (a wooden table has no second direction). Small tiles of the picture are Fourier-transformed,
+and each period and angle is scored by the harmonics along both directions; the smaller of the two scores counts.
 """
 
 from dataclasses import dataclass
@@ -13,26 +13,28 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from ecgpage.core.types import Grey, Image
+from ecgpage.core.types import Array, Grey, Image, Light
+from ecgpage.grid.options import GridOptions
 from ecgpage.image.decode import darkest_channel
 
 WORK_SIDE_PX: Final = 1800
+"""Longer side, pixels, to which a picture is reduced for its spectrum."""
 TILE_PX: Final = 256
+"""Side, working pixels, of the tiles that are Fourier-transformed."""
 TILE_STEP_PX: Final = 160
+"""Working pixels from one tile to the next, about."""
 PERIODS_PX: Final = np.geomspace(4, 100, 100)
+"""Periods, working pixels, that are scored, 3.3 % apart."""
 ANGLES_RAD: Final = np.deg2rad(np.arange(-45, 45, 1.5))
+"""Directions, radians, that are scored."""
 HARMONIC_WEIGHTS: Final = (0.5, 0.25, 0.25)
-MIN_SCORE: Final = 1.2
-"""Mean log power of the harmonics above the median of the tile; tiles without a grid stay below one."""
-BOX_LINES: Final = 5
-"""ECG paper has a stronger line every so many."""
+"""Weights of the first three harmonics of a period."""
+FINE_LINES: Final = 5
+"""Number of 1-mm lines to a square: on ECG paper each fifth is stronger."""
 SAME_RATIO: Final = 0.05
-"""Natural log; PERIODS_PX are 3.3 % apart."""
+"""Natural log of the ratio of two periods up to which they are one; PERIODS_PX are 0.033 apart."""
 SAME_TURN_RAD: Final = float(np.deg2rad(4.0))
-SMALL_PART: Final = 12
-"""A page that is read fills a tenth of its picture."""
-SMALL_PERIOD_PX: Final = 32
-"""Longer ones are not those of so small a page, but edges."""
+"""Radians between two directions up to which they are one; ANGLES_RAD are 1.5 degrees apart."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +47,17 @@ class GridFrequency:
     """Direction across the lines that are nearest to vertical, from the image's x axis towards y, in [-pi/4, pi/4)."""
     score: float
     """Mean log power of the harmonics over the best third of the tiles, above the tiles' median power."""
-    seeds: NDArray[np.float64]
-    """(n, 2) image x, y where it shows best, best first."""
+    seeds: Array
+    """(n, 2) image x, y where it shows, best first."""
 
     def resembles(self, period_px: float, angle_rad: float) -> bool:
-        """Whether a period and a direction are this one's, by the steps in which they are looked for."""
+        """Whether a period, image pixels, and a direction, radians, are those of this frequency."""
         apart = abs((angle_rad - self.angle_rad + np.pi / 4) % (np.pi / 2) - np.pi / 4)
         return abs(np.log(period_px / self.period_px)) < SAME_RATIO and apart < SAME_TURN_RAD
 
 
-def measure_darkness(light: Image, scale: float) -> Grey:
-    """(h, w) how dark a uint8 (H, W) picture is, resized by ``scale``."""
+def measure_darkness(light: Light, scale: float) -> Grey:
+    """(h, w) darkness, 0 to 255, of a uint8 (H, W) picture resized by ``scale``."""
     grey = light
     while scale <= 0.5:  # halves are exact and quick
         grey = np.asarray(cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
@@ -67,7 +69,7 @@ def measure_darkness(light: Image, scale: float) -> Grey:
 
 
 def normalise_contrast(dark: Grey, sigma_px: float, limit: float) -> Grey:
-    """Darkness against its surroundings in units of the local spread, clipped to +-``limit``: flattens light and shadow."""
+    """(h, w) darkness over its surroundings in local standard deviations, clipped to +-``limit``: no light and shadow."""
     detail = dark - _blur(dark, sigma_px)
     spread = _blur(detail * detail, 2 * sigma_px)
     spread += 4.0
@@ -76,7 +78,7 @@ def normalise_contrast(dark: Grey, sigma_px: float, limit: float) -> Grey:
 
 
 def _blur(values: Grey, sigma_px: float) -> Grey:
-    """Wide Gaussian blur, done on a reduced picture: it has no detail to lose."""
+    """(h, w) Gaussian blur, a wide one of the reduced picture: it has no detail to lose."""
     reduce = max(1, int(sigma_px / 4))
     if reduce == 1:
         return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma_px), np.float32)
@@ -86,9 +88,12 @@ def _blur(values: Grey, sigma_px: float) -> Grey:
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def find_grid_frequencies(image: Image, *, limit: int = 4) -> list[GridFrequency]:
-    """Periodic grids in a uint8 (H, W, 3) image, most likely first, at most ``limit`` that fill a good part of it and as many
-    that fill a small one; empty when there is none.
+def find_grid_frequencies(
+    image: Image, *, limit: int = 4, options: GridOptions = GridOptions()
+) -> list[GridFrequency]:
+    """Periodic grids in a uint8 (H, W, 3) RGB image, the likeliest first; empty when there is none.
+
+    At most ``limit`` of them fill a good part of the image, and as many more a small part.
     """
     scale = min(1.0, WORK_SIDE_PX / max(image.shape[:2]))
     contrast = normalise_contrast(measure_darkness(darkest_channel(image), scale), sigma_px=12.0, limit=3.0)
@@ -98,10 +103,11 @@ def find_grid_frequencies(image: Image, *, limit: int = 4) -> list[GridFrequency
     best = scores.reshape(len(scores), -1).max(axis=1)
     top = np.argsort(-best)[: max(3, len(best) // 3)]
     # the best tiles of a small page among other things are those with its own period and angle
-    few = min(len(scores), max(3, len(scores) // SMALL_PART))
+    few = min(len(scores), max(3, len(scores) // options.small_page_part))
     usual, closest = smooth[top].mean(axis=0), np.partition(smooth, -few, axis=0)[-few:].mean(axis=0)
     frequencies: list[GridFrequency] = []
-    for peak, angle in [*_find_page_peaks(usual)[:limit], *_find_local_peaks(closest)[:limit]]:
+    whole, small = _find_page_peaks(usual, options), _find_small_peaks(closest, options)
+    for peak, angle in [*whole[:limit], *small[:limit]]:
         period_px, angle_rad = float(PERIODS_PX[peak] / scale), float(ANGLES_RAD[angle])
         if any(frequency.resembles(period_px, angle_rad) for frequency in frequencies):
             continue
@@ -115,35 +121,39 @@ def find_grid_frequencies(image: Image, *, limit: int = 4) -> list[GridFrequency
     return frequencies
 
 
-def _find_page_peaks(scores: Grey) -> list[tuple[int, int]]:
-    """Indices of period and angle of the periods that stand out from (periods, angles) scores, best first."""
+def _find_page_peaks(scores: Grey, options: GridOptions) -> list[tuple[int, int]]:
+    """Indices of period and angle of the periods that stand out of (periods, angles) scores, best first."""
     by_period = scores.max(axis=1)
     inner = by_period[1:-1]
-    peaks = 1 + np.flatnonzero((inner >= by_period[:-2]) & (inner > by_period[2:]) & (inner > MIN_SCORE))
+    is_peak = (inner >= by_period[:-2]) & (inner > by_period[2:]) & (inner > options.min_frequency_score)
+    peaks = 1 + np.flatnonzero(is_peak)
     ordered = _promote_fivefold(peaks[np.argsort(-by_period[peaks])])
     return [(int(peak), int(scores[peak].argmax())) for peak in ordered]
 
 
-def _find_local_peaks(scores: Grey) -> list[tuple[int, int]]:
-    """The same of the short periods that stand out among those of like direction: edges of all sorts lie in others."""
+def _find_small_peaks(scores: Grey, options: GridOptions) -> list[tuple[int, int]]:
+    """Indices of period and angle of the short periods that stand out of those of like direction, best first: edges of all
+    sorts lie in other directions.
+    """
     highest = cv2.dilate(scores, np.ones((5, 5), np.uint8))
-    stands_out = (scores >= highest) & (scores > MIN_SCORE) & (PERIODS_PX < SMALL_PERIOD_PX)[:, None]
+    is_short = np.less(PERIODS_PX, options.max_small_period_px)[:, None]
+    stands_out = (scores >= highest) & (scores > options.min_frequency_score) & is_short
     stands_out[0] = False
     found = sorted(zip(*np.nonzero(stands_out), strict=True), key=lambda at: -float(scores[at]))
     return [(int(peak), int(angle)) for peak, angle in found]
 
 
 def _promote_fivefold(peaks: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Indices of periods, best first, with the 1-mm lines of the first period's 5-mm lines, or the other way round, moved up
-    to the second place: multiples of a period score well without being lines.
+    """Indices of periods with a fifth or five times the first period moved up to the second place: other multiples of a
+    period score well without being lines.
     """
     ratio = np.log(PERIODS_PX[peaks] / PERIODS_PX[peaks[:1]])
-    is_box = np.abs(np.abs(ratio) - np.log(BOX_LINES)) < SAME_RATIO
-    return np.concatenate([peaks[:1], peaks[is_box], peaks[1:][~is_box[1:]]])
+    is_fivefold = np.abs(np.abs(ratio) - np.log(FINE_LINES)) < SAME_RATIO
+    return np.concatenate([peaks[:1], peaks[is_fivefold], peaks[1:][~is_fivefold[1:]]])
 
 
-def _cut_tiles(contrast: Grey) -> tuple[Grey, NDArray[np.float64]]:
-    """Windowed tiles (n, TILE_PX, TILE_PX) that cover the picture, and their centres (n, 2) x, y."""
+def _cut_tiles(contrast: Grey) -> tuple[Grey, Array]:
+    """(n, TILE_PX, TILE_PX) windowed tiles that cover the picture, and (n, 2) x, y of their centres."""
     height, width = contrast.shape
     contrast = np.pad(contrast, ((0, max(0, TILE_PX - height)), (0, max(0, TILE_PX - width))))
     starts = [
@@ -157,7 +167,7 @@ def _cut_tiles(contrast: Grey) -> tuple[Grey, NDArray[np.float64]]:
 
 
 def _score_harmonics(tiles: Grey) -> Grey:
-    """(n, periods, angles): weighted log power of three harmonics, the weaker of two perpendicular directions."""
+    """(n, periods, angles) weighted log power of three harmonics, the weaker of two perpendicular directions."""
     spectrum = np.abs(scipy.fft.rfft2(tiles)).astype(np.float32)  # (n, TILE_PX, TILE_PX / 2 + 1)
     power = np.log(scipy.fft.fftshift(spectrum, axes=1) + np.float32(1e-3))
     power -= np.median(power, axis=(1, 2), keepdims=True)

@@ -1,4 +1,4 @@
-"""Follow both directions of a grid over a picture by lock-in, tile by tile.
+"""Track both directions of a grid over a picture by lock-in, tile by tile.
 
 From the best spot outwards the phase of both directions is measured (demodulation at the local spatial frequency) and
 predicted for the next tile, so that whole lines are counted without slip over folds and perspective.
@@ -13,91 +13,100 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgpage.core.types import Array, Grey, Image
+from ecgpage.core.types import Array, Grey, Light
+from ecgpage.grid.options import GridOptions
 from ecgpage.grid.spectrum import GridFrequency, measure_darkness, normalise_contrast
 
 TRACKED_PERIOD_PX: Final = 16.0
-"""Line distance at which a 5-mm grid is tracked; 1-mm grids are tracked at a quarter of it with the same window."""
-MIN_LOCK: Final = 2.0
-"""A tile is locked when both frequencies stand this far above neighbouring frequencies."""
-MIN_SEED_LOCK: Final = 1.5
-"""Below this a place is not looked at with its whole surroundings."""
-MAX_STEP: Final = 0.28
-"""Largest phase surprise between neighbouring tiles, lines; half a line would be ambiguous."""
-SAME_TURN: Final = 0.1
-"""Radians."""
-LIKE_RATIO: Final = 0.15
-"""Natural log of two periods of the same lines in perspective; multiples differ by more."""
-MAX_JUMP: Final = 2
-"""Tiles without a lock that are jumped at a time."""
-MAX_ODD: Final = 0.12
-"""Largest difference of a tile from what its neighbours predict, lines."""
-MIN_AROUND: Final = 3
-"""Neighbours that can tell."""
+"""Line distance, scaled pixels, at which a 5-mm grid is tracked; 1-mm grids are tracked at a quarter of it, in one window."""
+WINDOW: Final = 1.1
+"""Standard deviation, of TRACKED_PERIOD_PX, of the window in which the phase is measured."""
+SIDE_WINDOW: Final = 0.9
+"""Standard deviation, of TRACKED_PERIOD_PX, of the windows on both sides, whose phases tell the gradient."""
+SIDE_SHIFT: Final = 0.8
+"""Distance, of TRACKED_PERIOD_PX, of the side windows from the middle."""
+REACH: Final = 2.4
+"""Half side, of TRACKED_PERIOD_PX, of the patch that the windows see."""
+TILE_STEP: Final = 1.5
+"""Distance, of TRACKED_PERIOD_PX, from tile to tile."""
+SEED_ROUNDS: Final = 6
+"""Corrections of the gradient at a seed, which starts from the steps of the spectrum; a tile has its neighbour's."""
+GRADIENT_GAIN: Final = 0.7
+"""Share of the measured error by which the gradient is corrected in a round."""
 BESIDE: Final = (0.62, 1.41)
-"""Frequencies, of the frequency's, above which it has to stand."""
+"""Neighbouring frequencies, of a grid's own, whose amplitude the grid's is compared with."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """Local plane wave of both grid directions around one point of the (scaled) picture."""
+    """Plane wave of both grid directions around one point of a picture."""
 
     x: float
+    """Pixels."""
     y: float
+    """Pixels."""
     phase: Array
     """(2,) lines counted along both directions at x, y."""
     gradient: Array
     """(2, 2) lines per pixel: row 0 across the near-vertical lines, row 1 across the others."""
     lock: float
-    """Amplitude above neighbouring frequencies, the weaker direction."""
+    """Amplitude over that of neighbouring frequencies, the weaker direction."""
 
     def predict(self, x: float, y: float) -> Array:
+        """(2,) phase, lines, that the plane wave has at x, y."""
         return self.phase + self.gradient @ np.array([x - self.x, y - self.y])
 
 
 _Step = tuple[float, int, tuple[int, int], Tile, tuple[int, int], int]
-"""Priority, order, where to, from which tile, in which direction, tiles jumped on the way."""
+"""Priority, order, column and row of the next tile, tile before it, direction, tiles bridged on the way."""
 
 
 class Tracker:
-    """Follow a frequency over the picture by lock-in, best tiles first."""
+    """Tracks one grid frequency over a picture by lock-in, best tiles first."""
 
-    def __init__(self, light: Image, frequency: GridFrequency, tracked_px: float, jump: bool) -> None:
-        """``light``: uint8 (H, W), darkest of the colour channels."""
+    def __init__(
+        self,
+        light: Light,
+        frequency: GridFrequency,
+        tracked_px: float = TRACKED_PERIOD_PX,
+        options: GridOptions = GridOptions(),
+    ) -> None:
+        """``light``: uint8 (H, W), darkest of the colour channels; ``tracked_px``: line distance it is scaled to."""
         self.light = light
         self.frequency = frequency
         self.tracked_px = tracked_px
+        self.options = options
         self.scale = tracked_px / frequency.period_px
         # fine lines cannot be counted so far ahead
-        self.max_jump = MAX_JUMP if jump and tracked_px == TRACKED_PERIOD_PX else 0
-        sigma = TRACKED_PERIOD_PX
-        self.radius = int(2.4 * sigma)
+        can_bridge = options.bridge_gaps and tracked_px == TRACKED_PERIOD_PX
+        self.max_gap_tiles = options.max_gap_tiles if can_bridge else 0
+        self.radius = int(REACH * TRACKED_PERIOD_PX)
         self.offsets = np.arange(-self.radius, self.radius + 1, dtype=np.float32)
-        self.shift = 0.8 * sigma
+        self.shift = SIDE_SHIFT * TRACKED_PERIOD_PX
         self.windows = np.stack(
             [
-                self._make_window(0.0, 1.1 * sigma),
-                self._make_window(-self.shift, 0.9 * sigma),
-                self._make_window(self.shift, 0.9 * sigma),
+                self._make_window(0.0, WINDOW * TRACKED_PERIOD_PX),
+                self._make_window(-self.shift, SIDE_WINDOW * TRACKED_PERIOD_PX),
+                self._make_window(self.shift, SIDE_WINDOW * TRACKED_PERIOD_PX),
             ]
         )
-        self.step = 1.5 * sigma
+        self.step = TILE_STEP * TRACKED_PERIOD_PX
         rows, columns = (int(side * self.scale / self.step) + 1 for side in light.shape)
         self.n_tiles = rows * columns
 
     @cached_property
     def padded(self) -> Grey:
-        """The whole picture at the scale at which lines are followed, with the windows' reach around it."""
+        """(h, w) contrast of the whole picture at the scale at which it is tracked, padded by the windows' reach."""
         return np.pad(self._normalise(self.light), self.radius)
 
-    def _normalise(self, light: Image) -> Grey:
+    def _normalise(self, light: Light) -> Grey:
         return normalise_contrast(measure_darkness(light, self.scale), 0.6 * TRACKED_PERIOD_PX, limit=2.0)
 
     def _make_window(self, centre: float, sigma: float) -> Grey:
         return np.exp(-0.5 * ((self.offsets - centre) / sigma) ** 2).astype(np.float32)
 
     def grow(self, known: Sequence[Tile]) -> list[Tile]:
-        """Tiles reached from the best seed that locks, with phases that count lines from it; image pixels and lines.
+        """Tiles reached from the best seed that locks, image pixels, with phases that count lines from it.
 
         No seed is tried among ``known`` tiles of another frequency that follow these lines; another seed of this one may
         reach more of a folded page.
@@ -105,30 +114,30 @@ class Tracker:
         direction = np.array([np.cos(self.frequency.angle_rad), np.sin(self.frequency.angle_rad)])
         gradient = np.stack([direction, [-direction[1], direction[0]]]) / self.tracked_px
         best: list[Tile] = []
-        for place in self.frequency.seeds[:6]:
+        for place in self.frequency.seeds[: self.options.max_seeds]:
             if self._is_known(place, known):
                 continue
-            if self._measure_lock_around(place, gradient) < MIN_SEED_LOCK:
+            if self._measure_lock_around(place, gradient) < self.options.min_seed_lock:
                 continue
             x, y = place * self.scale
-            seed = self._measure(x, y, np.zeros(2), gradient, rounds=6)
-            if seed.lock >= MIN_LOCK:
+            seed = self._measure(x, y, np.zeros(2), gradient, rounds=SEED_ROUNDS)
+            if seed.lock >= self.options.min_lock:
                 best = max(best, self._grow_from(seed), key=len)
-            if len(best) > 0.3 * self.n_tiles:
+            if len(best) > self.options.enough_share * self.n_tiles:
                 break
         return [self._to_image_px(tile) for tile in best]
 
     def _measure_lock_around(self, place: Array, gradient: Array) -> float:
-        """The lock at a place in the image, from the part around it: the whole picture is not made for what is no grid."""
+        """Lock at a place in the image, from the part around it: the whole picture is not scaled for what is no grid."""
         reach = (2 * self.radius + 1) / self.scale
         low = np.clip(np.rint(place - reach), 0, None).astype(int)
         high = np.rint(place + reach).astype(int)
         part = np.pad(self._normalise(self.light[low[1] : high[1], low[0] : high[0]]), self.radius)
         col, row = (np.rint((place - low) * self.scale)).astype(int)
-        return self._lock_in(self._cut_patch(part, col, row), np.zeros(2), gradient, rounds=6)[2]
+        return self._lock_in(self._cut_patch(part, col, row), np.zeros(2), gradient, rounds=SEED_ROUNDS)[2]
 
     def _is_known(self, place: Array, known: Sequence[Tile]) -> bool:
-        """Whether a place in the image is among tiles that were followed at about the frequency's period and direction."""
+        """Whether a place in the image is among tiles that were tracked at about this period and direction."""
         if not known:
             return False
         apart = np.abs(np.array([(tile.x, tile.y) for tile in known]) - place).max(axis=1)
@@ -138,15 +147,16 @@ class Tracker:
         turn = (np.arctan2(across_y, across_x) - self.frequency.angle_rad + np.pi / 4) % (
             np.pi / 2
         ) - np.pi / 4
-        return bool(
-            apart[nearest] < self.step / self.scale and abs(ratio) < LIKE_RATIO and abs(turn) < SAME_TURN
-        )
+        is_alike = abs(ratio) < self.options.same_period and abs(turn) < self.options.same_turn_rad
+        return bool(apart[nearest] < self.step / self.scale and is_alike)
 
     def _to_image_px(self, tile: Tile) -> Tile:
+        """A tile of the scaled picture in pixels of the image."""
         x, y = ((v + 0.5) / self.scale - 0.5 for v in (tile.x, tile.y))
         return replace(tile, x=x, y=y, gradient=tile.gradient * self.scale)
 
     def _grow_from(self, seed: Tile) -> list[Tile]:
+        """Tiles reached from a locked one, in scaled pixels, best first."""
         height, width = (n - 2 * self.radius for n in self.padded.shape)
         start_x, start_y = seed.x % self.step, seed.y % self.step
         first = (int((seed.x - start_x) / self.step), int((seed.y - start_y) / self.step))
@@ -154,20 +164,21 @@ class Tracker:
         queue: list[_Step] = [(-seed.lock, 0, first, seed, (0, 0), 0)]
         pushed = 0
         while queue:
-            _, _, key, parent, move, jumped = heapq.heappop(queue)
+            _, _, key, parent, move, bridged = heapq.heappop(queue)
             x, y = start_x + key[0] * self.step, start_y + key[1] * self.step
             if key in done or not (0 <= x < width and 0 <= y < height):
                 continue
             predicted = parent.predict(round(x), round(y))
             tile = self._measure(x, y, predicted, parent.gradient, rounds=1)
             step = np.abs(tile.phase - predicted).max()
-            if tile.lock < MIN_LOCK or step > MAX_STEP or self._is_distorted(tile):
+            is_lost = tile.lock < self.options.min_lock or step > self.options.max_phase_step
+            if is_lost or self._is_distorted(tile):
                 # creases and pen strokes hide the grid for a tile or two: look behind them
-                if jumped < self.max_jump and move != (0, 0):
+                if bridged < self.max_gap_tiles and move != (0, 0):
                     pushed += 1
                     behind = (key[0] + move[0], key[1] + move[1])
-                    last = -parent.lock / 1000  # after everything that can be reached without a jump
-                    heapq.heappush(queue, (last, pushed, behind, parent, move, jumped + 1))
+                    last = -parent.lock / 1000  # after everything that can be reached without a gap
+                    heapq.heappush(queue, (last, pushed, behind, parent, move, bridged + 1))
                 continue
             done[key] = tile
             for move in ((1, 0), (-1, 0), (0, 1), (0, -1)):
@@ -175,14 +186,16 @@ class Tracker:
                 heapq.heappush(
                     queue, (-tile.lock, pushed, (key[0] + move[0], key[1] + move[1]), tile, move, 0)
                 )
-        return _drop_odd_tiles(done)
+        return _drop_odd_tiles(done, self.options)
 
     def _is_distorted(self, tile: Tile) -> bool:
+        """Whether lines cross far more or less often than at the frequency's period."""
         (a, b), (c, d) = tile.gradient
-        return not 0.35 < (a * d - b * c) * self.tracked_px**2 < 2.5
+        density = (a * d - b * c) * self.tracked_px**2
+        return not self.options.min_density < density < self.options.max_density
 
     def _measure(self, x: float, y: float, predicted: Array, gradient: Array, *, rounds: int) -> Tile:
-        """Lock in at the whole pixel nearest to x, y; the phase is the one nearest to ``predicted``."""
+        """Tile at the whole scaled pixel nearest to x, y, its phase the one nearest to ``predicted``."""
         height, width = (n - 2 * self.radius for n in self.padded.shape)
         col, row = min(max(round(x), 0), width - 1), min(max(round(y), 0), height - 1)
         patch = self._cut_patch(self.padded, col, row)
@@ -194,14 +207,14 @@ class Tracker:
     def _lock_in(
         self, patch: Grey, predicted: Array, gradient: Array, *, rounds: int
     ) -> tuple[Array, Array, float]:
-        """Phase, gradient and lock in the middle of a patch."""
+        """(2,) phase, (2, 2) gradient and lock in the middle of a patch."""
         for _ in range(rounds):
             # (2, 3, 3): both directions, windows along y, windows along x
             seen = _demodulate(patch, self._make_waves(gradient)[:, :, None] * self.windows)
             slopes = np.angle(
                 np.stack([seen[:, 0, 2] * seen[:, 0, 1].conj(), seen[:, 2, 0] * seen[:, 1, 0].conj()], axis=1)
             )
-            gradient = gradient + 0.7 * slopes / (4 * np.pi * self.shift)
+            gradient = gradient + GRADIENT_GAIN * slopes / (4 * np.pi * self.shift)
         turn = np.angle(seen[:, 0, 0]) / (2 * np.pi)
         phase = predicted + (turn - predicted + 0.5) % 1.0 - 0.5
         others = np.concatenate([f * gradient for f in BESIDE])
@@ -223,8 +236,8 @@ def _demodulate(patch: Grey, waves: NDArray[np.complex64]) -> NDArray[np.complex
     return np.asarray(waves[:, 1] @ rows, np.complex64)
 
 
-def _drop_odd_tiles(tiles: dict[tuple[int, int], Tile]) -> list[Tile]:
-    """Tiles that lie where the median of their neighbours expects them; text, traces and folds can pull single ones."""
+def _drop_odd_tiles(tiles: dict[tuple[int, int], Tile], options: GridOptions) -> list[Tile]:
+    """Tiles that lie where the median of their neighbours predicts them; text, traces and folds can pull single ones."""
     if not tiles:
         return []
     keys = np.array(list(tiles))
@@ -239,7 +252,7 @@ def _drop_odd_tiles(tiles: dict[tuple[int, int], Tile]) -> list[Tile]:
     expected = np.stack(
         [phase[a] + (gradient[a] @ (at[i, j] - at[a])[..., None])[..., 0] for a in around]
     )  # (8, n, 2)
-    enough = np.isfinite(expected[..., 0]).sum(axis=0) >= MIN_AROUND
+    enough = np.isfinite(expected[..., 0]).sum(axis=0) >= options.min_neighbours
     away = np.full(len(i), np.inf)
     away[enough] = np.abs(np.nanmedian(expected[:, enough], axis=0) - phase[i, j][enough]).max(axis=1)
-    return [tile for tile, odd in zip(tiles.values(), away >= MAX_ODD, strict=True) if not odd]
+    return [tile for tile, odd in zip(tiles.values(), away >= options.max_odd, strict=True) if not odd]

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from ecgpage.core.conventions import EcgPageError
-from ecgpage.grid import candidates
 from ecgpage.grid.candidates import lock_grid
 from ecgpage.grid.grid_map import GridMap, flatten
+from ecgpage.grid.options import GridOptions
 from ecgpage.grid.smoothing import _build_bending, fit_surface
 from ecgpage.grid.spectrum import find_grid_frequencies
 from ecgpage.synth.page.rasterize import draw_page
@@ -68,14 +68,14 @@ def test_bending_of_a_plane_is_nothing() -> None:
     assert np.abs(matrix @ plane**2).max() > 1
 
 
-def test_a_map_that_two_halves_of_its_lines_do_not_share_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_map_that_two_halves_of_its_lines_do_not_share_is_refused() -> None:
     image = draw_page(clean_page().truth.page, record(), 120.0)
     frequencies = find_grid_frequencies(image)
     found = lock_grid(image, frequencies)
     assert found.residual_px < 0.1 * found.px_per_mm
-    monkeypatch.setattr(candidates, "MAX_ERROR_MM", 0.0)
+    strict = GridOptions(max_error_mm=0.1 * found.residual_px / found.px_per_mm)
     with pytest.raises(EcgPageError, match="too faint"):
-        lock_grid(image, frequencies)
+        lock_grid(image, frequencies, options=strict)
 
 
 def heavy_lined(pitch_px: int, shape: tuple[int, int]) -> np.ndarray:
