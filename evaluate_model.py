@@ -13,12 +13,11 @@ if __name__ == "__main__":
 import argparse
 import sys
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from ecgpage.challenge import scoring
@@ -103,13 +102,8 @@ def evaluate_model(
 
 def map_records(score: "partial[RecordScore]", records: list[str], jobs: int) -> list[RecordScore]:
     """Score the records in ``jobs`` processes, with a progress bar where stderr is a terminal."""
-    with ExitStack() as stack:
-        run_all: Any = map
-        if min(jobs, len(records)) > 1:
-            run_all = stack.enter_context(ProcessPoolExecutor(min(jobs, len(records)))).map
-        return list(
-            tqdm(run_all(score, records), total=len(records), unit="record", disable=None, file=sys.stderr)
-        )
+    scores = Parallel(n_jobs=min(jobs, len(records)), return_as="generator")(map(delayed(score), records))
+    return list(tqdm(scores, total=len(records), unit="record", disable=None, file=sys.stderr))
 
 
 def score_record(
