@@ -56,8 +56,9 @@ def build_parser(
 
 def read_recipe(args: argparse.Namespace, recipe: type[AnyRecipe], settings: Sequence[Setting]) -> AnyRecipe:
     """Recipe with the numbers of the command line."""
-    values: dict[str, Any] = {setting.field: getattr(args, setting.field) for setting in settings}
-    return recipe(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})
+    given = {setting.field: getattr(args, setting.field) for setting in settings}
+    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in given.items()}
+    return recipe(**values)
 
 
 def list_options(recipe: Recipe, settings: Sequence[Setting]) -> str:
