@@ -1,5 +1,7 @@
 # make demo    digitize and diagnose the shipped example pages, pictures under out/demo
-# make test    lint, types, Dockerfile, tests
+# make test    lint, types, Dockerfile, all tests but the slow ones: what every change must pass (THREADS, WORKERS)
+# make test-fast  lint and the quick tests, below a minute
+# make test-slow  the slow tests: trainings that learn, before a release or when training was touched
 # make score   score the pages under DATA by kind, for docs/results.md
 # make leaderboard  draw the Challenge's kinds of page, answer and score them (RECORDS pages), beside the published results
 # make format  put the code in its standard form
@@ -9,13 +11,18 @@ PYTHON ?= python3
 DATA ?= ../shared/data
 RECORDS ?= 100
 JOBS ?= 1
+WORKERS ?= 2
+THREADS ?= 1
 VENV := .venv
 BIN := $(VENV)/bin
 
 # Idle OpenMP threads sleep instead of spinning: on busy cores that is ten times faster.
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test score leaderboard format clean
+# Each file of tests in one of WORKERS processes, with THREADS threads of torch and BLAS.
+PYTEST = OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+.PHONY: demo test test-fast test-slow score leaderboard format clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -26,7 +33,15 @@ test: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/hadolint Dockerfile
-	$(BIN)/python -m pytest
+	$(PYTEST) -m "not slow"
+
+test-fast: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(PYTEST) -m "not medium and not slow and not release"
+
+test-slow: $(VENV)/.installed-dev
+	$(PYTEST) -m slow
 
 score: $(VENV)/.installed
 	@$(BIN)/python -m bench.score --data $(DATA)
