@@ -1,6 +1,7 @@
 """Clean pages and boxes for the tests of the layout: drawn ones with their truth, and boxes set by hand."""
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,10 @@ from ecgpage.core.conventions import LEADS
 from ecgpage.grid.flat_page import FlatPage, flatten_page
 from ecgpage.layout.arrangement import Arrangement, arrange
 from ecgpage.layout.boxes import PageBoxes
+from ecgpage.layout.detector import LeadDetector
+from ecgpage.layout.find_boxes import find_boxes
 from ecgpage.layout.plan import read_plan
+from ecgpage.layout.text_reader import WordReader
 from ecgpage.layout.types import PagePlan
 from ecgpage.synth import DrawnPage
 from ecgpage.synth.page.layout import PageStyle, build_page
@@ -57,6 +61,18 @@ def read_drawn_plan(page: DrawnPage, boxes: PageBoxes | None = None) -> PagePlan
     return read_plan(flat, true_boxes(page, flat.grid) if boxes is None else boxes, 10.0)
 
 
+@cache
+def load_eyes() -> tuple[LeadDetector, WordReader]:
+    """The shipped detector and reader."""
+    return LeadDetector.load(MODEL), WordReader.load(MODEL)
+
+
+def read_seen_plan(page: DrawnPage) -> PagePlan:
+    """The plan that is read from the true map and what the shipped detector and reader see."""
+    flat = flatten_exactly(page)
+    return read_plan(flat, find_boxes(flat, *load_eyes()), 10.0)
+
+
 # ------------------------------------------------------------------------------------------ boxes by hand
 
 
@@ -85,3 +101,15 @@ def arrange_boxes(boxes: PageBoxes) -> Arrangement:
 def list_leads(arrangement: Arrangement) -> list[str]:
     """Names in reading order without those of strips."""
     return [cell.lead for cell in arrangement.cells if not cell.is_strip]
+
+
+def drop_boxes(boxes: PageBoxes, *lost: int) -> PageBoxes:
+    """The boxes without those of these numbers."""
+    kept = [k for k in range(len(boxes.leads)) if k not in lost]
+    return PageBoxes(boxes.leads[kept], boxes.scores[kept], boxes.names[kept], boxes.pulses)
+
+
+def join_boxes(*parts: PageBoxes) -> PageBoxes:
+    """All boxes of several pages as of one."""
+    keys = ("leads", "scores", "names", "pulses")
+    return PageBoxes(*(np.concatenate([getattr(part, key) for part in parts]) for key in keys))

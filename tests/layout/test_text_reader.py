@@ -1,16 +1,8 @@
 """Words of a page: how they are found and what they do to a plan."""
 
-from collections.abc import Sequence
-from dataclasses import replace
-
 import numpy as np
-import pytest
 import torch
 
-from ecgpage.core.conventions import LEADS
-from ecgpage.layout.arrangement import arrange
-from ecgpage.layout.boxes import PageBoxes, PrintedNames
-from ecgpage.layout.printed_names import with_printed
 from ecgpage.layout.text_reader import (
     CELL,
     GAINS,
@@ -22,26 +14,6 @@ from ecgpage.layout.text_reader import (
     darkness,
     peaks,
 )
-from ecgpage.synth.page.layout import LAYOUTS, PageStyle
-from ecgpage.synth.page.looks import shuffled
-from tests.layout.pages import SHUFFLED, list_leads, page_boxes
-
-# ------------------------------------------------------------------------------------------ drawing
-
-
-@pytest.mark.parametrize("layout", ["3x4+1", "6x2", "limb 6x1", "strip"])
-def test_shuffled_pages_keep_their_places_and_name_no_lead_twice(layout: str) -> None:
-    rng = np.random.default_rng(3)
-    seen = set()
-    for _ in range(20):
-        order = shuffled(PageStyle(layout=layout), rng).order
-        assert order is not None
-        assert [len(c) for c in order.columns] == [len(c) for c in LAYOUTS[layout].columns]
-        names = [name.removeprefix("-") for column in order.columns for name in column]
-        assert len(set(names)) == len(names)
-        assert set(names) <= set(LEADS)
-        seen.add(tuple(names))
-    assert len(seen) > 5
 
 
 def test_darkness_does_not_depend_on_the_light() -> None:
@@ -118,95 +90,6 @@ def test_one_clear_misreading_among_many_does_not_count() -> None:
     words = [{"25 mm/s": 0.95, "10 mm/mV": 0.05}] * 3 + [{"50 mm/s": 0.97, "10 mm/mV": 0.03}]
     assert scales(*words).scale(SPEEDS) == 25.0
     assert scales(words[0], words[-1]).scale(SPEEDS) is None
-
-
-# ------------------------------------------------------------------------------------------ names and boxes
-
-
-def printed(
-    boxes: PageBoxes, names: dict[int, str], dx: float = 4.0, dy: float = -7.0, margin: Sequence[int] = ()
-) -> PageBoxes:
-    """The boxes with names beside some of them; those of ``margin`` 14 mm before their lead."""
-    at = np.array([boxes.leads[k, [0, 1]] + (-14.0 if k in margin else dx, 8.0 + dy) for k in names])
-    chance = np.zeros((len(names), len(LEADS)))
-    chance[np.arange(len(names)), [LEADS.index(n.removeprefix("-")) for n in names.values()]] = 0.97
-    minus = np.array([0.97 * n.startswith("-") for n in names.values()])
-    return replace(boxes, printed=PrintedNames(at.reshape(-1, 2), chance, minus))
-
-
-def arranged_names(boxes: PageBoxes) -> list[str]:
-    return list_leads(arrange(boxes, boxes.leads[:, [1, 3]].mean(axis=1)))
-
-
-@pytest.mark.parametrize(("dx", "dy"), [(4.0, -7.0), (2.0, 9.0), (6.0, -1.0)])
-def test_printed_names_beat_places(dx: float, dy: float) -> None:
-    names = [LEADS[k] for k in SHUFFLED]
-    assert arranged_names(printed(page_boxes(), dict(enumerate(names)), dx, dy)) == names
-
-
-def test_two_leads_that_are_exchanged_are_followed() -> None:
-    names = list(LEADS)
-    names[6], names[10] = names[10], names[6]
-    assert arranged_names(printed(page_boxes(), dict(enumerate(names)))) == names
-
-
-def test_one_name_that_was_misread_does_not_change_the_layout() -> None:
-    names = {k: name for k, name in enumerate(LEADS) if k != 4} | {4: "V1"}
-    assert arranged_names(printed(page_boxes(), names)) == list(LEADS)
-
-
-def test_places_name_the_leads_where_nothing_is_printed() -> None:
-    assert arranged_names(printed(page_boxes(), {})) == list(LEADS)
-    assert arranged_names(printed(page_boxes(), {0: "I", 5: "aVF", 7: "V2"})) == list(LEADS)
-
-
-def test_names_in_the_margin_are_those_of_the_first_column() -> None:
-    names = [LEADS[k] for k in SHUFFLED]
-    assert arranged_names(printed(page_boxes(), dict(enumerate(names)), dy=0.0, margin=(0, 1, 2))) == names
-
-
-def test_words_beside_a_few_leads_only_are_no_names() -> None:
-    boxes = printed(page_boxes(), {0: "V4", 12: "I"})
-    assert with_printed(boxes, boxes.leads[:, [1, 3]].mean(axis=1), np.zeros(0)) is boxes
-
-
-def test_a_word_elsewhere_along_the_lead_is_no_name() -> None:
-    boxes = printed(page_boxes(), dict(enumerate(LEADS)) | {12: "I"})
-    boxes.printed.places[12, 0] += 7.0
-    cells = arrange(boxes, boxes.leads[:, [1, 3]].mean(axis=1)).cells
-    assert [cell.lead for cell in cells if cell.is_strip] == ["II"]
-
-
-def test_a_strip_carries_the_name_beside_it() -> None:
-    boxes = printed(page_boxes(), dict(enumerate(LEADS)) | {12: "aVF"})
-    cells = arrange(boxes, boxes.leads[:, [1, 3]].mean(axis=1)).cells
-    assert [cell.lead for cell in cells if cell.is_strip] == ["aVF"]
-
-
-def test_a_minus_before_avr_turns_it_round_in_any_order() -> None:
-    names = [LEADS[k] for k in SHUFFLED]
-    at = names.index("aVR")
-    for name in ("aVR", "-aVR"):
-        names[at] = name
-        boxes = printed(page_boxes(), dict(enumerate(names)))
-        cells = {
-            c.lead: c for c in arrange(boxes, boxes.leads[:, [1, 3]].mean(axis=1)).cells if not c.is_strip
-        }
-        assert cells["aVR"].is_inverted == (name == "-aVR")
-
-
-def test_a_lead_that_no_box_shows_is_told_by_its_name_beside_ink() -> None:
-    """Of a page in twelve rows one box is missing; its name is printed and its ink runs there."""
-    names = list(np.random.default_rng(3).permutation(np.array(LEADS)))
-    levels = np.linspace(20.0, 185.0, 12)
-    leads = np.array([[20.0, y - 8, 270.0, y + 8] for y in levels])
-    all_boxes = PageBoxes(leads, np.full(12, 0.9), np.full((12, 12), 1 / 12), np.zeros((0, 4)))
-    both = printed(all_boxes, dict(enumerate(names)))
-    kept = [k for k in range(12) if k != 4]
-    boxes = replace(both, leads=leads[kept], scores=both.scores[kept], names=both.names[kept])
-    ink = np.array([[y, 20.0, 270.0] for y in levels])
-    assert list_leads(arrange(boxes, levels[kept], ink)) == names
-    assert list_leads(arrange(boxes, levels[kept])) != names  # without ink there is no lead
 
 
 # ------------------------------------------------------------------------------------------ network

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+from ecgpage.core.conventions import LEADS
 from ecgpage.synth import Mix, draw_picture
-from ecgpage.synth.page.layout import PageStyle, build_page
-from ecgpage.synth.page.looks import random_plotter
+from ecgpage.synth.page.layout import LAYOUTS, PageStyle, build_page
+from ecgpage.synth.page.looks import random_plotter, shuffled
 from ecgpage.synth.page.model import Grid, Plotter, ink_path, plotted, segment_path
 from ecgpage.synth.page.rasterize import draw_page
 from ecgpage.synth.page.region import draw_region
@@ -222,3 +223,18 @@ def test_facets_are_flat_between_their_edges() -> None:
     bend = np.hypot(*np.gradient(along_x)) + np.hypot(*np.gradient(along_y))
     # half of the sheet hardly bends, the edges do
     assert np.percentile(bend, 50) < 0.15 * np.percentile(bend, 95)
+
+
+@pytest.mark.parametrize("layout", ["3x4+1", "6x2", "limb 6x1", "strip"])
+def test_shuffled_pages_keep_their_places_and_name_no_lead_twice(layout: str) -> None:
+    rng = np.random.default_rng(3)
+    seen = set()
+    for _ in range(20):
+        order = shuffled(PageStyle(layout=layout), rng).order
+        assert order is not None
+        assert [len(c) for c in order.columns] == [len(c) for c in LAYOUTS[layout].columns]
+        names = [name.removeprefix("-") for column in order.columns for name in column]
+        assert len(set(names)) == len(names)
+        assert set(names) <= set(LEADS)
+        seen.add(tuple(names))
+    assert len(seen) > 5

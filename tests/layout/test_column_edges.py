@@ -1,0 +1,55 @@
+"""Ends of columns and strips, measured in the ink where boxes are off."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ecgpage.layout.boxes import PageBoxes
+from ecgpage.layout.types import PagePlan
+from ecgpage.synth import DrawnPage
+from ecgpage.synth.page.model import Paper
+from ecgpage.synth.truth_adapters import compare_plan, exact_grid, true_boxes
+from tests.layout.pages import draw_styled, read_drawn_plan
+
+
+def wide_boxes(page: DrawnPage, by_mm: float) -> PageBoxes:
+    """The true boxes of a page, reaching further at both ends than its leads."""
+    boxes = true_boxes(page, exact_grid(page))
+    return replace(boxes, leads=boxes.leads + np.array([-by_mm, 0, by_mm, 0]))
+
+
+def ends_of(plan: PagePlan) -> list[tuple[float, float]]:
+    return [(s.x0_mm, s.x1_mm) for s in plan.segments]
+
+
+def test_a_strip_ends_where_its_ink_does_though_its_box_is_too_wide() -> None:
+    page = draw_styled(layout="strip", pulse="none")
+    plan = read_drawn_plan(page, wide_boxes(page, 4.0))
+    assert compare_plan(page, exact_grid(page), plan).is_right, ends_of(plan)
+
+
+def test_rows_go_on_as_far_as_their_ink_though_their_boxes_end_before() -> None:
+    page = draw_styled(layout="3 strips", pulse="none")
+    boxes = true_boxes(page, exact_grid(page))
+    plan = read_drawn_plan(page, replace(boxes, leads=boxes.leads - np.array([0, 0, 55.0, 0])))
+    assert compare_plan(page, exact_grid(page), plan).is_right, ends_of(plan)
+
+
+def test_a_stray_pulse_at_the_other_end_does_not_move_it() -> None:
+    page = draw_styled(layout="6x2")
+    boxes = true_boxes(page, exact_grid(page))
+    x1, y1 = boxes.leads[:, 2].max(), boxes.leads[0, 3]
+    stray = np.array([[x1 - 4.0, y1 - 10.0, x1 + 3.0, y1]])
+    plan = read_drawn_plan(page, replace(boxes, pulses=np.concatenate([boxes.pulses, stray])))
+    assert compare_plan(page, exact_grid(page), plan).is_right, ends_of(plan)
+
+
+@pytest.mark.parametrize("separator", ["gap", "marks", "dotted"])
+def test_columns_stand_apart_whatever_is_between_them(separator: str) -> None:
+    page = draw_styled(200.0, layout="3x4", separator=separator, gap=3.0, paper=Paper(297.0, 210.0))
+    boxes = true_boxes(page, exact_grid(page))
+    boxes.leads[:, 0] -= 1.2  # as if they touched
+    boxes.leads[:, 2] += 1.2
+    plan = read_drawn_plan(page, boxes)
+    assert compare_plan(page, exact_grid(page), plan).is_right, ends_of(plan)

@@ -1,0 +1,79 @@
+"""Signals of whole pages in other layouts: names wherever they stand, columns that start again, leads upside down."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+
+from ecgpage.core.conventions import LEADS
+from ecgpage.pipeline import Digitizer
+from ecgpage.results import RefusedPageError
+from ecgpage.synth import DrawnPage
+from ecgpage.synth.page.layout import PageStyle, build_page
+from ecgpage.synth.page.model import Page
+from ecgpage.synth.truth_adapters import exact_grid, true_boxes
+from tests.drawn import FS
+from tests.layout.pages import MODEL, SHUFFLED, draw_clean, draw_styled
+
+
+@cache
+def digitizer() -> Digitizer:
+    return Digitizer.load(MODEL)
+
+
+def read_signals(page: DrawnPage) -> np.ndarray:
+    """Signals (5000, 12) mV of a page whose grid and leads are known."""
+    grid = exact_grid(page)
+    boxes = true_boxes(page, grid)
+    return digitizer().read_page(page.image, FS, 5000, grid=grid, boxes=boxes).signals.mv
+
+
+def put_leads(page: Page, order: Sequence[int]) -> Page:
+    """The page with other leads, and their names, in the places of the twelve."""
+    moved = []
+    for segment in page.segments:
+        k = order[LEADS.index(segment.lead)]
+        new = replace(segment, lead=LEADS[k], name=LEADS[k], channel=k)
+        moved.append(segment if segment.strip else new)
+    return replace(page, segments=tuple(moved))
+
+
+def correlate(page: DrawnPage, mv: np.ndarray) -> list[float]:
+    """Correlation of each lead with what was drawn of it, where both are known."""
+    found = []
+    for truth, read in zip(page.masked_signal.T, mv.T, strict=True):
+        both = np.isfinite(truth) & np.isfinite(read)
+        found.append(float(np.corrcoef(truth[both], read[both])[0, 1]) if both.sum() > 500 else 0.0)
+    return found
+
+
+def test_the_output_follows_the_names_wherever_they_stand() -> None:
+    page = draw_clean(put_leads(build_page(PageStyle(layout="3x4", top=30.0), 5000, FS), SHUFFLED), 200.0)
+    reading = digitizer().read_page(page.image, FS, 5000, grid=exact_grid(page))
+    assert [s.lead for s in reading.plan.segments] == [LEADS[k] for k in SHUFFLED]
+    assert min(correlate(page, reading.signals.mv)) > 0.9
+
+
+def test_columns_that_all_start_at_the_beginning_are_told_by_the_strip() -> None:
+    page = draw_styled(200.0, layout="3x4+1", continuous=False)
+    mv = read_signals(page)
+    others = np.isfinite(mv[:, [k for k, lead in enumerate(LEADS) if lead != "II"]])
+    assert others[:1240].mean() > 0.95
+    assert not others[1300:].any()
+    assert min(correlate(page, mv)) > 0.9
+
+
+def test_minus_avr_in_cabrera_order_comes_out_upright() -> None:
+    page = draw_styled(200.0, layout="cabrera 6x2")
+    mv = read_signals(page)
+    assert min(correlate(page, mv)) > 0.9
+
+
+def test_boxes_of_another_page_whose_names_are_unclear_are_not_read() -> None:
+    other, page = draw_styled(layout="6x2"), draw_styled(layout="12x1")
+    boxes = true_boxes(other, exact_grid(other))
+    unclear = replace(boxes, names=np.full_like(boxes.names, 0.5))
+    with pytest.raises(RefusedPageError, match="no 12-lead ECG"):
+        digitizer().read_page(page.image, FS, 5000, grid=exact_grid(page), boxes=unclear)
