@@ -67,8 +67,8 @@ def list_options(recipe: Recipe, settings: Sequence[Setting]) -> str:
     for field, option, _ in settings:
         value = getattr(recipe, field)
         if value != getattr(type(recipe), field):
-            numbers = value if isinstance(value, tuple) else (value,)
-            text += " ".join([f" {option}", *(f"{number:g}" for number in numbers)])
+            values = value if isinstance(value, tuple) else (value,)
+            text += " ".join([f" {option}", *(v if isinstance(v, str) else f"{v:g}" for v in values)])
     return text
 
 

@@ -287,7 +287,7 @@ class Trainer(ABC, Generic[Batch, AnyRecipe]):
         """Text of a model card: how many ``examples`` of which ``records`` were seen, for how long, on what."""
         progress = self.progress
         return (
-            f"{progress.seen:,} {examples} seen, {progress.drawn:,} different ones drawn from {records}, "
+            f"{progress.drawn:,} different {examples} drawn from {records}, {progress.seen:,} seen, "
             f"in {describe_duration(progress.seconds)} on {' and '.join(progress.devices)}"
         )
 

@@ -1,7 +1,7 @@
 """The trace network: conventions of crops, steps and bins, tiles, and the shipped weights on drawn leads."""
 
 from dataclasses import replace
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -19,7 +19,6 @@ from ecgpage.trace.crops import TILE_PX, cut_crop, tile_edges
 from ecgpage.trace.decoding import BINS, bin_heights, likeliest_path, mean_around_mode
 from ecgpage.trace.geometry import ROWS, STRIDE
 from ecgpage.trace.network import TraceNet
-from ecgpage.train.trace import Pool, Recipe, Trainer, batches, column_loss, example, options, snr_db
 
 MODEL = Path(__file__).parents[2] / "model"
 FS = 500.0
@@ -213,79 +212,3 @@ def test_a_wave_that_leaves_the_crop_is_read_to_its_end(shipped: TraceNet, depth
     assert np.isfinite(read).mean() > 0.98
     seen = np.isfinite(read)
     assert 10 * np.log10(true[seen].var() / (read - true)[seen].var()) > 18
-
-
-def test_a_crop_seen_from_lower_on_the_page_moves_ink_and_truth_together() -> None:
-    crop = draw_crop(synthetic_ecg(), FS, np.random.default_rng(6), width=64)
-    image, height, drawn = example(crop, 8)
-    np.testing.assert_array_equal(image[:-8], crop.image[8:])
-    np.testing.assert_allclose(height[drawn], crop.target[drawn] * 10 + 1.0, atol=1e-5)
-
-
-def test_the_column_loss_is_least_at_the_truth() -> None:
-    bins = bin_heights()[None, :, None]
-    height, drawn = torch.tensor([[1.13, -4.0]]), torch.tensor([[True, False]])
-    losses = {
-        shift: float(column_loss(-0.5 * ((bins - height - shift) / 0.25) ** 2, height, drawn, 1.0))
-        for shift in (-0.2, 0.0, 0.2)
-    }
-    assert min(losses, key=lambda shift: losses[shift]) == 0.0
-
-
-def test_the_snr_forgives_an_offset_and_nothing_else() -> None:
-    truth = torch.sin(torch.arange(500.0) / 20)[None]
-    drawn = torch.ones(1, 500, dtype=torch.bool)
-    noise = 0.1 * torch.cos(torch.arange(500.0))[None]
-    assert float(snr_db(truth + noise + 3, truth, drawn)) == pytest.approx(20, abs=0.3)
-
-
-def test_a_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    rng = np.random.default_rng(7)
-    parts = [example(draw_crop(synthetic_ecg(), FS, rng, width=64), 0) for _ in range(2)]
-    image, height, drawn = (torch.from_numpy(np.stack(part)) for part in zip(*parts, strict=True))
-    first = Trainer(Recipe(), torch.device("cpu"), compiled=False)
-    first.step((image, height, drawn))
-    first.save(tmp_path / "checkpoint.pt")
-    second = Trainer(Recipe(), torch.device("cpu"), compiled=False)
-    second.resume(tmp_path / "checkpoint.pt")
-    assert (second.steps, second.progress.seen) == (1, 2)
-    losses = [
-        {key: float(value) for key, value in trainer.step((image, height, drawn)).items()}
-        for trainer in (first, second)
-    ]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
-
-
-def test_a_recipe_says_which_network_and_loss_and_when_it_ends() -> None:
-    recipe = Recipe(crops=8, widths=(8, 8, 16, 16), layers=0, snr_weight=0.0, peak_lr=0.002)
-    assert options(recipe) == "--crops 8 --widths 8 8 16 16 --layers 0 --rate 0.002 --snr-weight 0"
-    trainer = Trainer(recipe, torch.device("cpu"), compiled=False)
-    assert not trainer.network.attention
-    assert trainer.network.settings["widths"] == [8, 8, 16, 16]
-    crop = (
-        torch.zeros(4, ROWS, 64, dtype=torch.uint8),
-        torch.zeros(4, 128),
-        torch.ones(4, 128, dtype=torch.bool),
-    )
-    parts = [trainer.step(crop) for _ in range(2)]
-    assert trainer.share == 1
-    assert "snr" not in parts[0]
-    assert float(parts[1]["snr"]) == 0.0
-
-
-def test_a_pool_keeps_the_newest_crops() -> None:
-    pool = Pool(8, torch.device("cpu"))
-    for k in range(12):
-        image = torch.full((2, 4, 4), k, dtype=torch.uint8)
-        pool.add((image, torch.full((2, 8), float(k)), torch.ones(2, 8, dtype=torch.bool)))
-    image, height, _ = pool.take(200)
-    assert set(image.float().mean((1, 2)).tolist()) == {8, 9, 10, 11}
-    assert torch.equal(image[:, 0, 0].float(), height[:, 0])
-
-
-def test_repeated_crops_are_seen_as_often_as_asked() -> None:
-    crop = (torch.zeros(8, 4, 4, dtype=torch.uint8), torch.zeros(8, 8), torch.ones(8, 8, dtype=torch.bool))
-    recipe = Recipe(batch=4, repeat=3, pool=64)
-    steps = list(islice(batches([crop] * 12, recipe, torch.device("cpu")), 60))
-    assert sum(new for _, new in steps) == 96
-    assert {len(image) for (image, _, _), _ in steps} == {4}

@@ -1,5 +1,6 @@
 """Training the lead detector: pages from shards, what is done to them, learning, stored weights, detection."""
 
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -15,17 +16,15 @@ from ecgpage.layout.detector import CLASSES, CONFIG, NAME, LeadDetector
 from ecgpage.synth.flat_pages import PULSE_CLASS, DrawnFlatPage, draw_flat_page
 from ecgpage.synth.page_shards import save_shard
 from ecgpage.train.detector import (
-    Feeder,
-    PagePool,
     Recipe,
     Trainer,
+    augment,
+    average_precisions,
     cluster_anchors,
-    collate,
-    config_of,
-    disturb,
+    scale_config,
     train,
-    validate,
 )
+from ecgpage.train.page_batches import Feeder, PagePool, collate
 from tests.drawn import FS, record
 from yolov7 import YoloV7
 
@@ -37,7 +36,7 @@ STILL = Recipe(scaled=0.0, contrast=0.0, brightness=0.0, noise=0.0)
 def drawn(seed: int) -> DrawnFlatPage:
     """A drawn page of a golden record."""
     image, boxes, classes, layout, mix = draw_flat_page(record(), FS, [seed], any_look=1.0)
-    return DrawnFlatPage(image, boxes, classes, np.zeros(11, np.bool_), False, 1, layout, mix)
+    return DrawnFlatPage(image, boxes, classes, np.zeros(11, np.bool_), False, 1, layout, mix, "ward fold 3")
 
 
 def patches(shape: tuple[int, int], boxes: list[list[int]], classes: list[int]) -> DrawnFlatPage:
@@ -92,7 +91,7 @@ def test_boxes_move_with_what_they_enclose(recipe: Recipe) -> None:
     torch.manual_seed(1)
     page = patches((80, 160), [[8, 8, 72, 40], [100, 30, 150, 70]], [3, 4])
     batch = collate([page] * 8, 160)
-    images, targets = disturb(batch, recipe)
+    images, targets = augment(batch, recipe)
     assert images.shape == (8, 1, 160, 160)
     for picture, boxes in zip(images[:, 0], targets.boxes, strict=True):
         inside = torch.zeros(160, 160, dtype=torch.bool)
@@ -116,7 +115,7 @@ def test_boxes_move_with_what_they_enclose(recipe: Recipe) -> None:
 def test_contrast_brightness_and_noise_stay_in_range_and_differ_from_page_to_page() -> None:
     torch.manual_seed(2)
     batch = collate([patches((64, 64), [[8, 8, 40, 40]], [0])] * 6, 64)
-    images, _ = disturb(batch, replace(Recipe(), scaled=0.0))
+    images, _ = augment(batch, replace(Recipe(), scaled=0.0))
     assert float(images.min()) >= 0
     assert float(images.max()) <= 1
     patch = images[:, 0, 12:36, 12:36]
@@ -172,17 +171,17 @@ def test_clusters_of_boxes_become_anchors_by_area() -> None:
 
 
 def test_anchors_shrink_with_the_canvas() -> None:
-    assert config_of(640) == CONFIG
-    np.testing.assert_allclose(np.array(config_of(320).anchors) * 2, CONFIG.anchors)
+    assert scale_config(640) == CONFIG
+    np.testing.assert_allclose(np.array(scale_config(320).anchors) * 2, CONFIG.anchors)
 
 
 # training
 
 
 def test_the_rate_warms_up_and_falls_over_the_time() -> None:
-    trainer = Trainer(Recipe(minutes=1.0, warmup=10, peak_lr=1e-3, last_lr=0.1), CPU, compiled=False)
+    trainer = Trainer(Recipe(minutes=1.0, warmup=10, peak_lr=1e-3, last_lr=0.1), CPU)
     assert trainer.rate() == pytest.approx(1e-4)
-    trainer.steps = 10
+    trainer.progress.steps = 10
     assert trainer.rate() == pytest.approx(1e-3)
     trainer.progress.seconds = 30.0
     assert trainer.rate() == pytest.approx(0.55e-3)
@@ -194,15 +193,15 @@ def test_two_pages_are_learnt_and_their_leads_found(two_pages: list[DrawnFlatPag
     torch.manual_seed(0)
     size, steps = 160, 90
     recipe = replace(STILL, minutes=1.0, size=size, warmup=8, ema=0.9, peak_lr=3e-3)
-    trainer = Trainer(recipe, CPU, compiled=False)
+    trainer = Trainer(recipe, CPU)
     batch = collate(two_pages, size)
     losses = []
     for k in range(steps):
         trainer.progress.seconds = 60 * k / steps
         losses.append(sum(float(part) for part in trainer.step(batch).values()))
     assert np.mean(losses[-5:]) < 0.5 * losses[0]
-    network = trainer.shipped()
-    precision = validate(network, two_pages, size)
+    network = trainer.candidate()
+    precision = average_precisions(network, two_pages, size)
     assert float(precision[0].nanmean()) > 0.8
     found = LeadDetector(network, size).detect(two_pages[1].image, score=0.1)
     strips = found.boxes[:, 2] - found.boxes[:, 0] > 400
@@ -222,21 +221,27 @@ def test_training_stores_weights_that_load_and_goes_on_where_it_stopped(
 ) -> None:
     folders = small_run(tmp_path, two_pages)
     recipe = Recipe(minutes=0.005, batch=2, size=64)
-    train(*folders, recipe, resume=False, compiled=False)
+    train(*folders, recipe)
     first = torch.load(folders[3] / "checkpoint.pt", weights_only=True)
-    train(*folders, replace(recipe, minutes=0.01), resume=True, compiled=False)
+    train(*folders, replace(recipe, minutes=0.01), resume=True)
     second = torch.load(folders[3] / "checkpoint.pt", weights_only=True)
-    assert second["steps"] > first["steps"] > 0
-    assert second["progress"]["pages"] == 2 * second["steps"]
+    assert second["progress"]["steps"] > first["progress"]["steps"] > 0
+    assert second["progress"]["seen"] == 2 * second["progress"]["steps"]
     assert second["progress"]["starts"] == 2
     assert second["progress"]["seconds"] >= 0.6
     assert len(second["progress"]["history"]) == 2
     card = load_card(folders[2], NAME)
-    assert f"{second['progress']['pages']} pages seen, 2 different" in card.trained_on
+    seen = second["progress"]["seen"]
+    said = f"2 different pages drawn from 1 record (ward fold 3: 1), {seen:,} seen, in "
+    assert card.trained_on.startswith(said)
+    assert card.score.endswith("on 2 drawn pages of 1 record (ward fold 3: 1)")
+    assert card.command.endswith("--minutes 0.01 --batch 2 --size 64")
+    log = (folders[3] / "checkpoint.jsonl").read_text().splitlines()
+    assert [json.loads(line)["seen"] for line in log] == [first["progress"]["seen"], seen]
     assert (folders[2] / "detector.safetensors").stat().st_size < 7_000_000
     detector = LeadDetector.load(folders[2])
     assert detector.size == 64
-    averaged = YoloV7(config_of(64))
+    averaged = YoloV7(scale_config(64))
     averaged.load_state_dict(second["averaged"])
     stored = detector.network.state_dict()
     for key, value in averaged.fuse().state_dict().items():
@@ -246,14 +251,12 @@ def test_training_stores_weights_that_load_and_goes_on_where_it_stopped(
 def test_training_goes_on_from_stored_weights(tmp_path: Path, two_pages: list[DrawnFlatPage]) -> None:
     folders = small_run(tmp_path, two_pages)
     recipe = Recipe(minutes=0.003, batch=2, size=64)
-    train(*folders, recipe, resume=False, compiled=False)
-    begun = Trainer(recipe, CPU, compiled=False, start=folders[2])
+    train(*folders, recipe)
+    begun = Trainer(recipe, CPU, start=folders[2])
     stored = LeadDetector.load(folders[2]).network.state_dict()
     for key, value in begun.network.state_dict().items():
         torch.testing.assert_close(value, stored[key])
-    train(
-        *folders[:2], tmp_path / "further", folders[3], recipe, resume=False, compiled=False, start=folders[2]
-    )
+    train(*folders[:2], tmp_path / "further", folders[3], recipe, start=folders[2])
     card = load_card(tmp_path / "further", NAME)
     assert card.trained_on.startswith(load_card(folders[2], NAME).trained_on + "; then ")
     changed = LeadDetector.load(tmp_path / "further").network.state_dict()
@@ -265,7 +268,7 @@ def test_training_goes_on_from_stored_weights(tmp_path: Path, two_pages: list[Dr
 
 def test_boxes_are_in_pixels_of_the_given_picture() -> None:
     torch.manual_seed(3)
-    detector = LeadDetector(YoloV7(config_of(160)).fuse(), 160)
+    detector = LeadDetector(YoloV7(scale_config(160)).fuse(), 160)
     rng = np.random.default_rng(3)
     small = np.kron(rng.integers(0, 255, (20, 32)), np.ones((5, 5))).astype(np.uint8)  # (100, 160)
     large = np.kron(small, np.ones((3, 3), np.uint8))

@@ -105,7 +105,7 @@ def test_training_lowers_the_loss_and_its_weights_can_be_read(drawn: Windows, tm
     assert (tmp_path / "checkpoint.pt").exists()
     card = load_card(tmp_path / "model", NAME)
     assert (
-        f"{len(drawn)} different ones drawn from pages of 1 record (ward fold 3: 1), in " in card.trained_on
+        f"{len(drawn)} different windows drawn from pages of 1 record (ward fold 3: 1), " in card.trained_on
     )
     assert card.score.endswith(f"on {len(drawn)} drawn windows of 1 record (ward fold 3: 1)")
     assert card.command.endswith("--minutes 0.001 --width 16")

@@ -1,0 +1,178 @@
+"""Crops that the trace network is trained on: drawn by workers, kept on the device, seen several times.
+
+Image, truth and mask of a crop are uint8 (ROWS, W), float32 (2 W,) mm above the level, bool (2 W,): where the lead is drawn.
+"""
+
+import csv
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from ecgpage.core.conventions import Y_PX_PER_MM, EcgPageError
+from ecgpage.core.signal_packs import load_pack, twelve_leads
+from ecgpage.synth.crops import MM_PER_MV, Crop, draw_crop
+from ecgpage.synth.origins import name_origin
+from ecgpage.trace.decoding import BIN_MM, BINS
+
+Signals = NDArray[np.float32]
+"""(n, 5000, 12) mV at 500 Hz."""
+Batch = tuple[Tensor, Tensor, Tensor]
+"""Grey uint8 (b, ROWS, W), truth float32 (b, 2 W) in mm above the level, drawn bool (b, 2 W)."""
+Example = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_]]
+"""One crop of a batch."""
+
+FS: Final = 500.0
+"""Hz of the records."""
+MIN_STEPS: Final = 100
+"""Steps of 2 ms that a crop has to show of its lead to be scored: 0.2 s."""
+DRAWN_AT_ONCE: Final = 8
+"""Crops that a worker hands over together."""
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How the drawn crops vary beyond what the drawing itself varies."""
+
+    width: int = 512
+    """Columns of a crop: 2 s."""
+    shifted: float = 0.5
+    """Share of crops whose level is off by some millimetres, as a level taken from the ink is."""
+    shift_mm: float = 1.2
+    """Standard deviation of that, mm."""
+    gain_spread: float = 0.3
+    """Standard deviation of the log of a gain that the drawn signals are given."""
+
+
+def load_signals(data: Path, folds: set[str]) -> tuple[Signals, list[str]]:
+    """Records whose ``strat_fold`` ("" for none) is among ``folds``, mV at 500 Hz, and the origin of each.
+
+    Raises EcgPageError when there is none.
+    """
+    path = data / "hires500" / "records.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    kept = [k for k, row in enumerate(rows) if row["strat_fold"] in folds]
+    if not kept:
+        raise EcgPageError(f"{path}: no record of the folds {sorted(folds)}")
+    origins = [name_origin(path.parent.name, rows[k]["strat_fold"], rows[k]["database"]) for k in kept]
+    return twelve_leads(load_pack(path.with_name("signals.xz"))[kept]).swapaxes(1, 2), origins
+
+
+def to_example(crop: Crop, rows: int) -> Example:
+    """Image (ROWS, W), truth (2 W,) mm and drawn (2 W,) of a crop seen from ``rows`` pixels lower on the page."""
+    table = np.clip(np.arange(len(crop.image)) + rows, 0, len(crop.image) - 1)
+    height = crop.target * np.float32(MM_PER_MV) + np.float32(rows / Y_PX_PER_MM)
+    return crop.image[table], height, crop.visible & (np.abs(height) < BINS * BIN_MM / 2)
+
+
+def stack_examples(parts: list[Example]) -> Batch:
+    """Batch of single crops."""
+    image, height, drawn = (torch.from_numpy(np.stack(part)) for part in zip(*parts, strict=True))
+    return image, height, drawn
+
+
+class DrawnCrops(IterableDataset[Batch]):
+    """Endless batches of drawn crops; each worker, and each start of the run, draws its own."""
+
+    def __init__(self, signals: Signals, variation: Variation, seed: tuple[int, int]) -> None:
+        """``seed``: of the training and of this start."""
+        self.signals, self.variation, self.seed = signals, variation, seed
+
+    def __iter__(self) -> Iterator[Batch]:
+        cv2.setNumThreads(1)
+        worker = torch.utils.data.get_worker_info()
+        rng = np.random.default_rng([*self.seed, worker.id if worker else 0])
+        while True:
+            yield stack_examples([self._draw(rng) for _ in range(DRAWN_AT_ONCE)])
+
+    def _draw(self, rng: np.random.Generator) -> Example:
+        variation = self.variation
+        signal = self.signals[rng.integers(len(self.signals))]
+        gain = np.float32(np.exp(rng.normal(0, variation.gain_spread)))
+        crop = draw_crop(signal * gain, FS, rng, width=variation.width)
+        shifted = rng.random() < variation.shifted
+        return to_example(crop, round(rng.normal(0, variation.shift_mm) * Y_PX_PER_MM) if shifted else 0)
+
+
+class Pool:
+    """The newest drawn crops on the device; batches are drawn among them."""
+
+    def __init__(self, size: int, device: torch.device) -> None:
+        self.size, self.device = size, device
+        self.crops: list[Tensor] = []
+        self.held = self.next = 0
+
+    def add(self, batch: Batch) -> None:
+        if not self.crops:
+            self.crops = [part.new_empty((self.size, *part.shape[1:]), device=self.device) for part in batch]
+        count = len(batch[0])
+        at = (torch.arange(count) + self.next).remainder(self.size).to(self.device)
+        for kept, part in zip(self.crops, batch, strict=True):
+            kept[at] = part.to(self.device)
+        self.next = (self.next + count) % self.size
+        self.held = min(self.held + count, self.size)
+
+    def take(self, count: int) -> Batch:
+        index = torch.randint(self.held, (count,), device=self.device)
+        image, height, drawn = (kept[index] for kept in self.crops)
+        return image, height, drawn
+
+
+def gather_batches(loader: Iterable[Batch], batch: int, device: torch.device) -> Iterator[tuple[Batch, int]]:
+    """Endless batches of at least ``batch`` crops on the device, each crop once, and how many crops were drawn for it."""
+    parts: list[Batch] = []
+    for drawn in loader:
+        parts.append(drawn)
+        if sum(len(part[0]) for part in parts) >= batch:
+            image, height, seen = (torch.cat(part).to(device) for part in zip(*parts, strict=True))
+            yield (image, height, seen), len(image)
+            parts = []
+
+
+def repeat_batches(
+    loader: Iterable[Batch], batch: int, device: torch.device, *, repeat: int, pool_size: int
+) -> Iterator[tuple[Batch, int]]:
+    """Endless batches of ``batch`` crops on the device, each crop about ``repeat`` times, and how many crops were drawn
+    since the last. Up to ``pool_size`` crops stay on the device, and batches are drawn among them.
+    """
+    waiting: queue.Queue[Batch] = queue.Queue(64)
+
+    def draw() -> None:
+        for drawn in loader:
+            waiting.put(drawn)
+
+    threading.Thread(target=draw, daemon=True).start()
+    pool = Pool(pool_size, device)
+    credit = 0
+    while True:
+        new = 0
+        while credit < batch or pool.held < 16 * batch or not waiting.empty():
+            drawn = waiting.get()
+            pool.add(drawn)
+            new += len(drawn[0])
+            credit += repeat * len(drawn[0])
+        credit -= batch
+        yield pool.take(batch), new
+
+
+def draw_fixed_crops(signals: Signals, count: int, width: int, seed: int = 8) -> Batch:
+    """``count`` crops, at each call the same, record by record, that show at least MIN_STEPS of their lead."""
+    parts: list[Example] = []
+    k = 0
+    while len(parts) < count:
+        rng = np.random.default_rng([seed, k])
+        part = to_example(draw_crop(signals[k % len(signals)], FS, rng, width=width), 0)
+        k += 1
+        if part[2].sum() >= MIN_STEPS:
+            parts.append(part)
+    return stack_examples(parts)
