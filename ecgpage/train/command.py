@@ -28,6 +28,7 @@ COMMON: Final = (
     Setting("checkpoint_minutes", "--checkpoint-minutes", "between two validations"),
 )
 """Settings that every training by time has."""
+MOST_SEEN: Final = Setting("most_seen", "--most-seen", "end after so many examples, if that is sooner")
 
 
 def build_parser(

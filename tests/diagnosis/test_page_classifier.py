@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from ecgpage.core.conventions import CLASSES, LEADS, EcgPageError
-from ecgpage.core.weights import Card, save_tensors
+from ecgpage.core.weights import Card, load_card, save_tensors
 from ecgpage.diagnosis.page_classifier import (
     NAME,
     SCALE,
@@ -29,6 +30,7 @@ from ecgpage.train.page_classifier import Pages, Recipe, Trainer, page_weights
 
 SMALL = (64, 96)
 STEPS = 16
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -239,7 +241,8 @@ def drawn_pages(count: int) -> Pages:
     rng = np.random.default_rng(9)
     drawn = [page(rng, k % 2) for k in range(count)]
     images = np.stack([to_input(p.image, (32, 32))[None] for p in drawn])
-    return Pages(torch.from_numpy(images), torch.tensor(np.stack([p.labels for p in drawn])).float())
+    labels = torch.tensor(np.stack([p.labels for p in drawn])).float()
+    return Pages(torch.from_numpy(images), labels, {k: f"ward fold {1 + k % 2}" for k in range(count)})
 
 
 @pytest.fixture(scope="module")
@@ -250,9 +253,10 @@ def trained() -> tuple[Trainer, Pages]:
     for layer in network.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.momentum = 0.3  # few steps have to settle the norms
-    trainer = Trainer(network, pages, Recipe(batch=16, warmup=5, peak_lr=3e-3), compiled=False)
-    for _ in range(STEPS):
-        trainer.step()
+    recipe = Recipe(batch=16, warmup=5, peak_lr=3e-3)
+    trainer = Trainer(network, pages, recipe, CPU)
+    for batch in islice(trainer.draw_batches(), STEPS):
+        trainer.step(batch)
     return trainer, pages
 
 
@@ -266,29 +270,37 @@ def test_a_stopped_run_goes_on_with_the_same_weights(trained: tuple[Trainer, Pag
     trainer, pages = trained
     trainer.best = {k: v.clone() for k, v in trainer.averaged.state_dict().items()}
     trainer.save(tmp_path / "checkpoint.pt")
-    other = Trainer(PageNet(len(CLASSES), size=(32, 32)), pages, trainer.recipe, compiled=False)
+    other = Trainer(PageNet(len(CLASSES), size=(32, 32)), pages, trainer.recipe, CPU)
     other.resume(tmp_path / "checkpoint.pt")
     assert other.progress == trainer.progress
-    assert other.progress.pages == STEPS * 16
+    assert other.progress.seen == STEPS * 16
     for mine, kept in zip(other.averaged.state_dict().values(), trainer.best.values(), strict=True):
         torch.testing.assert_close(mine, kept)
     assert set(other.optimizer.state_dict()["state"]) == set(trainer.optimizer.state_dict()["state"])
 
 
-def test_the_time_ends_the_training_and_the_stored_weights_have_the_stated_score(tmp_path: Path):
+def test_the_end_of_the_training_is_kept_and_the_stored_weights_have_the_stated_score(tmp_path: Path):
     torch.manual_seed(11)
     pages = drawn_pages(16)
-    recipe = Recipe(minutes=0.01, batch=8, validate_minutes=0.005)
-    trainer = Trainer(PageNet(len(CLASSES), size=(32, 32)), pages, recipe, compiled=False)
-    kept: list[Path] = []
-    training.train(trainer, pages, tmp_path, kept.append)
+    recipe = Recipe(most_seen=24, batch=8, report_steps=1)
+    trainer = Trainer(PageNet(len(CLASSES), size=(32, 32)), pages, recipe, CPU)
+    trainer.begin(tmp_path / "checkpoint.pt")
+    training.train(trainer, pages, tmp_path, "random weights")
     assert trainer.share == 1.0
+    assert len(trainer.progress.history) == 3
     assert (tmp_path / "checkpoint.pt").exists()
-    assert kept[0] == tmp_path / "model"
-    story = training.Story("drawn pages", "a command")
-    found = training.write(trainer.best, trainer.network.settings, pages, tmp_path, story)
+    assert (tmp_path / "model" / f"{NAME}.safetensors").exists()
+    best = max(entry["scores"]["macro F"] for entry in trainer.progress.history)
+    assert trainer.progress.history[trainer.progress.chosen]["scores"]["macro F"] == best
+    stored = load_card(tmp_path, NAME)
+    assert stored.trained_on.startswith(
+        "16 different flat pages drawn from 16 records (ward folds 1, 2: 16), "
+    )
+    assert stored.trained_on.endswith("; start: random weights")
+    assert "on 16 drawn pages of 16 records (ward folds 1, 2: 16), which chose" in stored.score
     loaded = PageClassifier.load(tmp_path)
     with torch.inference_mode():
         p = loaded.network(as_float(pages.images)).sigmoid().numpy()
     again = training.score_of(pages.labels.numpy() > 0.5, p)
-    assert again.macro_f == pytest.approx(found.macro_f, abs=0.05)  # bfloat16 there, float32 here
+    stated = float(stored.score.split()[2].rstrip(","))
+    assert again.macro_f == pytest.approx(stated, abs=0.05)  # bfloat16 there, float32 here
