@@ -1,0 +1,316 @@
+"""What the options of a stage matter: each number halved and doubled, one at a time, on drawn pages.
+
+    python -m bench.option_sensitivity grid --data FOLDER [--kinds monitor ...] [--pages 10] [--fields min_lock ...] [--log F]
+
+FOLDER holds ``hires500``; records of fold 8 are drawn in turn as the kinds of page. A stage is read in steps. Each step tells
+which options it asks for, so that only the steps up to the last one that asks for an option are read again. Prints a Markdown
+table: pages on which anything changes, pages that fall into another state than before, and the means of the figures before
+and after over pages that are right both times. A log takes the outcomes, one JSON object a line; a run with the same log goes
+on where the last one stopped.
+
+    grid   states: right, slipped (a point of the ECG area off by more than half a millimetre), beside the ECG, no map
+           figures: map (root mean square, 200-dpi pixels, without its constant), ink (mean darkness on the traces minus that
+           of the rest, typical strokes)
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import cv2
+import numpy as np
+
+from bench.grid_accuracy import PX_PER_MM, SLIP_MM, compare
+from ecgpage.core.conventions import EcgPageError
+from ecgpage.grid.candidates import lock_grid
+from ecgpage.grid.flat_page import FlatPage, flatten_page
+from ecgpage.grid.grid_map import GridMap, flatten
+from ecgpage.grid.options import GridOptions
+from ecgpage.grid.spectrum import GridFrequency, find_grid_frequencies
+from ecgpage.synth import MIXES, DrawnPage, draw_picture, mixes_hash
+from ecgpage.synth.sources import Pack
+
+FOLD: Final = "8"
+"""Fold of the records; fold 9 is for reports."""
+FACTORS: Final = (0.5, 2.0)
+"""Factors by which each number is changed."""
+TRACE_MM: Final = 0.3
+"""Width, mm, of the traces on which ink is measured."""
+
+
+@dataclass
+class Result:
+    """What the steps of a stage made of a page."""
+
+    digest: str
+    """Tells results apart bit by bit."""
+    state: str
+    """What the page fell into, "right" when all is well."""
+    figures: dict[str, float] = field(default_factory=dict)
+    """Measured against the truth."""
+    value: Any = None
+    """What the next step goes on with; None ends the reading."""
+
+
+Step = Callable[[DrawnPage, Any, Any], Result]
+"""Reads a page further: drawn page, value of the step before, options."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage whose options are changed."""
+
+    options: Any
+    """Default options, a dataclass."""
+    steps: tuple[Step, ...]
+    """Read a page one after the other."""
+
+
+class WatchedOptions:
+    """Options that tell which of them were asked for."""
+
+    def __init__(self, options: Any) -> None:
+        self._options = options
+        self.asked: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked.add(name)
+        return getattr(self._options, name)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one page was read with one option changed."""
+
+    page: str
+    option: str
+    """Name of the changed option; empty for the defaults."""
+    factor: float
+    changed: bool
+    """Whether anything differs from the reading with the defaults."""
+    state: str
+    figures: dict[str, float]
+
+
+# --- grid stage ---
+
+
+def read_frequencies(drawn: DrawnPage, _: None, options: GridOptions) -> Result:
+    """Grid frequencies of the picture."""
+    found = find_grid_frequencies(drawn.image, options=options)
+    numbers = [np.append([f.period_px, f.angle_rad, f.score], f.seeds) for f in found]
+    return Result(digest_arrays(*numbers), "right", value=found)
+
+
+def read_map(drawn: DrawnPage, frequencies: list[GridFrequency], options: GridOptions) -> Result:
+    """Likeliest map of the grid, compared with the page coordinates of the traces."""
+    try:
+        grid = lock_grid(drawn.image, frequencies, options=options)
+    except EcgPageError:
+        return Result("", "no map")
+    _, away, _ = compare(grid, drawn)
+    if not len(away):
+        return Result(digest_arrays(grid.nodes, grid.quality), "beside the ECG", value=grid)
+    state = "slipped" if np.abs(away).max() > SLIP_MM else "right"
+    error = float(np.sqrt(((away - away.mean(axis=0)) ** 2).mean()) * PX_PER_MM)
+    return Result(digest_arrays(grid.nodes, grid.quality), state, {"map": error}, grid)
+
+
+def read_flat_page(drawn: DrawnPage, grid: GridMap, options: GridOptions) -> Result:
+    """Flat page, its ink compared with the places of the traces."""
+    page = flatten_page(drawn.image, grid, options=options)
+    on_trace = _find_traces(drawn, page)
+    ink = float(page.ink[on_trace].mean() - page.ink[~on_trace].mean()) if on_trace.any() else float("nan")
+    return Result(digest_arrays(page.ink, page.around.light), "right", {"ink": ink}, page)
+
+
+def _find_traces(drawn: DrawnPage, page: FlatPage) -> np.ndarray:
+    """(h, w) bool, pixels of the flat page on which a trace is drawn."""
+    painted = np.zeros(drawn.image.shape[:2], np.uint8)
+    width = max(1, round(TRACE_MM * page.grid.px_per_mm))
+    for segment in drawn.truth.segments:
+        points = segment.xy[np.isfinite(segment.xy).all(axis=1)]
+        cv2.polylines(painted, [np.rint(points).astype(np.int32)], isClosed=False, color=255, thickness=width)
+    rows, columns = (np.arange(n, dtype=np.float64) for n in page.ink.shape)
+    return flatten(painted, page.grid, page.x_mm(columns), page.y_mm(rows), quick=True) > 127
+
+
+STAGES: Final[Mapping[str, Stage]] = {
+    "grid": Stage(GridOptions(), (read_frequencies, read_map, read_flat_page)),
+}
+"""Stages by name; another stage comes in with its options and the steps that read it."""
+
+
+# --- any stage ---
+
+
+def digest_arrays(*arrays: np.ndarray) -> str:
+    """Hash of the arrays' bytes."""
+    together = hashlib.sha256()
+    for array in arrays:
+        together.update(np.ascontiguousarray(array).tobytes())
+    return together.hexdigest()[:16]
+
+
+class PageReader:
+    """Reads one page with the defaults, and again with one option changed as far as this can change anything."""
+
+    def __init__(self, stage: Stage, drawn: DrawnPage) -> None:
+        self.stage = stage
+        self.drawn = drawn
+        self.results: list[Result] = []
+        self.asked: list[set[str]] = []
+        value = None
+        for step in stage.steps:
+            options = WatchedOptions(stage.options)
+            self.results.append(step(drawn, value, options))
+            self.asked.append(options.asked)
+            value = self.results[-1].value
+            if value is None:
+                break
+
+    def read(self, options: Any, name: str) -> list[Result]:
+        """Results with ``options`` changed in ``name``, of the steps up to the last one that asks for it."""
+        results: list[Result] = []
+        same = True
+        last = max((k for k, asked in enumerate(self.asked) if name in asked), default=-1)
+        for k, step in enumerate(self.stage.steps):
+            if same and k < len(self.results) and name not in self.asked[k]:
+                results.append(self.results[k])
+            else:
+                results.append(step(self.drawn, results[-1].value if results else None, options))
+                same = same and k < len(self.results) and results[k].digest == self.results[k].digest
+            if results[-1].value is None or (k >= last and not same):
+                break
+        return results
+
+    def summarize(self, page: str, name: str, factor: float, results: Sequence[Result]) -> Outcome:
+        """The outcome of some results: the first state that is not right, all figures."""
+        changed = [r.digest for r in results] != [r.digest for r in self.results[: len(results)]]
+        state = next((r.state for r in results if r.state != "right"), "right")
+        return Outcome(
+            page, name, factor, changed, state, {k: v for r in results for k, v in r.figures.items()}
+        )
+
+
+def change_options(options: Any, names: Sequence[str]) -> Iterator[tuple[str, float, Any]]:
+    """Name, factor and options with each number changed; whole numbers stay whole and at least one."""
+    for one in fields(options):
+        value = getattr(options, one.name)
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, (int, float))
+            or (names and one.name not in names)
+        ):
+            continue
+        for factor in FACTORS:
+            changed = max(1, round(factor * value)) if isinstance(value, int) else factor * value
+            yield one.name, factor, replace(options, **{one.name: changed})
+
+
+def read_all(
+    stage: Stage, data: Path, kinds: Sequence[str], count: int, names: Sequence[str], log: Path | None
+) -> list[Outcome]:
+    """Outcomes on ``count`` pages, the defaults' among them; those in the log are not read again."""
+    outcomes = (
+        [Outcome(**json.loads(line)) for line in log.read_text().splitlines()] if log and log.exists() else []
+    )
+    done = {(o.page, o.option, o.factor) for o in outcomes}
+    pack = Pack(data / "hires500" / "signals.xz", data / "hires500" / "records.csv", fs=500.0)
+    indices = [k for k, row in enumerate(pack.rows) if row.get("strat_fold") == FOLD][:count]
+    for number, index in enumerate(indices):
+        kind = kinds[number % len(kinds)]
+        page = f"{kind} {index}"
+        variants = [("", 1.0, stage.options), *change_options(stage.options, names)]
+        missing = [variant for variant in variants if (page, *variant[:2]) not in done]
+        if not missing:
+            continue
+        record = pack.read(index)
+        reader = PageReader(stage, draw_picture(record.signal, record.fs, mix=kind, seed=(int(FOLD), index)))
+        began = time.perf_counter()
+        for name, factor, options in missing:
+            results = reader.read(options, name) if name else reader.results
+            outcomes.append(reader.summarize(page, name, factor, results))
+            if log:
+                with log.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(asdict(outcomes[-1])) + "\n")
+        print(
+            f"{page}: {len(missing)} readings, {time.perf_counter() - began:.0f} s",
+            file=sys.stderr,
+            flush=True,
+        )
+    return outcomes
+
+
+def write_table(options: Any, outcomes: Sequence[Outcome]) -> str:
+    """Markdown, a row an option and factor; options that change nothing have one row."""
+    defaults = {o.page: o for o in outcomes if not o.option}
+    lines = [
+        "| option | value | pages | changed | other state | figures, mean |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name in dict.fromkeys(o.option for o in outcomes if o.option):
+        for factor in FACTORS:
+            here = [o for o in outcomes if (o.option, o.factor) == (name, factor) and o.page in defaults]
+            cells = [
+                f"{name} {'halved' if factor < 1 else 'doubled'}",
+                str(getattr(options, name)),
+                str(len(here)),
+                str(sum(o.changed for o in here)),
+                _list_states(here, defaults),
+                _compare_figures(here, defaults),
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _list_states(outcomes: Sequence[Outcome], defaults: Mapping[str, Outcome]) -> str:
+    """Pages that are in another state than with the defaults, and how they were and are."""
+    found = [
+        f"{o.page}: {defaults[o.page].state} → {o.state}"
+        for o in outcomes
+        if o.state != defaults[o.page].state
+    ]
+    return "; ".join(found) or "–"
+
+
+def _compare_figures(outcomes: Sequence[Outcome], defaults: Mapping[str, Outcome]) -> str:
+    """Means of the figures before and after, over pages that are right both times, where they differ."""
+    both = [(defaults[o.page], o) for o in outcomes if o.state == defaults[o.page].state == "right"]
+    texts = []
+    for name in dict.fromkeys(key for _, after in both for key in after.figures):
+        measured = [pair for pair in both if all(name in outcome.figures for outcome in pair)]
+        before, after = (np.mean([pair[k].figures[name] for pair in measured]) for k in (0, 1))
+        if f"{before:.3f}" != f"{after:.3f}":
+            texts.append(f"{name} {before:.3f} → {after:.3f}")
+    return ", ".join(texts) or "–"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("stage", choices=list(STAGES))
+    parser.add_argument("--data", type=Path, required=True, help="folder with hires500/")
+    parser.add_argument("--kinds", nargs="+", default=list(MIXES), choices=list(MIXES))
+    parser.add_argument("--pages", type=int, default=10, help="number of pages, kinds in turn")
+    parser.add_argument(
+        "--fields", nargs="+", default=[], help="options that are changed; default all numbers"
+    )
+    parser.add_argument("--log", type=Path, help="JSON lines to go on with")
+    args = parser.parse_args()
+    cv2.setNumThreads(1)
+    stage = STAGES[args.stage]
+    outcomes = read_all(stage, args.data, args.kinds, args.pages, args.fields, args.log)
+    print(f"{args.stage} stage, page mixes {mixes_hash()}\n\n{write_table(stage.options, outcomes)}")
+
+
+if __name__ == "__main__":
+    main()
