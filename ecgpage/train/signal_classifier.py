@@ -16,35 +16,48 @@ the Challenge's ``train_models`` calls.
 
 import argparse
 import copy
-import csv
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
-from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import Tensor, nn
 
 from ecgpage.core.conventions import CLASSES, EcgPageError
-from ecgpage.core.signal_packs import load_pack, twelve_leads
 from ecgpage.core.weights import Card, half_precision, load_card, load_tensors, save_tensors
-from ecgpage.diagnosis.preprocessing import to_planes, to_windows
 from ecgpage.diagnosis.signal_classifier import NAME, SignalClassifier
-from ecgpage.diagnosis.signal_network import SignalNets, to_beats
-from ecgpage.diagnosis.trees import DEPTH, Trees
+from ecgpage.diagnosis.signal_network import SignalNets
+from ecgpage.synth.origins import summarize_origins
 from ecgpage.synth.simulated_digitization import mask_as_page, simulate_digitization
-from ecgpage.train.loop import parameter_groups, update_average, write_checkpoint
+from ecgpage.train.loop import (
+    choose_device,
+    describe_duration,
+    name_device,
+    parameter_groups,
+    update_average,
+    write_checkpoint,
+)
 from ecgpage.train.scores import choose_thresholds, f_measures, macro_interval
-
-Record = tuple[NDArray[np.floating[Any]], float, Sequence[str], Sequence[str]]
-"""Signal (n_samples, n_leads) mV with NaN, sampling frequency, lead names, labels."""
+from ecgpage.train.signal_examples import (
+    BeatViews,
+    Examples,
+    Inputs,
+    Record,
+    Windows,
+    collect_windows,
+    draw_weights,
+    load_folds,
+    one_hot,
+    sort_classes,
+)
+from ecgpage.train.tree_growing import grow_trees
 
 Log = Callable[[str], None]
 
@@ -53,13 +66,7 @@ PARTS: Final = ("windows", "beats")
 """The networks of the signal branch, in the order of their training."""
 VIEWS: Final = 4
 """Times that each record is disturbed and its beats are read for the training on beats: reading takes longer than a step."""
-MIXED: Final = 0.5
-"""Share of the drawn beats that are mixed with others."""
 BEATS_BATCH: Final = 128
-ITERATIONS: Final = 400
-"""Trees of each class."""
-LEAST_POSITIVES: Final = 20
-"""Records of a class that trees need."""
 OUTPUT: Final = "one logit per class; a label where its sigmoid reaches the class's threshold (settings)"
 
 
@@ -83,88 +90,6 @@ class Recipe:
     compiled: bool = False
     """Fuse the network's steps with torch.compile: 1.6 times as fast on a CPU, but needs a C++ compiler."""
     seed: int = 1
-
-
-Inputs = tuple[Tensor, ...]
-"""What a network takes, for a batch."""
-
-
-class Examples(Protocol):
-    """What a network is trained on or validated with."""
-
-    y: Tensor
-    """float32 (n, n_targets), 0 or 1; the first columns are the classes."""
-
-    def draw(self, rows: Tensor, rng: np.random.Generator, device: torch.device) -> tuple[Inputs, Tensor]:
-        """Inputs of these rows, altered at random, and their targets (b, n_targets), 0 to 1."""
-
-    def batches(self, device: torch.device) -> Iterator[Inputs]:
-        """Inputs of all rows in turn, as they are."""
-
-
-@dataclass
-class Windows:
-    """Examples for the network on windows."""
-
-    x: Tensor
-    """float16 (n, 12, 1000), mV, NaN where unknown."""
-    y: Tensor
-
-    def draw(self, rows: Tensor, rng: np.random.Generator, device: torch.device) -> tuple[Inputs, Tensor]:
-        x = simulate_digitization(self.x[rows].to(device).float(), rng)  # (b, 12, 1000)
-        return (to_planes(x),), self.y[rows].to(device)
-
-    def batches(self, device: torch.device) -> Iterator[Inputs]:
-        for x in self.x.split(128):
-            yield (to_planes(x.to(device).float()),)
-
-
-@dataclass
-class BeatViews:
-    """Examples for the network on beats: each record's, as read from several disturbed windows."""
-
-    usual: Tensor
-    """float16 (views, n, 12, 88), mV, NaN where unknown."""
-    rhythm: Tensor
-    """float32 (views, n, 38)."""
-    form: Tensor
-    """float16 (views, n, 358)."""
-    y: Tensor
-
-    @classmethod
-    def of(cls, windows: Windows, views: int = 0, seed: int = 0) -> "BeatViews":
-        """Beats of ``views`` disturbed forms of the windows; 0 reads them once, as they are."""
-        rng = np.random.default_rng([seed, 77])
-        read = []
-        for _ in range(max(1, views)):
-            for x in windows.x.split(256):
-                usual, rhythm, form = to_beats(simulate_digitization(x.float(), rng) if views else x.float())
-                read.append((usual.half(), rhythm, form.half()))
-        shape = (max(1, views), len(windows.x))
-        parts = [torch.cat(part).unflatten(0, shape) for part in zip(*read, strict=True)]
-        return cls(parts[0], parts[1], parts[2], windows.y)
-
-    @property
-    def numbers(self) -> Tensor:
-        """float32 (views, n, 38 + 358), what the trees see."""
-        return torch.cat([self.rhythm, self.form.float()], 2)
-
-    def draw(self, rows: Tensor, rng: np.random.Generator, device: torch.device) -> tuple[Inputs, Tensor]:
-        """Some are mixed with others, labels and all (Zhang et al. 2018: mixup): beats are aligned and can be; gain 5 %."""
-        n = len(rows)
-        view = torch.from_numpy(rng.integers(len(self.usual), size=n))
-        share = (0.5 - np.abs(rng.beta(0.4, 0.4, n) - 0.5)) * (rng.random(n) < MIXED)
-        part, other = torch.from_numpy(share.astype(np.float32)), torch.from_numpy(rng.permutation(n))
-        gain = torch.from_numpy(1 + 0.05 * rng.standard_normal((n, 1, 1), np.float32))
-        usual, rhythm, y = self.usual[view, rows].float(), self.rhythm[view, rows], self.y[rows]
-        usual = torch.lerp(usual, usual[other], part[:, None, None]) * gain
-        rhythm = torch.lerp(rhythm, rhythm[other], part[:, None])
-        y = torch.lerp(y, y[other], part[:, None])
-        return (usual.to(device), rhythm.to(device)), y.to(device)
-
-    def batches(self, device: torch.device) -> Iterator[Inputs]:
-        for usual, rhythm in zip(self.usual[0].split(512), self.rhythm[0].split(512), strict=True):
-            yield usual.to(device).float(), rhythm.to(device)
 
 
 # --- training -----------------------------------------------------------------------------------------------
@@ -300,13 +225,6 @@ def fit(
     return fitted
 
 
-def draw_weights(y: NDArray[np.float32], balance: float) -> NDArray[np.float64]:
-    """Probability (n,) of each record being drawn; see ``Recipe.balance``."""
-    count = np.maximum(y.sum(0), 1)
-    weight = np.maximum((y * (count.max() / count) ** balance).max(1), 1.0).astype(np.float64)
-    return weight / weight.sum()
-
-
 def _autocast(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16)
 
@@ -354,12 +272,14 @@ def train_on_records(
     Raises EcgPageError when no record has both a label and a signal.
     """
     log = log or logging.getLogger(__name__).info
-    examples = _collect(records)
-    classes = _sorted_classes(label for _, _, held in examples for label in held)
+    began = time.monotonic()
+    examples = collect_windows(records)
+    records_used = len({i for i, _, _ in examples})
+    classes = sort_classes(label for _, _, held in examples for label in held)
     if not classes:
         raise EcgPageError("no record has a label and a signal; training needs headers with '# Labels: ...'")
     nets, fallback = _start(classes, start_from)
-    nets.to(_device(device))
+    nets.to(choose_device(device))
     train, val = _split(examples, classes)
     n = len(train.x)
     if epochs is None:
@@ -381,23 +301,17 @@ def train_on_records(
     card = Card(
         input=INPUT,
         output=OUTPUT,
-        trained_on=f"{n} labelled 10-s windows; start: {'given weights' if start_from else 'random'}",
+        trained_on=(
+            f"{n} of the {len(examples)} labelled 10-s windows of {records_used} records, "
+            f"{describe_duration(time.monotonic() - began)} on {name_device(next(nets.parameters()).device)}; "
+            f"start: {'given weights' if start_from else 'random'}"
+        ),
         command="python train_model.py -d DATA -m MODEL",
         score=score,
         settings={"classes": classes, "thresholds": thresholds, "networks": nets.settings},
     )
     save_tensors(model_folder, NAME, half_precision(nets.state_dict()), card)
     return fitted
-
-
-def _collect(records: Iterable[Record]) -> list[tuple[int, NDArray[np.float16], list[str]]]:
-    """(record's number, window (12, 1000), labels) of every window of every labelled record."""
-    examples = []
-    for i, (signal, fs, leads, labels) in enumerate(records):
-        held = [label for label in labels if label]
-        if held:
-            examples += [(i, window.astype(np.float16), held) for window in to_windows(signal, fs, leads)]
-    return examples
 
 
 def _split(
@@ -460,7 +374,7 @@ def _fit_parts(
         if part == "beats":
             views = BeatViews.of(train, VIEWS, recipe.seed)
             examples = views, None if val is None else BeatViews.of(val)
-            nets.trees = grow(views.numbers, train.y[:, : len(classes)]).to(views.rhythm.device)
+            nets.trees = grow_trees(views.numbers, train.y[:, : len(classes)]).to(views.rhythm.device)
             own = replace(recipe, batch=min(2 * recipe.batch, BEATS_BATCH))
         log(f"{part}:")
         checkpoint = None if work is None else work / f"{part}.pt"
@@ -469,103 +383,7 @@ def _fit_parts(
     return fitted
 
 
-def grow(numbers: Tensor, y: Tensor) -> Trees:
-    """Trees for the classes with enough records, from numbers (views, n, f) and targets (n, classes).
-
-    scikit-learn's histogram-based gradient boosting; a leaf holds records, not views of one.
-    """
-    views, n, _ = numbers.shape
-    rows = numbers.flatten(0, 1).numpy()
-    grown: dict[int, Any] = {}
-    for output in range(y.shape[1]):
-        wanted = y[:, output].numpy() > 0.5
-        if LEAST_POSITIVES <= wanted.sum() <= n - LEAST_POSITIVES:
-            grown[output] = HistGradientBoostingClassifier(
-                learning_rate=0.03,
-                max_iter=ITERATIONS,
-                max_leaf_nodes=16,
-                max_depth=DEPTH,
-                min_samples_leaf=20 * views,
-                l2_regularization=10.0,
-                max_features=0.2,
-                early_stopping=False,
-                random_state=0,
-            ).fit(rows, np.tile(wanted, views))
-    forests = {output: [tree[0].nodes for tree in f._predictors] for output, f in grown.items()}
-    most = max((len(tree) for forest in forests.values() for tree in forest), default=1)
-    trees = Trees(y.shape[1], count=ITERATIONS if forests else 0, nodes=most)
-    for output, forest in forests.items():
-        trees.covered[output] = True
-        trees.base[output] = float(grown[output]._baseline_prediction.item())
-        for k, tree in enumerate(forest):
-            leaf, place = tree["is_leaf"].astype(bool), np.arange(len(tree))
-            columns = {
-                "feature": np.where(leaf, 0, tree["feature_idx"]),
-                "threshold": np.where(leaf, 0, tree["num_threshold"]),
-                "left": np.where(leaf, place, tree["left"]),
-                "right": np.where(leaf, place, tree["right"]),
-                "value": np.where(leaf, tree["value"], 0),
-            }
-            for key, column in columns.items():
-                buffer: Tensor = getattr(trees, key)
-                buffer[output, k, : len(tree)] = torch.from_numpy(column.astype(np.float64)).to(buffer.dtype)
-    return trees
-
-
-def _sorted_classes(labels: Iterable[str]) -> list[str]:
-    """Known classes in the order ``CLASSES``, then the others by name."""
-    found = set(labels)
-    return [c for c in CLASSES if c in found] + sorted(found - set(CLASSES))
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise EcgPageError(
-            f"device {name!r} was asked for, but there is no CUDA device; use --device cpu or auto"
-        )
-    return torch.device(name)
-
-
 # --- the packs ----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Fold:
-    """Labelled records of some folds."""
-
-    x: Tensor
-    """float16 (n, 12, 1000), mV, complete."""
-    labels: list[list[str]]
-    statements: list[list[str]]
-    """SCP codes of the reading, of which the classes are a coarse summary."""
-
-
-def load_folds(data: Path, folds: Iterable[int], cache: Path) -> Fold:
-    """Read the labelled records of the packs ``fold<k>.xz``; decoded packs are kept in ``cache``."""
-    with (data / "labels.csv").open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    parts, labels, statements = [], [], []
-    cache.mkdir(parents=True, exist_ok=True)
-    for fold in folds:
-        decoded = cache / f"fold{fold}.npy"
-        if not decoded.exists():
-            np.save(decoded, twelve_leads(load_pack(data / f"fold{fold}.xz")).astype(np.float16))
-        x = np.load(decoded)
-        own = [row for row in rows if int(row["strat_fold"]) == fold]
-        if len(own) != len(x):
-            raise EcgPageError(f"{data}: fold {fold} has {len(x)} records, labels.csv has {len(own)}")
-        kept = [i for i, row in enumerate(own) if row["labels"]]
-        parts.append(x[kept])
-        labels += [own[i]["labels"].split(";") for i in kept]
-        statements += [[s.split(":")[0] for s in own[i]["scp_codes"].split(";")] for i in kept]
-    return Fold(torch.from_numpy(np.concatenate(parts)), labels, statements)
-
-
-def one_hot(held: list[list[str]], names: Sequence[str]) -> Tensor:
-    """float32 (n, len(names)): 1 where a record holds the name."""
-    return torch.tensor([[float(name in h) for name in names] for h in held])
 
 
 def train_on_packs(
@@ -575,11 +393,13 @@ def train_on_packs(
 
     ``part`` trains one of the networks alone; the other one is that of the model folder ``start``.
     """
+    began = time.monotonic()
     fold = load_folds(data, range(1, 8), work.parent / "packs")
     codes = [s for held in fold.statements for s in held]
     statements = sorted(s for s in set(codes) if codes.count(s) >= 40)
     y = torch.cat([one_hot(fold.labels, CLASSES), one_hot(fold.statements, statements)], 1)
     held_out = load_folds(data, [8], work.parent / "packs")
+    held_records = summarize_origins(held_out.origins)
     rng = np.random.default_rng(8)
     x_val = torch.cat(
         [mask_as_page(held_out.x), simulate_digitization(held_out.x.float(), rng, mixed_layouts=False).half()]
@@ -603,9 +423,12 @@ def train_on_packs(
     card = Card(
         input=INPUT,
         output=OUTPUT,
-        trained_on="PTB-XL 1.0.3 (100 Hz) folds 1-7, windows masked as printed, simulated digitization",
+        trained_on=(
+            f"{summarize_origins(fold.origins)}, windows masked as printed, simulated digitization; "
+            f"{describe_duration(time.monotonic() - began)} on {name_device(next(nets.parameters()).device)}"
+        ),
         command=f"python -m ecgpage.train.signal_classifier --data FOLDER_WITH_PACKS {options}",
-        score=f"macro F {macro:.3f} ({each}) on fold 8, printed windows, which chose epochs and thresholds",
+        score=f"macro F {macro:.3f} ({each}) on {held_records}, printed windows, which chose epochs and thresholds",
         settings={"classes": list(CLASSES), "thresholds": thresholds, "networks": nets.settings},
     )
     save_tensors(out, NAME, half_precision(nets.state_dict()), card)

@@ -1,6 +1,7 @@
 """The signal classifier: any rate, order, length and gap in; labels and probabilities out; it learns."""
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -24,16 +25,9 @@ from ecgpage.synth.simulated_digitization import (
     simulate_digitization,
 )
 from ecgpage.train.scores import choose_thresholds, expected_thresholds, f_measures, macro_interval
-from ecgpage.train.signal_classifier import (
-    ITERATIONS,
-    LEAST_POSITIVES,
-    Recipe,
-    Windows,
-    draw_weights,
-    fit,
-    grow,
-    train_on_records,
-)
+from ecgpage.train.signal_classifier import Recipe, fit, train_on_records
+from ecgpage.train.signal_examples import Windows, draw_weights
+from ecgpage.train.tree_growing import ITERATIONS, LEAST_POSITIVES, grow_trees, read_forest
 
 SHIPPED = Path(__file__).parents[2] / "model"
 SMALL = {"widths": (16, 16), "depths": (1, 1), "queries": 1, "hidden": 16, "dropout": 0.0}
@@ -377,7 +371,7 @@ def test_trees_answer_as_the_library_that_grew_them():
     numbers = torch.from_numpy(rng.standard_normal((2, 300, 60), np.float32))
     y = (numbers[0, :, :2] + numbers[1, :, 50:52] > 0.5).float()
     y[:, 0] = (torch.arange(300) < LEAST_POSITIVES - 1).float()
-    trees = grow(numbers, y)
+    trees = grow_trees(numbers, y)
     assert trees.covered.tolist() == [False, True]
     forest = HistGradientBoostingClassifier(
         learning_rate=0.03, max_iter=ITERATIONS, max_leaf_nodes=16, max_depth=6, min_samples_leaf=40,
@@ -390,16 +384,25 @@ def test_trees_answer_as_the_library_that_grew_them():
     assert ((found[:, 1] > 0) == (y[:, 1].numpy() > 0.5)).mean() > 0.8
 
 
+def test_trees_in_another_form_are_refused_with_the_version_that_is_known():
+    with pytest.raises(EcgPageError, match=r"another form than 1\.9\.1"):
+        read_forest(object())
+
+
 def test_trees_need_enough_records():
     numbers, y = torch.zeros(1, 30, 38), torch.zeros(30, 1)
-    assert not grow(numbers, y).covered.any()
-    assert (grow(numbers, y)(numbers[0]) == 0).all()
+    assert not grow_trees(numbers, y).covered.any()
+    assert (grow_trees(numbers, y)(numbers[0]) == 0).all()
 
 
 def test_fifty_records_are_validated_and_the_card_says_so(tmp_path):
     train_on_records(iter(labelled(50)), tmp_path, epochs=1, log=lambda _: None)
     card = load_card(tmp_path, NAME)
     assert "held-out" in card.score
+    assert re.match(
+        r"42 of the 50 labelled 10-s windows of 50 records, .+ on a CPU \(1 thread\); start: random",
+        card.trained_on,
+    )
     assert card.settings["classes"] == ["TACHY", "BRADY", "Zebra"]
     assert SignalClassifier.load(tmp_path).predict(beats(70), 500, LEADS).probabilities.keys() == {
         "TACHY",
