@@ -3,10 +3,10 @@
     python -m bench.option_sensitivity grid --data FOLDER [--kinds monitor ...] [--pages 10] [--fields min_lock ...] [--log F]
 
 FOLDER holds ``hires500``; records of fold 8 are drawn in turn as the kinds of page. A stage is read in steps. Each step tells
-which options it asks for, so that only the steps up to the last one that asks for an option are read again. Prints a Markdown
-table: pages on which anything changes, pages that fall into another state than before, and the means of the figures before
-and after over pages that are right both times. A log takes the outcomes, one JSON object a line; a run with the same log goes
-on where the last one stopped.
+which options it asks for, so that only what an option can change is read again. Prints a Markdown table: pages on which
+anything changes, pages that fall into another state than before, and the means of the figures before and after over pages
+that are right both times. A log takes the outcomes, one JSON object a line; a run with the same log goes on where the last
+one stopped.
 
     grid   states: right, slipped (a point of the ECG area off by more than half a millimetre), beside the ECG, no map
            figures: map (root mean square, 200-dpi pixels, without its constant), ink (mean darkness on the traces minus that
@@ -179,23 +179,22 @@ class PageReader:
                 break
 
     def read(self, options: Any, name: str) -> list[Result]:
-        """Results with ``options`` changed in ``name``, of the steps up to the last one that asks for it."""
+        """Results of the steps with ``options``, which differ from the defaults in ``name``."""
         results: list[Result] = []
         same = True
-        last = max((k for k, asked in enumerate(self.asked) if name in asked), default=-1)
         for k, step in enumerate(self.stage.steps):
             if same and k < len(self.results) and name not in self.asked[k]:
                 results.append(self.results[k])
             else:
                 results.append(step(self.drawn, results[-1].value if results else None, options))
                 same = same and k < len(self.results) and results[k].digest == self.results[k].digest
-            if results[-1].value is None or (k >= last and not same):
+            if results[-1].value is None:
                 break
         return results
 
     def summarize(self, page: str, name: str, factor: float, results: Sequence[Result]) -> Outcome:
         """The outcome of some results: the first state that is not right, all figures."""
-        changed = [r.digest for r in results] != [r.digest for r in self.results[: len(results)]]
+        changed = [r.digest for r in results] != [r.digest for r in self.results]
         state = next((r.state for r in results if r.state != "right"), "right")
         return Outcome(
             page, name, factor, changed, state, {k: v for r in results for k, v in r.figures.items()}

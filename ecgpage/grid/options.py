@@ -8,14 +8,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class GridOptions:
-    """Options of the grid stage, from the frequencies in a picture to the flat page."""
+    """Options of the grid stage, from the frequencies in a picture to the flat page.
+
+    How much the numbers matter was measured on three drawn pages, ``python -m bench.option_sensitivity grid --pages 3 --kinds
+    photo-clean scan-bw photo-deteriorated``: a mean error of the map of 0.268 px at 200 dpi on the photos, a line of the scan
+    miscounted. Where nothing is said of a number it can be halved and doubled on these pages: none is lost or found, the
+    mean error changes by less than 3 %, the ink by less than 1 % (``max_gap_tiles`` was not asked for).
+    """
 
     # --- steps ---
     refine: bool = True
     """Whether lines are centred and smoothed after tracking; without it the map is the spline through the tiles."""
     bridge_gaps: bool = False
     """Whether the grid is looked for behind tiles where it is hidden (creases, pen strokes): more of a damaged page is
-    followed, at some risk of miscounting lines."""
+    followed, at some risk of miscounting lines.
+    """
     close_strokes: bool = True
     """Whether strokes are closed where they cross dark lines of the flat page."""
 
@@ -29,11 +36,17 @@ class GridOptions:
 
     # --- tracking ---
     min_lock: float = 2.0
-    """Amplitude over that of neighbouring frequencies, both directions, from which a tile is locked."""
+    """Amplitude over that of neighbouring frequencies, both directions, from which a tile is locked.
+
+    Halved: error 0.241 px. Doubled: the miscounted scan is refused.
+    """
     min_seed_lock: float = 1.5
     """Amplitude over that of neighbouring frequencies below which a seed is not tried."""
     max_seeds: int = 6
-    """Number of seeds, best first, that are tried for a frequency."""
+    """Number of seeds, best first, that are tried for a frequency.
+
+    Halved: the miscounted scan is refused.
+    """
     enough_share: float = 0.3
     """Share of the picture's tiles followed from one seed from which no other seed is tried."""
     max_phase_step: float = 0.28
@@ -41,7 +54,10 @@ class GridOptions:
     min_density: float = 0.35
     """Crossings of lines per area over those at the frequency's period, below which a tile is distorted."""
     max_density: float = 2.5
-    """Crossings of lines per area over those at the frequency's period, above which a tile is distorted."""
+    """Crossings of lines per area over those at the frequency's period, above which a tile is distorted.
+
+    Halved: one of three pages is miscounted that was not.
+    """
     same_period: float = 0.15
     """Natural log of the ratio of two periods up to which perspective explains it; multiples differ by more."""
     same_turn_rad: float = 0.1
@@ -51,7 +67,10 @@ class GridOptions:
     max_odd: float = 0.12
     """Lines by which a tile may differ from the median prediction of its neighbours."""
     min_neighbours: int = 3
-    """Number of neighbours without which a tile is dropped."""
+    """Number of neighbours without which a tile is dropped.
+
+    Halved: the miscounted scan is refused. Doubled: this, too, and error 0.276 px.
+    """
 
     # --- candidates ---
     min_tiles: int = 12
@@ -59,7 +78,10 @@ class GridOptions:
     min_share: float = 0.1
     """Share of the picture's tiles a candidate has at least."""
     max_fine_px: float = 25.0
-    """Period, image pixels, up to which lines may be 1-mm ones, which are tracked at a fourth of the scale first."""
+    """Period, image pixels, up to which lines may be 1-mm ones, which are tracked at a fourth of the scale first.
+
+    Doubled: the miscounted scan is refused.
+    """
     good_share: float = 0.4
     """Share of the tiles from which no other frequency is tried, coarse lines."""
     sure_fine_share: float = 0.8
@@ -73,7 +95,10 @@ class GridOptions:
     min_picture_mm: float = 110.0
     """Millimetres that a picture of a page shows at least along its longer side."""
     max_error_mm: float = 0.25
-    """Expected error, mm, from which a map is refused: its halves disagree because lines were miscounted."""
+    """Expected error, mm, from which a map is refused: its halves disagree because lines were miscounted.
+
+    Halved: the miscounted scan is refused.
+    """
 
     # --- spacing, 1 or 5 mm ---
     min_fifth: float = 8.0
@@ -85,7 +110,10 @@ class GridOptions:
     min_finer: float = 1.0
     """Natural log of the fifth harmonic over its neighbours from which there are finer lines between those tracked."""
     max_squares: int = 100
-    """Number of lines in one direction from which they are 1-mm ones when nothing else tells."""
+    """Number of lines in one direction from which they are 1-mm ones when nothing else tells.
+
+    Halved: one of three pages is not found.
+    """
 
     # --- refinement ---
     min_places: int = 4
@@ -93,7 +121,10 @@ class GridOptions:
     min_place_weight: float = 0.2
     """Weight, 0 to 1, from which a place on a line counts for the line's shift."""
     max_snap_mm: float = 0.08
-    """Millimetres by which a program moves lines onto its pixels: up to 0.064 at 200 dpi, 0.08 at 160."""
+    """Millimetres by which a program moves lines onto its pixels: up to 0.064 at 200 dpi, 0.08 at 160.
+
+    Halved: error 0.302 px.
+    """
     line_bias_px: float = 0.1
     """Pixels by which a line may be misplaced where it runs along the picture's pixels, once a plot's pixels are known."""
 
@@ -111,7 +142,10 @@ class GridOptions:
     min_step: float = 1.05
     """Nodes after growing over those before, from which the map is grown on."""
     min_growth: float = 1.12
-    """Nodes of the grown map over those of the followed one, from which the grown map is the likelier one."""
+    """Nodes of the grown map over those of the followed one, from which the grown map is the likelier one.
+
+    Halved: error 0.297 px.
+    """
     extended_half_width_mm: float = 1.0
     """Millimetres around the nodes of a grown map within which lines are looked for at last."""
 

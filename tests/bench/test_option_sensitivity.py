@@ -43,11 +43,12 @@ def test_whole_numbers_stay_whole_and_switches_as_they_are() -> None:
     ]  # fmt: skip
 
 
-def test_only_steps_up_to_the_last_that_asks_for_an_option_are_read_again() -> None:
+def test_only_what_an_option_can_change_is_read_again() -> None:
     counted = Counted()
     reader = PageReader(Stage(Options(), (counted.read_first, counted.read_second)), clean_page())
     for options, name, read in [
-        (Options(first=1.5), "first", ["first"]),
+        (Options(first=1.5), "first", ["first", "second"]),
+        (Options(first=3.0), "first", ["first"]),
         (Options(second=2), "second", ["second"]),
         (Options(unused=2.0), "unused", []),
     ]:
