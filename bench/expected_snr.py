@@ -86,7 +86,7 @@ class Page:
 
 def judged(kind: str, name: str, page: PageReading, fs: float, truth: Array) -> Page:
     """Expected and true SNR of the leads, with those that would be left out; truth (n, 12) mV, NaN where not drawn."""
-    signals = assemble(page.traces, page.plan, fs, len(truth), SignalOptions(min_snr_db=-np.inf))
+    signals = assemble(page.traces, page.layout, fs, len(truth), SignalOptions(min_snr_db=-np.inf))
     leads = []
     for k, reading in enumerate(signals.readings):
         if reading.expectation is not None and np.isfinite(truth[:, k]).any():

@@ -2,7 +2,7 @@
 
     python -m bench.grid_robustness --data FOLDER [--cases turned cropped ...] [--pages 40] [--log FILE] [--pictures FOLDER]
 
-FOLDER holds ``hires500``; records of fold 9 are drawn in turn as the ten kinds of page. Pictures are read as far as the plan:
+FOLDER holds ``hires500``; records of fold 9 are drawn in turn as the ten kinds of page. Pictures are read up to the layout:
 map of the grid, way up, what is drawn where; no trace is read but of pages without a grid.
 
     turned    the picture turned by 0, 90, 180 and 270 degrees
@@ -252,7 +252,7 @@ def look(digitizer: Digitizer, name: str, case: Case, number: int) -> tuple[Outc
                 float(np.mean(score_leads(case.drawn.masked_signal, reading.signals.mv, FS))),
             )
         else:
-            grid = digitizer.read_plan(case.image)[0].grid
+            grid = digitizer.read_layout(case.image)[0].grid
     except EcgPageError as error:
         took = time.perf_counter() - began
         db = 0.0 if without_grid else nan

@@ -1,15 +1,15 @@
-"""Measure the plan of drawn pages of all layouts, and show that of real ones.
+"""Measure the layout of drawn pages of all layouts, and show that of real ones.
 
     python -m bench.layout_accuracy --data FOLDER [--pages 100] [--kinds scan-color photo-clean] [--boxes detector] [--exact]
     python -m bench.layout_accuracy --images FILE ... --out SHEET.webp [--verdicts FILE.csv]
 
 FOLDER holds ``hires500``; records of fold 9 are drawn, every layout equally often, in the looks that the renderer invents for
-it. A plan is right when every drawn lead is there under its name, with its ends within 1 mm, upside down where it was
+it. A layout is right when every drawn lead is there under its name, with its ends within 1 mm, upside down where it was
 drawn so, and nothing else. ``--boxes truth`` takes the true boxes with the faults of a detector instead of looking for
 them; ``--exact`` takes the true map of the page instead of its grid; ``--shuffled``
 draws the leads in an order of their own; ``--unread`` leaves printed names alone. The sign of aVR is that which the laws of
 the limb leads give it, as in the pipeline. ``--images`` writes a sheet with the
-plans of pictures instead: where each lead begins and ends, its name, its row; under each picture the verdict that a person
+layouts of pictures instead: where each lead begins and ends, its name, its row; under each picture the verdict that a person
 gave it (``--verdicts``: lines ``file,right`` or ``file,what is wrong``). Prints a Markdown table; its last line leaves out
 the pages of which the picture's edge cuts off a lead's end or its name, which nothing can tell.
 """
@@ -41,8 +41,8 @@ from ecgpage.image.decode import read_image
 from ecgpage.layout.boxes import PageBoxes
 from ecgpage.layout.find_boxes import find_boxes
 from ecgpage.layout.options import LayoutOptions
-from ecgpage.layout.plan import read_plan
-from ecgpage.layout.types import PagePlan
+from ecgpage.layout.page_layout import read_layout
+from ecgpage.layout.types import PageLayout
 from ecgpage.pipeline import Digitizer, ReaderOptions
 from ecgpage.signal.assembly import correct_sign
 from ecgpage.signal.limb_leads import BY_I_AND_II
@@ -70,7 +70,7 @@ FS: Final = 500.0
 
 @dataclass(frozen=True)
 class PlanScore:
-    """How the plan of one page compares with what was drawn."""
+    """How the layout of one page compares with what was drawn."""
 
     layout: str
     look: str
@@ -121,8 +121,8 @@ class Options:
 
 
 def measure(drawn: DrawnPage, look: str, options: Options, rng: Rng) -> PlanScore:
-    """Read the plan of a drawn page and compare."""
-    layout = drawn.truth.layout
+    """Read the layout of a drawn page and compare."""
+    name = drawn.truth.layout
     began = time.perf_counter()
     try:
         grid = (
@@ -131,25 +131,25 @@ def measure(drawn: DrawnPage, look: str, options: Options, rng: Rng) -> PlanScor
         grid = _upright(drawn, grid)
         page = flatten_page(drawn.image, grid)
         began = time.perf_counter()
-        plan = read_plan(page, _boxes(drawn, page, options, rng), 10.0)
+        layout = read_layout(page, _boxes(drawn, page, options, rng), 10.0)
     except EcgPageError as error:
         refused = PlanComparison(False, False, False, float("nan"), str(error))
-        return PlanScore(layout, look, refused, is_cut(drawn), 0.0, time.perf_counter() - began)
+        return PlanScore(name, look, refused, is_cut(drawn), 0.0, time.perf_counter() - began)
     took = time.perf_counter() - began
-    seen = compare_plan(drawn, grid, give_sign(drawn, page, plan, options.digitizer.network))
-    return PlanScore(layout, look, seen, is_cut(drawn), plan.confidence, took)
+    seen = compare_plan(drawn, grid, give_sign(drawn, page, layout, options.digitizer.network))
+    return PlanScore(name, look, seen, is_cut(drawn), layout.confidence, took)
 
 
-def give_sign(drawn: DrawnPage, page: FlatPage, plan: PagePlan, network: TraceNet) -> PagePlan:
-    """The plan with the sign of aVR that the traces of the limb leads tell."""
-    limb = replace(plan, segments=[s for s in plan.segments if s.lead in BY_I_AND_II])
-    traces, _ = correct_sign(read_traces(drawn.image, page, limb, network), plan, FS)
+def give_sign(drawn: DrawnPage, page: FlatPage, layout: PageLayout, network: TraceNet) -> PageLayout:
+    """The layout with the sign of aVR that the traces of the limb leads tell."""
+    limb = replace(layout, segments=[s for s in layout.segments if s.lead in BY_I_AND_II])
+    traces, _ = correct_sign(read_traces(drawn.image, page, limb, network), layout, FS)
     told = iter([t.segment for t in traces])
-    return replace(plan, segments=[next(told) if s.lead in BY_I_AND_II else s for s in plan.segments])
+    return replace(layout, segments=[next(told) if s.lead in BY_I_AND_II else s for s in layout.segments])
 
 
 def _upright(drawn: DrawnPage, grid: GridMap) -> GridMap:
-    """The map turned as the page was drawn: the plan is measured here, not which way up."""
+    """The map turned as the page was drawn: the layout is measured here, not which way up."""
     for turn in range(4):
         to_map = fit_page_to_map(drawn, grid.rotate(turn))
         if to_map[0, 0] > 0.5:
@@ -168,7 +168,7 @@ def table(scores: Iterable[PlanScore]) -> str:
     listed = list(scores)
     groups = [(name, [s for s in listed if s.layout == name]) for name in LAYOUTS]
     lines = [
-        "| layout | pages | plan right | leads named | speed and gain | ends, mm | confidence | s a page |",
+        "| layout | pages | layout right | leads named | speed and gain | ends, mm | confidence | s a page |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, group in [*groups, ("all", listed), ("all but cut ones", [s for s in listed if not s.is_cut])]:
@@ -196,21 +196,21 @@ ROW_COLOURS: Final = ((220, 30, 30), (20, 90, 220), (10, 140, 60), (200, 90, 0),
 
 
 def show(path: Path, digitizer: Digitizer, verdict: str) -> NDArray[np.uint8]:
-    """A tile (height, width, 3) with one picture and its plan."""
+    """A tile (height, width, 3) with one picture and its layout."""
     image = read_image(path)
     scale = min(TILE[0] / image.shape[1], TILE[1] / image.shape[0])
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     tile: NDArray[np.uint8] = np.full((TILE[1] + CAPTION_PX, TILE[0], 3), 255, np.uint8)
     try:
-        page, plan = digitizer.read_plan(image, 10.0)
+        page, layout = digitizer.read_layout(image, 10.0)
     except EcgPageError as error:
         said = f"refused: {error}"
     else:
-        _draw_plan(small, page, plan, scale)
-        leads = sum(not s.is_strip for s in plan.segments)
-        strips = " ".join(s.lead for s in plan.segments if s.is_strip) or "none"
-        said = f"{leads} leads, strips {strips}, {plan.speed_mm_per_s:g} mm/s {plan.gain_mm_per_mv:g} mm/mV, "
-        said += f"confidence {plan.confidence:.2f}"
+        _draw_plan(small, page, layout, scale)
+        leads = sum(not s.is_strip for s in layout.segments)
+        strips = " ".join(s.lead for s in layout.segments if s.is_strip) or "none"
+        said = f"{leads} leads, strips {strips}, {layout.speed_mm_per_s:g} mm/s {layout.gain_mm_per_mv:g} mm/mV, "
+        said += f"confidence {layout.confidence:.2f}"
     tile[: small.shape[0], : small.shape[1]] = small
     colour = (0, 110, 40) if verdict.startswith("right") else (190, 0, 0)
     for k, (text, ink) in enumerate(((f"{path.stem}: {said}", (0, 0, 0)), (verdict, colour))):
@@ -219,10 +219,10 @@ def show(path: Path, digitizer: Digitizer, verdict: str) -> NDArray[np.uint8]:
     return tile
 
 
-def _draw_plan(canvas: NDArray[Any], page: FlatPage, plan: PagePlan, scale: float) -> None:
+def _draw_plan(canvas: NDArray[Any], page: FlatPage, layout: PageLayout, scale: float) -> None:
     """A bracket around each lead, a colour a row, with the name at its beginning."""
-    for s in plan.segments:
-        level = s.baseline(plan.rows)
+    for s in layout.segments:
+        level = s.baseline(layout.rows)
         x_mm = np.array([s.x0_mm, s.x0_mm, s.x1_mm, s.x1_mm])
         x, y = page.grid.to_image(x_mm, level + np.array([-4.0, 4.0, 4.0, -4.0]))
         corners = np.rint((np.stack([x, y], axis=1) + 0.5) * scale - 0.5).astype(np.int32)
@@ -252,7 +252,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", type=Path, help="folder with hires500/")
     parser.add_argument("--images", nargs="+", type=Path, help="pictures for a sheet")
-    parser.add_argument("--out", type=Path, default=Path("out/plans.jpg"), help="the sheet")
+    parser.add_argument("--out", type=Path, default=Path("out/layouts.jpg"), help="the sheet")
     parser.add_argument("--verdicts", type=Path, help="CSV: file, verdict")
     parser.add_argument("--pages", type=int, default=100)
     parser.add_argument("--kinds", nargs="+", default=["scan-color", "photo-clean"], choices=list(MIXES))

@@ -100,7 +100,7 @@ def draw_page(scored: ScoredPage, px_per_mm: float) -> Image:
     """The flattened page, uint8 (h, w, 3), with read and true traces."""
     page = scored.page
     segments = _final_segments(page)
-    levels = [segment.baseline(page.plan.rows) for segment in segments]
+    levels = [segment.baseline(page.layout.rows) for segment in segments]
     x0, x1 = (
         min(s.x0_mm for s in segments) - AROUND_MM,
         max(t.x_mm[-1] for t in page.traces) + AROUND_MM,
@@ -147,7 +147,7 @@ def _true_line(scored: ScoredPage, segment: Segment, trace: Trace) -> tuple[Arra
         return np.empty(0), np.empty(0)
     _, late, _ = align(truth, read)  # samples by which what was read is moved onto the reference
     known = np.flatnonzero(np.isfinite(truth))
-    speed = scored.page.plan.speed_mm_per_s
+    speed = scored.page.layout.speed_mm_per_s
     time_s = segment.start_s + (trace.x_mm - segment.x0_mm) / speed + late / scored.fs
     inside = (time_s >= known[0] / scored.fs) & (time_s <= known[-1] / scored.fs)
     mv = np.where(inside, CubicSpline(known / scored.fs, truth[known])(time_s), np.nan)

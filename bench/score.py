@@ -126,7 +126,7 @@ def read_one(task: tuple[str, str, str, str, str, Sequence[str]]) -> PageScore:
         seconds,
         tuple(r.source for r in reading.readings),
         tuple(finite),
-        max((p.plan.confidence for p in reading.pages if p is not None), default=0.0),
+        max((p.layout.confidence for p in reading.pages if p is not None), default=0.0),
         tuple(reading.reasons),
     )
 

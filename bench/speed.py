@@ -34,10 +34,9 @@ STAGES: Final = {
     "grid frequencies": ("find_grid_frequencies",),
     "grid": ("grid_candidates",),
     "flat": ("flatten_page",),
-    "plan": ("upright_turn", "find_boxes", "read_plan"),
+    "layout": ("find_upright_turn", "find_boxes", "read_layout"),
     "traces": ("read_traces",),
-    "signals": ("assemble", "contradiction"),
-    "view": ("page_view",),
+    "signals": ("assemble", "find_contradiction"),
 }
 """Functions of the pipeline by stage."""
 NAMES: Final = (*STAGES, "diagnosis", "whole page")

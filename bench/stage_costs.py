@@ -7,7 +7,7 @@ FOLDER holds ``hires500``; records of fold 9 are drawn. The first form reads eac
 
     full        the pipeline as it is
     true grid   the exact map of the page instead of the grid that was found; the rest as it is
-    true plan   the exact map, and every lead cut out where it was drawn: what the trace network alone loses
+    true layout   the exact map, and every lead cut out where it was drawn: what the trace network alone loses
 
 The second form reads clean pages of other layouts, speeds and gains. SNR is the Challenge's, mean over record x lead, leads
 without a value counted as 0 dB. Prints a Markdown table.
@@ -119,7 +119,7 @@ def stage_table(records: Sequence[Any], kinds: Sequence[str], model: Path) -> st
     digitizer = Digitizer.load(model, challenge_options())
     exact = TrueGrid(digitizer.network, digitizer.detector)
     network = TraceNet.load(model)
-    lines = ["| pages | n | full | true grid | true plan |", "|---|---|---|---|---|"]
+    lines = ["| pages | n | full | true grid | true layout |", "|---|---|---|---|---|"]
     for kind in kinds:
         scores: list[list[float]] = [[], [], []]
         for index, record in enumerate(tqdm(records, desc=kind, file=sys.stderr)):

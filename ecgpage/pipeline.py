@@ -28,13 +28,13 @@ from ecgpage.layout.boxes import PageBoxes
 from ecgpage.layout.detector import LeadDetector
 from ecgpage.layout.find_boxes import find_boxes
 from ecgpage.layout.options import LayoutOptions
-from ecgpage.layout.orientation import upright_turn
-from ecgpage.layout.plan import read_plan
+from ecgpage.layout.orientation import find_upright_turn
+from ecgpage.layout.page_layout import read_layout
 from ecgpage.layout.rows import find_rows
 from ecgpage.layout.scale_without_grid import map_without_grid
 from ecgpage.layout.text_reader import NAME as WORDS
-from ecgpage.layout.text_reader import WordReader
-from ecgpage.layout.types import PagePlan
+from ecgpage.layout.text_reader import TextReader
+from ecgpage.layout.types import PageLayout
 from ecgpage.results import LocatedEcg, PageReading, RecordReading, RefusedPageError
 from ecgpage.signal.assembly import assemble
 from ecgpage.signal.combine import combine_readings
@@ -77,7 +77,7 @@ class Digitizer:
         self,
         network: TraceNet,
         detector: LeadDetector,
-        reader: WordReader | None = None,
+        reader: TextReader | None = None,
         options: ReaderOptions | None = None,
     ) -> None:
         self.options = ReaderOptions() if options is None else options
@@ -90,7 +90,7 @@ class Digitizer:
         """With the weights of a model folder; ``EcgPageError`` when they are missing or wrong. A folder may have no reader of
         text: leads are then told by looks and places.
         """
-        reader = WordReader.load(folder) if digest(folder, WORDS) else None
+        reader = TextReader.load(folder) if digest(folder, WORDS) else None
         return cls(TraceNet.load(folder), LeadDetector.load(folder), reader, options)
 
     def read_record(self, pictures: Sequence[Source], fs: float, n_samples: int) -> RecordReading:
@@ -129,14 +129,14 @@ class Digitizer:
                 continue
             pages.append(page)
             located.append(page.located)
-            reasons += [f"{name}: {note}" for note in (*page.plan.notes, *page.signals.notes)]
+            reasons += [f"{name}: {note}" for note in (*page.layout.notes, *page.signals.notes)]
             if in_turn:
                 start = number * per_page
                 room = mv[start : start + per_page]
                 room[:] = page.signals.mv[: len(room)]
         counted = pages
         if not in_turn and any(pages):
-            best = max((p for p in pages if p is not None), key=lambda p: p.plan.confidence)
+            best = max((p for p in pages if p is not None), key=lambda p: p.layout.confidence)
             shown = best.signals.mv
             mv[: len(shown)] = shown[:n_samples]
             whole = shown if len(shown) > n_samples else None
@@ -163,18 +163,18 @@ class Digitizer:
         """
         return self._on_some_grid(image, grid, lambda g: self._read_on_grid(image, g, fs, n_samples, boxes))
 
-    def read_plan(
+    def read_layout(
         self,
         image: Image,
         record_s: float = PAGE_S,
         *,
         grid: GridMap | None = None,
         boxes: PageBoxes | None = None,
-    ) -> tuple[FlatPage, PagePlan]:
+    ) -> tuple[FlatPage, PageLayout]:
         """The flattened page of a record of ``record_s`` seconds, upright, and what is drawn where; the other arguments and
         errors are those of ``read_page``.
         """
-        return self._on_some_grid(image, grid, lambda g: self._planned(image, g, record_s, boxes))
+        return self._on_some_grid(image, grid, lambda g: self._read_layout_on(image, g, record_s, boxes))
 
     def _on_some_grid(self, image: Image, known: GridMap | None, read: Callable[[GridMap], Answer]) -> Answer:
         """What ``read`` makes of the first grid that it can read; its ``EcgPageError`` when there is none."""
@@ -206,50 +206,50 @@ class Digitizer:
         self, image: Image, grid: GridMap, fs: float, n_samples: int, boxes: PageBoxes | None
     ) -> PageReading:
         """One attempt."""
-        flat, plan = self._planned(image, grid, n_samples / fs, boxes)
+        flat, layout = self._read_layout_on(image, grid, n_samples / fs, boxes)
         n_samples = max(n_samples, round(PAGE_S * fs))
-        traces = read_traces(image, flat, plan, self.network, self.options.trace)
-        signals = assemble(traces, plan, fs, n_samples, self.options.signal)
-        located = LocatedEcg(image, flat.grid, plan.segments, traces)
+        traces = read_traces(image, flat, layout, self.network, self.options.trace)
+        signals = assemble(traces, layout, fs, n_samples, self.options.signal)
+        located = LocatedEcg(image, flat.grid, layout.segments, traces)
         misread = find_contradiction(
             signals.as_read, fs * len(signals.as_read) / n_samples, self.options.signal
         )
         if misread:
             raise RefusedPageError(misread, located)
-        return PageReading(flat.grid, plan, traces, signals, located)
+        return PageReading(flat.grid, layout, traces, signals, located)
 
-    def _planned(
+    def _read_layout_on(
         self, image: Image, grid: GridMap, record_s: float, boxes: PageBoxes | None
-    ) -> tuple[FlatPage, PagePlan]:
-        """The page upright and its plan, if it is likely to be one."""
+    ) -> tuple[FlatPage, PageLayout]:
+        """The page upright and its layout, if it is likely to be one."""
         if boxes is None:
-            flat, plan = self._upright(image, grid, record_s)
+            flat, layout = self._upright(image, grid, record_s)
         else:
             flat = self._flatten(image, grid)
-            plan = read_plan(
+            layout = read_layout(
                 flat, boxes, shown_seconds(flat, record_s, self.options.layout), self.options.layout
             )
-        if plan.confidence < self.options.min_confidence:
+        if layout.confidence < self.options.min_confidence:
             raise RefusedPageError(
-                f"no 12-lead ECG recognised on the grid (confidence {plan.confidence:.2f})",
-                LocatedEcg(image, flat.grid, plan.segments)
-                if plan.confidence >= self.options.min_located
+                f"no 12-lead ECG recognised on the grid (confidence {layout.confidence:.2f})",
+                LocatedEcg(image, flat.grid, layout.segments)
+                if layout.confidence >= self.options.min_located
                 else None,
             )
         if not flat.grid.is_printed:
-            plan = replace(plan, notes=(*plan.notes, f"no grid seen: scale from {flat.grid.source}"))
-        return flat, plan
+            layout = replace(layout, notes=(*layout.notes, f"no grid seen: scale from {flat.grid.source}"))
+        return flat, layout
 
-    def _upright(self, image: Image, grid: GridMap, record_s: float) -> tuple[FlatPage, PagePlan]:
-        """The page and its plan, turned so that rows run along x and the evidence is for the right way up."""
+    def _upright(self, image: Image, grid: GridMap, record_s: float) -> tuple[FlatPage, PageLayout]:
+        """The page and its layout, turned so that rows run along x and the evidence is for the right way up."""
         flat = self._flatten(image, grid)
-        turn = upright_turn(flat, self.detector, self.options.layout)
+        turn = find_upright_turn(flat, self.detector, self.options.layout)
         if turn is None:
             raise EcgPageError("no layout of leads is recognised, whichever way the page is turned")
         if turn:
             flat = self._flatten(image, grid.rotate(turn))
         boxes = find_boxes(flat, self.detector, self.reader, self.options.layout)
-        return flat, read_plan(
+        return flat, read_layout(
             flat, boxes, shown_seconds(flat, record_s, self.options.layout), self.options.layout
         )
 

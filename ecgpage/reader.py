@@ -25,7 +25,7 @@ from ecgpage.core.weights import TABLE
 from ecgpage.diagnosis.diagnoser import Diagnoser, RecordDiagnosis
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.image.decode import UNNAMED, Source, read_image
-from ecgpage.layout.types import PagePlan
+from ecgpage.layout.types import PageLayout
 from ecgpage.pipeline import Digitizer
 from ecgpage.results import PageReading, RecordReading
 from ecgpage.signal.types import LeadReading
@@ -70,11 +70,11 @@ class Digitization:
         return {lead: reading.snr_db for lead, reading in self.readings.items()}
 
     @property
-    def layout(self) -> PagePlan | None:
+    def layout(self) -> PageLayout | None:
         """Layout with paper speed (mm/s), gain (mm/mV) and the segments of the leads, page mm; None without a page."""
         if self.page is None:
             return None
-        return replace(self.page.plan, segments=self.page.signals.segments)  # strips by their final names
+        return replace(self.page.layout, segments=self.page.signals.segments)  # strips by their final names
 
     @property
     def grid(self) -> GridMap | None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.types import Image
 from ecgpage.grid.grid_map import GridMap
-from ecgpage.layout.types import PagePlan, Segment
+from ecgpage.layout.types import PageLayout, Segment
 from ecgpage.signal.types import LeadReading, PageSignals
 from ecgpage.trace.reader import Trace
 
@@ -33,7 +33,7 @@ class PageReading:
     """Everything that was read of one page."""
 
     grid: GridMap
-    plan: PagePlan
+    layout: PageLayout
     traces: list[Trace]
     signals: PageSignals
     located: LocatedEcg | None = None

@@ -53,17 +53,17 @@ def test_nothing_is_invented_outside_the_printed_windows() -> None:
 
 
 def test_the_layout_is_found_where_it_was_drawn() -> None:
-    page, plan = clean_page(), clean_reading().plan
-    assert [s.lead for s in plan.segments if not s.is_strip] == [
+    page, layout = clean_page(), clean_reading().layout
+    assert [s.lead for s in layout.segments if not s.is_strip] == [
         "I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6",
     ]  # fmt: skip
     drawn = {(t.lead, t.stop - t.start > 2000): t for t in page.truth.segments}
-    for segment in plan.segments:
+    for segment in layout.segments:
         start_px = clean_reading().grid.to_image(
-            np.array([segment.x0_mm]), np.array([segment.baseline(plan.rows)])
+            np.array([segment.x0_mm]), np.array([segment.baseline(layout.rows)])
         )[0][0]
         assert start_px == pytest.approx(drawn[segment.lead, segment.is_strip].xy[0, 0], abs=0.3)
-    assert plan.gain_mm_per_mv == 10.0
+    assert layout.gain_mm_per_mv == 10.0
 
 
 @pytest.mark.parametrize("quarter_turns", [1, 2, 3])
@@ -141,7 +141,7 @@ def test_a_page_without_a_grid_is_read_from_its_pulses_and_rows() -> None:
     rng = np.random.default_rng(1)
     drawn = photograph(page, record(), replace(MIXES["generator-clean"], rotation=(0.7, 0.7)), rng)
     reading = digitizer().read_page(drawn.image, FS, N_SAMPLES)
-    assert any("no grid seen" in note for note in reading.plan.notes)
+    assert any("no grid seen" in note for note in reading.layout.notes)
     assert reading.grid.px_per_mm == pytest.approx(drawn.truth.px_per_mm, rel=0.003)
     assert mean_snr(drawn, reading.signals.mv) > 12
 
@@ -186,7 +186,7 @@ def test_a_record_shorter_than_its_page_is_read_as_if_it_were_whole(page_file: P
     reading = digitizer().read_record([page_file], FS, 1250)
     (page,) = reading.pages
     assert page is not None
-    assert page.plan.speed_mm_per_s == 25.0
+    assert page.layout.speed_mm_per_s == 25.0
     np.testing.assert_array_equal(reading.mv, clean_reading().signals.mv[:1250])
 
 

@@ -52,7 +52,7 @@ def correlate(page: DrawnPage, mv: np.ndarray) -> list[float]:
 def test_the_output_follows_the_names_wherever_they_stand() -> None:
     page = draw_clean(put_leads(build_page(PageStyle(layout="3x4", top=30.0), 5000, FS), SHUFFLED), 200.0)
     reading = digitizer().read_page(page.image, FS, 5000, grid=exact_grid(page))
-    assert [s.lead for s in reading.plan.segments] == [LEADS[k] for k in SHUFFLED]
+    assert [s.lead for s in reading.layout.segments] == [LEADS[k] for k in SHUFFLED]
     assert min(correlate(page, reading.signals.mv)) > 0.9
 
 

@@ -35,7 +35,7 @@ def draw_overlay(image: Image, page: PageReading, *, width_px: int = 1800) -> Im
 
 def _mark(canvas: Image, page: PageReading, segment: Segment, scale: float) -> None:
     """A short upright stroke where the segment starts, with its name above."""
-    level = segment.baseline(page.plan.rows)
+    level = segment.baseline(page.layout.rows)
     x, y = page.grid.to_image(np.full(2, segment.x0_mm), np.array([level - 6.0, level + 6.0]))
     low, high = (tuple(round(v * scale) for v in point) for point in zip(x, y, strict=True))
     cv2.line(canvas, low, high, MARK_COLOUR, 1, cv2.LINE_AA)

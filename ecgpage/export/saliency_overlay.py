@@ -40,7 +40,7 @@ def draw_saliency(
     thickness = max(2, round(2 * HALO_MM * page.grid.px_per_mm * scale))
     for trace in page.traces:
         segment = trace.segment
-        time_s = segment.start_s + (trace.x_mm - segment.x0_mm) / page.plan.speed_mm_per_s
+        time_s = segment.start_s + (trace.x_mm - segment.x0_mm) / page.layout.speed_mm_per_s
         window = np.clip((time_s / WINDOW_S).astype(int), 0, evidence.shape[1] - 1)
         x, y = page.grid.to_image(trace.x_mm, np.nan_to_num(trace.y_mm))
         points = np.rint(np.stack([x, y], axis=-1) * scale).astype(np.int32)

@@ -4,7 +4,7 @@ Single boxes are not trusted. A page is rows and columns of equal width, with rh
 of reading the boxes as such a page (``GRAMMAR``, or names in any order) is scored by the evidence of its cells: the best
 box in a cell's place adds to the score as far as it carries the expected name, a cell without a box takes from it, and so
 does a sure box in no cell. The best reading names the cells, also those whose box was missed or misnamed. A detector tells
-leads by their looks and places; where a name is printed beside a box it says more (``with_printed``).
+leads by their looks and places; where a name is printed beside a box it says more (``add_printed_names``).
 
 Conventions:
     boxes   x0, y0, x1, y1 in page mm (``flat``); a lead's box covers its drawn time and the range of its trace, at least
@@ -20,12 +20,17 @@ from scipy.optimize import linear_sum_assignment
 
 from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.core.types import Array
-from ecgpage.layout.boxes import ROW_APART_MM, PageBoxes, merged, refuse_two_pages
+from ecgpage.layout.boxes import ROW_APART_MM, PageBoxes, merge_boxes, refuse_two_pages
 from ecgpage.layout.columns import Columns, fit_columns, shared_span
 from ecgpage.layout.known_layouts import COUNTS, GRAMMAR, Order
 from ecgpage.layout.options import LayoutOptions
-from ecgpage.layout.printed_names import with_named_only, with_printed
-from ecgpage.layout.row_assignment import add_spare_rows, assign_rows, regular_places, row_distance
+from ecgpage.layout.printed_names import add_named_boxes, add_printed_names
+from ecgpage.layout.row_assignment import (
+    add_spare_rows,
+    assign_rows,
+    find_regular_places,
+    measure_row_distance,
+)
 
 NO_STRIP: Final = -1e6
 
@@ -84,28 +89,28 @@ def arrange(
     ink, whether boxes stand there or not, and page x where they begin and end. Raises ``EcgPageError`` when no lead was
     found, the boxes are those of several pages, or fit no layout.
     """
-    boxes, levels_mm = merged(boxes, levels_mm, options)
+    boxes, levels_mm = merge_boxes(boxes, levels_mm, options)
     if not len(boxes.leads):
         raise EcgPageError("no lead was found on the page")
     refuse_two_pages(boxes)
     spare_mm = np.zeros((0, 3)) if spare_mm is None else spare_mm
-    apart_mm = row_distance(boxes.leads, levels_mm, options)
+    apart_mm = measure_row_distance(boxes.leads, levels_mm, options)
     row_of, rows_mm = assign_rows(boxes, levels_mm, spare_mm[:, 0], apart_mm, options)
-    boxes, levels_mm = with_named_only(boxes, rows_mm[row_of], spare_mm[:, 0], options)
+    boxes, levels_mm = add_named_boxes(boxes, rows_mm[row_of], spare_mm[:, 0], options)
     row_of, rows_mm = assign_rows(boxes, levels_mm, spare_mm[:, 0], apart_mm, options)
-    boxes = with_printed(boxes, rows_mm[row_of], spare_mm[:, 0], options)
+    boxes = add_printed_names(boxes, rows_mm[row_of], spare_mm[:, 0], options)
     row_of, rows_mm = add_spare_rows(row_of, rows_mm, spare_mm[:, 0], apart_mm)
     readings: list[Arrangement] = []
     for count in COUNTS:
         for columns in fit_columns(boxes.leads, boxes.scores, count, options):
-            readings += _read_as(boxes, row_of, rows_mm, spare_mm, columns, options)
+            readings += _read_columns(boxes, row_of, rows_mm, spare_mm, columns, options)
     if not readings:
         raise EcgPageError(f"{len(boxes.leads)} leads seen, which fit no layout")
     return max(readings, key=lambda reading: reading.score)
 
 
 @dataclass(frozen=True)
-class _Evidence:
+class _CellEvidence:
     """What speaks for each cell of rows x columns, and for a strip in each row."""
 
     cell: Array
@@ -124,9 +129,9 @@ class _Evidence:
     """(n, rows, columns + 1) where each box stands."""
 
 
-def _evidence(
+def _weigh_cells(
     boxes: PageBoxes, row_of: NDArray[np.intp], n_rows: int, columns: Columns, options: LayoutOptions
-) -> _Evidence:
+) -> _CellEvidence:
     count = columns.count
     best = np.full((n_rows, count + 1, len(LEADS)), -np.inf)
     clear = np.zeros((n_rows, count + 1, len(LEADS)))
@@ -153,10 +158,10 @@ def _evidence(
             clear[row_of[k], column] = np.where(better, sure, clear[row_of[k], column])
     has_box = np.isfinite(best).any(axis=2)
     cell = np.where(np.isfinite(best[:, :count]), best[:, :count], -options.missed_lead)
-    return _Evidence(cell, best[:, count], which, clear, has_box, is_read, stands)
+    return _CellEvidence(cell, best[:, count], which, clear, has_box, is_read, stands)
 
 
-def _read_as(
+def _read_columns(
     boxes: PageBoxes,
     row_of: NDArray[np.intp],
     rows_mm: Array,
@@ -165,13 +170,13 @@ def _read_as(
     options: LayoutOptions,
 ) -> list[Arrangement]:
     """All readings with these columns."""
-    evidence = _evidence(boxes, row_of, len(rows_mm), columns, options)
+    evidence = _weigh_cells(boxes, row_of, len(rows_mm), columns, options)
     strip_odds = np.array([STRIP_NAMES.get(name, 0.0) for name in LEADS]) - options.strip_cost
     strip_gain = (evidence.strip + strip_odds).max(axis=1)
     if columns.count == 1:  # all rows are as long
         strip_gain = np.full(len(rows_mm), NO_STRIP)
     has_box = np.isin(np.arange(len(rows_mm)), row_of)
-    regular = regular_places(rows_mm[has_box])
+    regular = find_regular_places(rows_mm[has_box])
     for row in np.flatnonzero(~has_box):
         level = rows_mm[row]
         if any(abs(level - y) < ROW_APART_MM[0] for y in regular):
@@ -185,18 +190,20 @@ def _read_as(
     found = []
     for order in GRAMMAR:
         if order.columns == columns.count and len(order.cells) <= len(rows_mm):
-            rows, strips, score = _align(order, evidence, strip_gain, options)
+            rows, strips, score = _align_order(order, evidence, strip_gain, options)
             cells = [
                 Cell(name.removeprefix("-"), row, column, is_inverted=name.startswith("-"))
                 for row, names in zip(rows, order.cells, strict=True)
                 for column, name in enumerate(names)
             ]
             found.append((score + order.log_odds, cells, strips, True))
-    found += _in_any_order(evidence, columns.count, strip_gain, options)
+    found += _read_any_order(evidence, columns.count, strip_gain, options)
     readings = []
     for score, cells, strips, known in found:
-        strip_cells = _strip_cells(evidence, strips, strip_odds, options)
-        readings.append(_arrangement(boxes, rows_mm, columns, evidence, (*cells, *strip_cells), score, known))
+        strip_cells = _name_strip_cells(evidence, strips, strip_odds, options)
+        readings.append(
+            _make_arrangement(boxes, rows_mm, columns, evidence, (*cells, *strip_cells), score, known)
+        )
     return readings
 
 
@@ -206,8 +213,8 @@ def _is_next_below(level_mm: float, rows_mm: Array) -> bool:
     return bool(NEXT_ROW[0] * usual < level_mm - rows_mm[-1] < NEXT_ROW[1] * usual)
 
 
-def _align(
-    order: Order, evidence: _Evidence, strip_gain: Array, options: LayoutOptions
+def _align_order(
+    order: Order, evidence: _CellEvidence, strip_gain: Array, options: LayoutOptions
 ) -> tuple[list[int], list[int], float]:
     """Rows that hold the order's rows, those that are strips, and the score: the best monotonic alignment."""
     index = [[LEADS.index(name.removeprefix("-")) for name in names] for names in order.cells]
@@ -242,8 +249,8 @@ def _align(
     return rows[::-1], strips[::-1], score
 
 
-def _in_any_order(
-    evidence: _Evidence, count: int, strip_gain: Array, options: LayoutOptions
+def _read_any_order(
+    evidence: _CellEvidence, count: int, strip_gain: Array, options: LayoutOptions
 ) -> list[tuple[float, list[Cell], list[int], bool]]:
     """The reading that follows the boxes' names alone, each name once."""
     filled = evidence.has_box[:, :count].sum(axis=1)
@@ -273,8 +280,8 @@ def _in_any_order(
     return [(score + float(sum(strip_gain[r] for r in strips)), cells, strips, False)]
 
 
-def _strip_cells(
-    evidence: _Evidence, rows: list[int], strip_odds: Array, options: LayoutOptions
+def _name_strip_cells(
+    evidence: _CellEvidence, rows: list[int], strip_odds: Array, options: LayoutOptions
 ) -> list[Cell]:
     """Strips in some rows under their likeliest names, each name once."""
     gain = np.maximum(evidence.strip[rows], -options.missed_lead) + strip_odds
@@ -282,11 +289,11 @@ def _strip_cells(
     return [Cell(LEADS[name], rows[k], None, is_strip=True) for k, name in zip(chosen, names, strict=True)]
 
 
-def _arrangement(
+def _make_arrangement(
     boxes: PageBoxes,
     rows_mm: Array,
     columns: Columns,
-    evidence: _Evidence,
+    evidence: _CellEvidence,
     cells: tuple[Cell, ...],
     score: float,
     known: bool,

@@ -69,7 +69,7 @@ class PageBoxes:
     """(n,) whether a minus is written before the name; None where nothing is."""
 
 
-def merged(
+def merge_boxes(
     boxes: PageBoxes, levels_mm: Array, options: LayoutOptions = LayoutOptions()
 ) -> tuple[PageBoxes, Array]:
     """Boxes at one place as one, with the mean of their names, without those that show the ink of a surer one; the levels of
@@ -82,7 +82,7 @@ def merged(
     for k in order:
         same = [j for j in kept if overlap(boxes.leads[j], boxes.leads[k]) > options.same_place]
         if not same:
-            if not any(_same_ink(boxes.leads[j], boxes.leads[k]) for j in kept):
+            if not any(_show_same_ink(boxes.leads[j], boxes.leads[k]) for j in kept):
                 kept.append(int(k))
             continue
         j = same[0]
@@ -102,7 +102,7 @@ def overlap(a: Array, b: Array) -> float:
     return float(both / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - both))
 
 
-def _same_ink(a: Array, b: Array) -> bool:
+def _show_same_ink(a: Array, b: Array) -> bool:
     """Whether two boxes of different width stand on the same ink, of which one lead at most is drawn."""
     along, wider, high = SAME_INK
     narrow, wide = sorted((float(a[2] - a[0]), float(b[2] - b[0])))

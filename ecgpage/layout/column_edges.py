@@ -13,7 +13,7 @@ from ecgpage.grid.grid_map import SQUARE_MM
 from ecgpage.layout.arrangement import Arrangement
 from ecgpage.layout.columns import Columns
 from ecgpage.layout.options import LayoutOptions
-from ecgpage.layout.separators import tick_centres, tick_signals
+from ecgpage.layout.separators import find_tick_centres, mark_ticks
 from ecgpage.layout.types import Pulse, Row
 
 INSIDE_MM: Final = (3.0, 6.0)
@@ -50,9 +50,9 @@ def measure_columns(
     ``gap``: blank between columns; ``whole_mm``: length of the whole record on the page.
     """
     boxes = arrangement.columns
-    first, last = _outer_ends(page, rows, boxes, pulses, pulse_boxes, options)
+    first, last = _find_outer_ends(page, rows, boxes, pulses, pulse_boxes, options)
     grid_rows = rows_without_strips(arrangement, rows)
-    columns, is_whole = _between(boxes, first, last, gap, whole_mm, options)
+    columns, is_whole = _place_columns(boxes, first, last, gap, whole_mm, options)
     if not is_whole:  # boxes may be too wide, or end long before their ink
         ends = [(row.start_mm, row.end_mm) for row in rows]
         for edges in (
@@ -60,18 +60,18 @@ def measure_columns(
             (float(np.median([start for start, _ in ends])), float(np.median([end for _, end in ends]))),
         ):
             own_first, own_last = (
-                _common_end(page, rows, edge, direction, options) if end is None else end
+                _find_common_end(page, rows, edge, direction, options) if end is None else end
                 for end, edge, direction in ((first, edges[0], 1), (last, edges[1], -1))
             )
-            tried, is_whole = _between(boxes, own_first, own_last, gap, whole_mm, options)
+            tried, is_whole = _place_columns(boxes, own_first, own_last, gap, whole_mm, options)
             if is_whole or (len(rows) <= options.few_rows and (own_first, own_last) != (first, last)):
                 first, last, columns = own_first, own_last, tried
                 break
     known = (first is not None) + (last is not None) if is_whole else 0
     reach_mm = options.tick_reach_mm / (1 + known)
-    seen = _ticks(page, grid_rows, columns, reach_mm, options) if columns.count > 1 else []
+    seen = _find_ticks(page, grid_rows, columns, reach_mm, options) if columns.count > 1 else []
     if seen:
-        through = _through_ticks(columns, seen, is_whole, options)
+        through = _fit_ticks(columns, seen, is_whole, options)
         # ends that agree with the record's length are surer than a few strokes a little off them, as beats are
         is_near = known < 2 or abs(through.first_mm - columns.first_mm) < reach_mm
         is_common = len(seen) >= options.common_ticks * len(grid_rows) * (columns.count - 1)
@@ -94,7 +94,7 @@ def rows_without_strips(arrangement: Arrangement, rows: list[Row]) -> list[Row]:
     return [rows[r] for r in sorted({c.row for c in arrangement.cells if c.column is not None})]
 
 
-def _between(
+def _place_columns(
     boxes: Columns,
     first: float | None,
     last: float | None,
@@ -137,11 +137,11 @@ def _between(
     return Columns(count, start, width + gap, width), True
 
 
-def _ticks(
+def _find_ticks(
     page: FlatPage, rows: list[Row], columns: Columns, reach_mm: float, options: LayoutOptions
 ) -> list[tuple[int, float]]:
     """Number from 1 and page x of each separator tick within ``reach_mm`` of where the columns meet."""
-    signals = tick_signals(page, rows, options)
+    signals = mark_ticks(page, rows, options)
     near = cv2.dilate(signals.astype(np.float32), np.ones((1, int(1.2 * X_PX_PER_MM)), np.uint8))
     pitch = columns.pitch_mm * X_PX_PER_MM
     first = page.column(columns.first_mm - columns.gap_mm / 2)
@@ -156,12 +156,12 @@ def _ticks(
     middle = float(np.median(starts[score > score.max() - 1e-6]))
     return [
         (k, float(page.x_mm(column)))
-        for k, column in tick_centres(page, rows, signals, middle, pitch, columns.count, options)
+        for k, column in find_tick_centres(page, rows, signals, middle, pitch, columns.count, options)
         if abs(column - middle - pitch * k) < options.tick_reach_mm / 2 * X_PX_PER_MM
     ]
 
 
-def _through_ticks(
+def _fit_ticks(
     columns: Columns, ticks: list[tuple[int, float]], is_whole: bool, options: LayoutOptions
 ) -> Columns:
     """Columns between separators (number, page x); their pitch stays when the page shows the whole record."""
@@ -175,7 +175,7 @@ def _through_ticks(
     return replace(columns, first_mm=start + columns.gap_mm / 2)
 
 
-def _outer_ends(
+def _find_outer_ends(
     page: FlatPage,
     rows: list[Row],
     columns: Columns,
@@ -189,18 +189,18 @@ def _outer_ends(
     for edge_mm, side, direction in ((columns.first_mm, 2, 1), (columns.end_mm, 0, -1)):
         beside = pulse_boxes[np.abs(pulse_boxes[:, side] - edge_mm) < options.pulse_near_mm, side]
         if not len(beside):
-            ends.append(_common_end(page, rows, edge_mm, direction, options))
+            ends.append(_find_common_end(page, rows, edge_mm, direction, options))
             continue
         near = [
             p
             for p in clear
             if abs((p.x_mm + p.width_mm if direction > 0 else p.x_mm) - edge_mm) < options.pulse_near_mm
         ]
-        ends.append(_beside_pulses(page, (float(np.median(beside)), edge_mm), near, direction, options))
+        ends.append(_end_beside_pulses(page, (float(np.median(beside)), edge_mm), near, direction, options))
     return ends[0], ends[1]
 
 
-def _beside_pulses(
+def _end_beside_pulses(
     page: FlatPage, edges_mm: tuple[float, float], pulses: list[Pulse], direction: int, options: LayoutOptions
 ) -> float:
     """Page x where the traces begin beside pulses (where they end for direction -1): a flat line behind the inner stroke that
@@ -212,7 +212,7 @@ def _beside_pulses(
     strokes = np.array([(p.x_mm, p.x_mm + p.width_mm)[::direction] for p in pulses])  # outer, inner
     inner = float(np.median(strokes[:, 1]))
     flats = [
-        _flat_beside(page, p, x, -direction, options) for p, x in zip(pulses, strokes[:, 0], strict=True)
+        _measure_flat(page, p, x, -direction, options) for p, x in zip(pulses, strokes[:, 0], strict=True)
     ]
     error = options.pulse_edge_mm / np.sqrt(len(pulses))
     flat = inner + direction * float(np.median(flats))
@@ -222,7 +222,7 @@ def _beside_pulses(
     return edges_mm[0] if beyond > options.pulse_edge_mm / 2 else inner
 
 
-def _flat_beside(
+def _measure_flat(
     page: FlatPage, pulse: Pulse, stroke_mm: float, direction: int, options: LayoutOptions
 ) -> float:
     """Length of the line at a pulse's foot that leads away from one of its strokes."""
@@ -236,11 +236,11 @@ def _flat_beside(
     return float(length) if options.min_flat_mm < length < options.longest_flat_mm else 0.0
 
 
-def _common_end(
+def _find_common_end(
     page: FlatPage, rows: list[Row], near_mm: float, direction: int, options: LayoutOptions
 ) -> float | None:
     """Page x where the ink of most rows begins (direction 1) or ends (-1), None where they do not say."""
-    found = [_row_end(page, row, near_mm, direction, options) for row in rows]
+    found = [_find_row_end(page, row, near_mm, direction, options) for row in rows]
     ends = np.array([end for end in found if end is not None])
     if len(ends) < max(1, len(rows) / 2):
         return None
@@ -248,7 +248,7 @@ def _common_end(
     return middle if np.median(np.abs(ends - middle)) < options.max_spread_mm else None
 
 
-def _row_end(
+def _find_row_end(
     page: FlatPage, row: Row, near_mm: float, direction: int, options: LayoutOptions
 ) -> float | None:
     """Page x of the outermost ink that hangs together with a row's trace; None without any, or where it goes on."""
@@ -286,7 +286,7 @@ def find_strip_end(
     choices = (columns.end_mm, columns.first_mm + columns.count * columns.width_mm)
     if choices[0] - choices[1] < options.touching_mm:
         return choices[0]
-    end = _common_end(page, [row], (choices[0] + choices[1]) / 2, -1, options)
+    end = _find_common_end(page, [row], (choices[0] + choices[1]) / 2, -1, options)
     if end is None:
         end = choices[0] if seen_mm is None else seen_mm[1]
     return min(choices, key=lambda x: abs(x - end))

@@ -47,27 +47,29 @@ def fit_columns(
     the page's; none when too few boxes fit.
     """
     found = []
-    for left in _outer_edges(leads[:, 0], scores, first=True):
-        for right in _outer_edges(leads[:, 2], scores, first=False):
-            columns = _settled(leads, scores, Columns(count, left, *([(right - left) / count] * 2)), options)
+    for left in _find_outer_edges(leads[:, 0], scores, first=True):
+        for right in _find_outer_edges(leads[:, 2], scores, first=False):
+            columns = _settle_columns(
+                leads, scores, Columns(count, left, *([(right - left) / count] * 2)), options
+            )
             if columns is not None:
                 found.append(columns)
     return found
 
 
-def _settled(leads: Array, scores: Array, columns: Columns, options: LayoutOptions) -> Columns | None:
+def _settle_columns(leads: Array, scores: Array, columns: Columns, options: LayoutOptions) -> Columns | None:
     for _ in range(6):
         if columns.width_mm < options.min_column_mm:
             return None
-        found = [(k, _column_of(columns, box, options)) for k, box in enumerate(leads)]
+        found = [(k, _find_column(columns, box, options)) for k, box in enumerate(leads)]
         used = [(k, c) for k, c in found if c is not None]
         if not [c for _, c in used if c < columns.count] or len(used) < 0.4 * len(leads):
             return None
-        columns = _least_squares(columns, leads, scores, used)
+        columns = _fit_edges(columns, leads, scores, used)
     return columns
 
 
-def _column_of(columns: Columns, box: Array, options: LayoutOptions) -> int | None:
+def _find_column(columns: Columns, box: Array, options: LayoutOptions) -> int | None:
     """Column in which a box stands, ``count`` for one over all of them, None for neither."""
     spans = [columns.span(k) for k in range(columns.count)]
     spans += [columns.span(None)] if columns.count > 1 else []
@@ -76,7 +78,7 @@ def _column_of(columns: Columns, box: Array, options: LayoutOptions) -> int | No
     return best if shared[best] > options.min_cell_overlap else None
 
 
-def _outer_edges(edges: Array, scores: Array, *, first: bool) -> list[float]:
+def _find_outer_edges(edges: Array, scores: Array, *, first: bool) -> list[float]:
     """The outermost places where edges of boxes meet: of any box, and of several."""
     order = np.argsort(edges if first else -edges, kind="stable")
     places: list[float] = []
@@ -90,7 +92,7 @@ def _outer_edges(edges: Array, scores: Array, *, first: bool) -> list[float]:
     return places
 
 
-def _least_squares(columns: Columns, leads: Array, scores: Array, used: list[tuple[int, int]]) -> Columns:
+def _fit_edges(columns: Columns, leads: Array, scores: Array, used: list[tuple[int, int]]) -> Columns:
     """First, pitch and width from the boxes ``used`` (box, column), large errors weighing less."""
     count = columns.count
     lines, values, weights = [], [], []

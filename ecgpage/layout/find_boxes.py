@@ -12,13 +12,13 @@ from ecgpage.layout.arrangement import arrange
 from ecgpage.layout.boxes import PageBoxes, PrintedNames, SeveralPagesError
 from ecgpage.layout.detector import CLASSES, PULSE, LeadDetector
 from ecgpage.layout.options import LayoutOptions
-from ecgpage.layout.text_reader import GAINS, LEAD_WORDS, SPEEDS, WordReader, Words
+from ecgpage.layout.text_reader import GAINS, LEAD_WORDS, SPEEDS, RecognisedText, TextReader
 
 
 def find_boxes(
     page: FlatPage,
     detector: LeadDetector,
-    reader: WordReader | None = None,
+    reader: TextReader | None = None,
     options: LayoutOptions = LayoutOptions(),
 ) -> PageBoxes:
     """Leads and pulses of an upright page, in page mm, with the names and scales that ``reader`` reads there; where what the
@@ -34,7 +34,7 @@ def find_boxes(
             boxes = others if weigh_boxes(others, options)[0] > evidence else boxes
     if reader is None:
         return boxes
-    found = with_words(boxes, reader.read(page, boxes.leads))
+    found = add_text(boxes, reader.read(page, boxes.leads))
     if found.speed_mm_per_s is not None and found.gain_mm_per_mv is not None:
         return found
     # few leads may stand far from the foot of the page, where the scales are printed
@@ -42,7 +42,7 @@ def find_boxes(
     return replace(found, speed_mm_per_s=far.scale(SPEEDS), gain_mm_per_mv=far.scale(GAINS))
 
 
-def with_words(boxes: PageBoxes, words: Words) -> PageBoxes:
+def add_text(boxes: PageBoxes, words: RecognisedText) -> PageBoxes:
     """The boxes with what is written around them."""
     chances = words.chances[:, : len(LEAD_WORDS)] * words.scores[:, None]
     minus = chances[:, len(LEADS) :].sum(axis=1)

@@ -46,7 +46,7 @@ def measure_gap(
             if len(rows) >= options.many_rows
             else np.ones(len(rows), np.bool_)
         )
-        start, end = _blank(np.logical_or.reduce(inked[own]), options)
+        start, end = _find_blank(np.logical_or.reduce(inked[own]), options)
         beside = np.delete(inked, np.s_[start:end], axis=1)
         blanks.append(
             (end - start) / X_PX_PER_MM if beside.size and beside.mean() > options.min_inked else 0.0
@@ -58,7 +58,7 @@ def measure_gap(
     return gap if gap > options.touching_mm else 0.0
 
 
-def _blank(inked: NDArray[np.bool_], options: LayoutOptions) -> tuple[int, int]:
+def _find_blank(inked: NDArray[np.bool_], options: LayoutOptions) -> tuple[int, int]:
     """First and one past the last column of the longest blank with a separator in it, if any; (0, 0) where it is open at an
     end.
     """

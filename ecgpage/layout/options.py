@@ -134,7 +134,7 @@ class LayoutOptions:
     most_pulses: int = 4
     """Number of pulses that count, at most."""
 
-    # plan
+    # layout
     unsure_score: float = 0.5
     """Score of a box, and share of its columns with ink, of which it needs one at least."""
     clear_ink: float = 0.4

@@ -12,7 +12,7 @@ from ecgpage.layout.options import LayoutOptions
 log = logging.getLogger(__name__)
 
 
-def upright_turn(
+def find_upright_turn(
     page: FlatPage, detector: LeadDetector, options: LayoutOptions = LayoutOptions()
 ) -> int | None:
     """By how many quarter turns counter-clockwise the page becomes upright; None when no turn gives a clear layout."""

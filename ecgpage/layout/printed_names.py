@@ -16,7 +16,7 @@ BESIDE_MM: Final = (-4.0, -2.0, 9.0, 15.0)
 
 
 @dataclass(frozen=True)
-class _Beside:
+class _NamePlaces:
     """How names are printed beside the boxes of a page."""
 
     fits: Array
@@ -27,9 +27,9 @@ class _Beside:
     """The same along x from its lead's beginning; NaN where names stand in the margin only."""
 
 
-def _names_beside(
+def _match_names(
     boxes: PageBoxes, levels_mm: Array, ink_mm: Array, options: LayoutOptions
-) -> _Beside | None:
+) -> _NamePlaces | None:
     """Where names stand beside their leads, one place for all of a page; None when too few fit any. ``levels_mm`` (n,): the
     boxes' rows; ``ink_mm`` (k,): rows of ink.
     """
@@ -38,7 +38,7 @@ def _names_beside(
         return None
     clear = printed.chances.sum(axis=1)
     inside, margin = (
-        fits * clear for fits in _beside(boxes.leads, levels_mm, printed.places, options)
+        fits * clear for fits in _fit_along(boxes.leads, levels_mm, printed.places, options)
     )  # (n, m)
     fits = np.maximum(inside, margin)
     down = printed.places[:, 1] - levels_mm[:, None]
@@ -70,16 +70,16 @@ def _names_beside(
     words = best.argmax(axis=1)[best.max(axis=1) > options.min_name_fit]
     if len(np.unique(printed.chances[words].argmax(axis=1))) < options.min_named * len(best):
         return None
-    return _Beside(best, float(heights[chosen]), usual)
+    return _NamePlaces(best, float(heights[chosen]), usual)
 
 
-def with_named_only(
+def add_named_boxes(
     boxes: PageBoxes, levels_mm: Array, ink_mm: Array, options: LayoutOptions = LayoutOptions()
 ) -> tuple[PageBoxes, Array]:
     """The boxes, and their levels, with those of leads that no box shows but a name that is read surely, in the usual place
     beside a row of ink (levels (m,) ``ink_mm``) where other leads begin.
     """
-    beside = _names_beside(boxes, levels_mm, ink_mm, options)
+    beside = _match_names(boxes, levels_mm, ink_mm, options)
     if beside is None:
         return boxes, levels_mm
     in_margin = bool(np.isnan(beside.along_mm))
@@ -113,7 +113,7 @@ def with_named_only(
     ), np.array(levels)
 
 
-def with_printed(
+def add_printed_names(
     boxes: PageBoxes, levels_mm: Array, ink_mm: Array, options: LayoutOptions = LayoutOptions()
 ) -> PageBoxes:
     """The boxes with the names that are printed beside them; ``levels_mm`` (n,): their rows' page y;
@@ -122,7 +122,7 @@ def with_printed(
     All names of a page stand at one height above or below their leads, at one distance from their beginning or, of the first
     lead of a row, in the margin.
     """
-    beside = _names_beside(boxes, levels_mm, ink_mm, options)
+    beside = _match_names(boxes, levels_mm, ink_mm, options)
     if beside is None:
         return boxes
     printed, best = boxes.printed, beside.fits
@@ -142,7 +142,7 @@ def with_printed(
     return replace(boxes, names=names, wrong=wrong, minus=minus)
 
 
-def _beside(leads: Array, levels_mm: Array, places: Array, options: LayoutOptions) -> tuple[Array, Array]:
+def _fit_along(leads: Array, levels_mm: Array, places: Array, options: LayoutOptions) -> tuple[Array, Array]:
     """(n, m) 0 to 1: how well the words at ``places`` (m, 2) stand along x for names of the boxes (n, 4), and the same in the
     margin before the first lead of a row.
     """

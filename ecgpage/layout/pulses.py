@@ -32,13 +32,13 @@ def find_pulse(
         pulse
         for height in heights_mm
         for foot in feet_mm
-        for pulse in pulses_at(page, x_mm, foot, height, widths_mm, roof_px=3)
+        for pulse in score_pulses(page, x_mm, foot, height, widths_mm, roof_px=3)
     ]
     likely = max(coarse, key=lambda p: p.score)
     fine = [
         pulse
         for offset in np.arange(-5, 6) / Y_PX_PER_MM
-        for pulse in pulses_at(
+        for pulse in score_pulses(
             page, x_mm, likely.foot_mm + offset, likely.height_mm, [likely.width_mm], roof_px=1
         )
     ]
@@ -46,7 +46,7 @@ def find_pulse(
     return best if best.score > least else None
 
 
-def pulses_at(
+def score_pulses(
     page: FlatPage, x_mm: Array, foot: float, height: float, widths_mm: Sequence[float], *, roof_px: int
 ) -> list[Pulse]:
     """The best pulse of this foot and height along x_mm for each width: two strokes that end at foot and roof, and the roof.
@@ -55,15 +55,15 @@ def pulses_at(
     """
     n, steps = len(x_mm), [round(width * X_PX_PER_MM) for width in widths_mm]
     along = x_mm[0] + np.arange(n + max(steps)) / X_PX_PER_MM
-    stroke = _stroke(page, along, foot - height + 0.4, foot - 0.6)
+    stroke = _score_stroke(page, along, foot - height + 0.4, foot - 0.6)
     # strokes that go on belong to a taller pulse
     beyond = np.maximum(
-        _stroke(page, along, foot - height - 2.2, foot - height - 0.8),
-        _stroke(page, along, foot + 1.0, foot + 2.4),
+        _score_stroke(page, along, foot - height - 2.2, foot - height - 0.8),
+        _score_stroke(page, along, foot + 1.0, foot + 2.4),
     )
     found = []
     for width, step in zip(widths_mm, steps, strict=True):
-        roof = _roof(page, x_mm, foot - height, width, roof_px)
+        roof = _score_roof(page, x_mm, foot - height, width, roof_px)
         score = np.minimum(np.minimum(stroke[:n], stroke[step : step + n]), roof)
         score -= np.maximum(beyond[:n], beyond[step : step + n])
         peak = int(score.argmax())
@@ -71,7 +71,7 @@ def pulses_at(
     return found
 
 
-def _stroke(page: FlatPage, x_mm: Array, top_mm: float, bottom_mm: float) -> Array:
+def _score_stroke(page: FlatPage, x_mm: Array, top_mm: float, bottom_mm: float) -> Array:
     """Lower quartile of the ink along vertical lines at x_mm, best within +-0.1 mm."""
     rows = np.clip(
         np.rint(page.row(np.linspace(top_mm, bottom_mm, 16))).astype(int), 0, page.ink.shape[0] - 1
@@ -81,7 +81,7 @@ def _stroke(page: FlatPage, x_mm: Array, top_mm: float, bottom_mm: float) -> Arr
     return _lower_quartile(np.clip(np.max(values, axis=0), 0, 1), 0)
 
 
-def _roof(page: FlatPage, x_mm: Array, y_mm: float, width_mm: float, reach_px: int) -> Array:
+def _score_roof(page: FlatPage, x_mm: Array, y_mm: float, width_mm: float, reach_px: int) -> Array:
     """Lower quartile of the ink along a level line from x_mm to x_mm + width_mm, best within +-reach_px rows."""
     at = x_mm[:, None] + np.linspace(0.4, width_mm - 0.4, 12)
     columns = np.clip(np.rint(page.column(at)).astype(int), 0, page.ink.shape[1] - 1)

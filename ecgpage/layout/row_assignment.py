@@ -10,14 +10,14 @@ from ecgpage.layout.boxes import HALF_BOX_MM, ROW_APART_MM, PageBoxes
 from ecgpage.layout.options import LayoutOptions
 
 
-def row_distance(leads: Array, levels_mm: Array, options: LayoutOptions = LayoutOptions()) -> float:
+def measure_row_distance(leads: Array, levels_mm: Array, options: LayoutOptions = LayoutOptions()) -> float:
     """Distance from which levels are those of different rows."""
     steps = [
         min(
             (
                 abs(levels_mm[a] - levels_mm[b])
                 for b in range(len(leads))
-                if b != a and _above_each_other(leads[a], leads[b])
+                if b != a and _overlap_along_x(leads[a], leads[b])
             ),
             default=0.0,
         )
@@ -42,10 +42,10 @@ def assign_rows(
         row_of = np.empty(len(levels), np.intp)
         row_of[order] = np.cumsum(starts) - 1
         rows_mm = np.array([np.median(levels[row_of == r]) for r in range(row_of.max() + 1)])
-        group = _crowded(boxes.leads, levels, row_of)
+        group = _merge_crowded_rows(boxes.leads, levels, row_of)
         if not len(group):
             break
-        moved = _one_below_another(
+        moved = _stack_rows(
             boxes.leads[group], levels[group], add_spare_rows(row_of, rows_mm, spare_mm, apart_mm)[1], options
         )
         if (moved == levels[group]).all():
@@ -54,7 +54,7 @@ def assign_rows(
     return row_of, rows_mm
 
 
-def _crowded(leads: Array, levels_mm: Array, row_of: NDArray[np.intp]) -> NDArray[np.intp]:
+def _merge_crowded_rows(leads: Array, levels_mm: Array, row_of: NDArray[np.intp]) -> NDArray[np.intp]:
     """Boxes above each other, from the top, two of which are in one row or have their levels the wrong way round; none where
     all stand well.
     """
@@ -62,15 +62,13 @@ def _crowded(leads: Array, levels_mm: Array, row_of: NDArray[np.intp]) -> NDArra
     heights = (levels_mm + leads[:, [1, 3]].mean(axis=1)) / 2
     for a, b in itertools.combinations(range(len(leads)), 2):
         turned = (levels_mm[a] - levels_mm[b]) * (heights[a] - heights[b]) < 0
-        if (row_of[a] == row_of[b] or turned) and _above_each_other(leads[a], leads[b]):
-            group = np.array(
-                [k for k in range(len(leads)) if k == a or _above_each_other(leads[a], leads[k])]
-            )
+        if (row_of[a] == row_of[b] or turned) and _overlap_along_x(leads[a], leads[b]):
+            group = np.array([k for k in range(len(leads)) if k == a or _overlap_along_x(leads[a], leads[k])])
             return group[np.argsort(heights[group], kind="stable")]
     return np.zeros(0, np.intp)
 
 
-def _one_below_another(leads: Array, levels_mm: Array, rows_mm: Array, options: LayoutOptions) -> Array:
+def _stack_rows(leads: Array, levels_mm: Array, rows_mm: Array, options: LayoutOptions) -> Array:
     """(n,) levels of boxes (n, 4) from the top, each in a row (m,) of its own within what the box allows, near the level it
     had, at regular distances: the cheapest way; a box that has no row keeps its level.
     """
@@ -105,7 +103,7 @@ def _one_below_another(leads: Array, levels_mm: Array, rows_mm: Array, options: 
     return levels
 
 
-def _above_each_other(a: Array, b: Array) -> bool:
+def _overlap_along_x(a: Array, b: Array) -> bool:
     both = min(a[2], b[2]) - max(a[0], b[0])
     return bool(both > 0.5 * min(a[2] - a[0], b[2] - b[0]))
 
@@ -115,7 +113,7 @@ def add_spare_rows(
 ) -> tuple[NDArray[np.intp], Array]:
     """Rows of ink without boxes, and rows that gaps leave room for, put among the others."""
     new = [float(y) for y in spare_mm if np.abs(rows_mm - y).min() > apart_mm]
-    new += [y for y in regular_places(rows_mm) if not any(abs(y - other) < apart_mm for other in new)]
+    new += [y for y in find_regular_places(rows_mm) if not any(abs(y - other) < apart_mm for other in new)]
     levels = np.concatenate([rows_mm, np.array(new)])
     order = np.argsort(levels, kind="stable")
     place = np.empty(len(levels), np.intp)
@@ -123,7 +121,7 @@ def add_spare_rows(
     return place[row_of], levels[order]
 
 
-def regular_places(rows_mm: Array) -> list[float]:
+def find_regular_places(rows_mm: Array) -> list[float]:
     """Where rows would stand in gaps that are twice or three times as wide as usual."""
     steps = np.diff(rows_mm)
     if len(steps) < 2:

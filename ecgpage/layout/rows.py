@@ -30,7 +30,7 @@ def find_rows(page: FlatPage, options: LayoutOptions = LayoutOptions()) -> list[
     x_mm = page.x0_mm + np.arange(left.shape[1]) + 0.5
     rows: list[Row] = []
     for _ in range(options.max_rows):
-        path, ink = cheapest_path(left)
+        path, ink = find_minimum_cost_path(left)
         level = np.asarray(page.y0_mm + (path + 0.5) * ROW_STEP_MM, np.float64)
         rows.append(Row(x_mm, level, ink))
         lengths = sorted(row.length_mm for row in rows)
@@ -47,10 +47,10 @@ def find_rows(page: FlatPage, options: LayoutOptions = LayoutOptions()) -> list[
         and row.presence > options.min_presence
         and not _is_frame(page, row, options)
     ]
-    return _regular(sorted(good, key=lambda row: row.level_mm), options)
+    return _keep_regular(sorted(good, key=lambda row: row.level_mm), options)
 
 
-def _regular(rows: list[Row], options: LayoutOptions) -> list[Row]:
+def _keep_regular(rows: list[Row], options: LayoutOptions) -> list[Row]:
     """The longest run of rows without a gap much larger than the usual one: printed headers and edges stand apart."""
     if len(rows) < 3:
         return rows
@@ -60,7 +60,7 @@ def _regular(rows: list[Row], options: LayoutOptions) -> list[Row]:
     return max(runs, key=len)
 
 
-def cheapest_path(cells: Grey, reach: int = 6, bend: float = 0.25) -> tuple[NDArray[np.intp], Array]:
+def find_minimum_cost_path(cells: Grey, reach: int = 6, bend: float = 0.25) -> tuple[NDArray[np.intp], Array]:
     """Path through (rows, columns) cells that gathers most ink; moves up to ``reach`` cells a column cost ``bend`` each."""
     height, width = cells.shape
     cost = np.ascontiguousarray((1.0 - cells).T)  # (width, height)
@@ -103,7 +103,7 @@ def _is_frame(page: FlatPage, row: Row, options: LayoutOptions) -> bool:
     return bool(risen.mean() < options.min_risen)
 
 
-def row_at(
+def find_row_at(
     page: FlatPage,
     level_mm: float,
     columns: Columns,
@@ -116,7 +116,7 @@ def row_at(
         for row in ink_rows
         if abs(row.level_mm - level_mm) < options.same_row_mm
         and all(
-            abs(_level_within(row, columns.span(k)) - level_mm) < options.path_mm
+            abs(_median_level(row, columns.span(k)) - level_mm) < options.path_mm
             for k in range(columns.count)
         )
     ]
@@ -129,13 +129,13 @@ def row_at(
     at = at[: len(at) // step * step]
     band = np.clip(page.ink[at, : width * X_PX_PER_MM], 0, 1)
     cells = band.reshape(len(at) // step, step, width, X_PX_PER_MM).mean(axis=1).max(axis=2)
-    path, ink = cheapest_path(cells.astype(np.float32), reach=3, bend=0.5)
+    path, ink = find_minimum_cost_path(cells.astype(np.float32), reach=3, bend=0.5)
     x_mm = page.x_mm((np.arange(width) + 0.5) * X_PX_PER_MM)
     y_path = np.asarray(level_mm - options.path_mm + (path + 0.5) * ROW_STEP_MM, np.float64)
     return Row(x_mm, y_path, ink)
 
 
-def _level_within(row: Row, span_mm: tuple[float, float]) -> float:
+def _median_level(row: Row, span_mm: tuple[float, float]) -> float:
     """Median page y of a part of a row; of all of it where the part has no ink."""
     inside = (row.x_mm > span_mm[0]) & (row.x_mm < span_mm[1]) & (row.ink > 0.3)
     return float(np.median(row.y_mm[inside])) if inside.any() else row.level_mm

@@ -25,7 +25,7 @@ from ecgpage.image.sheet_outline import find_sheet, measure_proportions
 from ecgpage.layout.detector import CLASSES, PULSE, LeadDetector
 from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.rows import find_rows
-from ecgpage.layout.separators import separator_pitch
+from ecgpage.layout.separators import measure_separator_pitch
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def map_without_grid(
     best: _View | None = None
     for upright, sides in _flat_views(image, light):
         for turn in (0, 2, 1, 3):
-            seen = _seen(light, upright, sides, turn, detector)
+            seen = _look(light, upright, sides, turn, detector)
             if best is None or seen.score > best.score:
                 best = seen
             if seen.score > 2 * MIN_LEADS:
@@ -78,12 +78,12 @@ def map_without_grid(
         raise EcgPageError(
             "no ECG grid found, and no ECG without one; photograph the whole page, sharp and well lit"
         )
-    px_per_mm, source = _scale(best.leads, best.pulses)
-    grid = _regular(best, px_per_mm, source)
+    px_per_mm, source = _tell_scale(best.leads, best.pulses)
+    grid = _make_map(best, px_per_mm, source)
     page = flatten_page(image, grid)
-    pitch = separator_pitch(page, find_rows(page, options), ROW_MM, options)
+    pitch = measure_separator_pitch(page, find_rows(page, options), ROW_MM, options)
     if pitch is not None:
-        grid = _regular(best, px_per_mm * pitch, f"{source}, separators")
+        grid = _make_map(best, px_per_mm * pitch, f"{source}, separators")
     log.info("no grid: %.2f px/mm from the %s", grid.px_per_mm, grid.source)
     return grid
 
@@ -99,12 +99,12 @@ def _flat_views(image: Image, light: Image) -> Iterator[tuple[Array, tuple[float
         plane = cv2.getPerspectiveTransform(corners.astype(np.float32), flat.astype(np.float32))
         yield np.asarray(plane, np.float64), (width, height)
     height, width = light.shape
-    slant = _slant(np.asarray(255 - light, np.uint8))
+    slant = _find_slant(np.asarray(255 - light, np.uint8))
     turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), slant, 1.0)
     yield np.vstack([turn, [0.0, 0.0, 1.0]]), (width, height)
 
 
-def _seen(
+def _look(
     light: Image, upright: Array, sides: tuple[float, float], turn: int, detector: LeadDetector
 ) -> _View:
     """What the detector finds after ``turn`` quarter turns counter-clockwise of the flat picture."""
@@ -130,7 +130,7 @@ def _seen(
     return _View(to_view, shape, float(found.scores[~pulse].sum()), boxes[~pulse], boxes[pulse])
 
 
-def _slant(ink: NDArray[np.uint8]) -> float:
+def _find_slant(ink: NDArray[np.uint8]) -> float:
     """Degrees, clockwise, by which lines of print and traces lie aslant: where their profile across is sharpest."""
     scale = min(1.0, VIEW_PX / max(ink.shape))
     small = cv2.resize(ink, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -149,7 +149,7 @@ def _slant(ink: NDArray[np.uint8]) -> float:
     return found
 
 
-def _scale(leads: Array, pulses: Array) -> tuple[float, str]:
+def _tell_scale(leads: Array, pulses: Array) -> tuple[float, str]:
     """View pixels per millimetre, and what it rests on, from boxes (n, 4) of leads and pulses."""
     middle = leads[:, [1, 3]].mean(axis=1)
     height = float(np.median(leads[:, 3] - leads[:, 1]))
@@ -166,7 +166,7 @@ def _scale(leads: Array, pulses: Array) -> tuple[float, str]:
     return by_pulses, "calibration pulses"
 
 
-def _regular(view: _View, px_per_mm: float, source: str) -> GridMap:
+def _make_map(view: _View, px_per_mm: float, source: str) -> GridMap:
     """The map of square boxes over the whole view."""
     nx, ny = (int(side / px_per_mm / SQUARE_MM) + 1 for side in view.shape)
     at = (

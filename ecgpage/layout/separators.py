@@ -10,7 +10,7 @@ from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.types import Row
 
 
-def tick_signals(page: FlatPage, rows: list[Row], options: LayoutOptions = LayoutOptions()) -> Array:
+def mark_ticks(page: FlatPage, rows: list[Row], options: LayoutOptions = LayoutOptions()) -> Array:
     """(rows, width) how much each column of the raster looks like a thick vertical tick across the row's baseline."""
     kernel = np.ones(
         (int(options.tick_height_mm * Y_PX_PER_MM), int(options.tick_width_mm * X_PX_PER_MM)), np.uint8
@@ -29,7 +29,7 @@ def tick_signals(page: FlatPage, rows: list[Row], options: LayoutOptions = Layou
     return signals
 
 
-def separator_pitch(
+def measure_separator_pitch(
     page: FlatPage, rows: list[Row], width_mm: float, options: LayoutOptions = LayoutOptions()
 ) -> float | None:
     """Distance of the separators over a quarter of ``width_mm``, of a page in four columns on a map of rough scale; None when
@@ -37,7 +37,7 @@ def separator_pitch(
     """
     if not rows:
         return None
-    ticks = tick_signals(page, rows, options)
+    ticks = mark_ticks(page, rows, options)
     near = cv2.dilate(ticks.astype(np.float32), np.ones((1, int(0.6 * X_PX_PER_MM)), np.uint8)).astype(float)
     quarter = width_mm / 4 * X_PX_PER_MM
     best = (0.0, 1.0, 0.0)
@@ -52,7 +52,7 @@ def separator_pitch(
     score_of_best, stretch, start = best
     if score_of_best < options.min_tick:
         return None
-    centres = tick_centres(page, rows, ticks, start, stretch * quarter, 4, options)
+    centres = find_tick_centres(page, rows, ticks, start, stretch * quarter, 4, options)
     numbers = sorted({k for k, _ in centres})
     if len(numbers) < 3:
         return None
@@ -62,7 +62,7 @@ def separator_pitch(
     return float(slope / quarter)
 
 
-def tick_centres(
+def find_tick_centres(
     page: FlatPage,
     rows: list[Row],
     ticks: Array,

@@ -61,7 +61,7 @@ BEYOND_MM: Final = 30.0
 
 
 @dataclass(frozen=True)
-class Words:
+class RecognisedText:
     """What was read on a page, most certain first."""
 
     places: Array
@@ -106,7 +106,7 @@ def darkness(light: Light | NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(1 - light / np.maximum(paper, 8.0), np.float32)
 
 
-class WordNet(nn.Module):
+class TextNet(nn.Module):
     """Darkness to the logits of words in each cell; all convolutions."""
 
     def __init__(self, width: int = 48, dilations: Sequence[int] = (1, 2, 1, 4, 1, 2), fine: int = 0) -> None:
@@ -136,15 +136,15 @@ def _conv(n_in: int, n_out: int, kernel: int, *, stride: int = 1, dilation: int 
     return layer
 
 
-def load_network(folder: str | Path) -> tuple[WordNet, Card]:
+def load_network(folder: str | Path) -> tuple[TextNet, Card]:
     """The network of a model folder, batch norms apart, and its card; EcgPageError when it is missing or damaged."""
-    return load_module(folder, NAME, lambda settings: WordNet(**settings))
+    return load_module(folder, NAME, lambda settings: TextNet(**settings))
 
 
-class WordReader:
+class TextReader:
     """Ready-made reader."""
 
-    def __init__(self, network: WordNet) -> None:
+    def __init__(self, network: TextNet) -> None:
         network.eval()
         for module in network.modules():
             if isinstance(module, ConvNorm):
@@ -152,14 +152,14 @@ class WordReader:
         self.network = network.to(memory_format=torch.channels_last)
 
     @classmethod
-    def load(cls, folder: str | Path) -> "WordReader":
+    def load(cls, folder: str | Path) -> "TextReader":
         """The reader of a model folder; EcgPageError when it is missing or damaged."""
         return cls(load_network(folder)[0])
 
-    def read(self, page: FlatPage, leads_mm: Array, beyond_mm: float = BEYOND_MM) -> Words:
+    def read(self, page: FlatPage, leads_mm: Array, beyond_mm: float = BEYOND_MM) -> RecognisedText:
         """Words of an upright page up to ``beyond_mm`` around the boxes of its leads (n, 4) page mm."""
         if not len(leads_mm):
-            return Words(np.zeros((0, 2)), np.zeros(0), np.zeros((0, len(WORDS))))
+            return RecognisedText(np.zeros((0, 2)), np.zeros(0), np.zeros((0, len(WORDS))))
         edge = page.around.edge_mm
         first = np.maximum(0, (leads_mm[:, :2].min(axis=0) - beyond_mm - edge) * PX_PER_MM).astype(int)
         last = ((leads_mm[:, 2:].max(axis=0) + beyond_mm - edge) * PX_PER_MM).astype(int)
@@ -167,9 +167,11 @@ class WordReader:
             first[1] : max(last[1], first[1] + 1), first[0] : max(last[0], first[0] + 1)
         ]
         found = self.find(light)
-        return Words(found.places / PX_PER_MM + edge + first / PX_PER_MM, found.scores, found.chances)
+        return RecognisedText(
+            found.places / PX_PER_MM + edge + first / PX_PER_MM, found.scores, found.chances
+        )
 
-    def find(self, light: Light) -> Words:
+    def find(self, light: Light) -> RecognisedText:
         """Words of a picture; their places are edge positions x, y in its pixels."""
         border = BORDER_CELLS * CELL
         pad = [(border, border + -n % CELL) for n in light.shape]
@@ -178,10 +180,10 @@ class WordReader:
         with torch.inference_mode(), network_precision(device):
             logits = self.network(x.to(device).contiguous(memory_format=torch.channels_last))[0]
         told = logits[:, BORDER_CELLS:-BORDER_CELLS, BORDER_CELLS:-BORDER_CELLS]
-        return peaks(told.float().softmax(0).cpu().numpy())
+        return find_peaks(told.float().softmax(0).cpu().numpy())
 
 
-def peaks(chances: NDArray[np.float32]) -> Words:
+def find_peaks(chances: NDArray[np.float32]) -> RecognisedText:
     """The words where the chances (1 + len(WORDS), rows, columns) of the cells have their maxima, in px."""
     is_word = 1 - chances[0]
     side = 2 * APART_CELLS + 1
@@ -204,4 +206,6 @@ def peaks(chances: NDArray[np.float32]) -> Words:
         scores.append(float(is_word[r, c]))
         words.append(near.sum(axis=(1, 2)) / mass.sum())
     n = len(scores)
-    return Words(np.array(places).reshape(n, 2), np.array(scores), np.array(words).reshape(n, len(WORDS)))
+    return RecognisedText(
+        np.array(places).reshape(n, 2), np.array(scores), np.array(words).reshape(n, len(WORDS))
+    )

@@ -91,7 +91,7 @@ class Pulse:
 
 
 @dataclass(frozen=True)
-class PagePlan:
+class PageLayout:
     """What is drawn where."""
 
     rows: list[Row]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgpage.core.conventions import LEADS
-from ecgpage.layout.types import PagePlan
+from ecgpage.layout.types import PageLayout
 from ecgpage.signal.expected_snr import Expectation, expect
 from ecgpage.signal.limb_leads import Part, estimate_time_error, is_upside_down, reconcile_limb_leads
 from ecgpage.signal.options import SignalOptions
@@ -29,7 +29,7 @@ TURNED: Final = "aVR"
 
 def assemble(
     traces: list[Trace],
-    plan: PagePlan,
+    layout: PageLayout,
     fs: float,
     n_samples: int,
     options: SignalOptions = SignalOptions(),
@@ -40,16 +40,16 @@ def assemble(
     """
     factor = oversampling(fs)
     if factor > 1:
-        fine = assemble(traces, plan, fs * factor, n_samples * factor, options)
+        fine = assemble(traces, layout, fs * factor, n_samples * factor, options)
         return replace(fine, mv=reduce_rate(fine.mv, factor))
     readings = {lead: LeadReading(lead, "none", 0.0, "not drawn on this page") for lead in LEADS}
-    traces, notes = correct_sign(traces, plan, fs, options) if options.constraints else (traces, ())
+    traces, notes = correct_sign(traces, layout, fs, options) if options.constraints else (traces, ())
     short = [t for t in traces if not t.segment.is_strip]
     long = [t for t in traces if t.segment.is_strip]
-    short = align_columns_with_strips(short, long, plan, fs, options)
-    strips = name_strips(long, short, plan, fs, options) if options.strips else []
+    short = align_columns_with_strips(short, long, layout, fs, options)
+    strips = name_strips(long, short, layout, fs, options) if options.strips else []
     found = {
-        k: _make_part(trace, plan, fs, n_samples)
+        k: _make_part(trace, layout, fs, n_samples)
         for k, trace in enumerate(short + strips)
         if not _explain_refusal(trace, options)
     }
@@ -75,20 +75,20 @@ def assemble(
 
 
 def correct_sign(
-    traces: list[Trace], plan: PagePlan, fs: float, options: SignalOptions = SignalOptions()
+    traces: list[Trace], layout: PageLayout, fs: float, options: SignalOptions = SignalOptions()
 ) -> tuple[list[Trace], tuple[str, ...]]:
     """The traces with aVR the right way up, as the other limb leads of the same moments tell it, and a note when it was not:
     aVR is drawn upside down on some pages, and a minus before its name is easily overlooked.
     """
     short = [t for t in traces if not t.segment.is_strip]
     long = [t for t in traces if t.segment.is_strip]
-    short = align_columns_with_strips(short, long, plan, fs, options)
+    short = align_columns_with_strips(short, long, layout, fs, options)
     used = [
-        t for t in short + name_strips(long, short, plan, fs, options) if not _explain_refusal(t, options)
+        t for t in short + name_strips(long, short, layout, fs, options) if not _explain_refusal(t, options)
     ]
     if not any(t.segment.lead == TURNED for t in used):
         return traces, ()
-    parts = [_make_part(t, plan, fs, round(fs * (t.segment.start_s + t.segment.duration_s))) for t in used]
+    parts = [_make_part(t, layout, fs, round(fs * (t.segment.start_s + t.segment.duration_s))) for t in used]
     if not is_upside_down(parts, TURNED, fs):
         return traces, ()
     note = f"{TURNED} turned over: Einthoven's and Goldberger's laws tell its sign"
@@ -100,10 +100,10 @@ def _turn_over(trace: Trace) -> Trace:
     return replace(trace, segment=replace(trace.segment, gain_mm_per_mv=-trace.segment.gain_mm_per_mv))
 
 
-def _make_part(trace: Trace, plan: PagePlan, fs: float, n_samples: int) -> Part:
+def _make_part(trace: Trace, layout: PageLayout, fs: float, n_samples: int) -> Part:
     """A trace at its times."""
-    first, values = sample_trace(trace, plan, fs, n_samples)
-    time_s = (trace.x_mm - trace.segment.x0_mm) / plan.speed_mm_per_s
+    first, values = sample_trace(trace, layout, fs, n_samples)
+    time_s = (trace.x_mm - trace.segment.x0_mm) / layout.speed_mm_per_s
     sigma = np.interp(np.arange(len(values)) / fs, time_s, trace.sigma_mm) / abs(trace.segment.gain_mm_per_mv)
     return Part(trace.segment.lead, first, values.astype(np.float64), sigma)
 

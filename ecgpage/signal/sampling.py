@@ -14,7 +14,7 @@ from scipy.interpolate import CubicSpline
 from scipy.signal import firwin
 
 from ecgpage.core.types import Array
-from ecgpage.layout.types import PagePlan
+from ecgpage.layout.types import PageLayout
 from ecgpage.trace.reader import Trace
 
 FINE_HZ: Final = 500.0
@@ -66,10 +66,12 @@ def filter_symmetric(values: Array, taps: Array) -> Array:
     )
 
 
-def sample_trace(trace: Trace, plan: PagePlan, fs: float, n_samples: int) -> tuple[int, NDArray[np.float32]]:
+def sample_trace(
+    trace: Trace, layout: PageLayout, fs: float, n_samples: int
+) -> tuple[int, NDArray[np.float32]]:
     """First sample index and values in mV of one trace at ``fs``; NaN where the trace has a gap."""
     segment = trace.segment
-    time_s = segment.start_s + (trace.x_mm - segment.x0_mm) / plan.speed_mm_per_s
+    time_s = segment.start_s + (trace.x_mm - segment.x0_mm) / layout.speed_mm_per_s
     volts = (segment.zero_mm - trace.y_mm) / segment.gain_mm_per_mv
     first = round(segment.start_s * fs)
     last = max(first, min(n_samples, round((segment.start_s + segment.duration_s) * fs)))

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgpage.layout.types import PagePlan
+from ecgpage.layout.types import PageLayout
 from ecgpage.signal.options import SignalOptions
 from ecgpage.signal.sampling import sample_trace
 from ecgpage.trace.reader import Trace
@@ -21,12 +21,12 @@ BEAT_S: Final = 0.06
 
 
 def name_strips(
-    strips: list[Trace], short: list[Trace], plan: PagePlan, fs: float, options: SignalOptions
+    strips: list[Trace], short: list[Trace], layout: PageLayout, fs: float, options: SignalOptions
 ) -> list[Trace]:
     """Strips under the names of the leads that they repeat, each lead once; rows that repeat none are left out."""
     best: dict[str, tuple[float, Trace]] = {}
     for strip in strips:
-        lead, agreement = _find_repeated_lead(strip, short, plan, fs)
+        lead, agreement = _find_repeated_lead(strip, short, layout, fs)
         if agreement < options.min_strip_correlation:
             log.info("a row at %.0f mm repeats no lead and is left out", strip.segment.zero_mm)
         elif lead not in best or agreement > best[lead][0]:
@@ -35,14 +35,14 @@ def name_strips(
 
 
 def align_columns_with_strips(
-    short: list[Trace], strips: list[Trace], plan: PagePlan, fs: float, options: SignalOptions
+    short: list[Trace], strips: list[Trace], layout: PageLayout, fs: float, options: SignalOptions
 ) -> list[Trace]:
     """Columns where the rhythm strips show the same beats: running on in time as planned, or all from the beginning."""
     gains = []
     for strip in (s for s in strips if s.segment.start_s == 0):
-        beats = _mark_beats(sample_trace(strip, plan, fs, round(strip.segment.duration_s * fs))[1], fs)
+        beats = _mark_beats(sample_trace(strip, layout, fs, round(strip.segment.duration_s * fs))[1], fs)
         for trace in (t for t in short if t.segment.start_s > 0):
-            first, values = sample_trace(trace, plan, fs, 10**9)
+            first, values = sample_trace(trace, layout, fs, 10**9)
             part = _mark_beats(values, fs)
             on, anew = (_correlate(beats[k : k + len(part)], part, fs) for k in (first, 0))
             gains.append(anew - on)
@@ -61,14 +61,14 @@ def _mark_beats(values: NDArray[np.float32], fs: float) -> NDArray[np.float32]:
     return np.where(known, smooth, np.nan).astype(np.float32)
 
 
-def _find_repeated_lead(strip: Trace, short: list[Trace], plan: PagePlan, fs: float) -> tuple[str, float]:
+def _find_repeated_lead(strip: Trace, short: list[Trace], layout: PageLayout, fs: float) -> tuple[str, float]:
     """The lead that a strip repeats and their correlation; the one it is named after unless another agrees clearly better."""
     first, values = sample_trace(
-        strip, plan, fs, round((strip.segment.start_s + strip.segment.duration_s) * fs)
+        strip, layout, fs, round((strip.segment.start_s + strip.segment.duration_s) * fs)
     )
     score = {}
     for trace in short:
-        start, part = sample_trace(trace, plan, fs, 10**9)
+        start, part = sample_trace(trace, layout, fs, 10**9)
         score[trace.segment.lead] = _correlate(
             values[max(0, start - first) : start - first + len(part)], part, fs
         )

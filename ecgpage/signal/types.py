@@ -40,4 +40,4 @@ class PageSignals:
     as_read: NDArray[np.float32]
     """(n, 12) mV before the limb leads corrected each other, at the rate of assembly: ``fs`` or a multiple of it."""
     notes: tuple[str, ...] = ()
-    """What the signals tell of the page that the plan did not know."""
+    """What the signals tell of the page that the layout did not know."""

@@ -1,4 +1,4 @@
-"""The truth of a drawn page as the stages would put it: its grid map, its boxes, and how a plan compares with it."""
+"""The truth of a drawn page as the stages would put it: its grid map, its boxes, and how a layout compares with it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from ecgpage.core.conventions import LEADS
 from ecgpage.core.types import Array, Rng
 from ecgpage.grid.grid_map import SQUARE_MM, GridMap
 from ecgpage.layout.boxes import PageBoxes
-from ecgpage.layout.types import PagePlan
+from ecgpage.layout.types import PageLayout
 from ecgpage.synth.page.model import Grid
 from ecgpage.synth.truth import DrawnPage, rectangle
 
@@ -103,12 +103,12 @@ def _bound(to_map: Array, corners: Array) -> tuple[float, float, float, float]:
     return float(x0), float(y0), float(x1), float(y1)
 
 
-# --- plans --------------------------------------------------------------------------------------------------
+# --- layouts --------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class PlanComparison:
-    """How a plan compares with what was drawn."""
+    """How a layout compares with what was drawn."""
 
     is_right: bool
     """Every lead is there under its name, with its ends within 1 mm, upside down where it was drawn so, and nothing else."""
@@ -136,17 +136,17 @@ class _Place:
         return abs(self.x0 - other.x0) > along or abs(self.y - other.y) > across
 
 
-def compare_plan(drawn: DrawnPage, grid: GridMap, plan: PagePlan) -> PlanComparison:
-    """Compare a plan that was read on ``grid`` with what was drawn."""
+def compare_plan(drawn: DrawnPage, grid: GridMap, layout: PageLayout) -> PlanComparison:
+    """Compare a layout that was read on ``grid`` with what was drawn."""
     page = drawn.truth.page
-    wanted, found = _drawn_places(drawn), _read_places(drawn, grid, plan)
+    wanted, found = _drawn_places(drawn), _read_places(drawn, grid, layout)
     lost, extra = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
     both = {key: (wanted[key], found[key]) for key in wanted if key in found}
     elsewhere = [key for key, (here, there) in both.items() if here.is_elsewhere(there)]
     ends_mm = np.array([[w.x0 - f.x0, w.x1 - f.x1] for w, f in both.values()]).reshape(-1, 2)
-    is_scaled = plan.speed_mm_per_s == page.speed
+    is_scaled = layout.speed_mm_per_s == page.speed
     is_scaled &= all(abs(w.gain - f.gain) < 0.01 for w, f in both.values())
-    is_named = not (lost or extra or elsewhere) and len(plan.segments) == len(page.segments)
+    is_named = not (lost or extra or elsewhere) and len(layout.segments) == len(page.segments)
     most = float(np.abs(ends_mm).max(initial=0.0))
     is_right = is_named and most < MOST_AWAY_MM
     wrong = ""
@@ -155,7 +155,7 @@ def compare_plan(drawn: DrawnPage, grid: GridMap, plan: PagePlan) -> PlanCompari
     elif not is_right:
         wrong = f"ends off by {most:.1f} mm"
     if not is_scaled:
-        wrong += f"; {page.speed:g} mm/s {page.gain:g} mm/mV read as {plan.speed_mm_per_s:g} {plan.gain_mm_per_mv:g}"
+        wrong += f"; {page.speed:g} mm/s {page.gain:g} mm/mV read as {layout.speed_mm_per_s:g} {layout.gain_mm_per_mv:g}"
     edge_mm = float(np.abs(ends_mm).mean()) if is_named else float("nan")
     return PlanComparison(is_right, is_named, is_scaled, edge_mm, wrong)
 
@@ -170,11 +170,11 @@ def _drawn_places(drawn: DrawnPage) -> dict[Key, _Place]:
     }
 
 
-def _read_places(drawn: DrawnPage, grid: GridMap, plan: PagePlan) -> dict[Key, _Place]:
-    """Places of the plan's leads on the drawn page, through the picture."""
+def _read_places(drawn: DrawnPage, grid: GridMap, layout: PageLayout) -> dict[Key, _Place]:
+    """Places of the layout's leads on the drawn page, through the picture."""
     places: dict[Key, _Place] = {}
-    for s in plan.segments:
-        level = s.baseline(plan.rows)
+    for s in layout.segments:
+        level = s.baseline(layout.rows)
         x, y = grid.to_image(np.array([s.x0_mm, s.x1_mm]), np.array([level, level]))
         (x0, y0), (x1, y1) = drawn.truth.page_map.page_from_image(np.stack([x, y], axis=1))
         key = s.lead, s.is_strip, s.gain_mm_per_mv < 0

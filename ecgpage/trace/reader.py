@@ -6,7 +6,7 @@ import numpy as np
 
 from ecgpage.core.types import Array, Image
 from ecgpage.grid.flat_page import FlatPage
-from ecgpage.layout.types import PagePlan, Segment
+from ecgpage.layout.types import PageLayout, Segment
 from ecgpage.trace.network import TraceNet
 from ecgpage.trace.options import TraceOptions
 
@@ -32,12 +32,16 @@ class Trace:
 
 
 def read_traces(
-    image: Image, page: FlatPage, plan: PagePlan, network: TraceNet, options: TraceOptions = TraceOptions()
+    image: Image,
+    page: FlatPage,
+    layout: PageLayout,
+    network: TraceNet,
+    options: TraceOptions = TraceOptions(),
 ) -> list[Trace]:
-    """One trace for each segment of the plan."""
-    windows = [(s.x0_mm, s.x1_mm, s.baseline(plan.rows)) for s in plan.segments]
+    """One trace for each segment of the layout."""
+    windows = [(s.x0_mm, s.x1_mm, s.baseline(layout.rows)) for s in layout.segments]
     readings = network.read(image, page.grid, windows, options)
     return [
         Trace(segment, reading.x_mm, reading.y_mm, "network", reading.sigma_mm)
-        for segment, reading in zip(plan.segments, readings, strict=True)
+        for segment, reading in zip(layout.segments, readings, strict=True)
     ]

@@ -28,7 +28,7 @@ from ecgpage.layout.text_reader import (
     NAME,
     PX_PER_MM,
     WORDS,
-    WordNet,
+    TextNet,
     darkness,
     load_network,
 )
@@ -181,10 +181,10 @@ def cell_loss(logits: Tensor, cell: Tensor, nothing_weight: float) -> Tensor:
     return (each * words).sum() / count + nothing_weight * (each * hard * nothing).sum() / count
 
 
-def add_fine_layers(network: WordNet, fine: int) -> WordNet:
+def add_fine_layers(network: TextNet, fine: int) -> TextNet:
     """Copy of a network with at least ``fine`` layers that look at pairs of pixels; the new ones do nothing at first."""
     settings: dict[str, Any] = network.settings | {"fine": max(fine, len(network.fine))}
-    wider = WordNet(**settings)
+    wider = TextNet(**settings)
     wider.load_state_dict(network.state_dict(), strict=False)
     for name, parameter in wider.fine[len(network.fine) :].named_parameters():
         if name.endswith("norm.weight"):
@@ -199,7 +199,7 @@ class Trainer(loop.Trainer[Batch, Recipe]):
         self, recipe: Recipe, device: torch.device, start: Path | None = None, *, compiled: bool = False
     ) -> None:
         """``start``: model folder whose weights are trained further; fine layers that they lack do nothing at first."""
-        network = WordNet(recipe.width, fine=recipe.fine)
+        network = TextNet(recipe.width, fine=recipe.fine)
         self.before = ""
         """How the weights were made that it began with."""
         if start is not None:

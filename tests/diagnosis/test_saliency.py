@@ -10,7 +10,7 @@ from ecgpage.diagnosis.saliency import measure_saliency
 from ecgpage.diagnosis.signal_classifier import SignalClassifier
 from ecgpage.export.saliency_overlay import CAPTION_PX, draw_saliency
 from ecgpage.grid.grid_map import GridMap
-from ecgpage.layout.types import PagePlan, Row, Segment
+from ecgpage.layout.types import PageLayout, Row, Segment
 from ecgpage.results import PageReading
 from ecgpage.signal.types import PageSignals
 from ecgpage.trace.reader import Trace
@@ -75,11 +75,11 @@ def flat_reading() -> PageReading:
     x_mm = np.arange(5.0, 255.0, 0.1)
     row = Row(np.arange(5.0, 255.0), np.full(250, 20.0), np.ones(250))
     segment = Segment("V3", 0, 5.0, 255.0, 0.0, 10.0, 20.0)
-    plan = PagePlan([row], [segment], [], [], 25.0, 10.0, 1.0)
+    layout = PageLayout([row], [segment], [], [], 25.0, 10.0, 1.0)
     trace = Trace(segment, x_mm, np.full(len(x_mm), 20.0), "network", np.full(len(x_mm), 0.1))
     nothing = np.zeros((5000, 12), np.float32)
     return PageReading(
-        grid, plan, [trace], PageSignals(mv=nothing, readings=[], segments=[segment], as_read=nothing)
+        grid, layout, [trace], PageSignals(mv=nothing, readings=[], segments=[segment], as_read=nothing)
     )
 
 

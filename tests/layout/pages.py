@@ -12,9 +12,9 @@ from ecgpage.layout.arrangement import Arrangement, arrange
 from ecgpage.layout.boxes import PageBoxes
 from ecgpage.layout.detector import LeadDetector
 from ecgpage.layout.find_boxes import find_boxes
-from ecgpage.layout.plan import read_plan
-from ecgpage.layout.text_reader import WordReader
-from ecgpage.layout.types import PagePlan
+from ecgpage.layout.page_layout import read_layout
+from ecgpage.layout.text_reader import TextReader
+from ecgpage.layout.types import PageLayout
 from ecgpage.synth import DrawnPage
 from ecgpage.synth.page.layout import PageStyle, build_page
 from ecgpage.synth.page.model import Page, masked_signal
@@ -55,22 +55,22 @@ def flatten_exactly(page: DrawnPage) -> FlatPage:
     return flatten_page(page.image, exact_grid(page))
 
 
-def read_drawn_plan(page: DrawnPage, boxes: PageBoxes | None = None) -> PagePlan:
-    """The plan that is read from the true map and the true boxes, or from ``boxes``."""
+def read_drawn_plan(page: DrawnPage, boxes: PageBoxes | None = None) -> PageLayout:
+    """The layout that is read from the true map and the true boxes, or from ``boxes``."""
     flat = flatten_exactly(page)
-    return read_plan(flat, true_boxes(page, flat.grid) if boxes is None else boxes, 10.0)
+    return read_layout(flat, true_boxes(page, flat.grid) if boxes is None else boxes, 10.0)
 
 
 @cache
-def load_eyes() -> tuple[LeadDetector, WordReader]:
+def load_eyes() -> tuple[LeadDetector, TextReader]:
     """The shipped detector and reader."""
-    return LeadDetector.load(MODEL), WordReader.load(MODEL)
+    return LeadDetector.load(MODEL), TextReader.load(MODEL)
 
 
-def read_seen_plan(page: DrawnPage) -> PagePlan:
-    """The plan that is read from the true map and what the shipped detector and reader see."""
+def read_seen_plan(page: DrawnPage) -> PageLayout:
+    """The layout that is read from the true map and what the shipped detector and reader see."""
     flat = flatten_exactly(page)
-    return read_plan(flat, find_boxes(flat, *load_eyes()), 10.0)
+    return read_layout(flat, find_boxes(flat, *load_eyes()), 10.0)
 
 
 # ------------------------------------------------------------------------------------------ boxes by hand

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ecgpage.core.conventions import LEADS
-from ecgpage.layout.boxes import SeveralPagesError, merged, overlap
+from ecgpage.layout.boxes import SeveralPagesError, merge_boxes, overlap
 from tests.layout.pages import arrange_boxes, join_boxes, page_boxes
 
 
@@ -14,7 +14,7 @@ def test_two_boxes_at_one_place_are_one_lead_with_the_mean_of_their_names() -> N
     boxes = page_boxes()
     again = replace(page_boxes(["V1"], strip=None, score=0.6), leads=boxes.leads[:1] + 1.0)
     levels = np.arange(14.0)
-    kept, levels_kept = merged(join_boxes(boxes, again), levels)
+    kept, levels_kept = merge_boxes(join_boxes(boxes, again), levels)
     assert len(kept.leads) == 13
     assert levels_kept.tolist() == levels[:13].tolist()
     first, other = kept.names[0, LEADS.index("I")], kept.names[0, LEADS.index("V1")]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ecgpage.layout.boxes import PageBoxes
-from ecgpage.layout.types import PagePlan
+from ecgpage.layout.types import PageLayout
 from ecgpage.synth import DrawnPage
 from ecgpage.synth.page.model import Paper
 from ecgpage.synth.truth_adapters import compare_plan, exact_grid, true_boxes
@@ -19,21 +19,21 @@ def wide_boxes(page: DrawnPage, by_mm: float) -> PageBoxes:
     return replace(boxes, leads=boxes.leads + np.array([-by_mm, 0, by_mm, 0]))
 
 
-def ends_of(plan: PagePlan) -> list[tuple[float, float]]:
-    return [(s.x0_mm, s.x1_mm) for s in plan.segments]
+def ends_of(layout: PageLayout) -> list[tuple[float, float]]:
+    return [(s.x0_mm, s.x1_mm) for s in layout.segments]
 
 
 def test_a_strip_ends_where_its_ink_does_though_its_box_is_too_wide() -> None:
     page = draw_styled(layout="strip", pulse="none")
-    plan = read_drawn_plan(page, wide_boxes(page, 4.0))
-    assert compare_plan(page, exact_grid(page), plan).is_right, ends_of(plan)
+    layout = read_drawn_plan(page, wide_boxes(page, 4.0))
+    assert compare_plan(page, exact_grid(page), layout).is_right, ends_of(layout)
 
 
 def test_rows_go_on_as_far_as_their_ink_though_their_boxes_end_before() -> None:
     page = draw_styled(layout="3 strips", pulse="none")
     boxes = true_boxes(page, exact_grid(page))
-    plan = read_drawn_plan(page, replace(boxes, leads=boxes.leads - np.array([0, 0, 55.0, 0])))
-    assert compare_plan(page, exact_grid(page), plan).is_right, ends_of(plan)
+    layout = read_drawn_plan(page, replace(boxes, leads=boxes.leads - np.array([0, 0, 55.0, 0])))
+    assert compare_plan(page, exact_grid(page), layout).is_right, ends_of(layout)
 
 
 def test_a_stray_pulse_at_the_other_end_does_not_move_it() -> None:
@@ -41,8 +41,8 @@ def test_a_stray_pulse_at_the_other_end_does_not_move_it() -> None:
     boxes = true_boxes(page, exact_grid(page))
     x1, y1 = boxes.leads[:, 2].max(), boxes.leads[0, 3]
     stray = np.array([[x1 - 4.0, y1 - 10.0, x1 + 3.0, y1]])
-    plan = read_drawn_plan(page, replace(boxes, pulses=np.concatenate([boxes.pulses, stray])))
-    assert compare_plan(page, exact_grid(page), plan).is_right, ends_of(plan)
+    layout = read_drawn_plan(page, replace(boxes, pulses=np.concatenate([boxes.pulses, stray])))
+    assert compare_plan(page, exact_grid(page), layout).is_right, ends_of(layout)
 
 
 @pytest.mark.parametrize("separator", ["gap", "marks", "dotted"])
@@ -51,5 +51,5 @@ def test_columns_stand_apart_whatever_is_between_them(separator: str) -> None:
     boxes = true_boxes(page, exact_grid(page))
     boxes.leads[:, 0] -= 1.2  # as if they touched
     boxes.leads[:, 2] += 1.2
-    plan = read_drawn_plan(page, boxes)
-    assert compare_plan(page, exact_grid(page), plan).is_right, ends_of(plan)
+    layout = read_drawn_plan(page, boxes)
+    assert compare_plan(page, exact_grid(page), layout).is_right, ends_of(layout)

@@ -9,7 +9,7 @@ import pytest
 from ecgpage.core.conventions import LEADS
 from ecgpage.layout.arrangement import arrange
 from ecgpage.layout.boxes import PageBoxes, PrintedNames
-from ecgpage.layout.printed_names import with_printed
+from ecgpage.layout.printed_names import add_printed_names
 from tests.layout.pages import SHUFFLED, arrange_boxes, list_leads, page_boxes
 
 
@@ -57,7 +57,7 @@ def test_names_in_the_margin_are_those_of_the_first_column() -> None:
 
 def test_words_beside_a_few_leads_only_are_no_names() -> None:
     boxes = print_names(page_boxes(), {0: "V4", 12: "I"})
-    assert with_printed(boxes, boxes.leads[:, [1, 3]].mean(axis=1), np.zeros(0)) is boxes
+    assert add_printed_names(boxes, boxes.leads[:, [1, 3]].mean(axis=1), np.zeros(0)) is boxes
 
 
 def test_a_word_elsewhere_along_the_lead_is_no_name() -> None:

@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from ecgpage.layout.row_assignment import add_spare_rows, assign_rows, regular_places, row_distance
+from ecgpage.layout.row_assignment import (
+    add_spare_rows,
+    assign_rows,
+    find_regular_places,
+    measure_row_distance,
+)
 from tests.layout.pages import ROWS_MM, STRIP_MM, page_boxes
 
 
@@ -14,7 +19,7 @@ def levels_of(leads: np.ndarray) -> np.ndarray:
 def test_boxes_beside_each_other_are_in_one_row() -> None:
     boxes = page_boxes()
     levels = levels_of(boxes.leads) + np.random.default_rng(1).normal(0, 0.7, 13)
-    row_of, rows_mm = assign_rows(boxes, levels, np.zeros(0), row_distance(boxes.leads, levels))
+    row_of, rows_mm = assign_rows(boxes, levels, np.zeros(0), measure_row_distance(boxes.leads, levels))
     assert row_of.tolist() == [0, 1, 2] * 4 + [3]
     assert rows_mm == pytest.approx([*ROWS_MM, STRIP_MM], abs=1.0)
 
@@ -25,7 +30,9 @@ def test_a_box_whose_ink_is_its_neighbours_goes_back_to_its_own_row() -> None:
     levels = levels_of(boxes.leads)
     levels[4] = ROWS_MM[2]
     boxes.leads[4, 3] += 14.0
-    row_of, _ = assign_rows(boxes, levels, np.zeros(0), row_distance(boxes.leads, levels_of(boxes.leads)))
+    row_of, _ = assign_rows(
+        boxes, levels, np.zeros(0), measure_row_distance(boxes.leads, levels_of(boxes.leads))
+    )
     assert row_of[3:6].tolist() == [0, 1, 2]
 
 
@@ -36,14 +43,14 @@ def test_rows_of_ink_without_boxes_take_their_place_among_the_others() -> None:
 
 
 def test_a_gap_twice_as_wide_as_usual_has_room_for_a_row() -> None:
-    assert regular_places(np.array([20.0, 40.0, 60.0, 100.0])) == [80.0]
-    assert regular_places(np.array([20.0, 40.0, 60.0, 80.0])) == []
-    assert regular_places(np.array([20.0, 40.0])) == []
+    assert find_regular_places(np.array([20.0, 40.0, 60.0, 100.0])) == [80.0]
+    assert find_regular_places(np.array([20.0, 40.0, 60.0, 80.0])) == []
+    assert find_regular_places(np.array([20.0, 40.0])) == []
 
 
 def test_rows_near_each_other_are_told_by_a_smaller_distance() -> None:
     near = page_boxes()
     near.leads[:, [1, 3]] *= 0.3
-    assert row_distance(near.leads, levels_of(near.leads)) < row_distance(
+    assert measure_row_distance(near.leads, levels_of(near.leads)) < measure_row_distance(
         page_boxes().leads, levels_of(page_boxes().leads)
     )

@@ -6,7 +6,7 @@ import numpy as np
 
 from ecgpage.grid.flat_page import FlatPage
 from ecgpage.layout.columns import Columns
-from ecgpage.layout.rows import find_rows, row_at
+from ecgpage.layout.rows import find_row_at, find_rows
 from tests.layout.pages import draw_styled, flatten_exactly
 
 LEVELS_MM = (50.0, 80.0, 110.0)
@@ -55,7 +55,7 @@ def test_a_header_far_above_the_rows_is_none_of_them() -> None:
 
 def test_a_row_that_only_a_box_shows_is_followed_near_its_level() -> None:
     page = draw_ink(wave(70.0))
-    row = row_at(page, 71.5, Columns(1, 5.0, 250.0, 250.0), [])
+    row = find_row_at(page, 71.5, Columns(1, 5.0, 250.0, 250.0), [])
     away = row.y_at(np.arange(10.0, 250.0)) - np.interp(
         np.arange(10.0, 250.0), np.arange(5.0, 255.0), wave(70.0)
     )

@@ -39,9 +39,9 @@ def test_chest_leads_at_half_gain_have_their_own_scale() -> None:
 def test_speed_and_gain_are_read_where_no_pulse_tells_them() -> None:
     texts = (Text("50 mm/s", 30.0, 208.0, 3.5), Text("5 mm/mV", 60.0, 208.0, 3.5))
     page = draw_styled(150.0, speed=50.0, gain=5.0, pulse="none", texts=texts, bottom=15.0)
-    plan = read_seen_plan(page)
-    assert (plan.speed_mm_per_s, plan.gain_mm_per_mv) == (50.0, 5.0)
-    assert any("written" in note for note in plan.notes)
+    layout = read_seen_plan(page)
+    assert (layout.speed_mm_per_s, layout.gain_mm_per_mv) == (50.0, 5.0)
+    assert any("written" in note for note in layout.notes)
     silent = read_seen_plan(draw_styled(150.0, pulse="none"))
     assert [note.split(" assumed")[0] for note in silent.notes] == ["25 mm/s", "10 mm/mV"]
 
@@ -49,6 +49,6 @@ def test_speed_and_gain_are_read_where_no_pulse_tells_them() -> None:
 def test_a_scale_at_the_foot_of_the_page_is_read_for_a_lead_far_above() -> None:
     texts = (Text("25mm/s", 15.0, 205.0, 3.5, "DejaVuSans"), Text("20mm/mV", 45.0, 205.0, 3.5, "DejaVuSans"))
     style = PageStyle(layout="strip", gain=20.0, pulse="none", top=25.0, bottom=120.0, texts=texts)
-    plan = read_seen_plan(draw_clean(build_page(style, 5000, FS), 150.0))
-    assert [abs(s.gain_mm_per_mv) for s in plan.segments] == [20.0]
-    assert not any("assumed" in note for note in plan.notes)
+    layout = read_seen_plan(draw_clean(build_page(style, 5000, FS), 150.0))
+    assert [abs(s.gain_mm_per_mv) for s in layout.segments] == [20.0]
+    assert not any("assumed" in note for note in layout.notes)

@@ -1,4 +1,4 @@
-"""Words of a page: how they are found and what they do to a plan."""
+"""Words of a page: how they are found and what they do to a layout."""
 
 import numpy as np
 import torch
@@ -9,10 +9,10 @@ from ecgpage.layout.text_reader import (
     LEAD_WORDS,
     SPEEDS,
     WORDS,
-    WordNet,
-    Words,
+    RecognisedText,
+    TextNet,
     darkness,
-    peaks,
+    find_peaks,
 )
 
 
@@ -34,7 +34,7 @@ def chances(*words: tuple[int, int, int, float]) -> np.ndarray:
 
 
 def test_peaks_are_words_and_weaker_neighbours_are_not() -> None:
-    words = peaks(chances((5, 6, 3, 0.9), (5, 7, 2, 0.4), (12, 20, 0, 0.8), (15, 3, 1, 0.2)))
+    words = find_peaks(chances((5, 6, 3, 0.9), (5, 7, 2, 0.4), (12, 20, 0, 0.8), (15, 3, 1, 0.2)))
     assert len(words.scores) == 2
     assert words.chances.argmax(axis=1).tolist() == [3, 0]
     assert words.places[1].tolist() == [20.5 * CELL, 12.5 * CELL]
@@ -45,13 +45,13 @@ def test_equally_sure_cells_are_one_word_in_their_middle() -> None:
     found = chances(
         *((r, c, 4, 1.0) for r in (7, 8, 9) for c in (10, 11, 12)), (8, 16, 2, 1.0), (9, 16, 2, 1.0)
     )
-    words = peaks(found)
+    words = find_peaks(found)
     assert len(words.scores) == 2
     assert words.places[0].tolist() == [11.5 * CELL, 8.5 * CELL]
 
 
 def test_no_word_at_all_is_no_error() -> None:
-    words = peaks(chances())
+    words = find_peaks(chances())
     assert words.places.shape == (0, 2)
     assert words.scale(SPEEDS) is None
 
@@ -59,17 +59,17 @@ def test_no_word_at_all_is_no_error() -> None:
 def test_a_scale_counts_when_it_is_written_once_and_clearly() -> None:
     first = len(LEAD_WORDS)
     fast, gain = first + SPEEDS.index(50.0), first + len(SPEEDS) + GAINS.index(5.0)
-    words = peaks(chances((3, 3, fast, 0.9), (3, 12, gain, 0.9)))
+    words = find_peaks(chances((3, 3, fast, 0.9), (3, 12, gain, 0.9)))
     assert words.scale(SPEEDS) == 50.0
     assert words.scale(GAINS) == 5.0
-    assert peaks(chances((3, 3, fast, 0.9), (3, 12, fast - 1, 0.9))).scale(SPEEDS) is None
-    assert peaks(chances((3, 3, fast, 0.4))).scale(SPEEDS) is None
+    assert find_peaks(chances((3, 3, fast, 0.9), (3, 12, fast - 1, 0.9))).scale(SPEEDS) is None
+    assert find_peaks(chances((3, 3, fast, 0.4))).scale(SPEEDS) is None
 
 
-def scales(*words: dict[str, float]) -> Words:
+def scales(*words: dict[str, float]) -> RecognisedText:
     """Words with these chances, far from each other."""
     told = np.array([[word.get(name, 0.0) for name in WORDS] for word in words])
-    return Words(np.arange(2.0 * len(words)).reshape(-1, 2) * 40, np.full(len(words), 1.0), told)
+    return RecognisedText(np.arange(2.0 * len(words)).reshape(-1, 2) * 40, np.full(len(words), 1.0), told)
 
 
 def test_a_word_between_a_speed_and_a_gain_is_told_by_the_others() -> None:
@@ -96,5 +96,5 @@ def test_one_clear_misreading_among_many_does_not_count() -> None:
 
 
 def test_the_network_takes_any_size_of_whole_cells() -> None:
-    logits = WordNet(8).eval()(torch.zeros(1, 1, 5 * CELL, 9 * CELL))
+    logits = TextNet(8).eval()(torch.zeros(1, 1, 5 * CELL, 9 * CELL))
     assert logits.shape == (1, 1 + len(WORDS), 5, 9)

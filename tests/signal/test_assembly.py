@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ecgpage.core.conventions import LEADS
-from ecgpage.layout.types import PagePlan, Segment
+from ecgpage.layout.types import PageLayout, Segment
 from ecgpage.signal.assembly import assemble
 from ecgpage.signal.consistency import find_contradiction
 from ecgpage.trace.reader import Trace
@@ -50,7 +50,7 @@ def test_avr_is_turned_over_when_the_laws_say_so(drawn_upside_down: bool) -> Non
         values = np.interp((x_mm - 20) / 25, np.arange(5000) / FS, mv[:, k]) * (sign if lead == "aVR" else 1)
         y_mm, sigma_mm = 20.0 * k - 10 * values, np.full(len(x_mm), 0.1)
         traces.append(Trace(segment, x_mm, y_mm, "network", sigma_mm))
-    plan = PagePlan([], [t.segment for t in traces], [], [], 25.0, 10.0, 1.0)
-    found = assemble(traces, plan, FS, 5000)
+    layout = PageLayout([], [t.segment for t in traces], [], [], 25.0, 10.0, 1.0)
+    found = assemble(traces, layout, FS, 5000)
     assert np.corrcoef(found.mv[:1240, 3], mv[:1240, 3])[0, 1] > 0.99
     assert any("aVR turned over" in note for note in found.notes) == drawn_upside_down

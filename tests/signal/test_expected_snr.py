@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ecgpage.core.conventions import LEADS
-from ecgpage.layout.types import PagePlan, Segment
+from ecgpage.layout.types import PageLayout, Segment
 from ecgpage.signal.assembly import assemble
 from ecgpage.signal.expected_snr import TYPICAL_LAG_S, expect
 from ecgpage.signal.limb_leads import Part, estimate_time_error
@@ -66,8 +66,8 @@ def read(sigma_mm: float, source: str, *, gate: bool, gain: float = 10.0) -> Pag
     x_mm = 10 + np.arange(1251) * 0.05
     mv = np.interp((x_mm - 10) / 25, np.arange(5000) / FS, record()[:, LEADS.index("V1")])
     trace = Trace(segment, x_mm, 50 - gain * mv, source, np.full(len(x_mm), sigma_mm))
-    plan = PagePlan([], [segment], [], [], 25.0, 10.0, 1.0)
-    return assemble([trace], plan, FS, 5000, SignalOptions(min_snr_db=0.0 if gate else -np.inf))
+    layout = PageLayout([], [segment], [], [], 25.0, 10.0, 1.0)
+    return assemble([trace], layout, FS, 5000, SignalOptions(min_snr_db=0.0 if gate else -np.inf))
 
 
 @pytest.mark.parametrize(

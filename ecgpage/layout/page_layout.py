@@ -1,4 +1,4 @@
-"""The plan of a page: boxes choose the layout, ink measures it.
+"""The layout of a page: boxes choose the layout, ink measures it.
 
 Boxes of a detector say which lead stands where to a millimetre or so (``arrangement``). Rows, separators, calibration pulses,
 the ends of the ink and the 5-mm lines say it to a tenth (``column_edges``).
@@ -14,7 +14,7 @@ from ecgpage.core.conventions import X_PX_PER_MM, Y_PX_PER_MM, EcgPageError
 from ecgpage.core.types import Array
 from ecgpage.grid.flat_page import FlatPage
 from ecgpage.layout.arrangement import Arrangement, Cell, arrange
-from ecgpage.layout.boxes import HALF_BOX_MM, PageBoxes, merged
+from ecgpage.layout.boxes import HALF_BOX_MM, PageBoxes, merge_boxes
 from ecgpage.layout.column_edges import (
     find_strip_end,
     measure_columns,
@@ -25,32 +25,32 @@ from ecgpage.layout.columns import Columns
 from ecgpage.layout.gaps import measure_gap
 from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.pulses import measure_pulses
-from ecgpage.layout.rows import find_rows, row_at
+from ecgpage.layout.rows import find_row_at, find_rows
 from ecgpage.layout.scales import CHEST, tell_gains, tell_speed
-from ecgpage.layout.types import PagePlan, Pulse, Row, Segment
+from ecgpage.layout.types import PageLayout, Pulse, Row, Segment
 
 log = logging.getLogger(__name__)
 
 
-def read_plan(
+def read_layout(
     page: FlatPage, boxes: PageBoxes, duration_s: float, options: LayoutOptions = LayoutOptions()
-) -> PagePlan:
+) -> PageLayout:
     """Plan of an upright page that shows at most ``duration_s`` seconds; ``boxes`` as ``find_boxes`` gives them.
 
     Raises ``EcgPageError`` when the boxes fit no layout, or are those of several pages.
     """
     ink_rows = find_rows(page, options)
-    boxes = _with_ink(page, boxes, options)
+    boxes = _keep_inked_boxes(page, boxes, options)
     ink_mm = np.array([(row.level_mm, row.start_mm, row.end_mm) for row in ink_rows]).reshape(-1, 3)
-    levels_mm = usual_levels(page, boxes.leads, ink_mm[:, 0], boxes.pulses[:, 3], options)
+    levels_mm = find_usual_levels(page, boxes.leads, ink_mm[:, 0], boxes.pulses[:, 3], options)
     arrangement = arrange(boxes, levels_mm, ink_mm, options)
-    plan = measured(page, arrangement, boxes, ink_rows, duration_s, options)
-    if _explained(boxes, plan, options) < options.min_explained:
+    layout = measure_layout(page, arrangement, boxes, ink_rows, duration_s, options)
+    if _explained_share(boxes, layout, options) < options.min_explained:
         raise EcgPageError("the leads seen stand in no layout that is known")
-    return plan
+    return layout
 
 
-def _with_ink(page: FlatPage, boxes: PageBoxes, options: LayoutOptions) -> PageBoxes:
+def _keep_inked_boxes(page: FlatPage, boxes: PageBoxes, options: LayoutOptions) -> PageBoxes:
     """The boxes without unsure ones in which nothing runs from end to end."""
     kept = np.array(
         [
@@ -73,18 +73,18 @@ def _inked_share(page: FlatPage, box: Array, options: LayoutOptions) -> float:
     return float((window.max(axis=0).reshape(whole, X_PX_PER_MM).max(axis=1) > options.clear_ink).mean())
 
 
-def _explained(boxes: PageBoxes, plan: PagePlan, options: LayoutOptions) -> float:
-    """Share of the sure boxes that stand where the plan has a lead, of each place one; 1 without any."""
-    boxes, _ = merged(boxes, boxes.leads[:, 1], options)
-    at = _stands_at(boxes, plan, options)[boxes.scores > options.unsure_score]
-    return float((at >= 0).mean()) if len(at) and plan.segments else 1.0
+def _explained_share(boxes: PageBoxes, layout: PageLayout, options: LayoutOptions) -> float:
+    """Share of the sure boxes that stand where the layout has a lead, of each place one; 1 without any."""
+    boxes, _ = merge_boxes(boxes, boxes.leads[:, 1], options)
+    at = _match_boxes(boxes, layout, options)[boxes.scores > options.unsure_score]
+    return float((at >= 0).mean()) if len(at) and layout.segments else 1.0
 
 
-def _stands_at(boxes: PageBoxes, plan: PagePlan, options: LayoutOptions) -> NDArray[np.intp]:
-    """(n,) index of the plan's lead at which each box stands, -1 for none."""
-    if not plan.segments:
+def _match_boxes(boxes: PageBoxes, layout: PageLayout, options: LayoutOptions) -> NDArray[np.intp]:
+    """(n,) index of the layout's lead at which each box stands, -1 for none."""
+    if not layout.segments:
         return np.full(len(boxes.leads), -1)
-    spans = np.array([(s.x0_mm, s.x1_mm, s.baseline(plan.rows)) for s in plan.segments])
+    spans = np.array([(s.x0_mm, s.x1_mm, s.baseline(layout.rows)) for s in layout.segments])
     x0, y0, x1, y1 = boxes.leads.T[..., None]
     shared = (np.minimum(x1, spans[:, 1]) - np.maximum(x0, spans[:, 0])) / (
         np.maximum(x1, spans[:, 1]) - np.minimum(x0, spans[:, 0])
@@ -93,7 +93,7 @@ def _stands_at(boxes: PageBoxes, plan: PagePlan, options: LayoutOptions) -> NDAr
     return np.where(shared.max(axis=1) > options.min_same, shared.argmax(axis=1), -1)
 
 
-def usual_levels(
+def find_usual_levels(
     page: FlatPage, leads: Array, ink_rows_mm: Array, feet_mm: Array, options: LayoutOptions = LayoutOptions()
 ) -> Array:
     """(n,) page y where most of the ink in each box (n, 4) page mm lies, within what the box allows for its 0-mV line; at a
@@ -128,16 +128,18 @@ def usual_levels(
     return np.array(levels)
 
 
-def measured(
+def measure_layout(
     page: FlatPage,
     arrangement: Arrangement,
     boxes: PageBoxes,
     ink_rows: list[Row],
     duration_s: float,
     options: LayoutOptions,
-) -> PagePlan:
-    """The plan of a page whose leads are arranged so, its edges measured in the ink."""
-    rows = [row_at(page, level, arrangement.columns, ink_rows, options) for level in arrangement.levels_mm]
+) -> PageLayout:
+    """The layout of a page whose leads are arranged so, its edges measured in the ink."""
+    rows = [
+        find_row_at(page, level, arrangement.columns, ink_rows, options) for level in arrangement.levels_mm
+    ]
     boxes = replace(boxes, pulses=pulses_on_one_side(boxes.pulses, arrangement.columns))
     pulses = measure_pulses(page, rows, boxes.pulses, options)
     notes: list[str] = []
@@ -152,7 +154,7 @@ def measured(
     )
     gains = tell_gains(arrangement, pulses, columns, boxes.gain_mm_per_mv, notes)
     segments = [
-        _segment(page, cell, columns, rows, speed, duration_s, gains, pulses, options)
+        _make_segment(page, cell, columns, rows, speed, duration_s, gains, pulses, options)
         for cell in arrangement.cells
     ]
     if arrangement.missed:
@@ -160,10 +162,10 @@ def measured(
     if not arrangement.known_order:
         notes.append("leads stand in no usual order: each name as it was read")
     usual = gains["limb"] if any(c.lead not in CHEST for c in arrangement.cells) else gains["chest"]
-    return PagePlan(rows, segments, found, ticks_mm, speed, usual, arrangement.confidence, tuple(notes))
+    return PageLayout(rows, segments, found, ticks_mm, speed, usual, arrangement.confidence, tuple(notes))
 
 
-def _segment(
+def _make_segment(
     page: FlatPage,
     cell: Cell,
     columns: Columns,
@@ -174,7 +176,7 @@ def _segment(
     pulses: list[tuple[int, Pulse]],
     options: LayoutOptions,
 ) -> Segment:
-    """One lead of the plan; columns run on in time, which the signals may tell otherwise."""
+    """One lead of the layout; columns run on in time, which the signals may tell otherwise."""
     x0, x1 = columns.span(cell.column)
     if cell.is_strip:
         x1 = find_strip_end(page, rows[cell.row], columns, cell.seen_mm, options)

@@ -1,4 +1,4 @@
-"""The plan of a page from boxes that are unsure, of another page, or none of a page at all."""
+"""The layout of a page from boxes that are unsure, of another page, or none of a page at all."""
 
 from dataclasses import replace
 
@@ -34,5 +34,5 @@ def test_an_unsure_box_without_ink_is_left_out() -> None:
         names=boxes.names[:1],
         pulses=np.zeros((0, 4)),
     )
-    plan = read_drawn_plan(page, join_boxes(boxes, stray))
-    assert [s.lead for s in plan.segments] == list(LEADS)
+    layout = read_drawn_plan(page, join_boxes(boxes, stray))
+    assert [s.lead for s in layout.segments] == list(LEADS)
