@@ -49,6 +49,7 @@ def correlate(page: DrawnPage, mv: np.ndarray) -> list[float]:
     return found
 
 
+@pytest.mark.medium
 def test_the_output_follows_the_names_wherever_they_stand() -> None:
     page = draw_clean(put_leads(build_page(PageStyle(layout="3x4", top=30.0), 5000, FS), SHUFFLED), 200.0)
     reading = digitizer().read_page(page.image, FS, 5000, grid=exact_grid(page))
@@ -56,6 +57,7 @@ def test_the_output_follows_the_names_wherever_they_stand() -> None:
     assert min(correlate(page, reading.signals.mv)) > 0.9
 
 
+@pytest.mark.medium
 def test_columns_that_all_start_at_the_beginning_are_told_by_the_strip() -> None:
     page = draw_styled(200.0, layout="3x4+1", continuous=False)
     mv = read_signals(page)
@@ -65,6 +67,7 @@ def test_columns_that_all_start_at_the_beginning_are_told_by_the_strip() -> None
     assert min(correlate(page, mv)) > 0.9
 
 
+@pytest.mark.medium
 def test_minus_avr_in_cabrera_order_comes_out_upright() -> None:
     page = draw_styled(200.0, layout="cabrera 6x2")
     mv = read_signals(page)

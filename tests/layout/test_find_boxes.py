@@ -10,6 +10,7 @@ from tests.drawn import FS
 from tests.layout.pages import draw_clean, draw_styled, read_seen_plan
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("layout", "name_place"), [("3x4+1", "above"), ("12x1", "left"), ("limb 6x1", "below")]
 )
@@ -21,6 +22,7 @@ def test_names_and_rows_in_any_order_are_read_as_they_are_printed(layout: str, n
     assert seen.is_right, seen.wrong
 
 
+@pytest.mark.medium
 def test_without_names_the_places_tell() -> None:
     page = draw_styled(150.0, name_place="none")
     seen = compare_plan(page, exact_grid(page), read_seen_plan(page))

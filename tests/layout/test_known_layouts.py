@@ -14,6 +14,7 @@ from tests.layout.pages import draw_styled, read_drawn_plan
 README = Path(__file__).parents[2] / "README.md"
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("known", KNOWN_LAYOUTS, ids=lambda known: known.name)
 def test_every_layout_is_read_as_it_was_drawn(known: KnownLayout) -> None:
     page = draw_styled(order=Layout(known.columns, known.strips))

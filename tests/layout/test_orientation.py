@@ -9,6 +9,7 @@ from ecgpage.synth.truth_adapters import exact_grid
 from tests.layout.pages import MODEL, draw_styled
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("quarter_turns", [0, 1, 2, 3])
 def test_the_detector_tells_which_way_up_a_page_lies(quarter_turns: int) -> None:
     page = draw_styled(150.0, layout="6x2+1")

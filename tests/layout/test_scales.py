@@ -36,6 +36,7 @@ def test_chest_leads_at_half_gain_have_their_own_scale() -> None:
     assert gains == {lead: 5.0 if lead.startswith("V") else 10.0 for lead in LEADS}
 
 
+@pytest.mark.medium
 def test_speed_and_gain_are_read_where_no_pulse_tells_them() -> None:
     texts = (Text("50 mm/s", 30.0, 208.0, 3.5), Text("5 mm/mV", 60.0, 208.0, 3.5))
     page = draw_styled(150.0, speed=50.0, gain=5.0, pulse="none", texts=texts, bottom=15.0)
@@ -46,6 +47,7 @@ def test_speed_and_gain_are_read_where_no_pulse_tells_them() -> None:
     assert [note.split(" assumed")[0] for note in silent.notes] == ["25 mm/s", "10 mm/mV"]
 
 
+@pytest.mark.medium
 def test_a_scale_at_the_foot_of_the_page_is_read_for_a_lead_far_above() -> None:
     texts = (Text("25mm/s", 15.0, 205.0, 3.5, "DejaVuSans"), Text("20mm/mV", 45.0, 205.0, 3.5, "DejaVuSans"))
     style = PageStyle(layout="strip", gain=20.0, pulse="none", top=25.0, bottom=120.0, texts=texts)

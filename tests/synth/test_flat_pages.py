@@ -62,6 +62,7 @@ def test_a_lead_is_drawn_where_its_box_is():
         assert inside[dark].mean() > 1.4 * inside.mean()
 
 
+@pytest.mark.medium
 def test_leads_are_exchanged_where_they_are_asked_for_and_nowhere_else():
     signal = np.tile((beats(100, 1)[0, 0] / 1000).astype(np.float32)[:, None], (1, 12))
 

@@ -48,6 +48,7 @@ def draw(records: Path, output: Path, *options: str) -> int:
     return main(["--records", str(records), "--output", str(output), "--seed", "7", *options])
 
 
+@pytest.mark.medium
 def test_folder_holds_what_the_challenge_trains_on(records: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert draw(records, out) == 0
@@ -87,6 +88,7 @@ def test_truth_file_says_where_each_sample_is(records: Path, tmp_path: Path) -> 
     )
 
 
+@pytest.mark.medium
 def test_long_records_have_one_picture_per_ten_seconds(records: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     draw(records, out)
@@ -96,6 +98,7 @@ def test_long_records_have_one_picture_per_ten_seconds(records: Path, tmp_path: 
     assert not np.isfinite(data[2000:]).any()
 
 
+@pytest.mark.medium
 def test_same_bytes_whatever_the_number_of_processes_and_interruptions(records: Path, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     draw(records, one, "--mix", "generator-clean,generator-distorted")

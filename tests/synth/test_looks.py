@@ -87,6 +87,7 @@ def test_a_coarse_plotter_draws_within_its_step_of_the_truth(seed: int) -> None:
     assert (with_device != draw_page(replace(page, plotter=None), signal, 100)).any()
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", sorted(marks.COVERS))
 def test_nothing_shows_where_the_truth_says_hidden(name: str) -> None:
     mix = Mix(marks=((name, 1.0),), grid_fade=(1.0, 1.0), minor_fade=(1.0, 1.0), dpi=80.0)

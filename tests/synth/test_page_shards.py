@@ -12,6 +12,7 @@ from ecgpage.synth.page_shards import Order, PageDrawer, PageShards, draw_shards
 from ecgpage.synth.training_records import TrainingRecords
 
 
+@pytest.mark.medium
 def test_what_is_written_is_read_back_whichever_worker_drew_it(training_data: Path, tmp_path: Path):
     records = TrainingRecords(training_data, {"1", ""})
     order = Order(tmp_path, seed=4, workers=2, any_look=0.5, count=6, shard_pages=2)

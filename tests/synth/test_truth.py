@@ -53,6 +53,7 @@ def test_reading_the_truth_back_gives_the_signal(name: str, seed: int) -> None:
         assert segment.box[3] >= np.nanmax(segment.xy[:, 1])
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "name", ["generator-clean", "generator-distorted", "scan-color", "photo-clean", "photo-deteriorated"]
 )
@@ -143,6 +144,7 @@ def test_a_region_looks_as_it_does_on_the_page(seed: int) -> None:
     assert np.mean(np.abs(same - part).max(axis=2) > 3) < 0.002
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("name", sorted(MIXES))
 def test_the_same_seed_gives_the_same_picture(name: str) -> None:
     mix = MIXES[name]
