@@ -48,7 +48,7 @@ from ecgpage.synth import mixes_hash
 from ecgpage.synth.folder import Task, write_record
 from ecgpage.synth.sources import Pack, Recording, Source, WfdbFolder
 from ecgpage.train.scores import macro_interval
-from ecgpage.train.stack import Answer, table_of
+from ecgpage.train.stack import Prediction, table_of
 from evaluate_model import evaluate_model
 from helper_code import find_records, load_labels, load_signals
 
@@ -270,7 +270,7 @@ def _held(labels: Sequence[Sequence[str]], classes: Sequence[str]) -> np.ndarray
     return np.array([[c in row for c in classes] for row in labels], np.bool_).reshape(-1, len(classes))
 
 
-def answers_of(run: Run) -> list[Answer]:
+def read_predictions(run: Run) -> list[Prediction]:
     """What both branches said of every answered page."""
 
     def branch(p: dict[str, float | None] | None) -> Diagnosis | None:
@@ -282,7 +282,7 @@ def answers_of(run: Run) -> list[Answer]:
         report = json.loads((run.reports / f"{name}.json").read_text())
         kind, record = name.split("/", 1)
         found.append(
-            Answer(
+            Prediction(
                 number_of(record),
                 kind,
                 load_labels(str(run.reference / name)),
@@ -310,7 +310,7 @@ def branch_scores(run: Run) -> dict[str, tuple[float, float, float]]:
         "page branch": [],
         "answer": [],
     }
-    for name, said in zip(names, answers_of(run), strict=True):
+    for name, said in zip(names, read_predictions(run), strict=True):
         signal, fields = load_signals(str(run.reference / name))
         if signal is None or fields is None:
             raise EcgPageError(
@@ -356,7 +356,7 @@ def main() -> None:
     text = describe(run.folder.name, scores, branch_scores(run))
     (run.folder / "leaderboard.md").write_text(text + "\n", encoding="utf-8")
     plot(scores, run.folder / "leaderboard.png")
-    table_of(answers_of(run)).save(run.folder / "answers.npz")
+    table_of(read_predictions(run)).save(run.folder / "answers.npz")
     print(text)
     print(f"\n{run.folder}: leaderboard.md, leaderboard.png, answers.npz", file=sys.stderr)
 

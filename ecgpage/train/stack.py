@@ -94,8 +94,8 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What both branches said of one page; ``table_of`` makes a table of many."""
+class Prediction:
+    """What both branches predict of one page; ``table_of`` makes a table of many."""
 
     record: int
     kind: str
@@ -107,22 +107,22 @@ class Answer:
     snr_db: float
 
 
-def table_of(answers: list[Answer]) -> Table:
+def table_of(predictions: list[Prediction]) -> Table:
     """The table of pages; EcgPageError when there is none."""
-    if not answers:
+    if not predictions:
         raise EcgPageError("no page was answered: nothing to fit a stack to")
 
     def p(branch: Diagnosis | None) -> list[float]:
         return [np.nan if branch is None else branch.probabilities[c] for c in CLASSES]
 
     return Table(
-        record=np.array([a.record for a in answers], np.int64),
-        kind=np.array([a.kind for a in answers]),
-        truth=np.array([[c in a.labels for c in CLASSES] for a in answers], np.bool_),
-        signal=np.array([p(a.signal) for a in answers], np.float64),
-        page=np.array([p(a.page) for a in answers], np.float64),
-        leads_read=np.array([a.leads_read for a in answers], np.float64),
-        snr_db=np.array([a.snr_db for a in answers], np.float64),
+        record=np.array([a.record for a in predictions], np.int64),
+        kind=np.array([a.kind for a in predictions]),
+        truth=np.array([[c in a.labels for c in CLASSES] for a in predictions], np.bool_),
+        signal=np.array([p(a.signal) for a in predictions], np.float64),
+        page=np.array([p(a.page) for a in predictions], np.float64),
+        leads_read=np.array([a.leads_read for a in predictions], np.float64),
+        snr_db=np.array([a.snr_db for a in predictions], np.float64),
     )
 
 

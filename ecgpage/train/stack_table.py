@@ -43,7 +43,7 @@ BATCH: Final = 8
 """Larger batches are slower on a CPU: their planes do not fit its cache."""
 
 
-def tabled(
+def make_table(
     records: TrainingRecords,
     pages: Sequence[DrawnFlatPage],
     signal: SignalClassifier,
@@ -141,7 +141,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     branches = SignalClassifier.load(args.model), PageClassifier.load(args.model)
     records = TrainingRecords(args.data, set(args.folds))
-    table = tabled(records, list(PageShards(args.pages)), *branches, seed=args.seed)
+    table = make_table(records, list(PageShards(args.pages)), *branches, seed=args.seed)
     table.save(args.out)
     log.info("%s: %d records", args.out, len(table.record))
 

@@ -15,10 +15,10 @@ from bench.leaderboard import (
     Page,
     Run,
     answer_all,
-    answers_of,
     branch_scores,
     choose_pages,
     number_of,
+    read_predictions,
     read_recordings,
     score_all,
 )
@@ -235,7 +235,7 @@ def test_scores_come_from_the_answers(run: Run) -> None:
     power = np.mean(short**2, axis=0)
     wanted = np.mean(10 * np.log10(power / np.mean(noise**2, axis=0)))
     assert found["scan-color"].snr == pytest.approx(wanted, abs=1.5)
-    table = table_of(answers_of(run))
+    table = table_of(read_predictions(run))
     assert sorted(table.kind.tolist()) == ["photo-clean", "scan-bw", "scan-color"]
     assert sorted(table.record.tolist()) == [2, 3, 4]
     assert np.isnan(table.page).all()

@@ -22,7 +22,7 @@ from ecgpage.diagnosis.stack import (
 )
 from ecgpage.diagnosis.types import Diagnosis
 from ecgpage.train import stack as training
-from ecgpage.train.stack import Answer, Table, table_of
+from ecgpage.train.stack import Prediction, Table, table_of
 
 N = len(CLASSES)
 
@@ -209,8 +209,8 @@ def test_a_class_that_nobody_has_keeps_the_mean_of_both():
 
 def test_a_table_is_written_and_read_back(tmp_path: Path):
     answers = [
-        Answer(7, "scan", ["NORM"], branch(0.9), None, 12, 18.0),
-        Answer(8, "photo", [], None, branch(0.1), 0, math.nan),
+        Prediction(7, "scan", ["NORM"], branch(0.9), None, 12, 18.0),
+        Prediction(8, "photo", [], None, branch(0.1), 0, math.nan),
     ]
     table = table_of(answers)
     assert table.truth[:, 0].tolist() == [True, False]

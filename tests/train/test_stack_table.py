@@ -12,7 +12,7 @@ from ecgpage.diagnosis.page_classifier import PageClassifier, PageNet
 from ecgpage.diagnosis.signal_classifier import SignalClassifier
 from ecgpage.synth.flat_pages import DrawnFlatPage
 from ecgpage.synth.simulated_digitization import STANDARD_MASK
-from ecgpage.train.stack_table import UNREAD, digitized, tabled
+from ecgpage.train.stack_table import UNREAD, digitized, make_table
 from tests.drawn import FS, record
 
 MODEL = Path(__file__).parents[2] / "model"
@@ -57,7 +57,7 @@ def test_each_labelled_record_is_answered_once_by_both_branches(
     branches: tuple[SignalClassifier, PageClassifier],
 ) -> None:
     pages = [page(12, "NORM"), page(11), page(13, "CD", "HYP", mix="photo"), page(12, "NORM", grey=90)]
-    table = tabled(Records(), pages, *branches)  # type: ignore[arg-type]
+    table = make_table(Records(), pages, *branches)  # type: ignore[arg-type]
     assert table.record.tolist() == [12, 13]
     assert table.kind.tolist() == ["clean", "photo"]
     assert [[c for c, on in zip(CLASSES, row, strict=True) if on] for row in table.truth] == [
@@ -74,9 +74,9 @@ def test_a_record_that_the_folds_do_not_hold_is_named(
     branches: tuple[SignalClassifier, PageClassifier],
 ) -> None:
     with pytest.raises(EcgPageError, match="record 99"):
-        tabled(Records(), [page(99, "NORM")], *branches)  # type: ignore[arg-type]
+        make_table(Records(), [page(99, "NORM")], *branches)  # type: ignore[arg-type]
     with pytest.raises(EcgPageError, match="nothing to table"):
-        tabled(Records(), [page(11)], *branches)  # type: ignore[arg-type]
+        make_table(Records(), [page(11)], *branches)  # type: ignore[arg-type]
 
 
 def test_signals_are_read_within_the_printed_windows_and_some_not_at_all() -> None:
