@@ -11,6 +11,9 @@ one stopped.
     grid   states: right, slipped (a point of the ECG area off by more than half a millimetre), beside the ECG, no map
            figures: map (root mean square, 200-dpi pixels, without its constant), ink (mean darkness on the traces minus that
            of the rest, typical strokes)
+    layout states: right, wrong (a lead lost, misnamed, or off by a millimetre or more), scale wrong, refused; true map, every
+           layout of the table in turn
+           figures: ends (mean error of the ends of leads, mm), sure (confidence)
 """
 
 import argparse
@@ -21,6 +24,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,19 +34,28 @@ import cv2
 import numpy as np
 
 from bench.grid_accuracy import PX_PER_MM, SLIP_MM, compare
+from bench.layout_accuracy import draw
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.grid.candidates import lock_grid
 from ecgpage.grid.flat_page import FlatPage, flatten_page
 from ecgpage.grid.grid_map import GridMap, flatten
 from ecgpage.grid.options import GridOptions
 from ecgpage.grid.spectrum import GridFrequency, find_grid_frequencies
+from ecgpage.layout.boxes import PageBoxes
+from ecgpage.layout.find_boxes import find_boxes
+from ecgpage.layout.options import LayoutOptions
+from ecgpage.layout.page_layout import read_layout
+from ecgpage.pipeline import Digitizer
 from ecgpage.synth import MIXES, DrawnPage, draw_picture, mixes_hash
-from ecgpage.synth.sources import Pack
+from ecgpage.synth.page.layout import LAYOUTS
+from ecgpage.synth.sources import Pack, Recording
+from ecgpage.synth.truth_adapters import compare_plan, exact_grid
 
 FOLD: Final = "8"
 """Fold of the records; fold 9 is for reports."""
 FACTORS: Final = (0.5, 2.0)
 """Factors by which each number is changed."""
+MODEL: Final = Path(__file__).resolve().parents[1] / "model"
 TRACE_MM: Final = 0.3
 """Width, mm, of the traces on which ink is measured."""
 
@@ -65,6 +78,15 @@ Step = Callable[[DrawnPage, Any, Any], Result]
 """Reads a page further: drawn page, value of the step before, options."""
 
 
+Draw = Callable[[Recording, str, int], DrawnPage]
+"""Draws a recording as a kind of page, with a number as seed."""
+
+
+def draw_kind(record: Recording, kind: str, number: int) -> DrawnPage:
+    """A page of the Challenge's layout."""
+    return draw_picture(record.signal, record.fs, mix=kind, seed=(int(FOLD), number))
+
+
 @dataclass(frozen=True)
 class Stage:
     """A stage whose options are changed."""
@@ -73,6 +95,7 @@ class Stage:
     """Default options, a dataclass."""
     steps: tuple[Step, ...]
     """Read a page one after the other."""
+    draw: Draw = draw_kind
 
 
 class WatchedOptions:
@@ -144,8 +167,55 @@ def _find_traces(drawn: DrawnPage, page: FlatPage) -> np.ndarray:
     return flatten(painted, page.grid, page.x_mm(columns), page.y_mm(rows), quick=True) > 127
 
 
+# --- layout stage ---
+
+
+@cache
+def load_digitizer() -> Digitizer:
+    """The shipped networks."""
+    return Digitizer.load(MODEL)
+
+
+def draw_layout(record: Recording, kind: str, number: int) -> DrawnPage:
+    """A page of one layout of the table, which are drawn in turn."""
+    return draw(list(LAYOUTS)[number % len(LAYOUTS)], kind, record.signal, record.fs, (int(FOLD), number))
+
+
+def read_boxes(drawn: DrawnPage, _: None, options: LayoutOptions) -> Result:
+    """Leads, pulses and text that are seen on the flat page, on the true map."""
+    networks = load_digitizer()
+    page = flatten_page(drawn.image, exact_grid(drawn))
+    boxes = find_boxes(page, networks.detector, networks.reader, options)
+    printed = boxes.printed
+    found = digest_arrays(
+        boxes.leads, boxes.scores, boxes.names, boxes.pulses, printed.places, printed.chances
+    )
+    return Result(f"{found} {boxes.speed_mm_per_s} {boxes.gain_mm_per_mv}", "right", value=(page, boxes))
+
+
+def read_page_layout(drawn: DrawnPage, seen: tuple[FlatPage, PageBoxes], options: LayoutOptions) -> Result:
+    """Layout from these boxes, compared with what was drawn; aVR's sign, which signals tell, is taken as drawn."""
+    page, boxes = seen
+    try:
+        layout = read_layout(page, boxes, 10.0, options)
+    except EcgPageError:
+        return Result("", "refused")
+    turned = {s.lead for s in drawn.truth.page.segments if s.gain < 0}
+    signed = [
+        replace(s, gain_mm_per_mv=abs(s.gain_mm_per_mv) * (-1 if s.lead in turned else 1))
+        for s in layout.segments
+    ]
+    compared = compare_plan(drawn, page.grid, replace(layout, segments=signed))
+    state = "wrong" if not compared.is_right else "right" if compared.is_scaled else "scale wrong"
+    places = [(s.x0_mm, s.x1_mm, s.start_s, s.zero_mm, s.gain_mm_per_mv) for s in layout.segments]
+    names = " ".join(s.lead for s in layout.segments)
+    figures = {"ends": compared.edge_mm, "sure": layout.confidence}
+    return Result(f"{names} {digest_arrays(np.array(places))}", state, figures, layout)
+
+
 STAGES: Final[Mapping[str, Stage]] = {
     "grid": Stage(GridOptions(), (read_frequencies, read_map, read_flat_page)),
+    "layout": Stage(LayoutOptions(), (read_boxes, read_page_layout), draw_layout),
 }
 """Stages by name; another stage comes in with its options and the steps that read it."""
 
@@ -234,7 +304,7 @@ def read_all(
         if not missing:
             continue
         record = pack.read(index)
-        reader = PageReader(stage, draw_picture(record.signal, record.fs, mix=kind, seed=(int(FOLD), index)))
+        reader = PageReader(stage, stage.draw(record, kind, index if stage.draw is draw_kind else number))
         began = time.perf_counter()
         for name, factor, options in missing:
             results = reader.read(options, name) if name else reader.results
