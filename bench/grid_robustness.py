@@ -10,7 +10,7 @@ map of the grid, way up, what is drawn where; no trace is read but of pages with
     pairs     a second, smaller page beside or below the page
     sizes     600 to 12,000 px along the longer side (flat kinds and photos)
     blank     pages printed without a grid
-    level     the same on paper without folds, photographed from aside
+    level     pages printed without a grid on paper without folds, photographed from aside
 
 Verdicts: ``right``; ``turned``: another way up; ``bent``: some point of the ECG area is off by more than half a millimetre;
 ``slipped``: by more than 0.9 mm, a line or more miscounted (without a grid: the scale off by more than 2 %); ``elsewhere``:
@@ -104,7 +104,7 @@ class Outcome:
 
 
 class Pages:
-    """Drawn pages of fold 9, the same for the same number."""
+    """Drawn pages of fold 9; a number always gives one page."""
 
     def __init__(self, data: Path) -> None:
         self.pack = Pack(data / "hires500" / "signals.xz", data / "hires500" / "records.csv", fs=FS)

@@ -1,6 +1,6 @@
 """Words that every stage shares: leads, classes, printed scale, the error for a page that cannot be read.
 
-Conventions, the same in every module:
+Conventions of every module:
     image   uint8 (H, W, 3), RGB, origin top-left, x right, y down, pixel centres at integers
     page    the flat page in millimetres, x right (25 mm = 1 s at 25 mm/s), y down (10 mm = 1 mV at 10 mm/mV)
     signal  float32 (n_samples, n_leads), mV, NaN where nothing was drawn or nothing can be trusted

@@ -2,7 +2,7 @@
 
 A pack holds int16 samples in microvolts, shape (n_records, 8, n_samples), leads I, II, V1..V6. Each lead is stored as
 zig-zagged first differences, all low bytes and then all high bytes, xz-compressed behind one JSON line with the shape.
-The other four limb leads follow from I and II (Einthoven's and Goldberger's laws).
+The other four limb leads follow from I and II (Einthoven's and Goldberger's constraints).
 """
 
 import json
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PACK_LEADS = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
+"""Leads of a pack, in its order."""
 
 
 def load_pack(path: str | Path) -> NDArray[np.int16]:
@@ -27,7 +28,7 @@ def load_pack(path: str | Path) -> NDArray[np.int16]:
 
 
 def twelve_leads(microvolts: NDArray[np.int16]) -> NDArray[np.float32]:
-    """(..., 8, n_samples) microvolts in pack order -> (..., 12, n_samples) millivolts in the order ``ecg.LEADS``."""
+    """(..., 8, n_samples) microvolts in pack order -> (..., 12, n_samples) millivolts in the order ``LEADS``."""
     mv = np.asarray(microvolts, np.float32) / 1000.0
     one, two = mv[..., 0, :], mv[..., 1, :]
     limb = np.stack([one, two, two - one, -(one + two) / 2, one - two / 2, two - one / 2], axis=-2)

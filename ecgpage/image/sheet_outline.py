@@ -19,31 +19,33 @@ from ecgpage.core.types import Array, Grey, Image
 from ecgpage.image.decode import brightest_channel, darkest_channel
 
 WORK_SIDE_PX: Final = 800
+"""Longer side, pixels, to which a picture is reduced."""
 PRINT_SHARE: Final = 0.02
-"""Strokes are narrower than this share of the picture."""
+"""Width of the widest stroke over the longer side of the picture."""
 MIN_AREA: Final = 0.15
-"""Of the picture."""
+"""Area of a sheet over that of the picture, at least."""
 MIN_FILLED: Final = 0.8
 """Share of the four-sided outline that is bright."""
 SEARCH_SHARE: Final = 0.03
-"""Steps are looked for this far from the hull's sides, shares of the picture."""
+"""Distance from the hull's sides within which steps are looked for, over the longer side of the picture."""
 SAMPLES: Final = 80
-"""Places along a side."""
+"""Number of places along a side at which a step is looked for."""
 MIN_STEP: Final = 8.0
-"""Grey levels between paper and table."""
+"""Grey levels between paper and table, at least."""
 NEAR_LINE: Final = 0.012
-"""A step belongs to a side when it is so close to its line; share of the picture: paper bends."""
+"""Distance of a step from its side's line over the longer side of the picture, at most: paper bends."""
 MIN_SUPPORT: Final = 0.6
-"""Share of the places along each side at which a step is near its line."""
+"""Share of the places along each side at which a step is near its line, at least."""
 FORMATS: Final = (279.4 / 215.9, 297.0 / 210.0)
 """Width over height of letter and A4."""
 SAME_FORMAT: Final = 0.05
-"""Natural log; margins around the print and bent paper change the proportions."""
+"""Natural log of two proportions' ratio up to which they are one: margins and bent paper change them."""
 USUAL_FOCAL: Final = 0.72
 """Focal length over the longer side of a picture where its perspective does not tell it: phones' 26 mm on 36 mm of film."""
 FOCALS: Final = (0.6, 2.0)
+"""Least and largest focal length, over the longer side of a picture, that is believed."""
 MIN_SLOPES: Final = 0.01
-"""Product of the perspective's two slopes from which it tells the focal length."""
+"""Product of the perspective's two slopes, at least, for it to tell the focal length."""
 
 
 def find_sheet(image: Image) -> Array | None:
