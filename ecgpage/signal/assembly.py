@@ -1,7 +1,7 @@
-"""Put the traces at their times: one signal in millivolts at the header's rate and length.
+"""Assemble the traces of a page into signals in millivolts at a wanted rate and length.
 
-Every segment starts where the layout puts it; samples in between come from a cubic spline through the trace's columns.
-The rhythm strip is named after the lead with which it agrees best, and fills that lead over its whole length.
+Each segment starts at the time that the layout gives it; a cubic spline through the trace gives its samples. A rhythm strip
+is named after the lead with which it correlates best, and fills that lead over its whole length.
 """
 
 import logging
@@ -24,7 +24,7 @@ from ecgpage.trace.reader import Trace
 log = logging.getLogger(__name__)
 
 TURNED: Final = "aVR"
-"""The lead that some pages show upside down."""
+"""Lead that some pages show upside down."""
 
 
 def assemble(
@@ -34,7 +34,7 @@ def assemble(
     n_samples: int,
     options: SignalOptions = SignalOptions(),
 ) -> PageSignals:
-    """Signals of a page at ``fs`` Hz, ``n_samples`` long, from the traces of its segments.
+    """Signals (n_samples, 12) mV of a page at ``fs`` Hz from the traces of its segments.
 
     Below 500 Hz they are assembled at a multiple of ``fs`` and low-passed before the rate is lowered.
     """
@@ -77,8 +77,10 @@ def assemble(
 def correct_sign(
     traces: list[Trace], layout: PageLayout, fs: float, options: SignalOptions = SignalOptions()
 ) -> tuple[list[Trace], tuple[str, ...]]:
-    """The traces with aVR the right way up, as the other limb leads of the same moments tell it, and a note when it was not:
-    aVR is drawn upside down on some pages, and a minus before its name is easily overlooked.
+    """Traces with aVR the right way up, and a note when it was turned over.
+
+    Some pages draw aVR upside down, and a minus before its name is easily overlooked: the limb leads drawn at that time
+    give its sign.
     """
     short = [t for t in traces if not t.segment.is_strip]
     long = [t for t in traces if t.segment.is_strip]
@@ -101,7 +103,7 @@ def _turn_over(trace: Trace) -> Trace:
 
 
 def _make_part(trace: Trace, layout: PageLayout, fs: float, n_samples: int) -> Part:
-    """A trace at its times."""
+    """Samples of a trace at ``fs`` Hz, mV, with their expected errors."""
     first, values = sample_trace(trace, layout, fs, n_samples)
     time_s = (trace.x_mm - trace.segment.x0_mm) / layout.speed_mm_per_s
     sigma = np.interp(np.arange(len(values)) / fs, time_s, trace.sigma_mm) / abs(trace.segment.gain_mm_per_mv)
@@ -109,7 +111,7 @@ def _make_part(trace: Trace, layout: PageLayout, fs: float, n_samples: int) -> P
 
 
 def _join_parts(parts: list[Part], traces: list[Trace], n_samples: int) -> NDArray[np.float32]:
-    """(n_samples, 12) mV; strips replace what is shown of their lead elsewhere, at its level."""
+    """Signals (n_samples, 12) mV of all parts; a strip replaces its lead's other segments, shifted to their level."""
     mv = np.full((n_samples, len(LEADS)), np.nan, np.float32)
     for part, trace in zip(parts, traces, strict=True):
         values = part.mv.astype(np.float32)
@@ -122,13 +124,13 @@ def _join_parts(parts: list[Part], traces: list[Trace], n_samples: int) -> NDArr
 
 
 def _explain_refusal(trace: Trace, options: SignalOptions) -> str:
-    """Why a trace cannot be trusted; empty when it can."""
+    """Reason to refuse a trace; empty when there is none."""
     refused = trace.coverage < options.min_coverage
     return f"only {100 * trace.coverage:.0f} % of the trace was found" if refused else ""
 
 
 def _explain_noise(expected: Expectation | None, options: SignalOptions) -> str:
-    """Why a reading says nothing; empty when it does."""
+    """Reason to leave out a lead for its expected noise; empty when there is none."""
     if expected is None:
         return "the trace is too short"
     noisy = expected.snr_db < options.min_snr_db

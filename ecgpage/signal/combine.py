@@ -1,4 +1,4 @@
-"""One reading a lead of a record on several pages."""
+"""Combine the lead readings of a record printed on several pages."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -10,13 +10,14 @@ from ecgpage.signal.expected_snr import Expectation
 from ecgpage.signal.types import LeadReading
 
 NO_PAGE: Final = tuple(LeadReading(lead, "none", 0.0, "no page could be read") for lead in LEADS)
+"""Readings (12) of a page that could not be read."""
 
 
 def combine_readings(pages: Sequence[Sequence[LeadReading] | None]) -> list[LeadReading]:
-    """Readings (12) of a record that goes on from page to page, from those (12) of each page, None where one was not read.
+    """Readings (12) of a record that continues over several pages, from the readings (12) of each, None for a page not read.
 
-    Coverage is the mean over the pages; the source is that of the first page that gave something; powers and errors of the
-    expectation are means over the pages that have one.
+    Coverage is the mean over the pages; the source comes from the first page on which the lead was read; power and errors of
+    the expectation are means over the pages that have one.
     """
     known = [NO_PAGE if page is None else page for page in pages]
     if len(known) < 2:

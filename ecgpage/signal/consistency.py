@@ -1,4 +1,4 @@
-"""Tell signals that cannot be the twelve leads that their names say."""
+"""Find signals that contradict the names of their leads."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,10 +9,10 @@ from ecgpage.signal.options import SignalOptions
 
 
 def find_contradiction(mv: NDArray[np.float32], fs: float, options: SignalOptions = SignalOptions()) -> str:
-    """Why signals (n_samples, 12) cannot be the twelve leads that their names say; empty when they can.
+    """Contradiction between signals (n_samples, 12) mV at ``fs`` Hz and the names of their leads; empty when there is none.
 
-    Limb leads obey I + III = II and aVR = -(aVL + aVF) (Einthoven, Goldberger), whatever the page; when neither holds even
-    roughly, rows or times were misread. Chest leads that sum to nothing like limb leads are limb leads.
+    On every page I + III = II (Einthoven) and aVR = -(aVL + aVF) (Goldberger): when neither holds even roughly, rows or
+    times were misread. Chest leads whose sum cancels are limb leads.
     """
     lead = {name: mv[:, k].astype(float) for k, name in enumerate(LEADS)}
     constraints = ((lead["I"] + lead["III"], lead["II"]), (-lead["aVL"] - lead["aVF"], lead["aVR"]))
@@ -30,7 +30,10 @@ def find_contradiction(mv: NDArray[np.float32], fs: float, options: SignalOption
 
 
 def _correlate_sides(a: Array, b: Array, fs: float, max_ratio: float) -> float:
-    """Correlation coefficient where both are known, 0 when their sizes differ; NaN with less than a second in common."""
+    """Correlation coefficient of both sides of a constraint; NaN with less than 1 s in common.
+
+    0 when the ratio of their standard deviations is beyond ``max_ratio`` either way.
+    """
     both = np.isfinite(a) & np.isfinite(b)
     if both.sum() < fs or a[both].std() == 0 or b[both].std() == 0:
         return float("nan")

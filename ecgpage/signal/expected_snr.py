@@ -1,8 +1,8 @@
-"""How good a reading is expected to be, before anyone compares it with the truth.
+"""Expected signal-to-noise ratio of a lead, estimated without its true signal.
 
 A lead's expected noise has two parts: the network's expected error of each value, and errors of time, which cost most where
-the signal is steep. How large those are on a page is told by the limb leads, whose laws do not hold when they stand apart
-(``laws.time_error``).
+the signal is steep. The size of the time errors of a page comes from the limb leads: lags between them break Einthoven's
+and Goldberger's constraints (``limb_leads.estimate_time_error``).
 """
 
 from dataclasses import dataclass
@@ -13,23 +13,24 @@ import numpy as np
 from ecgpage.signal.limb_leads import Part
 
 NOISE: Final = (0.6, 2.6, 5e-8)
-"""What the terms of an expectation weigh. Robust least squares in dB over 564 leads of 47 drawn pages of fold 8 (all kinds):
-``python -m bench.expected_snr --data DATA --fold 8 --fit``. The last one stands for 0.2 ms that the laws do not tell of."""
+"""Weights of the three terms of an expectation. Robust least squares in dB over 564 leads of 47 drawn pages of fold 8, all
+kinds: ``python -m bench.expected_snr --data DATA --fold 8 --fit``. The last one stands for 0.2 ms of time error that the
+constraints do not show."""
 TYPICAL_LAG_S: Final = 0.0003
-"""Taken where no law tells how far readings of the same moment stand apart."""
+"""Time error, s, of a page on which no constraint can be checked."""
 FLAT_MV: Final = 0.05
-"""A flat line has no signal: its noise is compared with this."""
+"""Signal amplitude, mV rms, that the noise of a flatter line is compared with: a flat line has no signal of its own."""
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """What is known of one lead's signal and noise."""
+    """Power of one lead's signal and the terms of its expected noise."""
 
     power: float
     """Variance of the signal as it was read, mV^2."""
     terms: tuple[float, float, float]
-    """Mean squares of the values' expected error (mV^2), of the slope times the page's time error (mV^2), and of the slope
-    alone ((mV/s)^2).
+    """Mean squares of three terms: expected error of the values (mV^2), slope times the page's time error (mV^2), and slope
+    ((mV/s)^2).
     """
 
     @property
@@ -42,7 +43,7 @@ class Expectation:
 def expect(part: Part, fs: float, lag_s: float) -> Expectation | None:
     """Expectation of a reading at ``fs`` Hz; None with fewer than two known samples.
 
-    ``lag_s``: how far readings of the same moment stand apart on this page, NaN where not known.
+    ``lag_s``: time error of the page, s, as ``estimate_time_error`` gives it; NaN where not known.
     """
     known = np.isfinite(part.mv)
     if known.sum() < 2:

@@ -1,10 +1,10 @@
-"""Let readings of the limb leads correct each other.
+"""Correct the limb leads by Einthoven's and Goldberger's constraints.
 
 The six limb leads are combinations of two (Einthoven: II = I + III; Goldberger: aVR + aVL + aVF = 0), and a rhythm strip
-shows one of them a second time. Wherever more than two readings are drawn at the same time, the two leads behind them are
-overdetermined: first the readings' small time lags and levels are fitted to each other, then all are replaced by what the
-weighted least-squares solution says of them. Nothing is added where nothing was drawn, and readings that contradict each
-other by more than their expected errors stay as they are.
+repeats one of them. Wherever more than two readings are drawn at the same time, the two leads behind them are
+overdetermined: first the readings' small time lags and levels are fitted to each other, then the weighted least-squares
+solution replaces all of them. Nothing is added where nothing was drawn, and readings that contradict each other by more
+than their expected errors stay as they are.
 """
 
 import logging
@@ -31,21 +31,25 @@ BY_I_AND_II: Final = {
     "aVL": (1.0, -0.5),
     "aVF": (-0.5, 1.0),
 }
+"""Weights of leads I and II in each limb lead."""
 MIN_SPAN_S: Final = 0.6
+"""Shortest time, s, during which readings correct each other; half of it must be known in all of them."""
 LAG_S: Final = 0.0015
-"""How far readings of the same moment are expected to stand apart: 0.04 mm at 25 mm/s."""
+"""Time lag, s, expected between readings (one standard deviation): 0.04 mm at 25 mm/s."""
 MAX_LAG_S: Final = 0.006
+"""Largest time lag, s, that one fitting step gives a reading."""
 LEVEL_MV: Final = 0.1
-"""How far their levels are expected to be off; levels are fitted but not changed."""
+"""Level error, mV, expected of a reading (one standard deviation); levels are fitted but not changed."""
 JITTER_S: Final = 0.0006
-"""What is left of the lags."""
+"""Time error, s, that remains after the lags are taken out."""
 FLOOR_MV: Final = 0.004
+"""Least error, mV, of any value."""
 TURNED_RATIO: Final = 0.5
-"""A lead is upside down when the laws are broken by so much less of its power that way."""
+"""Residual power of the constraints with a lead turned over, as a share of the power without, below which it is turned."""
 MAX_BROKEN: Final = 0.2
-"""Share of the leads' power that may break them then."""
+"""Residual power, as a share of the leads' power, below which the constraints hold with that lead turned over."""
 MAX_CONTRADICTION: Final = 3.0
-"""Disagreement over expected disagreement, root mean square, from which nothing is changed."""
+"""Disagreement over expected disagreement, root mean square, above which nothing is changed."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Part:
 
     lead: str
     first: int
-    """Sample at which it begins."""
+    """Index of the first sample."""
     mv: Array
     """(n,) mV, NaN where it was not read."""
     sigma_mv: Array
@@ -62,20 +66,20 @@ class Part:
 
     @property
     def end(self) -> int:
-        """One past the last sample."""
+        """Index one past the last sample."""
         return self.first + len(self.mv)
 
 
 @dataclass(frozen=True)
 class _Span:
-    """Readings of limb leads that were drawn at the same time, k of them, n samples, overdetermined."""
+    """Readings of k > 2 limb leads over n samples drawn at one time: two leads, overdetermined."""
 
     parts: list[int]
-    """Which."""
+    """(k) indices of the parts."""
     where: list[slice]
-    """Samples of each."""
+    """(k) samples of each part."""
     mixing: Array
-    """(k, 2) what the leads are made of."""
+    """(k, 2) weights of leads I and II in each part."""
 
 
 @dataclass(frozen=True)
@@ -83,19 +87,19 @@ class _Fitted:
     """Readings of a span fitted to each other."""
 
     aligned: Array
-    """(k, n) mV, after the lags; gaps are filled."""
+    """(k, n) mV, without the lags; gaps are filled."""
     levels: Array
     """(k,) mV."""
     lags: Array
     """(k,) s."""
     apart: Array
-    """(k - 2, k) combinations that the laws make zero."""
+    """(k - 2, k) combinations that are zero by the constraints."""
     all_known: NDArray[np.bool_]
-    """(n,) samples that were read in all of them."""
+    """(n,) whether all readings have a value."""
 
 
 def reconcile_limb_leads(parts: list[Part], fs: float) -> list[Part]:
-    """The same readings, those of limb leads corrected by each other wherever more than two were drawn at a time."""
+    """Readings with the limb leads corrected by each other wherever more than two were drawn at a time."""
     mv = [part.mv.copy() for part in parts]
     for span in _find_spans(parts, fs):
         seen = np.array([parts[k].mv[s] for k, s in zip(span.parts, span.where, strict=True)])
@@ -108,7 +112,7 @@ def reconcile_limb_leads(parts: list[Part], fs: float) -> list[Part]:
 
 
 def estimate_time_error(parts: list[Part], fs: float) -> float:
-    """How far readings of the same moment stand apart, s, root of the mean square; NaN where no law tells."""
+    """Time error of a page, s: root mean square lag between limb leads drawn at a time; NaN where no constraint applies."""
     squares = []
     for span in _find_spans(parts, fs):
         seen = np.array([parts[k].mv[s] for k, s in zip(span.parts, span.where, strict=True)])
@@ -119,7 +123,7 @@ def estimate_time_error(parts: list[Part], fs: float) -> float:
 
 
 def is_upside_down(parts: list[Part], lead: str, fs: float) -> bool:
-    """Whether the laws clearly say that a limb lead was drawn with the other sign than its readings have."""
+    """Whether the constraints hold clearly better when the readings of a limb lead change their sign."""
     broken, power = np.zeros(2), 0.0
     for span in _find_spans(parts, fs):
         own = np.array([parts[k].lead == lead for k in span.parts])
@@ -136,7 +140,7 @@ def is_upside_down(parts: list[Part], lead: str, fs: float) -> bool:
 
 
 def _find_spans(parts: list[Part], fs: float) -> Iterator[_Span]:
-    """Stretches of time in which more than two limb leads were drawn."""
+    """Spans of time, at least MIN_SPAN_S, in which more than two limb leads were drawn."""
     limb = [k for k, part in enumerate(parts) if part.lead in BY_I_AND_II]
     edges = sorted({edge for k in limb for edge in (parts[k].first, parts[k].end)})
     for begin, end in pairwise(edges):
@@ -149,7 +153,7 @@ def _find_spans(parts: list[Part], fs: float) -> Iterator[_Span]:
 
 
 def _fit_span(seen: Array, mixing: Array, fs: float) -> _Fitted | None:
-    """Readings (k, n) mV of one span in time and level; None when too little was read in all of them."""
+    """Readings (k, n) mV of one span, fitted to each other in time and level; None with too few samples known in all."""
     known = np.isfinite(seen)
     all_known = np.asarray(known.all(axis=0), np.bool_)
     if all_known.sum() < MIN_SPAN_S * fs / 2:
@@ -196,11 +200,14 @@ def _correct_span(seen: Array, sigma: Array, mixing: Array, fs: float) -> Array 
 def _fit_lags_and_levels(
     readings: Array, apart: Array, use: NDArray[np.bool_], fs: float, noise: float, so_far: Array
 ) -> tuple[Array, Array]:
-    """Lags (k,) s and levels (k,) mV that make the readings lawful, both as small as the readings allow."""
+    """Lags (k,) s, in addition to ``so_far``, and levels (k,) mV by which readings (k, n) satisfy the constraints.
+
+    Least squares; both are kept as small as the readings allow.
+    """
     count = len(readings)
     slope = np.gradient(readings, axis=1)[:, use] * fs
     values = readings[:, use]
-    # apart @ (values - level + lag * slope) = 0, one row a moment and law
+    # apart @ (values - level + lag * slope) = 0, one row for each sample and constraint
     rows = np.concatenate([(law[:, None] * slope).T for law in apart])
     ones = np.concatenate([np.tile(-law, (values.shape[1], 1)) for law in apart])
     design = np.concatenate([rows, ones], axis=1)
@@ -211,7 +218,7 @@ def _fit_lags_and_levels(
         * independent
     )
     pull = np.concatenate([-so_far, np.zeros(count)])
-    # the laws hold at any time: what all readings share cannot be told from them
+    # a lag common to all readings breaks no constraint, so it cannot be estimated: hold it at zero
     shared = np.concatenate([np.ones(count), np.zeros(count)])
     stiff = 1e3 * prior[0] * np.outer(shared, shared)
     found = np.linalg.solve(design.T @ design + np.diag(prior) + stiff, design.T @ goal + prior * pull)
@@ -225,6 +232,6 @@ def _spread(values: Array) -> float:
 
 
 def _shift(values: Array, samples: float) -> Array:
-    """values(t + samples), the ends kept."""
+    """Values at t + ``samples`` by a cubic spline; beyond the ends, the end values."""
     at = np.arange(len(values), dtype=np.float64)
     return np.asarray(CubicSpline(at, values)(np.clip(at + samples, 0, len(values) - 1)), np.float64)

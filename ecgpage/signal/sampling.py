@@ -1,7 +1,7 @@
-"""Samples of a trace at a rate, in millivolts, and of signals at a lower rate.
+"""Sample traces in millivolts at a rate, and reduce the rate of signals.
 
-Traces hold 500 samples a second at 25 mm/s. A lower rate is reached in two steps: samples at a multiple of it, at 500 Hz or
-more, then a low-pass and every so many samples, so that nothing above half the rate is folded down.
+Traces hold 500 samples a second at 25 mm/s. A lower rate takes two steps: sampling at a multiple of it, at 500 Hz or more,
+then a low-pass before decimation, so that nothing above half the rate is folded down.
 """
 
 import math
@@ -18,17 +18,17 @@ from ecgpage.layout.types import PageLayout
 from ecgpage.trace.reader import Trace
 
 FINE_HZ: Final = 500.0
-"""Sampling frequency that holds all that a trace does."""
+"""Sampling frequency, Hz, that keeps everything a trace holds."""
 PASS_SHARE: Final = 0.45
-"""Cut-off of the low-pass before a lower rate, as a share of that rate."""
+"""Cut-off of the low-pass before decimation, as a share of the lower rate."""
 TAPS_PER_SAMPLE: Final = 24
 """Length of the low-pass in samples of the lower rate."""
 MIN_RUN: Final = 8
-"""Samples; shorter pieces are not filtered, and left out."""
+"""Fewest consecutive samples that are filtered; shorter runs are left out."""
 
 
 def oversampling(fs: float) -> int:
-    """Factor (1 or more) by which signals are read finer than ``fs`` Hz before their rate is lowered."""
+    """Factor, 1 or more, between the rate at which signals are assembled and ``fs`` Hz."""
     return max(1, math.ceil(FINE_HZ / fs - 1e-9))
 
 
@@ -46,7 +46,7 @@ def reduce_rate(mv: NDArray[np.float32], factor: int) -> NDArray[np.float32]:
 
 
 def known_runs(mv: NDArray[np.float32]) -> Iterator[tuple[int, NDArray[np.intp]]]:
-    """Lead and sample numbers of each stretch of MIN_RUN known samples or more of signals (n, leads)."""
+    """Lead and sample indices of each run of MIN_RUN or more known samples in signals (n, leads)."""
     for lead, column in enumerate(mv.T):
         known = np.isfinite(column)
         for run in np.split(np.arange(len(column)), np.flatnonzero(np.diff(known.astype(int))) + 1):
@@ -55,7 +55,7 @@ def known_runs(mv: NDArray[np.float32]) -> Iterator[tuple[int, NDArray[np.intp]]
 
 
 def filter_symmetric(values: Array, taps: Array) -> Array:
-    """Values (n,) under a symmetric FIR filter, (n,); the ends go on point-symmetrically."""
+    """Values (n,) filtered by a symmetric FIR filter, (n,); the ends are extended point-symmetrically."""
     half = min(len(taps) // 2, len(values) - 1)
     start, end = 2 * values[0] - values[half:0:-1], 2 * values[-1] - values[-2 : -half - 2 : -1]
     kernel = taps[len(taps) // 2 - half : len(taps) // 2 + half + 1]
@@ -69,7 +69,7 @@ def filter_symmetric(values: Array, taps: Array) -> Array:
 def sample_trace(
     trace: Trace, layout: PageLayout, fs: float, n_samples: int
 ) -> tuple[int, NDArray[np.float32]]:
-    """First sample index and values in mV of one trace at ``fs``; NaN where the trace has a gap."""
+    """Index of the first sample, and values in mV, of one trace at ``fs`` Hz; NaN where the trace has a gap."""
     segment = trace.segment
     time_s = segment.start_s + (trace.x_mm - segment.x0_mm) / layout.speed_mm_per_s
     volts = (segment.zero_mm - trace.y_mm) / segment.gain_mm_per_mv

@@ -1,4 +1,4 @@
-"""Rhythm strips: which lead each repeats, and whether the columns above run on in time with it."""
+"""Compare rhythm strips with the columns: which lead each repeats, and whether columns follow each other in time."""
 
 import logging
 from dataclasses import replace
@@ -15,15 +15,15 @@ from ecgpage.trace.reader import Trace
 log = logging.getLogger(__name__)
 
 MAX_LAG_S: Final = 0.04
-"""Lag of a strip behind the lead that it repeats, at most."""
+"""Largest lag, s, between a strip and the lead that it repeats."""
 BEAT_S: Final = 0.06
-"""Width of the smoothing under which a QRS complex is one hump."""
+"""Width, s, of the smoothing that makes a QRS complex one hump."""
 
 
 def name_strips(
     strips: list[Trace], short: list[Trace], layout: PageLayout, fs: float, options: SignalOptions
 ) -> list[Trace]:
-    """Strips under the names of the leads that they repeat, each lead once; rows that repeat none are left out."""
+    """Strips named after the leads that they repeat, each lead once; strips that repeat none are left out."""
     best: dict[str, tuple[float, Trace]] = {}
     for strip in strips:
         lead, agreement = _find_repeated_lead(strip, short, layout, fs)
@@ -37,7 +37,7 @@ def name_strips(
 def align_columns_with_strips(
     short: list[Trace], strips: list[Trace], layout: PageLayout, fs: float, options: SignalOptions
 ) -> list[Trace]:
-    """Columns where the rhythm strips show the same beats: running on in time as planned, or all from the beginning."""
+    """Segments at the times where the rhythm strips show their beats: one column after the other, or all from the start."""
     gains = []
     for strip in (s for s in strips if s.segment.start_s == 0):
         beats = _mark_beats(sample_trace(strip, layout, fs, round(strip.segment.duration_s * fs))[1], fs)
@@ -53,7 +53,7 @@ def align_columns_with_strips(
 
 
 def _mark_beats(values: NDArray[np.float32], fs: float) -> NDArray[np.float32]:
-    """How steeply a signal moves, smoothed over BEAT_S: high in the QRS whatever its form."""
+    """Absolute slope (n,) of a signal, mV a sample, smoothed over BEAT_S: high in a QRS complex of any form."""
     kernel = np.ones(max(1, round(BEAT_S * fs)))
     known = np.isfinite(values)
     steep = np.abs(np.gradient(np.where(known, values, 0.0))) if len(values) > 1 else values
@@ -62,7 +62,7 @@ def _mark_beats(values: NDArray[np.float32], fs: float) -> NDArray[np.float32]:
 
 
 def _find_repeated_lead(strip: Trace, short: list[Trace], layout: PageLayout, fs: float) -> tuple[str, float]:
-    """The lead that a strip repeats and their correlation; the one it is named after unless another agrees clearly better."""
+    """Lead that a strip repeats, and their correlation; its named lead unless another correlates better by 0.1 or more."""
     first, values = sample_trace(
         strip, layout, fs, round((strip.segment.start_s + strip.segment.duration_s) * fs)
     )
@@ -80,7 +80,7 @@ def _find_repeated_lead(strip: Trace, short: list[Trace], layout: PageLayout, fs
 
 
 def _correlate(a: NDArray[np.float32], b: NDArray[np.float32], fs: float) -> float:
-    """Largest correlation coefficient within a small lag; 0 where there is too little in common."""
+    """Largest correlation coefficient within a lag of MAX_LAG_S; 0 with less than half a second in common."""
     n = min(len(a), len(b))
     reach = max(1, round(MAX_LAG_S * fs))
     best = 0.0

@@ -1,4 +1,4 @@
-"""What is known of the signals of one page."""
+"""Types of the signals of one page."""
 
 from dataclasses import dataclass
 
@@ -11,16 +11,18 @@ from ecgpage.signal.expected_snr import Expectation
 
 @dataclass(frozen=True)
 class LeadReading:
-    """How one lead of the answer came about."""
+    """Outcome of one lead: what read it, over how much of its time, and why not."""
 
     lead: str
+    """Standard name of the lead."""
     source: str
-    """"network", or "none" when nothing was found."""
+    """"network", or "none" when nothing was read."""
     coverage: float
-    """Share of the drawn time that has a value."""
+    """Share of the drawn time that has a value, 0 to 1."""
     reason: str = ""
+    """Reason why it was not read; empty when it was."""
     expectation: Expectation | None = None
-    """How good it is expected to be; None when nothing was read."""
+    """Expected signal and noise; None when nothing was read."""
 
     @property
     def snr_db(self) -> float:
@@ -33,11 +35,12 @@ class PageSignals:
     """All leads of one page."""
 
     mv: NDArray[np.float32]
-    """(n_samples, 12) in the order ``ecg.LEADS``; NaN where nothing was drawn or read."""
+    """(n_samples, 12) mV in the order ``conventions.LEADS``; NaN where nothing was drawn or read."""
     readings: list[LeadReading]
+    """(12) outcome of each lead, in the order ``conventions.LEADS``."""
     segments: list[Segment]
-    """The segments with the strips' final names."""
+    """Segments of the layout, strips under their final names."""
     as_read: NDArray[np.float32]
     """(n, 12) mV before the limb leads corrected each other, at the rate of assembly: ``fs`` or a multiple of it."""
     notes: tuple[str, ...] = ()
-    """What the signals tell of the page that the layout did not know."""
+    """Findings about the page that its layout did not show, such as an aVR drawn upside down."""

@@ -1,4 +1,4 @@
-"""Crops of leads, resampled once from the original picture, the tiles they are read in, and their readings joined."""
+"""Cut crops of leads from the picture, split them into tiles, and join what was read of the tiles."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,11 +18,11 @@ from ecgpage.trace.geometry import ROWS, STEP_MM, STRIDE
 from ecgpage.trace.options import TraceOptions
 
 Window = tuple[float, float, float]
-"""x0_mm, x1_mm, level_mm: left and right end on the page, and the page y around which the trace runs."""
+"""x0_mm, x1_mm, level_mm: page x of the left and right end, and page y around which the trace runs."""
 MARGIN_MM: Final = 3.0
-"""Context that is cropped before and after a window, so that its ends are not read blindly."""
+"""Context, mm, that is cropped before and after a window, so that the network sees beyond its ends."""
 TILE_PX: Final = 704
-"""Longest crop that is read in one piece: 2.5 s with both margins."""
+"""Longest crop, px, that is read in one piece: 2.5 s with both margins."""
 TILE_MARGIN_PX: Final = 32
 """Columns at a tile's inner ends whose values the neighbouring tile gives."""
 SMOOTH_CELLS: Final = 9
@@ -31,20 +31,20 @@ SMOOTH_CELLS: Final = 9
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read in one window; arrays have one value a step, from the window's left end to its right."""
+    """Trace of one window; arrays have one value a step, from the window's left end to its right."""
 
     x_mm: Array
-    """(n,) page x, ``STEP_MM`` apart; the first is the window's x0."""
+    """(n,) page x, mm, ``STEP_MM`` apart; the first is the window's x0."""
     y_mm: Array
-    """(n,) page y of the trace, NaN where the lead is not drawn."""
+    """(n,) page y of the trace, mm, NaN where the lead is not drawn."""
     sigma_mm: Array
     """(n,) expected error (one standard deviation) of ``y_mm``, mm."""
     visible: Array
-    """(n,) probability that the lead is drawn here."""
+    """(n,) probability, 0 to 1, that the lead is drawn."""
 
 
 def local_contrast(crop: Tensor) -> Tensor:
-    """Light relative to its surroundings (9 mm x 7 mm), in their standard deviations, (b, 1, ROWS, W)."""
+    """Local contrast (b, 1, ROWS, W) of crops: light less its mean over 9 mm x 7 mm, in standard deviations, -6 to 6."""
     cells = F.avg_pool2d(torch.cat([crop, crop * crop], 1).float(), 8)  # (b, 2, ROWS / 8, W / 8)
     around = F.avg_pool2d(cells, SMOOTH_CELLS, 1, SMOOTH_CELLS // 2, count_include_pad=False)
     around = F.interpolate(around, scale_factor=8.0, mode="bilinear")  # (b, 2, ROWS, W)
@@ -61,8 +61,8 @@ def cut_crop(
 ) -> Light:
     """Crop (ROWS, W) of a window with its margins, resampled once from the grey original.
 
-    Step j of the crop lies at page x ``x0_mm - MARGIN_MM + j * STEP_MM``, so that a step falls on x0_mm. With
-    ``shrink`` it shows so many times the height, as if the page had been printed at so small a gain.
+    Step j of the crop lies at page x ``x0_mm - MARGIN_MM + j * STEP_MM``, so that a step falls on x0_mm. The crop shows
+    ``shrink`` times the usual height, as if the page had been printed at 1 / ``shrink`` of its gain.
     """
     columns = int(np.ceil((x1_mm - x0_mm + 2 * MARGIN_MM) * X_PX_PER_MM))
     columns = -(-columns // STRIDE) * STRIDE
@@ -87,7 +87,7 @@ def leaves_crop(decoded: Decoded, options: TraceOptions) -> bool:
 
 
 def complete_crop(decoded: Decoded, tall: Decoded, options: TraceOptions) -> Decoded:
-    """A crop's reading, from the crop of ``tall`` times its height where the trace runs near its edges or beyond."""
+    """Decoded crop, replaced by the taller crop's ``tall`` where the trace runs near the crop's edges or beyond."""
     height, sigma = tall.height_mm * options.tall, tall.sigma_mm * options.tall
     beyond = (height.abs() > ROWS / 2 / Y_PX_PER_MM - options.edge_mm) & (tall.visible >= options.min_visible)
     return Decoded(
@@ -109,16 +109,20 @@ def tile_edges(width: int) -> list[tuple[int, int]]:
 
 @dataclass
 class Tile:
-    """Columns ``start`` to ``stop`` of one crop, and what was found there."""
+    """Columns ``start`` to ``stop`` of one crop, and what was read there."""
 
     crop: int
+    """Index of the crop."""
     start: int
+    """First column."""
     stop: int
+    """One past the last column."""
     found: Decoded | None = None
+    """Outputs of its steps, two a column; None before it was read."""
 
 
 def batches_of_one_width(tiles: list[Tile]) -> list[list[Tile]]:
-    """Tiles of equal width together."""
+    """Tiles grouped by width, in columns."""
     widths: dict[int, list[Tile]] = {}
     for tile in tiles:
         widths.setdefault(tile.stop - tile.start, []).append(tile)
@@ -126,7 +130,7 @@ def batches_of_one_width(tiles: list[Tile]) -> list[list[Tile]]:
 
 
 def join_tiles(tiles: list[Tile]) -> Decoded:
-    """Tiles of one crop, from left to right, put together in the middle of their overlaps."""
+    """Outputs of one crop: its tiles, from left to right, joined in the middle of their overlaps."""
     cuts = [0, *(a.stop + b.start for a, b in pairwise(tiles)), 2 * tiles[-1].stop]  # steps: two a column
     pieces = [
         tile.found.steps(low - 2 * tile.start, high - 2 * tile.start)
@@ -141,7 +145,7 @@ def join_tiles(tiles: list[Tile]) -> Decoded:
 
 
 def reading_of_tiles(decoded: Decoded, window: Window, options: TraceOptions) -> Reading:
-    """The window's own steps of a decoded crop, in page coordinates."""
+    """Reading of a window, in page mm: a decoded crop without its margins."""
     x0_mm, x1_mm, level_mm = window
     first = round(MARGIN_MM / STEP_MM)
     count = int(np.floor((x1_mm - x0_mm) / STEP_MM + 1e-6)) + 1

@@ -1,4 +1,4 @@
-"""From the network's distributions over voltage to heights: means around modes, and minimum-cost paths."""
+"""Decode the network's distributions over voltage to heights: minimum-cost paths, and means around them."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -12,12 +12,14 @@ from ecgpage.trace.geometry import ROWS
 from ecgpage.trace.options import TraceOptions
 
 BINS: Final = ROWS // 2
+"""Number of voltage bins over a crop's height."""
 BIN_MM: Final = 2 / Y_PX_PER_MM
+"""Height of a bin, mm."""
 AROUND_MODE: Final = 6
-"""Bins on each side of the mode that make up the value."""
+"""Bins on each side of the mode over which the mean is taken."""
 ERROR_SCALE: Final = 0.99
-"""Mean true over mean expected error on drawn crops of fold 8: the averaged weights err less than the weights in
-training, from whose errors they learned what to expect."""
+"""Mean true error over mean expected error on drawn crops of fold 8: the averaged weights err less than the weights in
+training, from whose errors the expected error was learned."""
 
 
 @dataclass(frozen=True)
@@ -27,28 +29,28 @@ class Decoded:
     height_mm: Tensor
     """Mean around the mode, mm above the level."""
     sigma_mm: Tensor
-    """Expected error, mm."""
+    """Expected error (one standard deviation), mm."""
     visible: Tensor
-    """Probability that the lead is drawn."""
+    """Probability, 0 to 1, that the lead is drawn."""
 
     def row(self, k: int) -> "Decoded":
-        """One of the batch, (1, steps)."""
+        """Item ``k`` of the batch, (1, steps)."""
         return Decoded(*(v[k : k + 1] for v in (self.height_mm, self.sigma_mm, self.visible)))
 
     def steps(self, first: int, end: int) -> "Decoded":
-        """Some of the steps."""
+        """Steps ``first`` to ``end`` (exclusive), (batch, end - first)."""
         return Decoded(*(v[:, first:end] for v in (self.height_mm, self.sigma_mm, self.visible)))
 
 
 def bin_heights(device: torch.device | None = None) -> Tensor:
-    """(BINS,) height of the bins' centres, mm above the level."""
+    """Heights (BINS,) of the bins' centres, mm above the level."""
     return (BINS / 2 - 0.5 - torch.arange(BINS, device=device, dtype=torch.float32)) * BIN_MM
 
 
 def mean_around_mode(logits: Tensor, mode: Tensor | None = None) -> Tensor:
-    """Voltage logits (b, BINS, t) to heights (b, t), mm: mean over the bins around ``mode`` (b, t).
+    """Heights (b, t), mm, of voltage logits (b, BINS, t): mean over the bins around ``mode`` (b, t).
 
-    Without it, around the most likely bin of each step.
+    ``mode`` is the most likely bin of each step where it is not given.
     """
     mode = logits.argmax(1) if mode is None else mode
     offsets = torch.arange(-AROUND_MODE, AROUND_MODE + 1, device=logits.device)
@@ -62,9 +64,9 @@ def mean_around_mode(logits: Tensor, mode: Tensor | None = None) -> Tensor:
 def likeliest_path(logits: Tensor, options: TraceOptions = TraceOptions()) -> Tensor:
     """Bins (b, t) of the minimum-cost path through voltage logits (b, BINS, t), by dynamic programming.
 
-    A step's bin costs the negative log of its probability, at most ``max_step_cost``, and each bin climbed from step to
-    step costs ``climb_cost``: neighbouring leads whose traces cross the lead's own do not catch the reading for single
-    steps. The best path to a bin is a running minimum, because climbing costs a difference of ramps.
+    A bin costs the negative log of its probability, at most ``max_step_cost``, and each bin climbed between steps costs
+    ``climb_cost``, so that the path does not jump to a neighbouring lead where the traces cross. The cost of climbing is a
+    difference of ramps, so the cheapest path to each bin is a running minimum.
     """
     cost = (
         (-logits.log_softmax(1)).clamp_max(options.max_step_cost).permute(2, 0, 1).cpu().numpy()
@@ -96,7 +98,10 @@ def likeliest_path(logits: Tensor, options: TraceOptions = TraceOptions()) -> Te
 def decode(
     logits: Tensor, drawn: Tensor, log_error: Tensor, options: TraceOptions = TraceOptions()
 ) -> Decoded:
-    """The network's outputs as numbers; a Laplace error of mean size a has standard deviation 1.41 a."""
+    """Heights, errors and visibility (b, t) from the outputs of ``TraceNet.forward``.
+
+    A Laplace error of mean size a has the standard deviation 1.41 a.
+    """
     sigma = log_error.clamp(-6, 4).exp() * (ERROR_SCALE * 2**0.5)
     height = mean_around_mode(logits, likeliest_path(logits, options))
     return Decoded(height, sigma, drawn.sigmoid())

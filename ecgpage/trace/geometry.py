@@ -3,8 +3,8 @@
 from typing import Final
 
 ROWS: Final = 320
-"""Crop height, pixels: 20 mm above and below the level."""
+"""Crop height, px: 20 mm above and 20 mm below the level."""
 STRIDE: Final = 32
-"""Crop widths are multiples of this."""
+"""Columns of which crop widths are multiples."""
 STEP_MM: Final = 0.05
-"""Distance of the values along time."""
+"""Distance between values along time, mm."""

@@ -2,10 +2,10 @@
 
 The network sees a grey crop of the flat page, 40 mm high around the lead's usual level, and gives for each
 2 ms (half a crop column) a distribution over voltage. The value is the distribution's mean around the bin
-through which the most likely way runs, so it lies between the bins; two further outputs say whether the lead
-is drawn there at all and how far off the value may be. Everything but the attention is convolutional, and the
-attention has no absolute positions, so segments and strips of any length go through the same weights; long
-ones in overlapping tiles.
+through which the minimum-cost path runs, so it lies between the bins; two further outputs give the probability
+that the lead is drawn and the expected error of the value. Everything but the attention is convolutional, and the
+attention has no absolute positions, so one set of weights reads segments and strips of any length; long ones are
+read in overlapping tiles.
 
 Conventions:
     crop      uint8 (ROWS, W) grey, 8 px/mm along voltage, 10 px/mm along time, W a multiple of ``STRIDE``;
@@ -50,11 +50,11 @@ from ecgpage.trace.options import TraceOptions
 NAME: Final = "trace"
 """Name of the weights in the model folder."""
 BATCH: Final = 2
-"""Tiles that go through the network together: more do not fit into a processor's cache."""
+"""Number of tiles that go through the network together: more do not fit into a processor's cache."""
 
 
 class Residual(nn.Module):
-    """x + two convolutions, same shape."""
+    """Residual block of two convolutions, (b, n, h, w) to (b, n, h, w)."""
 
     def __init__(self, n: int) -> None:
         super().__init__()
@@ -65,10 +65,7 @@ class Residual(nn.Module):
 
 
 class Attention(nn.Module):
-    """One pre-norm transformer layer along time, (b, t, n) to (b, t, n).
-
-    Neighbourhood comes from a short convolution instead of positions.
-    """
+    """Pre-norm transformer layer along time, (b, t, n) to (b, t, n); a short convolution stands for positions."""
 
     def __init__(self, n: int, heads: int) -> None:
         super().__init__()
@@ -90,7 +87,7 @@ class Attention(nn.Module):
 
 
 class TraceNet(nn.Module):
-    """Crop to voltage distribution, visibility and expected error for each step."""
+    """Network from a crop to voltage distribution, visibility and expected error of each step."""
 
     def __init__(
         self, widths: Sequence[int] = (48, 64, 96, 128), hidden: int = 160, heads: int = 4, layers: int = 3
@@ -116,7 +113,7 @@ class TraceNet(nn.Module):
         )
 
     def forward(self, crop: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Grey crops (b, 1, ROWS, W), values 0 to 1.
+        """Outputs for grey crops (b, 1, ROWS, W), values 0 to 1.
 
         Returns logits over voltage (b, BINS, 2 W), logits of being drawn (b, 2 W), and the log of the
         expected absolute error in mm (b, 2 W).
@@ -154,12 +151,12 @@ class TraceNet(nn.Module):
 
     @classmethod
     def load(cls, folder: str | Path) -> "TraceNet":
-        """The network of a model folder, ready to read; EcgPageError when it is missing or damaged."""
+        """Network of a model folder, ready to read; EcgPageError when it is missing or damaged."""
         net, _ = load_module(folder, NAME, lambda settings: cls(**settings))
         return net.ready()
 
     def ready(self) -> "TraceNet":
-        """In place: evaluation mode, batch norms taken into the convolutions, channels last."""
+        """Network itself, in place: evaluation mode, batch norms fused into the convolutions, channels last."""
         self.eval()
         for module in self.modules():
             if isinstance(module, ConvNorm):
@@ -169,9 +166,10 @@ class TraceNet(nn.Module):
     def read(
         self, image: Image, grid: GridMap, windows: Sequence[Window], options: TraceOptions = TraceOptions()
     ) -> list[Reading]:
-        """Read windows of a page.
+        """Readings of the windows of a page, one each.
 
-        ``image`` is the original uint8 (H, W, 3) RGB picture: each window is resampled from it once.
+        ``image``: original picture, uint8 (H, W, 3) RGB, from which each window is resampled once. A trace that comes near
+        a crop's edge is read again from a taller crop.
         """
         if not windows:
             return []
@@ -188,9 +186,9 @@ class TraceNet(nn.Module):
         ]
 
     def read_crops(self, crops: Sequence[Light], options: TraceOptions = TraceOptions()) -> list[Decoded]:
-        """Decode crops (ROWS, W), each to (1, 2 W); long ones in overlapping tiles.
+        """Decoded crops, (1, 2 W) for each crop (ROWS, W); widths are multiples of STRIDE and may differ.
 
-        Widths are multiples of STRIDE, and may differ.
+        Long crops are read in overlapping tiles.
         """
         tiles = [Tile(k, a, b) for k, crop in enumerate(crops) for a, b in tile_edges(crop.shape[1])]
         for same in batches_of_one_width(tiles):
@@ -205,7 +203,7 @@ class TraceNet(nn.Module):
         return [join_tiles([t for t in tiles if t.crop == k]) for k in range(len(crops))]
 
     def _outputs(self, crops: Light) -> tuple[Tensor, Tensor, Tensor]:
-        """uint8 (b, ROWS, W) through the network, float32."""
+        """Outputs of ``forward``, float32, for crops uint8 (b, ROWS, W)."""
         device = self.row.device
         x = torch.from_numpy(crops).to(device)[:, None].float() / 255  # (b, 1, ROWS, W)
         with torch.inference_mode(), network_precision(device):

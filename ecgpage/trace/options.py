@@ -1,4 +1,4 @@
-"""What may be chosen of the reading of traces."""
+"""Options of the reading of traces."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,12 @@ class TraceOptions:
     """Thresholds of ``ecgpage.trace``; the defaults made the tables in docs/results.md."""
 
     climb_cost: float = 0.1
-    """Cost, nats, of a bin's height between neighbouring steps of the minimum-cost path through the bins."""
+    """Cost, nats, of each bin climbed between neighbouring steps of the minimum-cost path."""
     max_step_cost: float = 8.0
-    """Cost, nats, of one step of that path, at most: a step that says nothing of the path cannot forbid it either."""
+    """Largest cost, nats, of one step of the minimum-cost path, so that no single step can forbid a path."""
     min_visible: float = 0.5
     """Probability that the lead is drawn, from which a step has a value."""
     edge_mm: float = 2.0
-    """Distance, mm, of a trace from a crop's edge, below which it may leave the crop."""
+    """Distance, mm, of a trace from a crop's edge, below which it is read again from a taller crop."""
     tall: int = 2
-    """Height of the crop from which such traces are read once more, over that of the first."""
+    """Height of the taller crop, in heights of the first."""

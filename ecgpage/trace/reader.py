@@ -1,4 +1,4 @@
-"""Read the line of every segment by the network."""
+"""Read the trace of every segment by the network."""
 
 from dataclasses import dataclass
 
@@ -13,21 +13,22 @@ from ecgpage.trace.options import TraceOptions
 
 @dataclass(frozen=True)
 class Trace:
-    """What was read of one segment."""
+    """Line of one segment in page mm."""
 
     segment: Segment
+    """Where the lead is drawn, and its scale."""
     x_mm: Array
-    """(n,) page x, ascending, evenly spaced."""
+    """(n,) page x, mm, ascending, evenly spaced."""
     y_mm: Array
-    """(n,) page y of the line, NaN where it was not found."""
+    """(n,) page y of the line, mm, NaN where it was not found."""
     source: str
-    """What read it: "network"."""
+    """Name of what read it: "network"."""
     sigma_mm: Array
-    """(n,) expected error of ``y_mm``, one standard deviation."""
+    """(n,) expected error of ``y_mm``, one standard deviation, mm."""
 
     @property
     def coverage(self) -> float:
-        """Share of the segment that has a value."""
+        """Share of the segment that has a value, 0 to 1."""
         return float(np.isfinite(self.y_mm).mean())
 
 
@@ -38,7 +39,7 @@ def read_traces(
     network: TraceNet,
     options: TraceOptions = TraceOptions(),
 ) -> list[Trace]:
-    """One trace for each segment of the layout."""
+    """Traces of a page, one for each segment of its layout; ``image``: uint8 (H, W, 3) RGB, as decoded."""
     windows = [(s.x0_mm, s.x1_mm, s.baseline(layout.rows)) for s in layout.segments]
     readings = network.read(image, page.grid, windows, options)
     return [
