@@ -1,4 +1,4 @@
-"""What was read: of a page, of a record, and where an ECG stands in a picture whether its signals were read or not."""
+"""Results of a page and of a record, and where an ECG stands in a picture, whether or not its signals were read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,16 +16,16 @@ from ecgpage.trace.reader import Trace
 
 @dataclass(frozen=True)
 class LocatedEcg:
-    """Where an ECG stands in a picture: all that is needed to cut it out."""
+    """Place of an ECG in a picture: all that is needed to cut it out."""
 
     image: Image
     """uint8 (H, W, 3) RGB, as decoded."""
     grid: GridMap
     """Map of the upright page."""
     segments: Sequence[Segment]
-    """Where leads are drawn."""
+    """Where each lead is drawn, page mm."""
     traces: Sequence[Trace] = ()
-    """Of these segments; none where they were not read."""
+    """Traces of these segments; empty where they were not read."""
 
 
 @dataclass(frozen=True)
@@ -33,46 +33,50 @@ class PageReading:
     """Everything that was read of one page."""
 
     grid: GridMap
+    """Map of the upright page."""
     layout: PageLayout
     traces: list[Trace]
+    """Traces of the layout's segments, page mm."""
     signals: PageSignals
+    """Signals of the twelve leads, mV."""
     located: LocatedEcg | None = None
-    """Where the ECG stands; None where the picture was not kept."""
+    """Place of the ECG; None where the picture was not kept."""
 
 
 class RefusedPageError(EcgPageError):
     """A page whose signals cannot be trusted, though an ECG may have been located on it."""
 
     def __init__(self, reason: str, located: LocatedEcg | None) -> None:
-        """``located``: where the ECG stands; None where nothing is sure enough."""
+        """``located``: place of the ECG; None where no layout is certain enough to show it."""
         super().__init__(reason)
         self.located = located
 
 
 @dataclass(frozen=True)
 class RecordReading:
-    """The answer for one record, whatever happened."""
+    """Result of one record; it exists whether or not its pages could be read."""
 
     mv: NDArray[np.float32]
-    """(n_samples, 12) in the order ``LEADS``, NaN where nothing is known."""
+    """(n_samples, 12) mV in the order ``LEADS``, NaN where nothing is known."""
     readings: list[LeadReading]
-    """One for each lead, of all pages that count."""
+    """(12) outcome of each lead over the pages that count."""
     pages: list[PageReading | None]
-    """One for each image, None where it could not be read."""
+    """Reading of each image; None where it could not be read."""
     reasons: list[str] = field(default_factory=list)
-    """Why something is missing, and what had to be assumed."""
+    """Reasons for what is missing, and assumptions that were made."""
     seconds: float = 0.0
+    """Time that reading took, s."""
     located: list[LocatedEcg | None] = field(default_factory=list)
-    """One for each image: where its ECG stands, None where none was located."""
+    """Place of the ECG in each image; None where none was located."""
     whole_page: NDArray[np.float32] | None = None
-    """(n, 12) mV of all that a page shows of a record shorter than it; None where ``mv`` holds all."""
+    """(n, 12) mV of the whole page where it shows more than the record; None where ``mv`` holds everything."""
 
     @property
     def shown(self) -> NDArray[np.float32]:
-        """(n, 12) mV, NaN where nothing is known: ``mv``, or more where the page shows more."""
+        """Signals (n, 12) mV of all that the page shows: ``whole_page`` where there is one, else ``mv``."""
         return self.mv if self.whole_page is None else self.whole_page
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing of what is shown was read."""
+        """Whether no sample of ``shown`` is known."""
         return not bool(np.isfinite(self.shown).any())

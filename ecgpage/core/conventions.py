@@ -1,4 +1,4 @@
-"""Words that every stage shares: leads, classes, printed scale, the error for a page that cannot be read.
+"""Conventions that every stage shares: leads, classes, printed scale, and the error for an input that cannot be used.
 
 Conventions of every module:
     image   uint8 (H, W, 3), RGB, origin top-left, x right, y down, pixel centres at integers
@@ -9,19 +9,19 @@ Conventions of every module:
 from typing import Final
 
 LEADS: Final = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
-"""The twelve standard leads in the order that headers and reports use."""
+"""Twelve standard leads in the order that headers and reports use."""
 CLASSES: Final = (
     "NORM", "Acute MI", "Old MI", "STTC", "CD", "HYP", "PAC", "PVC", "AFIB/AFL", "TACHY", "BRADY",
 )  # fmt: skip
-"""The eleven classes of the PhysioNet/CinC Challenge 2024."""
+"""Eleven classes of the PhysioNet/CinC Challenge 2024."""
 SPEED_MM_PER_S: Final = 25.0
-"""Paper speed when nothing on the page says otherwise."""
+"""Paper speed, mm/s, unless the page says otherwise."""
 GAIN_MM_PER_MV: Final = 10.0
-"""Gain when nothing on the page says otherwise."""
+"""Gain, mm/mV, unless the page says otherwise."""
 X_PX_PER_MM: Final = 10
-"""Raster of the flat page and of crops along time; sampled once from the original picture."""
+"""Resolution along time, px/mm, of the flat page and of crops, which are sampled once from the original picture."""
 Y_PX_PER_MM: Final = 8
-"""Along voltage."""
+"""Resolution along voltage, px/mm, of the flat page and of crops."""
 
 
 class EcgPageError(Exception):

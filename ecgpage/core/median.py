@@ -1,4 +1,4 @@
-"""Medians of a few pictures of one shape, pixel by pixel: pictures are compared as a whole, which is faster than sorting."""
+"""Median of a few pictures, pixel by pixel: whole pictures are compared, which is faster than sorting each pixel's values."""
 
 from collections.abc import Sequence
 
@@ -8,10 +8,10 @@ from ecgpage.core.types import Grey
 
 
 def median_of(pictures: Sequence[Grey]) -> Grey:
-    """The median of each place over float32 ``pictures`` of one shape; the mean of the middle two of an even number.
+    """Median of each pixel over float32 ``pictures`` (h, w) of one shape; the mean of the middle two of an even number.
 
-    Of little more than half of them neither the smallest nor the largest can be the median: both are left out, the next one
-    comes in, until all have been seen (forgetful selection). Raises ValueError without pictures.
+    Forgetful selection: among a little more than half of the values neither the smallest nor the largest can be the median,
+    so both are dropped and the next picture is added, until all have been seen. Raises ValueError without pictures.
     """
     if not pictures:
         raise ValueError("no pictures, no median")
@@ -28,8 +28,8 @@ def median_of(pictures: Sequence[Grey]) -> Grey:
 
 
 def _ends_outside(pool: list[Grey], spare: Grey) -> Grey:
-    """Exchange values between the pictures of ``pool`` so that the first holds the smallest and the last the largest of each
-    place; returns a picture that may be written over, as ``spare`` was.
+    """Exchange values between the pictures of ``pool`` so that the first holds each pixel's smallest value, the last its
+    largest; returns a picture that may be overwritten, as ``spare`` was.
     """
     last, half = len(pool) - 1, len(pool) // 2
     pairs = [(k, last - k) for k in range(half)]

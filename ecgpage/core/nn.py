@@ -1,4 +1,4 @@
-"""Blocks of networks that several stages share."""
+"""Network blocks that several stages share."""
 
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -7,7 +7,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class ConvNorm(nn.Module):
-    """Convolution and batch norm; ``fuse`` makes one convolution of the two."""
+    """Convolution and batch norm, (b, n_in, h, w) to (b, n_out, h / stride, w / stride); ``fuse`` makes them one layer."""
 
     def __init__(self, n_in: int, n_out: int, kernel: int = 3, stride: int = 1) -> None:
         super().__init__()

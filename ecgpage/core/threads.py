@@ -1,5 +1,5 @@
-"""Linear algebra on one thread: the pieces are small, and two threads on busy cores wait for each other, which
-takes up to a hundred times as long.
+"""Keep linear algebra on one thread: the matrices are small, and on busy cores threads that wait for each other make it
+up to a hundred times slower.
 """
 
 from contextlib import AbstractContextManager
@@ -10,7 +10,7 @@ from threadpoolctl import ThreadpoolController
 
 
 def one_thread() -> AbstractContextManager[object]:
-    """While it is entered NumPy and SciPy multiply and solve on one thread; 0.05 ms."""
+    """Context in which NumPy and SciPy multiply and solve on one thread; entering it takes 0.05 ms."""
     found: AbstractContextManager[object] = _blas().limit(limits=1)
     return found
 

@@ -1,9 +1,9 @@
-"""The model folder: tensors in safetensors files and one table, ``weights.json``, that says what they are.
+"""Read and write model folders: tensors in safetensors files, described by one table, ``weights.json``.
 
 ``weights.json`` maps a name to its card: file, sha256, input, output, what it was trained on, by which
-command, score, licence, and the settings that the code needs to rebuild the network. A file is read once, its
-sha256 is compared with the table, and only then are these same bytes parsed, so nothing is loaded that the
-table does not vouch for, and nothing is ever unpickled.
+command, score, licence, and the settings that the code needs to rebuild the network. A file is read once and its
+sha256 compared with the table before the bytes in memory are parsed, so only what the table vouches for is loaded,
+and nothing is ever unpickled.
 """
 
 import hashlib
@@ -26,10 +26,12 @@ from ecgpage.core.conventions import EcgPageError
 Module = TypeVar("Module", bound=nn.Module)
 
 TABLE: Final = "weights.json"
+"""File name of the table in a model folder."""
 WAY_OUT: Final = (
     "train with train_model.py, or copy the shipped weights from the repository's model/ folder "
     "(in the Docker image: /challenge/pretrained)"
 )
+"""Advice that ends each error about weights."""
 
 PRECISION: Final = "ECGPAGE_PRECISION"
 """Environment variable that says in which precision networks multiply that read pages or are trained."""
@@ -38,26 +40,26 @@ PRECISIONS: Final = ("auto", "float32", "bfloat16")
 
 @dataclass(frozen=True)
 class Card:
-    """What one file of weights is; every text is one line for a reader."""
+    """Description of one file of weights; every text is one line for a reader."""
 
     input: str
     """Shape, rate or size, units or colour, and range that the network expects."""
     output: str
-    """What the network puts out, with units."""
+    """Output of the network, with units."""
     trained_on: str
-    """Data, and how they were altered for training."""
+    """Training data, and how they were altered for training."""
     command: str
-    """The command line that made the file."""
+    """Command line that made the file."""
     score: str
     """Figure, metric and the records it was measured on."""
     licence: str = "BSD-3-Clause (code and weights); training data CC BY 4.0"
     """Terms for the weights and origin of the data."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """What the code needs to rebuild the network: sizes, class names, thresholds (JSON values only)."""
+    """Settings that rebuild the network: sizes, class names, thresholds (JSON values only)."""
 
 
 def load_card(folder: str | Path, name: str) -> Card:
-    """Read the card of ``name``; EcgPageError when folder, table or entry is missing or malformed."""
+    """Card of ``name``; EcgPageError when folder, table or entry is missing or malformed."""
     entry = _entry(Path(folder), name)
     try:
         return Card(**{f.name: entry[f.name] for f in fields(Card)})
@@ -66,7 +68,7 @@ def load_card(folder: str | Path, name: str) -> Card:
 
 
 def load_tensors(folder: str | Path, name: str) -> dict[str, Tensor]:
-    """Read the tensors of ``name``, on the CPU, in the precision of the file, after checking its sha256.
+    """Tensors of ``name``, on the CPU, in the precision of the file, after its sha256 was checked.
 
     Raises EcgPageError, which names file, reason and way out, when folder, table, entry or file is missing or
     the sha256 differs.
@@ -92,7 +94,7 @@ def load_tensors(folder: str | Path, name: str) -> dict[str, Tensor]:
 def load_module(
     folder: str | Path, name: str, build: Callable[[dict[str, Any]], Module]
 ) -> tuple[Module, Card]:
-    """The network that ``build`` makes of the settings of ``name``, with its weights as float32, and its card.
+    """Network that ``build`` makes of the settings of ``name``, with its weights as float32, and its card.
 
     Raises EcgPageError as ``load_tensors`` does, when settings or weights do not fit the network, and when
     ``ECGPAGE_PRECISION`` is none of PRECISIONS.
@@ -109,7 +111,7 @@ def load_module(
 
 
 def digest(folder: str | Path, name: str) -> str | None:
-    """sha256 that the table of a model folder states for ``name``; None without such an entry or table.
+    """Digest (sha256, hexadecimal) that the table of a model folder states for ``name``; None without entry or table.
 
     Raises EcgPageError when the table is malformed.
     """
@@ -119,9 +121,9 @@ def digest(folder: str | Path, name: str) -> str | None:
 
 
 def save_tensors(folder: str | Path, name: str, tensors: Mapping[str, Tensor], card: Card) -> Path:
-    """Write ``<name>.safetensors`` and its card; makes the folder. Returns the file's path.
+    """Write ``<name>.safetensors`` and its card; makes the folder and returns the file's path.
 
-    Each of the two files appears whole or not at all; a stop between them leaves a sha256 that
+    Each of the two files appears whole or not at all; an interruption between them leaves a sha256 that
     ``load_tensors`` refuses.
     """
     folder = Path(folder)
@@ -137,7 +139,7 @@ def save_tensors(folder: str | Path, name: str, tensors: Mapping[str, Tensor], c
 
 
 def half_precision(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """float32 tensors as float16, the others as they are: half the file for about three decimal digits."""
+    """Tensors with float32 stored as float16, the others unchanged: half the file, about three decimal digits."""
     return {key: value.half() if value.dtype == torch.float32 else value for key, value in tensors.items()}
 
 

@@ -1,6 +1,6 @@
-"""The detector's network from the package ``yolov7`` beside this one; in the wheel that package itself lies in this place.
+"""Import the detector's network from the package ``yolov7`` beside this one; in the wheel that package replaces this module.
 
-Whoever needs it imports it from here, so that the wheel brings one top-level name.
+Other modules import it from here, so that the wheel installs one top-level name.
 """
 
 from yolov7 import (

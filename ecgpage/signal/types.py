@@ -35,9 +35,9 @@ class PageSignals:
     """All leads of one page."""
 
     mv: NDArray[np.float32]
-    """(n_samples, 12) mV in the order ``conventions.LEADS``; NaN where nothing was drawn or read."""
+    """(n_samples, 12) mV in the order ``LEADS``; NaN where nothing was drawn or read."""
     readings: list[LeadReading]
-    """(12) outcome of each lead, in the order ``conventions.LEADS``."""
+    """(12) outcome of each lead, in the order ``LEADS``."""
     segments: list[Segment]
     """Segments of the layout, strips under their final names."""
     as_read: NDArray[np.float32]
