@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
-MARKDOWN = ("README.md", "examples/README.md")
+MARKDOWN = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "examples/README.md")
 
 USERS_OWN = re.compile(
     r"^(/|\$|out/|\.venv/|training_data|test_data|test_outputs|my_model|reference|pretrained|https?:)"
