@@ -1,7 +1,7 @@
-"""Beats of a window: where they are, what the usual one looks like in each lead, and how regularly they follow each other.
+"""Measure the beats of a window: their times, the usual beat of each lead, rhythm, and numbers that describe the beat.
 
 Conventions:
-    window  float (12, t), mV at 100 Hz, leads in the order ``ecg.LEADS``, NaN where not known
+    window  float (12, t), mV at 100 Hz, leads in the order ``LEADS``, NaN where not known
     beat    float32 (12, 88), mV, from 0.36 s before to 0.51 s after the QRS complex, NaN where no beat shows it
 """
 
@@ -16,27 +16,32 @@ from scipy.signal import find_peaks
 from ecgpage.core.conventions import LEADS
 
 FS: Final = 100
+"""Sampling frequency of a window, Hz."""
 BEFORE: Final = 36
 """Samples of a beat before the middle of its QRS complex."""
 LENGTH: Final = 88
 """Samples of a beat."""
 REFRACTORY: Final = 22
-"""Fewest samples between two beats: 270 a minute."""
+"""Fewest samples between two beats: 270 beats a minute."""
 LEAST_KNOWN: Final = 50
-"""Samples that a lead must show to take part in the search."""
+"""Fewest known samples with which a lead takes part in the search."""
 LEAST_SLOPE_MV: Final = 0.02
-"""A lead whose slope (rms, mV per sample) is smaller counts less: it may show noise alone."""
+"""Slope of a lead (rms, mV a sample) below which it counts less: it may show noise alone."""
 LEAST_SHARE: Final = 0.4
-"""Height of a beat's slope as a share of the highest ones' median."""
+"""Height of a slope's peak above which it is a beat, as a share of the median of the eight highest peaks."""
 
 LEVEL: Final = slice(BEFORE - 10, BEFORE - 6)
-"""Samples of a beat just before its QRS complex, which are its zero."""
+"""Samples of a beat just before its QRS complex, whose mean is its zero level."""
 WIDE_QRS: Final = slice(BEFORE - 8, BEFORE + 12)
+"""Samples of a beat that hold also a wide QRS complex."""
 QRS: Final = slice(BEFORE - 6, BEFORE + 9)
+"""Samples of a beat that hold its QRS complex."""
 P_WAVE: Final = slice(BEFORE - 26, BEFORE - 8)
+"""Samples of a beat that hold its P wave."""
 T_WAVE: Final = slice(BEFORE + 12, LENGTH - 6)
+"""Samples of a beat that hold its T wave."""
 EARLY: Final = 0.88
-"""An interval below this share of the median one is premature."""
+"""Interval, as a share of the median one, below which a beat is premature."""
 
 RHYTHM: Final = (
     "beats", "rate", "mean rate", "spread", "change", "largest change", "shortest", "longest", "deviation",
@@ -45,18 +50,19 @@ RHYTHM: Final = (
     "early narrow", "early wide", "early with pause", "least QRS", "second QRS", "median QRS", "median P", "least P",
     "median T", "unlike QRS", "longest after", "size", "P height", "rest", "rest of size", "strip",
 )  # fmt: skip
-"""What ``Beats.rhythm`` holds: intervals as shares of the median one, likeness as correlation with the usual beat."""
+"""Names of the numbers in ``Beats.rhythm``: intervals as shares of the median one, likeness as correlation with the usual
+beat."""
 
 ABSENT: Final = -99.0
-"""What stands in ``Beats.form`` for a value that is not shown."""
+"""Value in ``Beats.form`` for a number that the leads do not show."""
 PIECE: Final = 4
-"""Samples of which one mean is taken."""
+"""Samples over which one mean is taken: 40 ms."""
 P_PIECES: Final = range(4, 28, PIECE)
-"""First samples of such pieces around the P wave."""
+"""First samples of the pieces of PIECE samples around the P wave."""
 T_PIECES: Final = range(46, 86, PIECE)
-"""The same from the end of the QRS complex to that of the T wave."""
+"""First samples of the pieces of PIECE samples from the end of the QRS complex to the end of the T wave."""
 STEEP: Final = (0.15, 0.25)
-"""Steepness of a QRS complex, as shares of its own greatest, over which its width is taken."""
+"""Steepness above which a sample counts to the width of a QRS complex, as shares of the greatest steepness."""
 FORM: Final = (
     *(f"{lead} {10 * (k - BEFORE)} ms" for lead in LEADS for k in range(WIDE_QRS.start, WIDE_QRS.stop, 2)),
     *(f"{lead} {10 * (k - BEFORE)} ms, mean of 40" for lead in LEADS for k in (*P_PIECES, *T_PIECES)),
@@ -64,27 +70,28 @@ FORM: Final = (
     *(f"QRS width at {share:.0%}" for share in STEEP),
     "Sokolow-Lyon", "R in aVL", "Lewis", "Cornell", "all sizes", "chest sizes", "QRS axis", "T axis",
 )  # fmt: skip
-"""What ``Beats.form`` holds, mV and radians, against ``LEVEL``; the four named sums are voltages of hypertrophy."""
+"""Names of the numbers in ``Beats.form``: mV above ``LEVEL``, widths in samples, axes in radians; Sokolow-Lyon, R in aVL,
+Lewis and Cornell are voltages of hypertrophy."""
 
 Array = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
 class Beats:
-    """What the beats of one window show."""
+    """Measurements of the beats of one window."""
 
     at: NDArray[np.intp]
-    """Sample of each QRS complex."""
+    """(beats,) sample of each QRS complex."""
     usual: NDArray[np.float32]
-    """(12, 88) mV, median over the beats that a lead shows, without the lead's median; NaN where there is none."""
+    """(12, 88) mV, median over the beats that a lead shows, less the lead's median; NaN where there is none."""
     rhythm: NDArray[np.float32]
-    """(38,) in the order of ``RHYTHM``; 0 where there are too few beats to tell."""
+    """(38,) numbers in the order ``RHYTHM``; 0 where there are too few beats."""
     form: NDArray[np.float32]
-    """(len(FORM),) in the order of ``FORM``: what the usual beat looks like in numbers."""
+    """(len(FORM),) numbers of the usual beat in the order ``FORM``."""
 
 
 def read_beats(window: Array) -> Beats:
-    """Beats of one window (12, t)."""
+    """Beats of one window (12, t) mV at 100 Hz, NaN where not known."""
     x = np.asarray(window, np.float64)
     known = np.isfinite(x)
     shown = known.sum(1) >= LEAST_KNOWN
@@ -102,7 +109,7 @@ def read_beats(window: Array) -> Beats:
 
 
 def _slope(x: Array, known: NDArray[np.bool_]) -> Array:
-    """(t,) steepness over the leads that are known at a moment, each as a multiple of its own mean; smoothed over a QRS."""
+    """Steepness (t,): mean over the leads known at a sample, each relative to its own rms; smoothed over a QRS complex."""
     steep = np.abs(gaussian_filter1d(x, 1.0, axis=1, order=1)) * known
     inside = known & (
         np.roll(known, 2, 1) & np.roll(known, -2, 1)
@@ -125,7 +132,7 @@ def _peaks(slope: Array) -> NDArray[np.intp]:
 
 
 def _median(cut: Array) -> NDArray[np.float32]:
-    """(beats, 12, 88) -> (12, 88), NaN where no beat is known."""
+    """Median (12, 88) over beats (beats, 12, 88); NaN where no beat is known."""
     usual = np.full(cut.shape[1:], np.nan, np.float32)
     some = np.isfinite(cut).any(0)
     usual[some] = np.nanmedian(cut[:, some], axis=0)
@@ -170,7 +177,7 @@ def _rhythm(at: NDArray[np.intp], slope: Array, cut: Array, known: NDArray[np.bo
 
 
 def form_of(usual: Array) -> NDArray[np.float32]:
-    """Usual beats (..., 12, 88) mV with NaN -> (..., len(FORM))."""
+    """Numbers (..., len(FORM)), in the order ``FORM``, of usual beats (..., 12, 88) mV, NaN where not known."""
     x = np.asarray(usual, np.float64)
     level = _mean(x[..., LEVEL])
     x = x - np.where(np.isfinite(level), level, 0.0)[..., None]
@@ -201,7 +208,7 @@ def form_of(usual: Array) -> NDArray[np.float32]:
 
 
 def _mean(x: Array) -> Array:
-    """Along the last axis, of what is known; NaN where nothing is."""
+    """Mean of the known values along the last axis; NaN where none is."""
     known = np.isfinite(x)
     count = known.sum(-1)
     total = np.where(known, x, 0.0).sum(-1)
@@ -209,18 +216,18 @@ def _mean(x: Array) -> Array:
 
 
 def _sum(x: Array) -> Array:
-    """Along the last axis, of what is known."""
+    """Sum of the known values along the last axis."""
     return np.asarray(np.where(np.isfinite(x), x, 0.0).sum(-1), np.float64)
 
 
 def _highest(x: Array) -> Array:
-    """Along the last axis, of what is known; NaN where nothing is."""
+    """Largest of the known values along the last axis; NaN where none is."""
     top = np.where(np.isfinite(x), x, -np.inf).max(-1)
     return np.where(np.isfinite(top), top, np.nan)
 
 
 def _likeness(beats: Array, usual: Array, part: slice) -> Array:
-    """(k,) best correlation of a part of beats (k, 88) with that of the usual one, up to 20 ms apart."""
+    """Largest correlation (k,) of ``part`` of beats (k, 88) with that of the usual beat (88,), within a lag of 20 ms."""
     wanted = usual[part] - usual[part].mean()
     best = np.full(len(beats), -1.0)
     for shift in range(-2, 3):

@@ -1,11 +1,11 @@
-"""From what was read of a record to its diagnoses: the signal's, the page's, and the answer that both make.
+"""Diagnose a record from what was read of it: by its signal, by its page, and by the stack that combines both.
 
     digitizer, diagnoser = Digitizer.load("model"), Diagnoser.load("model")
     reading = digitizer.read_record(["page.png"], 500.0, 5000)
     diagnoser.diagnose(reading, 500.0).answer.probabilities
 
-The page branch has a say only through a stack that was fitted to the very weights of both branches; otherwise the
-signal branch answers alone, as after training on other records.
+The page branch counts only through a stack that was fitted to exactly these weights of both branches; otherwise the
+signal branch alone gives the diagnosis, as after training on other records.
 """
 
 import logging
@@ -32,18 +32,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RecordDiagnosis:
-    """The answer for one record, and what it was made of."""
+    """Diagnosis of one record, and the diagnoses of both branches that it was made of."""
 
     answer: Diagnosis
-    """What counts: labels, and probabilities per class, NaN when nothing could be read."""
+    """Final diagnosis: labels, and probabilities per class, NaN when nothing could be read."""
     signal: Diagnosis | None
-    """Of the digitized signal; None when there is none."""
+    """Diagnosis of the digitized signal; None when there is none."""
     page: Diagnosis | None
-    """Of the picture; None without a page branch or without a picture of the ECG."""
+    """Diagnosis of the picture; None without a page branch or without a picture of the ECG."""
     leads_read: int
-    """Leads with values, 0 to 12."""
+    """Number of leads with values, 0 to 12."""
     snr_db: float
-    """Mean expected SNR of the leads, NaN where the digitizer does not say."""
+    """Mean expected SNR of the leads, dB; NaN where it is not known."""
 
 
 class Diagnoser:
@@ -52,14 +52,17 @@ class Diagnoser:
     def __init__(
         self, signal: SignalClassifier, page: PageClassifier | None = None, stacked: Stack | None = None
     ) -> None:
-        """Without ``stacked`` the signal branch answers; a page branch is then asked, but not heard."""
+        """``stacked``: combination of both branches; without it the signal branch gives the diagnosis.
+
+        A page branch still predicts then, but its prediction does not count.
+        """
         self.signal, self.page, self.stacked = signal, page, stacked
 
     @classmethod
     def load(cls, folder: str | Path, *, ask_page: bool = False) -> "Diagnoser":
-        """The branches of a model folder; EcgPageError when the signal branch is missing or a file is wrong.
+        """Diagnoser of a model folder; EcgPageError when the signal branch is missing or a file is wrong.
 
-        ``ask_page`` loads the page branch also where no stack hears it: to fit one.
+        ``ask_page`` loads the page branch also without a stack that uses it: to fit one, or to report its prediction.
         """
         signal = SignalClassifier.load(folder)
         stacked = Stack.load(folder) if digest(folder, stack.NAME) else None
@@ -76,10 +79,10 @@ class Diagnoser:
         return self.signal.classes if self.stacked is None else self.stacked.classes
 
     def diagnose(self, reading: RecordReading, fs: float) -> RecordDiagnosis:
-        """Diagnose what was read of a record at ``fs`` Hz.
+        """Diagnosis of what was read of a record at ``fs`` Hz.
 
-        A page whose signals could not be read but whose ECG was located is answered by the page branch alone; with
-        neither signal nor picture there are no labels, and probabilities of NaN.
+        The page branch alone diagnoses a page whose ECG was located but whose signals could not be read; with neither signal
+        nor picture there are no labels, and probabilities of NaN.
         """
         signal = None if reading.is_empty else self.signal.predict(reading.shown, fs, LEADS)
         page = None
@@ -99,7 +102,7 @@ class Diagnoser:
         return RecordDiagnosis(answer, signal, page, leads, snr_db)
 
     def _pages(self, views: Sequence[Light]) -> Diagnosis:
-        """The page branch on all pictures of a record: mean of the logits."""
+        """Diagnosis by the page branch, from the mean of the logits over all pictures of a record."""
         assert self.page is not None
         found = [list(self.page.predict(view).probabilities.values()) for view in views]
         p = 1 / (1 + np.exp(-logit(np.array(found)).mean(axis=0)))

@@ -1,8 +1,8 @@
-"""From the picture of a flat page to diagnoses: EfficientNet-B0 on the grey page (Tan and Le 2019).
+"""Diagnose the picture of a flat page: EfficientNet-B0 on the grey page (Tan and Le 2019).
 
 Conventions:
-    page     uint8 (h, w) grey or (h, w, 3) RGB, upright, flattened, any size; the ECG with or without what is around it
-    input    uint8 (320, 448), the page stretched to this size: height and time have each a scale of their own
+    page     uint8 (h, w) grey or (h, w, 3) RGB, upright, flattened, any size; the ECG with or without its surroundings
+    input    uint8 (320, 448), the page stretched to this size: voltage and time have different scales
     network  (n, 1, 320, 448), 0 to 1; the network itself evens out light and contrast
 """
 
@@ -30,10 +30,10 @@ SIZE: Final = (320, 448)
 """Rows and columns of the network's input."""
 
 SCALE: Final = ".scale"
-"""Ending of the name of the tensor that holds the step of each row of an 8-bit tensor."""
+"""Suffix of the name of the tensor that holds the quantisation step of each row of an 8-bit tensor."""
 
 LARGE: Final = 300_000
-"""Tensors of this many numbers are stored in 8 bits."""
+"""Number of elements from which a tensor is stored in 8 bits."""
 
 
 class PageClassifier:
@@ -51,7 +51,7 @@ class PageClassifier:
 
     @classmethod
     def load(cls, folder: str | Path) -> "PageClassifier":
-        """Read the weights from a model folder; EcgPageError says what is missing and the way out."""
+        """Classifier with the weights of a model folder; EcgPageError says what is missing and the way out."""
         settings = load_card(folder, NAME).settings
         tensors = load_tensors(folder, NAME)
         try:
@@ -62,7 +62,7 @@ class PageClassifier:
             raise EcgPageError(f"weights {NAME!r} in {folder} do not fit this version: {error}") from error
 
     def predict(self, page: NDArray[np.uint8]) -> Diagnosis:
-        """Diagnose one flat page, uint8 (h, w) or (h, w, 3); EcgPageError when it is no such picture."""
+        """Diagnosis of one flat page, uint8 (h, w) or (h, w, 3); EcgPageError when it is no such picture."""
         device = next(self.network.parameters()).device
         x = torch.from_numpy(to_input(page, self.network.size)).to(device)
         with torch.inference_mode():
@@ -71,7 +71,7 @@ class PageClassifier:
 
 
 def to_input(page: NDArray[np.uint8], size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
-    """Grey page stretched to ``size`` (rows, columns); shrinking averages, so thin strokes stay.
+    """Grey page, uint8, stretched to ``size`` (rows, columns); shrinking averages, so thin strokes stay visible.
 
     Raises EcgPageError when ``page`` is not uint8 (h, w) or (h, w, 3).
     """
@@ -85,12 +85,12 @@ def to_input(page: NDArray[np.uint8], size: tuple[int, int] = SIZE) -> NDArray[n
 
 
 def as_float(images: Tensor) -> Tensor:
-    """uint8 (n, 1, h, w) to 0 ... 1."""
+    """Images (n, 1, h, w) in float, 0 to 1, from uint8."""
     return images.float() / 255
 
 
 class PageNet(nn.Module):
-    """(n, 1, rows, columns) grey, 0 to 1 -> (n, outputs) logits."""
+    """Network from grey pages (n, 1, rows, columns), 0 to 1, to logits (n, outputs)."""
 
     def __init__(
         self, outputs: int, *, size: Sequence[int] = SIZE, dropout: float = 0.2, drop_connect: float = 0.2
@@ -117,7 +117,7 @@ class PageNet(nn.Module):
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any]) -> "PageNet":
-        """Network of a card's settings: ``classes`` and ``network`` (keyword arguments)."""
+        """Network built from a card's settings: ``classes`` and ``network`` (keyword arguments)."""
         return cls(len(settings["classes"]), **settings["network"])
 
     def forward(self, images: Tensor) -> Tensor:
@@ -126,9 +126,9 @@ class PageNet(nn.Module):
 
 
 def normalize_light(images: Tensor) -> Tensor:
-    """(n, 1, h, w) pages, 0 to 1, as ink relative to the paper around it, at standard deviation 1 a page.
+    """Ink (n, 1, h, w) of pages, 0 to 1, relative to the paper around it, scaled to a standard deviation of 1 a page.
 
-    The light is the mean over squares of an eighth of the page's height; ink keeps its contrast in shadows.
+    The light of the paper is the mean over squares of an eighth of the page's height, so ink keeps its contrast in shadows.
     """
     side = max(8, 2 * (images.shape[2] // 16))
     light = F.avg_pool2d(images, side, side // 2, side // 4, count_include_pad=False)
@@ -138,7 +138,7 @@ def normalize_light(images: Tensor) -> Tensor:
 
 
 def _pad_within(body: nn.Module) -> None:
-    """Let convolutions with the same padding on both sides pad themselves: no copy of each plane."""
+    """Let convolutions with equal padding on both sides pad themselves, which saves a copy of each plane."""
     for layer in body.modules():
         if isinstance(layer, Conv2dStaticSamePadding) and isinstance(layer.static_padding, nn.ZeroPad2d):
             left, right, top, bottom = layer.static_padding.padding
@@ -153,9 +153,9 @@ def _pad_within(body: nn.Module) -> None:
 def start_from_lite0(network: PageNet, tensors: Mapping[str, Tensor]) -> None:
     """Take over the ImageNet weights of EfficientNet-lite0 (state dict of efficientnet-pytorch's names).
 
-    All layers fit but the squeeze-and-excite ones, which lite0 has not: they start nearly open (a gate of
-    0.95). The first layer's weights are summed over the colours, which is what a grey picture does. The last
-    layer stays as it is. Raises EcgPageError when a tensor is missing or of another shape.
+    All layers fit except squeeze-and-excite, which lite0 does not have: its gates start nearly open, at 0.95. The first
+    layer's weights are summed over the colours, as if the grey picture stood in all three channels. The last layer stays
+    as it is. Raises EcgPageError when a tensor is missing or has another shape.
     """
     state = network.body.state_dict()
     for key, own in state.items():
@@ -174,7 +174,7 @@ def start_from_lite0(network: PageNet, tensors: Mapping[str, Tensor]) -> None:
 
 
 def pack_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors to store: float16; the few that are LARGE as int8 with one step a row (``<name>.scale``)."""
+    """Tensors to store: float16, and from LARGE elements int8 with one quantisation step a row (``<name>.scale``)."""
     found: dict[str, Tensor] = {}
     for key, value in state.items():
         if value.is_floating_point() and value.numel() >= LARGE:
@@ -188,7 +188,7 @@ def pack_weights(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def unpack_weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """float32 state of ``pack_weights`` tensors; counters stay whole numbers."""
+    """State in float32 from tensors of ``pack_weights``; counters stay integers."""
     found = {}
     for key, value in tensors.items():
         if key.endswith(SCALE):

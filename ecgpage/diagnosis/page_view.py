@@ -1,7 +1,7 @@
-"""What the page branch sees: the ECG of a flat page, small, grey, upright, the same scale along time and voltage.
+"""Cut out the view of the page branch: the ECG of a flat page, small, grey, upright, with equal px/mm along both axes.
 
-As the training pages are (``ecgpage.synth.flat_pages``): cut to the ECG with a margin, the longer side 640 px. The picture
-is sampled once, from the original pixels, through the grid map.
+Like the training pages (``ecgpage.synth.flat_pages``) it is cut to the ECG with a margin, the longer side 640 px. It is
+sampled once, from the original pixels, through the grid map.
 """
 
 from collections.abc import Sequence
@@ -16,27 +16,27 @@ from ecgpage.layout.types import Segment
 from ecgpage.trace.reader import Trace
 
 LONG_SIDE: Final = 640
-"""Pixels of the longer side."""
+"""Longer side of the view, px."""
 MARGIN_MM: Final = 7.5
-"""Around the ECG: the middle of what training pages have."""
+"""Margin around the ECG, mm: the middle of the margins of training pages."""
 REACH_MM: Final = 12.0
-"""Taken above and below the zero level of a segment whose trace was not read."""
+"""Height, mm, above the highest and below the lowest zero level where no trace was read."""
 MOST_MM: Final = 25.0
-"""What was read farther above or below all zero levels does not count."""
+"""Height, mm, above the highest and below the lowest zero level beyond which traces are ignored."""
 PULSE_MM: Final = 8.0
-"""Taken before the first segment, where a calibration pulse would stand."""
+"""Width, mm, before the first segment, where a calibration pulse may stand."""
 
 
 def page_view(
     image: Image, grid: GridMap, segments: Sequence[Segment], traces: Sequence[Trace] = ()
 ) -> Light | None:
-    """The ECG area of a page, uint8 (h, w) grey, longer side 640 px; None without segments.
+    """ECG area of a page, uint8 (h, w) grey, longer side 640 px; None without segments.
 
     Args:
         image: uint8 (H, W, 3) RGB, as decoded.
-        grid: the map of the upright page.
+        grid: map of the upright page.
         segments: where leads are drawn, page mm.
-        traces: of the same segments, where they were read; they say how far the ink reaches up and down.
+        traces: traces of the segments that were read; they give the vertical extent of the ink.
     """
     window = ecg_window(segments, traces)
     if window is None:
@@ -51,7 +51,7 @@ def page_view(
 def ecg_window(
     segments: Sequence[Segment], traces: Sequence[Trace] = ()
 ) -> tuple[float, float, float, float] | None:
-    """x0, y0, x1, y1 in page mm of all segments with the margin around them; None without segments."""
+    """Rectangle x0, y0, x1, y1, page mm, of all segments with the margin around them; None without segments."""
     if not segments:
         return None
     zeros = np.array([s.zero_mm for s in segments])

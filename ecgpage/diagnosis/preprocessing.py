@@ -1,4 +1,4 @@
-"""Signals of any rate and leads as the windows and planes that the signal networks take."""
+"""Bring signals of any rate and leads to the windows and planes that the signal networks take."""
 
 import math
 from collections.abc import Sequence
@@ -14,20 +14,20 @@ from torch import Tensor
 from ecgpage.core.conventions import LEADS, EcgPageError, canonical_lead
 
 FS: Final = 100
-"""Samples per second that the network sees; diagnoses do not need more than the 50 Hz that this keeps."""
+"""Sampling frequency of the networks' input, Hz; it keeps frequencies up to 50 Hz, enough for these diagnoses."""
 WINDOW: Final = 10 * FS
 """Samples of one window: the 10 s of a page."""
 BASELINE_SIGMA_S: Final = 0.8
-"""Width of the Gaussian that follows the baseline; as a high-pass it halves the power at 0.3 Hz."""
+"""Standard deviation, s, of the Gaussian that follows the baseline; as a high-pass it halves the power at 0.3 Hz."""
 LARGEST_MV: Final = 8.0
-"""Larger deflections are digitization errors and are cut here."""
+"""Voltage, mV, at which deflections are cut: larger ones are digitization errors."""
 
 
 def to_windows(signal: ArrayLike, fs: float, lead_names: Sequence[str]) -> NDArray[np.float32]:
-    """(n_samples, n_leads) mV at any rate -> (k, 12, 1000) windows that hold a finite sample; k may be 0.
+    """Windows (k, 12, 1000) mV at 100 Hz of a signal (n_samples, n_leads) mV at ``fs`` Hz; k may be 0.
 
-    A shorter record is filled up with NaN. A longer one is cut into the fewest windows that cover it, at even
-    distances.
+    A record shorter than 10 s is padded with NaN; a longer one is cut into the fewest evenly spaced windows that cover it.
+    Windows without a finite sample are left out.
     """
     leads = to_standard_leads(signal, fs, lead_names)  # (12, n)
     n = leads.shape[1]
@@ -40,9 +40,10 @@ def to_windows(signal: ArrayLike, fs: float, lead_names: Sequence[str]) -> NDArr
 
 
 def to_standard_leads(signal: ArrayLike, fs: float, lead_names: Sequence[str]) -> NDArray[np.float32]:
-    """(n_samples, n_leads) at ``fs`` -> (12, n) at 100 Hz in the order ``LEADS``, NaN for a lead not there.
+    """Leads (12, n) mV at 100 Hz in the order ``LEADS`` of a signal (n_samples, n_leads) mV at ``fs`` Hz.
 
-    A lead that is named twice is read from the first column, its gaps from the second. Infinite is unknown.
+    A missing lead is NaN, infinite values count as missing. Of a lead named twice the second column fills gaps of the
+    first. Raises EcgPageError when shape and names do not match, and for an impossible rate.
     """
     mv = np.asarray(signal, np.float64)
     if mv.ndim != 2 or mv.shape[1] != len(lead_names):
@@ -59,10 +60,10 @@ def to_standard_leads(signal: ArrayLike, fs: float, lead_names: Sequence[str]) -
 
 
 def resample(x: NDArray[np.float64], fs_in: float, fs_out: float) -> NDArray[np.float64]:
-    """(n_leads, n) -> (n_leads, ceil(n * fs_out / fs_in)), anti-aliased polyphase filter, NaN spans kept.
+    """Signals (n_leads, ceil(n * fs_out / fs_in)) from (n_leads, n) by an anti-aliasing polyphase filter; NaN spans stay.
 
     Gaps are bridged by straight lines for the filter and put back afterwards, so that no NaN spreads and
-    no step rings.
+    no step rings. Raises EcgPageError when ``fs_in`` is out of range.
     """
     ratio = Fraction(fs_out / fs_in).limit_denominator(10_000)
     if ratio == 1 or x.shape[1] == 0:
@@ -83,11 +84,11 @@ def resample(x: NDArray[np.float64], fs_in: float, fs_out: float) -> NDArray[np.
 
 
 def to_planes(windows: Tensor) -> Tensor:
-    """(n, 12, t) mV with NaN at 100 Hz -> (n, 24, t) planes.
+    """Planes (n, 24, t) of windows (n, 12, t) mV at 100 Hz with NaN: leads without baseline, then masks of known samples.
 
-    Baseline: the lead's median, then a Gaussian average over the known samples within about 2 s (normalised
+    The baseline is the lead's median plus a Gaussian average over the known samples within about 2 s (normalised
     convolution, Knutsson and Westin 1993) of the lead cut at +-0.3 mV, so that neither QRS complexes nor the
-    edge of a 2.5-s window move it much.
+    edges of a 2.5-s segment move it much.
     """
     known = windows.isfinite()
     mask = known.to(windows.dtype)
@@ -98,7 +99,7 @@ def to_planes(windows: Tensor) -> Tensor:
 
 
 def _smooth(x: Tensor) -> Tensor:
-    """Gaussian low-pass along the last axis (n, 12, t); zeros beyond the ends."""
+    """Signals (n, 12, t) after a Gaussian low-pass along time; zeros stand beyond the ends."""
     radius = int(2.5 * BASELINE_SIGMA_S * FS)
     t = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype)
     kernel = torch.exp(-0.5 * (t / (BASELINE_SIGMA_S * FS)) ** 2)

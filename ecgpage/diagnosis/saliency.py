@@ -1,8 +1,8 @@
-"""Where the evidence for a diagnosis lies on the signal: what the classifier loses when it must do without 0.2 s of a lead.
+"""Occlusion saliency of the signal branch: how much the logit of a class falls without 0.2 s of one lead.
 
 Occlusion (Zeiler and Fergus 2014): each window of each lead is made unknown in turn, as if it had not been printed, which
-the network knows from its training. What speaks for a class is the fall of its logit; below zero it speaks against it. It
-tells what this network looks at, not what a cardiologist would.
+the network knows from its training. A fall of the logit speaks for the class, a rise against it. Saliency shows what this
+network looks at, not what a cardiologist would.
 """
 
 from typing import Final
@@ -16,22 +16,23 @@ from ecgpage.diagnosis.preprocessing import FS, WINDOW, to_windows
 from ecgpage.diagnosis.signal_classifier import SignalClassifier
 
 WINDOW_S: Final = 0.2
-"""Seconds that are left out at a time: a QRS complex with its edges."""
+"""Length of an occluded window, s: a QRS complex with its edges."""
 BATCH: Final = 32
+"""Number of occluded signals that go through the network together."""
 
 
 def measure_saliency(
     classifier: SignalClassifier, signal: ArrayLike, fs: float, label: str
 ) -> NDArray[np.float64]:
-    """Evidence for ``label`` in the first 10 s of a signal.
+    """Saliency (12, 50) of ``label`` in the first 10 s of a signal.
 
     Args:
         classifier: the signal branch.
-        signal: float (n_samples, 12), mV, leads in the order ``ecg.LEADS``, NaN where unknown.
+        signal: float (n_samples, 12), mV, leads in the order ``LEADS``, NaN where unknown.
         fs: samples per second.
         label: one of the classifier's classes.
 
-    Returns (12, 50): fall of the logit without window k of a lead, from 0.2 k s on; NaN where the window shows nothing.
+    Returns the fall of the logit without window k of a lead, from 0.2 k s on; NaN where the window has no known sample.
     Raises EcgPageError for a class that the classifier does not know.
     """
     if label not in classifier.classes:

@@ -1,8 +1,8 @@
-"""From a digitized signal to diagnoses: networks on what the page shows of the leads and on its beats, trees on numbers.
+"""Diagnose a digitized signal: one network on its windows, one on its beats, and trees on numbers that describe the beats.
 
 Conventions:
     signal   float (n_samples, n_leads), mV, NaN where nothing was drawn or can be trusted, any rate and leads
-    window   float32 (12, 1000), mV, leads in the order ``ecg.LEADS``, 10 s at 100 Hz, NaN where not known
+    window   float32 (12, 1000), mV, leads in the order ``LEADS``, 10 s at 100 Hz, NaN where not known
     planes   float32 (24, 1000): the leads without baseline and 0 where not known, then twelve masks, 0 or 1
 """
 
@@ -24,7 +24,7 @@ NAME: Final = "signal_classifier"
 
 
 class SignalClassifier:
-    """Trained network with its classes and thresholds; ``load`` it, then ``predict``."""
+    """Trained networks with their classes and thresholds; ``load`` them, then ``predict``."""
 
     def __init__(self, network: "SignalNets", classes: Sequence[str], thresholds: Sequence[float]) -> None:
         if not len(classes) == len(thresholds) == network.outputs:
@@ -38,7 +38,7 @@ class SignalClassifier:
 
     @classmethod
     def load(cls, folder: str | Path) -> "SignalClassifier":
-        """Read the weights from a model folder; EcgPageError says what is missing and the way out."""
+        """Classifier with the weights of a model folder; EcgPageError says what is missing and the way out."""
         settings = load_card(folder, NAME).settings
         tensors = load_tensors(folder, NAME)
         try:
@@ -49,15 +49,14 @@ class SignalClassifier:
             raise EcgPageError(f"weights {NAME!r} in {folder} do not fit this version: {error}") from error
 
     def predict(self, signal: ArrayLike, fs: float, lead_names: Sequence[str]) -> Diagnosis:
-        """Diagnose one record.
+        """Diagnosis of one record; without any finite sample it has no labels, and probabilities of NaN.
 
         Args:
             signal: float (n_samples, n_leads), mV, NaN where unknown; any length.
-            fs: samples per second.
-            lead_names: one per column, any order and case; names that are no standard lead are left out.
+            fs: samples per second, Hz.
+            lead_names: one for each column, any order and case; names that are no standard lead are left out.
 
-        A record longer than 10 s is read in 10-s windows and their logits are averaged, weighted by the share
-        of samples that each knows. Without any finite sample: no labels, and probabilities of NaN.
+        Of a record longer than 10 s the logits of its 10-s windows are averaged, weighted by the share of known samples.
         """
         windows = to_windows(signal, fs, lead_names)
         if len(windows) == 0:

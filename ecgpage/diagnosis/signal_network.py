@@ -1,4 +1,4 @@
-"""The networks of the signal branch."""
+"""Networks of the signal branch: on windows, on beats, and both with trees."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from ecgpage.diagnosis.trees import Trees
 
 
 class Convolution(nn.Conv1d):
-    """Along time, without bias, of (n, c, 1, t) with the channels last in memory: a third faster than ``Conv1d`` on a CPU."""
+    """Convolution along time of (n, c, 1, t), no bias; channels last in memory, a third faster than ``Conv1d`` on a CPU."""
 
     def __init__(self, inside: int, outside: int, kernel: int, stride: int = 1) -> None:
         super().__init__(inside, outside, kernel, stride, kernel // 2, bias=False)
@@ -28,7 +28,7 @@ class Convolution(nn.Conv1d):
 
 
 class SqueezeExcite(nn.Module):
-    """Scale each channel by a gate computed from all channels' means (Hu et al. 2018)."""
+    """Gate for each channel of (n, c, 1, t), computed from the means of all channels (Hu et al. 2018)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -59,10 +59,13 @@ class Block(nn.Module):
 
 
 class TimeAttention(nn.Module):
-    """Self-attention along time (Vaswani et al. 2017) with a learned bias per distance; compares beats."""
+    """Self-attention along time, (n, c, t) to (n, c, t), with a learned bias per distance (Vaswani et al. 2017).
+
+    It compares beats.
+    """
 
     REACH: Final = 64
-    """Steps (10 s); farther apart, all distances share one bias."""
+    """Distance in steps (10 s) beyond which all distances share one bias."""
 
     def __init__(self, channels: int, heads: int = 4) -> None:
         super().__init__()
@@ -84,7 +87,7 @@ class TimeAttention(nn.Module):
 
 
 class AttentionPool(nn.Module):
-    """Several means over time, each with its own learned weights, beside the plain mean and the maximum."""
+    """Pooling over time, (n, c, t) to (n, (queries + 2) c): ``queries`` means with learned weights, mean and maximum."""
 
     def __init__(self, channels: int, queries: int) -> None:
         super().__init__()
@@ -97,7 +100,7 @@ class AttentionPool(nn.Module):
 
 
 class SignalNet(nn.Module):
-    """(n, 24, t) planes at 100 Hz -> (n, outputs) logits; the stem and each further stage halve the rate."""
+    """Network from planes (n, 24, t) at 100 Hz to logits (n, outputs); stem and each later stage halve the rate."""
 
     def __init__(
         self,
@@ -143,7 +146,7 @@ class SignalNet(nn.Module):
 
 
 def to_beats(windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(n, 12, t) mV with NaN at 100 Hz -> usual beats (n, 12, 88) mV with NaN, rhythm (n, 38), form (n, 358)."""
+    """Usual beats (n, 12, 88) mV with NaN, rhythm (n, 38) and form (n, 358) of windows (n, 12, t) mV at 100 Hz."""
     found = [read_beats(window) for window in windows.cpu().numpy()]
     parts = [np.stack([getattr(beat, name) for beat in found]) for name in ("usual", "rhythm", "form")]
     usual, rhythm, form = (torch.from_numpy(part).to(windows.device) for part in parts)
@@ -151,9 +154,9 @@ def to_beats(windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class BeatNet(nn.Module):
-    """Usual beats (n, 12, 88) mV with NaN, and rhythm (n, 38) -> (n, outputs) logits.
+    """Network from usual beats (n, 12, 88) mV with NaN and rhythm (n, 38) to logits (n, outputs).
 
-    The beats are aligned, so that their samples need no pooling: a sample's place in the beat is what it means.
+    The beats are aligned, so there is no pooling over time: the meaning of a sample is its place in the beat.
     """
 
     def __init__(
@@ -204,10 +207,10 @@ class BeatNet(nn.Module):
 
 
 class SignalNets(nn.Module):
-    """The signal branch, (n, 12, t) mV with NaN at 100 Hz -> (n, outputs) logits.
+    """Networks of the signal branch, from windows (n, 12, t) mV with NaN at 100 Hz to logits (n, outputs).
 
-    Mean of the network on windows, the one on beats, and, for the outputs that they cover, the trees on the numbers that
-    describe rhythm and usual beat.
+    The logits are the mean of the network on windows, the network on beats and, for the outputs that they cover, the trees
+    on rhythm and form.
     """
 
     def __init__(
@@ -226,7 +229,7 @@ class SignalNets(nn.Module):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Settings of the three, for a card."""
+        """Settings of networks and trees, for a card."""
         return {name: getattr(self, name).settings for name in ("windows", "beats", "trees")}
 
     def forward(self, windows: Tensor) -> Tensor:

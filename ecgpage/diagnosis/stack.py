@@ -1,11 +1,11 @@
-"""One answer from two: the signal's and the page's diagnoses, weighed by how well the page was digitized.
+"""Combine the predictions of the signal branch and the page branch, weighted by how well the page was digitized.
 
-For each class a logistic regression (Wolpert 1992: stacked generalization) on the logits of both branches, of
-that class alone; the logits of the other classes were tried beside it on fold 8 and did not help. The weight of
-the signal's logit grows or falls with the number of leads that were read and the signal's expected SNR.
+Each class has a logistic regression (Wolpert 1992: stacked generalization) on its own logits of both branches; adding the
+logits of the other classes did not help on fold 8. The weight of the signal's logit depends on the number of leads that
+were read and on the signal's expected SNR.
 
 Conventions:
-    branch   a ``Diagnosis``; its probabilities are NaN when it had nothing to look at
+    branch   a ``Diagnosis``; its probabilities are NaN when the branch had no input
     features (n, classes, 8), in the order ``FEATURES``
 """
 
@@ -30,16 +30,17 @@ NAME: Final = "stack"
 FEATURES: Final = (
     "signal", "page", "signal x leads", "signal x SNR", "no signal", "no page", "leads", "SNR",
 )  # fmt: skip
-"""Logits; share of the leads that were read; expected SNR as a share of 30 dB; and products of these."""
+"""Names of the features: logits, share of the leads that were read, expected SNR as a share of 30 dB, products of these, and
+flags of a branch without input."""
 
 BEST_SNR_DB: Final = 30.0
-"""Better signals are as good as this one."""
+"""Expected SNR, dB, above which signals count as equally good."""
 TYPICAL_SNR_DB: Final = 15.0
-"""Taken where the digitizer does not say how good it expects to be."""
+"""Expected SNR, dB, assumed where it is not known."""
 FINDINGS: Final = ("Acute MI", "Old MI", "STTC", "CD", "HYP")
-"""Classes beside which a NORM needs a reason of its own; rhythms are none of them."""
+"""Classes beside which NORM needs a probability of its own (``norm_beside``); rhythms are not among them."""
 LEAST_P: Final = 1e-4
-"""Probabilities are cut here and at 1 minus this, so that logits stay within 9.2."""
+"""Probability at which, and at 1 minus it, probabilities are cut, so that logits stay within +-9.2."""
 
 
 def logit(p: NDArray[np.floating]) -> Array:
@@ -54,10 +55,16 @@ def features(
     leads_read: NDArray[np.floating],
     snr_db: NDArray[np.floating],
 ) -> Array:
-    """(n, classes, 8) from probabilities (n, classes) of both branches, leads read (n,) 0-12, SNR (n,) dB or NaN.
+    """Features (n, classes, 8), in the order ``FEATURES``.
 
-    Where one branch is silent (NaN) the other one's logit stands for it, and a flag says so; where both are, all
-    but the flags and the quality is 0.
+    Args:
+        signal: probabilities (n, classes) of the signal branch.
+        page: probabilities (n, classes) of the page branch.
+        leads_read: number of leads (n,), 0 to 12.
+        snr_db: expected SNR (n,), dB, NaN where not known.
+
+    The logit of a branch without input (NaN) is replaced by the other branch's, and a flag is set; where neither has
+    input, all but the flags and the two qualities is 0.
     """
     s, p = logit(signal), logit(page)  # (n, classes)
     no_signal, no_page = ~np.isfinite(s), ~np.isfinite(p)
@@ -84,11 +91,11 @@ class Stack:
         branches: Mapping[str, str | None] | None = None,
         uses_snr: bool = False,
     ) -> None:
-        """``weights`` (classes, 8), ``bias`` (classes,).
+        """Fitted coefficients: ``weights`` (classes, 8) and ``bias`` (classes,).
 
-        ``at_least_one``: a readable page always gets a label. ``norm_beside``: probability that NORM needs beside one
-        of ``FINDINGS``. ``branches``: sha256 of the two branches' weights that it was fitted to. ``uses_snr``: whether it
-        was fitted to pages whose expected SNR was known; otherwise none is heard.
+        ``at_least_one``: whether a readable page always gets a label. ``norm_beside``: probability that NORM needs beside
+        one of ``FINDINGS``. ``branches``: sha256 of the weights of both branches that the stack was fitted to. ``uses_snr``:
+        whether it was fitted to pages whose expected SNR was known; otherwise the SNR is ignored.
         """
         if not weights.shape == (len(classes), len(FEATURES)) or len(bias) != len(classes):
             raise EcgPageError(
@@ -105,7 +112,7 @@ class Stack:
 
     @classmethod
     def load(cls, folder: str | Path) -> "Stack":
-        """Read the coefficients from a model folder; EcgPageError says what is missing and the way out."""
+        """Stack with the coefficients of a model folder; EcgPageError says what is missing and the way out."""
         settings, tensors = load_card(folder, NAME).settings, load_tensors(folder, NAME)
         try:
             if tuple(settings["features"]) != FEATURES:
@@ -124,7 +131,10 @@ class Stack:
             raise EcgPageError(f"weights {NAME!r} in {folder} do not fit this version: {error}") from error
 
     def save(self, folder: str | Path, *, trained_on: str, command: str, score: str) -> Path:
-        """Write coefficients and card, to be used with the branches that the folder holds; the texts go on the card."""
+        """Write coefficients and card for the branches that the folder holds; returns the file's path.
+
+        ``trained_on``, ``command`` and ``score`` are texts for the card.
+        """
         self.branches = {
             name: digest(folder, name) for name in (signal_classifier.NAME, page_classifier.NAME)
         }
@@ -151,29 +161,29 @@ class Stack:
         return save_tensors(folder, NAME, tensors, card)
 
     def features(self, signal: Array, page: Array, leads_read: Array, snr_db: Array) -> Array:
-        """``features`` as this stack knows them."""
+        """Features (n, classes, 8) for this stack: without SNR where it was fitted without."""
         return features(signal, page, leads_read, snr_db if self.uses_snr else np.full_like(snr_db, np.nan))
 
     def probabilities(self, x: Array) -> Array:
-        """(n, classes) of ``features`` (n, classes, 8)."""
+        """Probabilities (n, classes) from ``features`` (n, classes, 8)."""
         found: Array = 1 / (1 + np.exp(-((x * self.weights).sum(-1) + self.bias)))
         return found
 
     def labels(self, p: Array) -> NDArray[np.bool_]:
-        """Which classes (n, classes) probabilities p stand for."""
+        """Labels (n, classes), True or False, of probabilities (n, classes)."""
         held = decide(p, self.thresholds, at_least_one=self.at_least_one)
         return drop_unlikely_norm(held, p, self.classes, self.norm_beside)
 
     def combine(
         self, signal: Diagnosis | None, page: Diagnosis | None, *, leads_read: int, snr_db: float = math.nan
     ) -> Diagnosis:
-        """One answer for a page.
+        """Diagnosis of a page from the diagnoses of both branches.
 
         Args:
-            signal: of the digitized signal, None when there is none.
-            page: of the picture, None when there is none.
-            leads_read: leads with values, 0 to 12.
-            snr_db: mean of the leads' expected SNR, NaN where not known.
+            signal: diagnosis of the digitized signal, None when there is none.
+            page: diagnosis of the picture, None when there is none.
+            leads_read: number of leads with values, 0 to 12.
+            snr_db: mean of the leads' expected SNR, dB, NaN where not known.
 
         Without either branch: no labels, and probabilities of NaN. Raises EcgPageError when a branch lacks a class.
         """
@@ -196,9 +206,9 @@ class Stack:
 
 
 def decide(p: Array, thresholds: Array, *, at_least_one: bool) -> NDArray[np.bool_]:
-    """Which classes reach their thresholds (n, classes); NaN none.
+    """Labels (n, classes), True where a probability reaches its class's threshold; NaN does not.
 
-    ``at_least_one`` gives a row without any the class whose odds come nearest to those of its threshold.
+    With ``at_least_one`` a row without a label gets the class whose odds come nearest to those of its threshold.
     """
     held = np.asarray(p >= thresholds, np.bool_)
     if at_least_one:
@@ -211,7 +221,7 @@ def decide(p: Array, thresholds: Array, *, at_least_one: bool) -> NDArray[np.boo
 def drop_unlikely_norm(
     held: NDArray[np.bool_], p: Array, classes: Sequence[str], norm_beside: float
 ) -> NDArray[np.bool_]:
-    """Labels (n, classes) without the NORM that stands beside one of ``FINDINGS`` with p below ``norm_beside``."""
+    """Labels (n, classes) without NORM where it stands beside one of ``FINDINGS`` with p below ``norm_beside``."""
     if "NORM" not in classes:
         return held
     norm = list(classes).index("NORM")

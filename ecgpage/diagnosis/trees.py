@@ -1,4 +1,4 @@
-"""Boosted decision trees as tensors: they are stored and run without the library that grew them.
+"""Evaluate boosted decision trees stored as tensors, without the library that grew them.
 
 Source: Friedman 2001, Greedy function approximation: a gradient boosting machine.
 """
@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 DEPTH: Final = 6
-"""Questions from the root to a leaf, at most."""
+"""Largest number of decisions from the root to a leaf."""
 
 
 class Trees(nn.Module):
-    """Features (n, f) -> logits (n, outputs): sum of ``count`` trees for each output that is ``covered``, 0 for others.
+    """Trees from features (n, f) to logits (n, outputs): ``base`` plus the sum of ``count`` trees of each output.
 
-    A row goes to the ``left`` node where its ``feature`` is at most ``threshold``, else to the ``right`` one; a leaf leads to
-    itself. Nodes beyond a tree's own are never reached.
+    Outputs that are not ``covered`` are 0. A row goes to the ``left`` node where its ``feature`` is at most
+    ``threshold``, else to the ``right`` one; a leaf leads to itself. Nodes beyond a tree's own are never reached.
     """
 
     def __init__(self, outputs: int, *, count: int = 0, nodes: int = 1) -> None:
@@ -38,7 +38,7 @@ class Trees(nn.Module):
 
     @property
     def settings(self) -> dict[str, int]:
-        """What the constructor needs beside the outputs."""
+        """Settings that the constructor takes beside the outputs."""
         return {"count": self.feature.shape[1], "nodes": self.feature.shape[2]}
 
     def forward(self, x: Tensor) -> Tensor:
