@@ -1,12 +1,12 @@
-"""Find by how much an estimated lead is late and too high: exactly as the Challenge defines it, but fast.
+"""Find the time lag and the offset of an estimated lead exactly as the Challenge defines them, but fast.
 
 The definition draws both leads as sparse binary images (level x sample), smooths them with a small Gaussian
 and takes the largest value of their full two-dimensional cross-correlation. Two facts make that cheap without
-changing the answer:
+changing the result:
 
-* Smoothed images are nowhere negative, so a *circular* correlation, however short its period, is never below
-  the linear one: wrapping can only add. A small transform therefore bounds every lag from above, and for an
-  estimate that resembles its reference a few lags alone come near the bound.
+* Smoothed images are nowhere negative, so a *circular* correlation of any period is never below the linear
+  one: wrapping can only add. A small transform therefore bounds every lag from above, and for an estimate
+  that resembles its reference only a few lags come near the bound.
 * The images are sparse, so the exact value at one lag is a short sum.
 
 Conventions
@@ -25,30 +25,38 @@ from scipy.ndimage import gaussian_filter
 from scipy.signal import fftconvolve
 
 Lead = NDArray[np.float64]
+"""Lead (n_samples,), mV, NaN where there is no sample."""
 Image = NDArray[np.float64]
+"""Image (levels, n_samples), row 0 the lowest level."""
 Index = NDArray[np.int64]
+"""Row or column numbers."""
 Lag = tuple[int, int]
+"""Levels by which the estimate is higher and samples by which it is later than the reference."""
 
 LEVELS = 256
-"""Amplitude levels that the Challenge's evaluation quantises to."""
+"""Number of amplitude levels to which the Challenge's evaluation quantises."""
 SIGMA = 0.5
-"""Standard deviation of its Gaussian smoothing, in pixels."""
+"""Standard deviation, px, of the Gaussian smoothing in the Challenge's evaluation."""
 
-FOLDED_ROWS = 64  # period of the first, small transform along the levels
-MOST_EXACT_SUMS = 50  # lags to sum exactly before a larger transform is the cheaper way
-FLOAT32_SLACK = 1e-5  # of the images' norms; float32 transforms err by about 1e-7 of them
-TIE = 1e-9  # two lags closer than this, relatively: rounding decides, so the definition is followed literally
+FOLDED_ROWS = 64
+"""Period, in levels, of the first, small transform."""
+MOST_EXACT_SUMS = 50
+"""Number of lags that are summed exactly; for more of them a larger transform is cheaper."""
+FLOAT32_SLACK = 1e-5
+"""Rounding error allowed for float32 transforms, as a share of the images' norms; they err by about 1e-7."""
+TIE = 1e-9
+"""Relative difference of two correlations below which rounding decides, so that the definition is followed literally."""
 
 
 def as_lead(x: ArrayLike) -> Lead:
-    """Any one-dimensional sequence as a lead; infinities count as missing."""
+    """Lead from any one-dimensional sequence; infinities count as missing."""
     lead = np.array(x, dtype=np.float64)
     lead[~np.isfinite(lead)] = np.nan
     return lead
 
 
 def quantize(mv: Lead, low: float, high: float, levels: int = LEVELS) -> Index:
-    """Row of each sample: round((levels - 1)(mv - low)/(high - low) + 1) within 1..levels, less one."""
+    """Row of each sample, 0 to levels - 1: round((levels - 1)(mv - low)/(high - low) + 1) cut to 1..levels, less 1."""
     level = np.round((levels - 1) * (mv - low) / (high - low) + 1)
     return np.clip(level, 1, levels).astype(np.int64) - 1
 
@@ -62,16 +70,15 @@ def draw(lead: Lead, low: float, high: float, width: int, levels: int = LEVELS) 
 
 
 def correlate_images(ref: Image, est: Image) -> Image:
-    """Full cross-correlation; entry (i, j) belongs to the lag (est rows - 1 - i, est columns - 1 - j)."""
+    """Full cross-correlation of two images; entry (i, j) belongs to the lag (est rows - 1 - i, est columns - 1 - j)."""
     return np.asarray(fftconvolve(ref, est[::-1, ::-1], mode="full"), dtype=np.float64)
 
 
 def align(ref: Lead, est: Lead, *, levels: int = LEVELS, sigma: float = SIGMA) -> tuple[Lead, int, float]:
-    """Move an estimated lead onto its reference.
+    """Estimated lead moved onto its reference, its delay in samples and its offset in mV.
 
-    Returns the moved estimate, the samples it was late and the mV it was too high (both negative the other
-    way). The length may differ from the input: NaNs precede an early estimate. Nothing moves where a lead
-    has no finite sample or where both are one and the same constant.
+    Delay and offset are positive for an estimate that was late and too high. The length may differ from the input: NaNs
+    precede an early estimate. Nothing moves when a lead has no finite sample or both are one constant.
     """
     finite = np.concatenate([ref[np.isfinite(ref)], est[np.isfinite(est)]])
     low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
@@ -83,7 +90,10 @@ def align(ref: Lead, est: Lead, *, levels: int = LEVELS, sigma: float = SIGMA) -
 
 
 def shift(est: Lead, samples: int, millivolts: float) -> Lead:
-    """Take lateness and height away: a late lead loses its first samples, an early one gets NaNs before."""
+    """Estimate without a delay of ``samples`` and an offset of ``millivolts``.
+
+    A late lead loses its first samples; an early one is preceded by NaNs.
+    """
     gap = np.full(abs(samples), np.nan)
     moved = np.concatenate([est[samples:], gap]) if samples >= 0 else np.concatenate([gap, est])
     return moved - millivolts
@@ -107,7 +117,7 @@ def find_lag(ref: Lead, est: Lead, low: float, high: float, *, levels: int, sigm
 
 
 def find_lag_literally(ref: Lead, est: Lead, low: float, high: float, *, levels: int, sigma: float) -> Lag:
-    """The same in the words of the definition, slowly: whole images, first maximum in C order."""
+    """Lag as ``find_lag`` gives it, computed literally and slowly: whole images, first maximum in C order."""
     width = max(len(ref), len(est))
     drawn = (draw(lead, low, high, width, levels) for lead in (ref, est))
     ref_image, est_image = (gaussian_filter(image, sigma) if sigma > 0 else image for image in drawn)
@@ -117,7 +127,7 @@ def find_lag_literally(ref: Lead, est: Lead, low: float, high: float, *, levels:
 
 
 def gaussian_kernel(sigma: float) -> Lead:
-    """Taps of ``scipy.ndimage.gaussian_filter`` by default (cut at four sigma); one tap for sigma 0."""
+    """Taps of ``scipy.ndimage.gaussian_filter`` with its defaults, cut at four sigma; one tap for sigma 0."""
     radius = int(4 * sigma + 0.5)
     if radius == 0:
         return np.ones(1)
@@ -127,30 +137,30 @@ def gaussian_kernel(sigma: float) -> Lead:
 
 @dataclass(frozen=True)
 class SparseImage:
-    """A smoothed image as a list of weighted pixels; weights of a pixel listed twice add up."""
+    """Smoothed image as a list of weighted pixels; weights of a pixel listed twice add up."""
 
     rows: Index
-    """(n,) level."""
+    """(n,) level of each pixel."""
     columns: Index
-    """(n,) sample, counted from ``start``."""
+    """(n,) sample of each pixel, counted from ``start``."""
     weights: NDArray[np.float64]
-    """(n,) never negative."""
+    """(n,) weight of each pixel, never negative."""
     start: int
     """First sample with any weight."""
     levels: int
-    """Rows of the image."""
+    """Number of rows of the image."""
 
     @property
     def span(self) -> int:
-        """Columns from the first to the last with any weight."""
+        """Number of columns from the first to the last with any weight."""
         return int(self.columns.max()) + 1
 
     def dense(self) -> Image:
-        """Image (levels, span)."""
+        """Whole image (levels, span)."""
         return self.fold(self.levels, self.span)
 
     def fold(self, rows: int, columns: int) -> Image:
-        """Image (rows, columns) with everything beyond wrapped around and added."""
+        """Image (rows, columns) onto which everything beyond is wrapped and added."""
         index = (self.rows % rows) * columns + self.columns % columns
         sums = np.bincount(index, weights=self.weights, minlength=rows * columns)
         return sums.reshape(rows, columns).astype(np.float64, copy=False)
@@ -159,7 +169,7 @@ class SparseImage:
 def smooth_sparsely(
     lead: Lead, low: float, high: float, *, width: int, kernel: Lead, levels: int
 ) -> SparseImage:
-    """``gaussian_filter(draw(...))`` as a list: pixels spread over the kernel, mirrored at the borders."""
+    """Sparse form of ``gaussian_filter(draw(...))``: pixels spread over the kernel, mirrored at the borders."""
     samples = np.flatnonzero(np.isfinite(lead))
     offsets = np.arange(len(kernel)) - len(kernel) // 2
     rows = reflect(quantize(lead[samples], low, high, levels)[:, None] + offsets, levels)
@@ -176,7 +186,7 @@ def smooth_sparsely(
 
 
 def reflect(index: Index, size: int) -> Index:
-    """Indices beyond 0..size - 1 mirrored as ``mode='reflect'`` does: d c b a | a b c d | d c b a."""
+    """Indices mirrored into 0..size - 1 as ``mode='reflect'`` does: d c b a | a b c d | d c b a."""
     index = index % (2 * size)
     return np.where(index < size, index, 2 * size - 1 - index)
 
@@ -184,7 +194,7 @@ def reflect(index: Index, size: int) -> Index:
 def best_lags(ref: SparseImage, est: SparseImage, periods: tuple[int, int]) -> list[Lag] | None:
     """Lags of the largest cross-correlation, several if they tie; None if too many come near it.
 
-    ``periods`` (rows, columns) of the bounding circular correlation are rounded up to sizes that suit it.
+    ``periods`` (rows, columns) of the bounding circular correlation are rounded up to fast transform sizes.
     """
     bounds = bound_correlation(ref, est, periods)
     ref_dense = ref.dense()
@@ -194,7 +204,7 @@ def best_lags(ref: SparseImage, est: SparseImage, periods: tuple[int, int]) -> l
         rest = float(bounds.values.flat[cell]) + bounds.slack
         for lag in lags_of_cell(cell, bounds.values.shape, ref, est):
             if rest < (1 - TIE) * max(values.values(), default=0.0):
-                return  # what the lags not yet summed can share is too little for any of them
+                return  # the rest of the bound is too small for any lag not yet summed
             values[lag] = correlation_at(ref_dense, est, lag)
             rest -= values[lag]
 
@@ -218,12 +228,12 @@ def best_lags(ref: SparseImage, est: SparseImage, periods: tuple[int, int]) -> l
 
 @dataclass(frozen=True)
 class Bounds:
-    """A circular correlation: each cell is the sum over the lags that fall into it, up to ``slack``."""
+    """Circular correlation: each cell is the sum over the lags that fall into it, up to ``slack``."""
 
     values: NDArray[np.float32]
     """(rows, columns); cell (i, j) gathers the lags equal to i and j modulo the shape."""
     slack: float
-    """Rounding that ``values`` may lack."""
+    """Largest rounding error of ``values``."""
 
 
 def bound_correlation(ref: SparseImage, est: SparseImage, periods: tuple[int, int]) -> Bounds:
@@ -238,7 +248,7 @@ def bound_correlation(ref: SparseImage, est: SparseImage, periods: tuple[int, in
 
 
 def lags_of_cell(cell: int, shape: tuple[int, ...], ref: SparseImage, est: SparseImage) -> list[Lag]:
-    """All lags that a circular correlation of this shape gathers in one cell, the smallest first."""
+    """Lags that a circular correlation of this shape gathers in one cell, the smallest first."""
     row, column = divmod(cell, shape[1])
     rows = range(row - (row + ref.levels - 1) // shape[0] * shape[0], est.levels, shape[0])
     columns = range(column - (column + ref.span - 1) // shape[1] * shape[1], est.span, shape[1])
@@ -250,7 +260,7 @@ def lags_of_cell(cell: int, shape: tuple[int, ...], ref: SparseImage, est: Spars
 
 
 def correlation_at(ref_dense: Image, est: SparseImage, lag: Lag) -> float:
-    """Cross-correlation at one lag (columns between the images' first columns), in float64."""
+    """Cross-correlation at one lag, in float64; the lag's columns count between the images' first columns."""
     rows, columns = est.rows - lag[0], est.columns - lag[1]
     height, width = ref_dense.shape
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)

@@ -1,7 +1,7 @@
 """Habits of PTB-XL's 100-Hz records, which the Challenge scores against.
 
-Records at 100 Hz are kept beside a 500-Hz form from which the page was printed. Where the page shows the finer form, the
-answer is given the coarser one's low-pass and lag, and nothing where the finer one had stopped.
+PTB-XL keeps each record at 100 Hz and at 500 Hz. Signals read from a page that shows the 500-Hz version get the low-pass and
+the lag of the 100-Hz version, and NaN where the 500-Hz version has a flat tail.
 """
 
 import logging
@@ -22,30 +22,34 @@ from ecgpage.signal.sampling import filter_symmetric, known_runs
 log = logging.getLogger(__name__)
 
 LOW_PASS_HZ: Final = 45.0
+"""Cut-off, Hz, of the low-pass between PTB-XL's 500-Hz and 100-Hz versions. With LOW_LAG_S: least squares over 159 records
+of folds 1-3 that have both, 42.5 dB of agreement on fold 4 (19.0 dB without)."""
 LOW_LAG_S: Final = 0.0012
-"""PTB-XL's 100-Hz form is the 500-Hz one without what is above 45 Hz, taken 1.2 ms later: least squares over 159 records of
-folds 1-3 that have both, 42.5 dB of agreement on fold 4 (19.0 dB as they stand)."""
+"""Delay, s, at which the 100-Hz version samples the 500-Hz one."""
 IMAGE_BAND_HZ: Final = (52.0, 85.0)
-"""Where straight lines between samples 10 ms apart repeat what stands below 48 Hz."""
+"""Band, Hz, in which straight lines between samples 10 ms apart repeat the spectrum below 48 Hz (spectral imaging)."""
 HOLD_S: Final = 0.1
-"""PTB-XL's 500-Hz form keeps its last value for the last 0.1 s (46 to 59 samples in all 488 records of the pack), where the
-100-Hz form goes on: what is printed there is no signal."""
+"""Length, s, of the flat tail of PTB-XL's 500-Hz version, which keeps its last value (46 to 59 samples in all 488 records of
+the pack) where the 100-Hz version continues."""
 MAX_HOLD_MV: Final = 0.01
-"""Standard deviation up to which a lead stands still. On drawn pages of fold 8 all 47 such ends that were read stayed below
-0.007 in all leads; elsewhere, 17 % of stretches of that length are as quiet as this limit."""
+"""Standard deviation, mV, up to which a lead is flat. On drawn pages of fold 8 all 47 flat tails that were read stayed below
+0.007 in all leads; elsewhere, 17 % of stretches of that length are within this limit."""
 LOW_HZ: Final = 100
+"""Sampling frequency, Hz, of the coarse version."""
 FINE_HZ: Final = 500
+"""Sampling frequency, Hz, of the fine version."""
 MIN_IMAGE: Final = 0.5
-"""Correlation of that repetition with what was read. On drawn pages of fold 8 (clean, scanned, photographed; 16 each) it was
-0.4 at most with 500-Hz records and 0.2 to 0.96, in eleven cases above 0.5, with 100-Hz ones."""
+"""Correlation, in IMAGE_BAND_HZ, of the spectral image with the signal, from which the page shows a 100-Hz record. On drawn
+pages of fold 8 (clean, scanned, photographed; 16 each) it was at most 0.4 with 500-Hz records and 0.2 to 0.96, in eleven
+cases above 0.5, with 100-Hz ones."""
 
 
 def read_record(
     digitizer: Digitizer, paths: Sequence[str | Path], fs: float, n_samples: int
 ) -> RecordReading:
-    """Signals of one record as ``Digitizer.read_record`` gives them; of 100-Hz records in the form that PTB-XL keeps.
+    """Signals of one record as ``Digitizer.read_record`` gives them; at 100 Hz as PTB-XL's 100-Hz version has them.
 
-    A page that repeats a 100-Hz record gives its samples as they stand, any other its low-pass and lag.
+    A page that shows a 100-Hz record is sampled without a filter, any other with the low-pass and the lag of PTB-XL.
     """
     if fs != LOW_HZ:
         return digitizer.read_record(paths, fs, n_samples)
@@ -59,7 +63,7 @@ def read_record(
 
 
 def low_rate_form(mv: NDArray[np.float32]) -> NDArray[np.float32]:
-    """PTB-XL's 100-Hz form (n / 5, 12) of 500-Hz signals (n, 12) mV; NaN where the signal is NaN."""
+    """Signals (n / 5, 12) mV of PTB-XL's 100-Hz version from 500-Hz signals (n, 12) mV; NaN where the signal is NaN."""
     taps, step = firwin(121, LOW_PASS_HZ, fs=FINE_HZ), FINE_HZ // LOW_HZ
     out = np.full((len(mv) // step, mv.shape[1]), np.nan, np.float32)
     at = np.arange(len(out)) * step
@@ -72,7 +76,7 @@ def low_rate_form(mv: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def blank_flat_tail(coarse: NDArray[np.float32], fine: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Signals (n, 12) mV at LOW_HZ, NaN in the last HOLD_S when their form at FINE_HZ, (5 n, 12), stands still there."""
+    """Signals ``coarse`` (n, 12) mV at LOW_HZ, NaN in the last HOLD_S when ``fine`` (5 n, 12) at FINE_HZ is flat there."""
     most, least = (
         round(share * HOLD_S * FINE_HZ) for share in (0.9, 0.1)
     )  # the very end of a trace is often smudged
@@ -87,8 +91,9 @@ def blank_flat_tail(coarse: NDArray[np.float32], fine: NDArray[np.float32]) -> N
 
 
 def spectral_image(mv: NDArray[np.float32]) -> float:
-    """How well signals (n, 12) mV at 500 Hz agree, in IMAGE_BAND_HZ, with what straight lines between their samples 10 ms
-    apart would show there, the best over the samples' phase: high when the page was drawn from a 100-Hz record.
+    """Correlation of signals (n, 12) mV at 500 Hz, in IMAGE_BAND_HZ, with straight lines between their samples 10 ms apart.
+
+    It is the largest over the phase of these samples, and high when the page was drawn from a 100-Hz record.
     """
     low, band = firwin(101, 47.0, fs=FINE_HZ), firwin(101, IMAGE_BAND_HZ, pass_zero=False, fs=FINE_HZ)
     step = FINE_HZ // LOW_HZ
@@ -99,7 +104,7 @@ def spectral_image(mv: NDArray[np.float32]) -> float:
             continue
         at = np.arange(known[0], known[-1] + 1, dtype=np.float64)
         trace = np.interp(at, known, column[known])
-        inner = slice(len(low) // 2, -(len(low) // 2))  # the filters' ends tell nothing
+        inner = slice(len(low) // 2, -(len(low) // 2))  # filters are not valid at the ends
         smooth, high = filter_symmetric(trace, low), filter_symmetric(trace, band)[inner]
         seen += float(high @ high)
         for phase in range(2 * step):  # half samples

@@ -1,4 +1,4 @@
-"""A JSON file for each record that ``run_model.py`` answers, for those who want to know more than the labels."""
+"""Write a JSON report of each record that ``run_model.py`` reads: more than the labels."""
 
 import json
 import math
@@ -10,8 +10,10 @@ from ecgpage.results import RecordReading
 
 
 def write_report(folder: str | Path, record: str, reading: RecordReading, found: RecordDiagnosis) -> None:
-    """Write ``<folder>/<folder of the record>/<record>.json``: labels, probabilities of the answer and of each branch, leads
-    read, expected SNR (dB), reasons, seconds. Numbers that are not known are null.
+    """Write ``<folder>/<folder of the record>/<record>.json``.
+
+    It holds the labels, the final probabilities and those of each branch, leads read, expected SNR (dB), reasons and
+    seconds. Numbers that are not known are null.
     """
     report = {
         "labels": found.answer.labels,

@@ -2,11 +2,11 @@
 
 Conventions
     lead      (n_samples,), mV, NaN or infinite where there is no sample; the two leads may differ in length
-    score     NaN where nothing can be said: a perfect estimate has no finite SNR, an empty one no KS metric
+    score     NaN where it is not defined: a perfect estimate has no finite SNR, an empty one no KS metric
     keep_nans True: only samples finite in both count; False: missing samples of the estimate count as 0 mV
 
 Source: Reyna et al., "Digitization and Classification of ECG Images: The George B. Moody PhysioNet Challenge
-2024", CinC 2024; the alignment is the form in use when the Challenge was scored (September 2024).
+2024", CinC 2024; the alignment is the version in use when the Challenge was scored (September 2024).
 """
 
 import math
@@ -20,13 +20,13 @@ from scipy.signal import filtfilt
 from ecgpage.challenge.alignment import Lead, align, as_lead
 
 MOST_SHIFT_S = 0.5
-"""Longest time shift that is forgiven, inclusive."""
+"""Longest time shift, s, that is forgiven, inclusive."""
 MOST_SHIFT_MV = 1.0
-"""Largest offset that is forgiven, inclusive."""
+"""Largest offset, mV, that is forgiven, inclusive."""
 ASCI_BETA = 0.05
 """Tolerance of the ASCI metric, in standard deviations of the reference."""
 WINDOW_S = 0.1
-"""Moving average behind the weights of the weighted absolute difference."""
+"""Length, s, of the moving average behind the weights of the weighted absolute difference."""
 
 Snr = tuple[float, float, float]
 """Signal-to-noise ratio in dB times coverage, signal power and noise power in mV^2."""
@@ -34,12 +34,12 @@ Snr = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class LeadScore:
-    """What one estimated lead is worth."""
+    """Scores of one estimated lead."""
 
     snr: float
     """Signal-to-noise ratio in dB times the share of reference samples estimated; the ranked score."""
     snr_median: Snr = (math.nan, math.nan, math.nan)
-    """The same with the median instead of the mean noise power, and the two powers."""
+    """Signal-to-noise ratio with the median noise power instead of the mean, and the two powers."""
     ks: float = math.nan
     """1 - Kolmogorov-Smirnov distance of the cumulated absolute signals; 1 is best."""
     asci: float = math.nan
@@ -51,7 +51,10 @@ class LeadScore:
 def score_lead(
     ref: ArrayLike, est: ArrayLike, sampling_frequency: float, *, no_shift: bool = False, extra: bool = False
 ) -> LeadScore:
-    """Score one lead; unless ``no_shift``, a small shift in time and voltage is taken out first."""
+    """Scores of one lead (n_samples,), mV; unless ``no_shift``, a small shift in time and voltage is removed first.
+
+    ``extra``: whether all metrics are computed, not the SNR alone.
+    """
     ref, est = as_lead(ref), as_lead(est)
     if not no_shift:
         est = forgive_shift(ref, est, sampling_frequency)
@@ -68,7 +71,7 @@ def score_lead(
 
 
 def forgive_shift(ref: Lead, est: Lead, sampling_frequency: float) -> Lead:
-    """Estimate moved onto the reference, or as it was where it is too far away in time or in voltage."""
+    """Estimate moved onto the reference, or unchanged when it is too far off in time or in voltage."""
     moved, samples, millivolts = align(ref, est)
     small = abs(samples) <= round(MOST_SHIFT_S * sampling_frequency) and abs(millivolts) <= MOST_SHIFT_MV
     return moved if small else est
@@ -95,7 +98,7 @@ def compute_snr(
     signal_median: bool = False,
     noise_median: bool = False,
 ) -> Snr:
-    """Signal-to-noise ratio in dB times coverage, signal power, noise power.
+    """Signal-to-noise ratio in dB times coverage, signal power and noise power in mV^2.
 
     The reference's mean counts as signal. No common sample: 0 dB with NaN powers. A perfect estimate, or a
     reference that is zero or empty: NaN.
@@ -109,7 +112,7 @@ def compute_snr(
 
 
 def compute_ks_metric(ref: ArrayLike, est: ArrayLike, *, keep_nans: bool = True) -> float:
-    """1 - max |F_ref - F_est|, F the cumulated absolute signal over its total; NaN if no sample is common."""
+    """KS metric, 1 - max |F_ref - F_est|, F the cumulated absolute signal over its total; NaN if no sample is common."""
     ref, est, _ = common_samples(ref, est, keep_nans)
     if not len(ref):
         return math.nan
@@ -121,7 +124,10 @@ def compute_ks_metric(ref: ArrayLike, est: ArrayLike, *, keep_nans: bool = True)
 def compute_asci_metric(
     ref: ArrayLike, est: ArrayLike, *, beta: float = ASCI_BETA, keep_nans: bool = True
 ) -> float:
-    """Mean of +1 where the estimate is within beta standard deviations of the reference, and -1 elsewhere."""
+    """ASCI, -1 to 1: mean of +1 where the estimate is within ``beta`` standard deviations of the reference, else -1.
+
+    NaN if no sample is common; ValueError unless 0 < ``beta`` <= 1.
+    """
     if not 0 < beta <= 1:
         raise ValueError(f"beta must be above 0 and at most 1, got {beta}")
     ref, est, _ = common_samples(ref, est, keep_nans)
@@ -133,9 +139,9 @@ def compute_asci_metric(
 def compute_weighted_absolute_difference(
     ref: ArrayLike, est: ArrayLike, sampling_frequency: float, *, keep_nans: bool = True
 ) -> float:
-    """Mean absolute difference in mV, weighted 1 - a/(2 max a) with a the zero-phase average over 0.1 s.
+    """Mean absolute difference in mV, weighted by 1 - a/(2 max a), a being the zero-phase average over 0.1 s.
 
-    The average is of the signed reference. NaN without a common sample or with a reference of zeros.
+    The average is that of the signed reference. NaN without a common sample or with a reference of zeros.
     """
     ref, est, _ = common_samples(ref, est, keep_nans)
     if not ref.any():
@@ -164,7 +170,7 @@ def is_nan(value: object) -> bool:
 
 
 def one_hot(data: Sequence[Sequence[object]], classes: Sequence[object]) -> NDArray[np.bool_]:
-    """Labels as a matrix (n_records, n_classes); NaN equals NaN, unknown labels are ignored."""
+    """Matrix (n_records, n_classes) of labels; NaN equals NaN, unknown labels are ignored."""
 
     def same(a: object, b: object) -> bool:
         return a == b or (is_nan(a) and is_nan(b))
@@ -187,7 +193,7 @@ def confusion_matrices(labels: ArrayLike, outputs: ArrayLike) -> NDArray[np.floa
 def compute_f_measure(
     labels: Sequence[Sequence[str]], outputs: Sequence[Sequence[str]]
 ) -> tuple[float, NDArray[np.float64], list[str]]:
-    """Macro F-measure, F = 2TP/(2TP + FP + FN) of each class, and the references' classes, sorted."""
+    """Macro F-measure, F-measure 2TP/(2TP + FP + FN) of each class, and the sorted classes of the references."""
     classes = sorted({label for row in labels for label in row})
     counts = confusion_matrices(one_hot(labels, classes), one_hot(outputs, classes))
     hits, false, missed = counts[:, 0, 0], counts[:, 0, 1], counts[:, 1, 0]

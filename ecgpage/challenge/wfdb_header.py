@@ -1,8 +1,8 @@
-"""Fields of WFDB headers: those that a header gives, and the defaults of the WFDB header specification for the others.
+"""Read the fields of WFDB headers, with the defaults of the WFDB header specification for fields that are not given.
 
-The Challenge's hidden headers leave three fields of each signal line empty and keep the blanks around them, so a line is cut
-at every single blank where that leaves nine fields. Other lines are cut at any white space; on lines that say less than the
-specification lists, what follows the last number is the signal's name. Comments and empty lines may stand anywhere.
+The Challenge's hidden headers leave three fields of each signal line empty and keep the blanks around them, so a line is
+split at every single blank where that gives nine fields. Other lines are split at any white space; on lines with fewer
+fields, the text after the last number is the signal's name. Comments and empty lines may stand anywhere.
 """
 
 import re
@@ -15,40 +15,46 @@ from ecgpage.core.conventions import EcgPageError
 Value = TypeVar("Value", int, float)
 
 DEFAULT_FS: Final = 250.0
-"""Samples per second where a header does not say."""
+"""Sampling frequency, Hz, of a header that gives none."""
 DEFAULT_GAIN: Final = 200.0
-"""Digital units per physical unit where a header does not say, or says 0."""
+"""Digital units per physical unit of a header that gives no gain, or 0."""
 RECORD_FIELDS: Final = ("record name", "number of signals", "sampling frequency", "number of samples")
+"""Fields of a record line, in order."""
 SIGNAL_FIELDS: Final = (
     "file", "format", "gain", "resolution", "zero", "initial value", "checksum", "block size", "name",
 )  # fmt: skip
+"""Fields of a signal line, in order."""
 NUMBERS: Final = SIGNAL_FIELDS[3:8]
+"""Fields of a signal line that are integers."""
 GAIN: Final = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?(\([-+]?\d+\))?(/\S+)?", re.IGNORECASE)
+"""Pattern of the gain field: gain, baseline in parentheses, unit after a slash."""
 INTEGER: Final = re.compile(r"[-+]?\d+")
+"""Pattern of an integer field."""
 
 
 class HeaderError(EcgPageError, ValueError):
-    """A header that cannot be read; the message names the file, the line and the way out."""
+    """Header that cannot be read; the message names the file, the line and the way out."""
 
 
 @dataclass(frozen=True)
 class HeaderLine:
-    """The record line of a header, or one of its signal lines."""
+    """Record line of a header, or one of its signal lines."""
 
     file: str
-    """Header that it stands in."""
+    """Name of the header file."""
     number: int
     """Line number, from 1."""
     text: str
+    """Whole line."""
     fields: dict[str, str]
-    """Field -> what the line says; a field that a hidden header empties is empty, one that is not given is missing."""
+    """Field -> its text; a field that a hidden header empties is empty, one that is not given is missing."""
 
     def error(self, reason: str) -> HeaderError:
-        """The error that this line is wrong for a reason, which ends with a way out."""
+        """Error about this line for a reason, which ends with a way out."""
         return HeaderError(f"{self.file}, line {self.number} ({self.text!r}): {reason}")
 
     def given(self, field: str) -> str:
-        """What the line says; ``HeaderError`` where it does not."""
+        """Text of a field; ``HeaderError`` when it is empty or missing."""
         if not self.fields.get(field):
             raise self.error(
                 f"no {field}; add it, or give a header that has it (hidden ones have no values of the signal)"
@@ -56,7 +62,7 @@ class HeaderLine:
         return self.fields[field]
 
     def number_of(self, field: str, kind: Callable[[str], Value], text: str | None = None) -> Value:
-        """The field, or the part of it given as ``text``, as a number; ``HeaderError`` where it is none."""
+        """Number in a field, or in the part of it given as ``text``; ``HeaderError`` when it is none."""
         text = self.given(field) if text is None else text
         try:
             return kind(text)
@@ -66,7 +72,7 @@ class HeaderLine:
 
 
 def whole_number(text: str) -> int:
-    """An integer, also written with a decimal point; ValueError for all else."""
+    """Integer in a text, also written with a decimal point; ValueError for anything else."""
     try:
         return int(text)
     except ValueError:
@@ -76,7 +82,7 @@ def whole_number(text: str) -> int:
 
 
 def record_line(header: str) -> HeaderLine:
-    """The first line that is neither empty nor a comment; without fields where there is none."""
+    """First line that is neither empty nor a comment; without fields when there is none."""
     number, text = next(iter(_content(header)), (1, ""))
     fields = dict(zip(RECORD_FIELDS, text.split(), strict=False))
     return HeaderLine(_file(fields), number, text, fields)
@@ -88,24 +94,24 @@ def record_name(header: str) -> str:
 
 
 def count_signals(header: str) -> int | None:
-    """Number of signals, None where the header does not say; ``HeaderError`` where it is no count."""
+    """Number of signals, None when the header does not give it; ``HeaderError`` when it is no count."""
     return _count(record_line(header), "number of signals")
 
 
 def count_samples(header: str) -> int | None:
-    """Samples of each signal, None where the header does not say; ``HeaderError`` where it is no count."""
+    """Number of samples of each signal, None when the header does not give it; ``HeaderError`` when it is no count."""
     return _count(record_line(header), "number of samples")
 
 
 def rate(header: str) -> float | None:
-    """Samples per second, None where the header does not say; ``HeaderError`` where it is no number."""
+    """Sampling frequency, Hz, None when the header does not give it; ``HeaderError`` when it is no number."""
     line = record_line(header)
     text = re.split(r"[/(]", line.fields.get("sampling frequency", ""))[0]
     return line.number_of("sampling frequency", float, text) if text else None
 
 
 def signal_lines(header: str) -> list[HeaderLine]:
-    """The signal lines; ``HeaderError`` where there are fewer than the record line says."""
+    """Signal lines; ``HeaderError`` when there are fewer than the record line announces."""
     count = count_signals(header) or 0
     lines, record = _content(header)[1 : 1 + count], record_line(header)
     if len(lines) < count:
@@ -119,7 +125,7 @@ def signal_lines(header: str) -> list[HeaderLine]:
 
 
 def cut_signal_line(text: str) -> dict[str, str]:
-    """Field -> what a signal line says of it."""
+    """Field -> its text on a signal line."""
     text = text.strip()
     parts = re.split(r"[ \t]", text)
     if len(parts) < len(SIGNAL_FIELDS) or "" in parts[: SIGNAL_FIELDS.index("initial value")]:
@@ -168,18 +174,18 @@ def units(header: str) -> list[str]:
 
 
 def resolutions(header: str) -> list[int]:
-    """Bits of the converter of each signal: 12 where the header does not say, 10 for formats of differences."""
+    """Converter bits of each signal; where the header gives none, 12, or 10 for formats of differences."""
     lines = zip(signal_lines(header), formats(header), strict=True)
     return [_number(line, "resolution", 10 if form == "8" else 12) for line, form in lines]
 
 
 def zeros(header: str) -> list[int]:
-    """Digital value in the middle of the converter's range of each signal; 0 where the header does not say."""
+    """Digital value in the middle of the converter's range of each signal; 0 where the header gives none."""
     return [_number(line, "zero", 0) for line in signal_lines(header)]
 
 
 def initial_values(header: str) -> list[int]:
-    """First digital value of each signal; the ADC zero on lines that end before it, ``HeaderError`` where it is hidden."""
+    """First digital value of each signal; the ADC zero on lines that end before it, ``HeaderError`` when it is hidden."""
     return [
         _number(line, "initial value", zero)
         for line, zero in zip(signal_lines(header), zeros(header), strict=True)
@@ -187,12 +193,12 @@ def initial_values(header: str) -> list[int]:
 
 
 def checksums(header: str) -> list[int]:
-    """Checksum of each signal; ``HeaderError`` where it is hidden or not given."""
+    """Checksum of each signal; ``HeaderError`` when it is hidden or not given."""
     return [line.number_of("checksum", whole_number) for line in signal_lines(header)]
 
 
 def block_sizes(header: str) -> list[int]:
-    """Block size of each signal; 0 on lines that end before it, ``HeaderError`` where it is hidden."""
+    """Block size of each signal; 0 on lines that end before it, ``HeaderError`` when it is hidden."""
     return [_number(line, "block size", 0) for line in signal_lines(header)]
 
 
@@ -205,13 +211,13 @@ def names(header: str) -> list[str]:
 
 
 def _content(header: str) -> list[tuple[int, str]]:
-    """Number, from 1, and text of each line that is neither empty nor a comment."""
+    """Line number, from 1, and text of each line that is neither empty nor a comment."""
     lines = ((number, line.strip()) for number, line in enumerate(header.split("\n"), start=1))
     return [(number, line) for number, line in lines if line and not line.startswith("#")]
 
 
 def _file(fields: dict[str, str]) -> str:
-    """The header's file, as far as its record line tells."""
+    """File name of a header by its record line; "header" without one."""
     return f"{fields['record name'].split('/')[0]}.hea" if fields else "header"
 
 
@@ -225,5 +231,5 @@ def _count(line: HeaderLine, field: str) -> int | None:
 
 
 def _number(line: HeaderLine, field: str, default: int) -> int:
-    """The field as a number; the default on lines that do not have it, ``HeaderError`` where it is emptied."""
+    """Number in a field; the default on lines that do not have it, ``HeaderError`` when it is emptied."""
     return line.number_of(field, whole_number) if field in line.fields else default

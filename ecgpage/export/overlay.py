@@ -1,4 +1,4 @@
-"""Draw what was read onto the page it was read from."""
+"""Draw the traces and lead names that were read onto their page."""
 
 from typing import Final
 
@@ -10,13 +10,18 @@ from ecgpage.layout.types import Segment
 from ecgpage.results import PageReading
 
 TRACE_COLOUR: Final = (220, 30, 30)
+"""Colour of traces, RGB: red."""
 MARK_COLOUR: Final = (20, 90, 220)
+"""Colour of starts and names, RGB: blue."""
 SHIFT: Final = 4
-"""Bits of sub-pixel precision in drawing."""
+"""Sub-pixel precision of drawing, bits."""
 
 
 def draw_overlay(image: Image, page: PageReading, *, width_px: int = 1800) -> Image:
-    """Copy of a uint8 (H, W, 3) RGB image, at most ``width_px`` wide, with the traces (red), starts and names (blue)."""
+    """Overlay of a page: copy of a uint8 (H, W, 3) RGB image with the traces (red), starts and names (blue).
+
+    It is at most ``width_px`` wide.
+    """
     scale = min(1.0, width_px / image.shape[1])
     canvas = image.copy()
     if scale < 1:
@@ -34,7 +39,7 @@ def draw_overlay(image: Image, page: PageReading, *, width_px: int = 1800) -> Im
 
 
 def _mark(canvas: Image, page: PageReading, segment: Segment, scale: float) -> None:
-    """A short upright stroke where the segment starts, with its name above."""
+    """Draw a stroke of 12 mm where the segment starts, with its lead's name beside it."""
     level = segment.baseline(page.layout.rows)
     x, y = page.grid.to_image(np.full(2, segment.x0_mm), np.array([level - 6.0, level + 6.0]))
     low, high = (tuple(round(v * scale) for v in point) for point in zip(x, y, strict=True))
@@ -45,6 +50,6 @@ def _mark(canvas: Image, page: PageReading, segment: Segment, scale: float) -> N
 
 
 def _runs(mask: np.ndarray) -> list[slice]:
-    """Slices of the stretches of True."""
+    """Slices of the runs of True in a mask (n,)."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(int)))
     return [slice(a, b) for a, b in zip(edges[::2], edges[1::2], strict=True)]

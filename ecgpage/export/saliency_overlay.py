@@ -1,4 +1,4 @@
-"""Draw what speaks for and against a class onto the page it was read from."""
+"""Draw the saliency of a class, for and against it, onto the page."""
 
 from typing import Final
 
@@ -13,23 +13,26 @@ from ecgpage.export.overlay import draw_overlay
 from ecgpage.results import PageReading
 
 FOR_COLOUR: Final = (255, 140, 0)
+"""Colour of windows that speak for the class, RGB: orange."""
 AGAINST_COLOUR: Final = (40, 120, 255)
+"""Colour of windows that speak against the class, RGB: blue."""
 HALO_MM: Final = 2.5
-"""Half width, mm, of the band along a trace that carries the evidence."""
+"""Half width, mm, of the coloured band along a trace."""
 CAPTION_PX: Final = 30
+"""Height of the caption, px."""
 
 
 def draw_saliency(
     image: Image, page: PageReading, evidence: NDArray[np.float64], caption: str, *, width_px: int = 1800
 ) -> Image:
-    """The overlay of a page (``draw_overlay``) with bands along the traces: orange speaks for a class, blue against it.
+    """Overlay of a page (``draw_overlay``) with bands along the traces: orange speaks for a class, blue against it.
 
     Args:
         image: uint8 (H, W, 3) RGB, as decoded.
-        page: what was read of it.
-        evidence: (12, 50) of ``measure_saliency``; the strongest window has the full colour.
-        caption: written above.
-        width_px: width of the picture, at most.
+        page: reading of the image.
+        evidence: saliency (12, 50) as ``measure_saliency`` gives it; the strongest window has the full colour.
+        caption: text above the picture.
+        width_px: largest width of the picture, px.
 
     Returns uint8 (30 + h, w, 3) RGB.
     """
