@@ -1,6 +1,6 @@
-"""The Challenge's three functions, thin over the package ``ecgpage``.
+"""Provide the three functions of the Challenge as a thin layer over the package ``ecgpage``.
 
-Only names that the organisers' ``helper_code`` has too are used of it, so that their file can take the place of ours.
+They use only names of ``helper_code`` that the organisers' file has too, so that it can replace ours.
 """
 
 import logging
@@ -37,19 +37,20 @@ from helper_code import (
 log = logging.getLogger("team_code")
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+"""Folder of this file."""
 SHIPPED = ("pretrained", "model")
 """Folders beside this file that may hold shipped weights; a mounted ``model`` hides the second, not the first."""
 FALLBACK_FS = 250.0
-"""Samples per second of a header that does not say, as WFDB has it."""
+"""Sampling frequency, Hz, of a header that gives none: WFDB's default."""
 REPORT = "ECGPAGE_REPORT"
-"""Environment variable that names a folder; for each record run_models writes what it found to a file there, named after
-the record and the folder that holds it: ``<folder>/<record>.json``."""
+"""Environment variable that names a folder for reports; ``run_models`` writes one file a record there, named after the
+record and the folder that holds it: ``<folder>/<record>.json``."""
 
 
 def train_models(data_folder: str, model_folder: str, verbose: bool) -> None:
     """Train the classifier on the labelled records of ``data_folder``; ``model_folder`` gets all that ``load_models`` needs.
 
-    Starts from the shipped weights where there are some.
+    Training starts from the shipped weights when there are some. Raises ``EcgPageError`` when there are no records.
     """
     from ecgpage.train.signal_classifier import train_on_records  # slow to import, and running does without  # noqa: PLC0415
 
@@ -64,7 +65,7 @@ def train_models(data_folder: str, model_folder: str, verbose: bool) -> None:
 
 
 def load_models(model_folder: str, verbose: bool) -> tuple[Digitizer, Diagnoser]:
-    """The digitizer and the diagnoser; ``EcgPageError`` names the file and the way out when weights are missing or wrong."""
+    """Digitizer and diagnoser; ``EcgPageError`` names the file and the way out when weights are missing or wrong."""
     _log_to_stderr(verbose)
     digitizer = Digitizer.load(model_folder, challenge_options())
     return digitizer, Diagnoser.load(model_folder, ask_page=bool(os.environ.get(REPORT)))
@@ -76,8 +77,8 @@ def run_models(
     """Signals and labels of one record.
 
     Returns float32 (n_samples, n_leads) mV in header order, NaN where nothing is known, within +-32 mV (None when the
-    header says 0 samples), and the labels. A page that cannot be read gives all NaN, and no labels unless its ECG could
-    be located; the log says why.
+    header gives 0 samples), and the labels. A page that cannot be read gives all NaN, and no labels unless its ECG could
+    be located; the log gives the reason.
     """
     header = load_header(record)
     reading = digitize_record(record, header, digitization_model)
@@ -88,8 +89,9 @@ def run_models(
 
 
 def digitize_record(record: str, header: str, digitizer: Digitizer) -> RecordReading:
-    """What the images of a record show, at the header's rate and length, which is one page's where it does not say; the log
-    says what is missing.
+    """Reading of the images of a record at the header's rate and length; the log names what is missing.
+
+    The length is that of one page when the header gives none.
     """
     fs, n_samples = rate_of(header), get_num_samples(header)
     n_samples = round(PAGE_S * fs) if n_samples is None else n_samples
@@ -100,12 +102,12 @@ def digitize_record(record: str, header: str, digitizer: Digitizer) -> RecordRea
 
 
 def diagnose_record(header: str, reading: RecordReading, diagnoser: Diagnoser) -> RecordDiagnosis:
-    """Labels and probabilities of a record, and what both branches said."""
+    """Diagnosis of a record, with the diagnoses of both branches."""
     return diagnoser.diagnose(reading, rate_of(header))
 
 
 def rate_of(header: str) -> float:
-    """Samples per second, Hz; ``EcgPageError`` when the header's number is no rate."""
+    """Sampling frequency, Hz; ``EcgPageError`` when the header's number is no rate."""
     fs = get_sampling_frequency(header)
     if fs is None:
         return FALLBACK_FS
@@ -115,12 +117,12 @@ def rate_of(header: str) -> float:
 
 
 def answer(header: str, reading: RecordReading, diagnoser: Diagnoser) -> tuple[np.ndarray | None, list[str]]:
-    """Signal in the header's order and labels, as ``run_models`` returns them."""
+    """Signal in the header's order, and labels, as ``run_models`` returns them."""
     return signal_of(header, reading), diagnose_record(header, reading, diagnoser).answer.labels
 
 
 def signal_of(header: str, reading: RecordReading) -> np.ndarray | None:
-    """float32 (n_samples, n_leads) mV in the header's order; None when the header says 0 samples."""
+    """Signal, float32 (n_samples, n_leads), mV, in the header's order; None when the header gives 0 samples."""
     names = get_signal_names(header)
     if len(reading.mv) == 0:
         return None
@@ -135,7 +137,7 @@ def signal_of(header: str, reading: RecordReading) -> np.ndarray | None:
 
 
 def _image_paths(record: str, header: str) -> list[str]:
-    """Paths of the images that the header names; none when it names none."""
+    """Paths of the images that the header names; empty when it names none."""
     try:
         files = get_image_files_from_header(header)
     except Exception:  # the organisers' helper raises plain Exception for a header without images
@@ -146,7 +148,7 @@ def _image_paths(record: str, header: str) -> list[str]:
 def _training_records(
     data_folder: str, records: list[str]
 ) -> Iterator[tuple[np.ndarray, float, list[str], list[str]]]:
-    """(signal, fs, lead names, labels) of every record that can be read; the others are named in the log."""
+    """Signal, rate in Hz, lead names and labels of every record that can be read; the log names the others."""
     for record in records:
         path = os.path.join(data_folder, record)
         try:
@@ -167,7 +169,7 @@ def _shipped_weights() -> str | None:
 
 
 def _copy_weights(start: str, model_folder: str) -> None:
-    """Everything shipped goes along: the stages that are not trained here need theirs too."""
+    """Copy all shipped weights into a model folder: stages that are not trained here need theirs too."""
     os.makedirs(model_folder, exist_ok=True)
     if os.path.realpath(start) == os.path.realpath(model_folder):
         return
@@ -177,7 +179,7 @@ def _copy_weights(start: str, model_folder: str) -> None:
 
 
 def _log_to_stderr(verbose: Any) -> None:
-    """Reasons always, progress when verbose; once."""
+    """Send the log to stderr, set up once: reasons always, progress when ``verbose``."""
     root = logging.getLogger()
     if not root.handlers:
         handler = logging.StreamHandler(sys.stderr)

@@ -1,6 +1,6 @@
-"""From the pictures of one record to its signals: image -> grid -> layout -> trace -> signal.
+"""Digitize the pictures of one record: image -> grid -> layout -> trace -> signal.
 
-Every stage is a folder with one entry; this module strings them together, tries which way up the page lies and turns every
+Every stage is a folder with one entry; this module runs them in order, finds which way up the page lies, and turns every
 failure into a result with a reason.
 """
 
@@ -49,29 +49,29 @@ log = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 PAGE_S: Final = 10.0
-"""Seconds on one page."""
+"""Time that one page shows, s."""
 NEARLY_PAGE: Final = 0.95
-"""The length of rows does not tell a record of this share of a page's time from a whole page."""
+"""Duration of a record, as a share of PAGE_S, from which it counts as a whole page: row lengths cannot tell the two apart."""
 
 
 @dataclass(frozen=True)
 class ReaderOptions:
-    """Options of all stages, and of what is tried on one page."""
+    """Options of all stages, and limits of what is tried on one page."""
 
     grid: GridOptions = field(default_factory=GridOptions)
     layout: LayoutOptions = field(default_factory=LayoutOptions)
     trace: TraceOptions = field(default_factory=TraceOptions)
     signal: SignalOptions = field(default_factory=SignalOptions)
     max_grids: int = 4
-    """Number of grids that are tried on one page."""
+    """Largest number of grids that are tried on one page."""
     min_confidence: float = 0.35
-    """Confidence (0 to 1) of a layout below which it is refused: what looks like rows of traces is something else."""
+    """Confidence, 0 to 1, of a layout, below which it is refused: the rows are probably no traces of an ECG."""
     min_located: float = 0.25
-    """Confidence of a refused layout from which it still shows where the ECG is: the picture is diagnosed, not read."""
+    """Confidence, 0 to 1, of a refused layout, from which it still locates the ECG: the picture is diagnosed, not read."""
 
 
 class Digitizer:
-    """Reads pages; holds what has to be loaded once."""
+    """Reader of the pages of a record: networks and options, loaded once."""
 
     def __init__(
         self,
@@ -87,18 +87,19 @@ class Digitizer:
 
     @classmethod
     def load(cls, folder: str | Path, options: ReaderOptions | None = None) -> "Digitizer":
-        """With the weights of a model folder; ``EcgPageError`` when they are missing or wrong. A folder may have no reader of
-        text: leads are then told by looks and places.
+        """Digitizer with the weights of a model folder; ``EcgPageError`` when they are missing or wrong.
+
+        The text reader may be missing: leads are then named by the detector and by their places.
         """
         reader = TextReader.load(folder) if digest(folder, WORDS) else None
         return cls(TraceNet.load(folder), LeadDetector.load(folder), reader, options)
 
     def read_record(self, pictures: Sequence[Source], fs: float, n_samples: int) -> RecordReading:
-        """Signals at ``fs`` Hz, ``n_samples`` long, from the images of one record: the first of what a page shows where the
-        record is shorter, NaN beyond it where it is longer.
+        """Signals (n_samples, 12) mV at ``fs`` Hz from the images of one record.
 
-        Several images show one page after the other when the record is longer than one page; else the same page, of
-        which the best reading counts. Never raises for what is in a picture: the result says why something is missing.
+        A record shorter than its page gets the beginning of what the page shows; one that is longer has NaN beyond the page.
+        Several images show successive pages of a record longer than 1.5 pages, otherwise one page, of which the most
+        confident reading counts. The content of a picture never raises: the result gives the reasons for what is missing.
         """
         began = time.perf_counter()
         mv = np.full((n_samples, len(LEADS)), np.nan, np.float32)
@@ -155,11 +156,14 @@ class Digitizer:
         grid: GridMap | None = None,
         boxes: PageBoxes | None = None,
     ) -> PageReading:
-        """Everything on one page of a record; uint8 (H, W, 3) RGB. Signals are ``n_samples`` long, or as long as a whole page
-        when the record is shorter.
+        """Reading of one page of a record; ``EcgPageError`` when it cannot be read.
 
-        ``grid``: the map of the upright page where it is known, ``boxes``: what is drawn on it, page mm; both are found in
-        the picture otherwise. Raises ``EcgPageError`` when the page cannot be read.
+        Args:
+            image: uint8 (H, W, 3) RGB, as decoded.
+            fs: samples per second, Hz.
+            n_samples: length of the record; signals are a whole page long when the record is shorter.
+            grid: map of the upright page, when it is known.
+            boxes: detections on it, page mm, when they are known.
         """
         return self._on_some_grid(image, grid, lambda g: self._read_on_grid(image, g, fs, n_samples, boxes))
 
@@ -171,24 +175,25 @@ class Digitizer:
         grid: GridMap | None = None,
         boxes: PageBoxes | None = None,
     ) -> tuple[FlatPage, PageLayout]:
-        """The flattened page of a record of ``record_s`` seconds, upright, and what is drawn where; the other arguments and
-        errors are those of ``read_page``.
+        """Flattened upright page of a record of ``record_s`` seconds, and its layout.
+
+        Other arguments and errors are those of ``read_page``.
         """
         return self._on_some_grid(image, grid, lambda g: self._read_layout_on(image, g, record_s, boxes))
 
     def _on_some_grid(self, image: Image, known: GridMap | None, read: Callable[[GridMap], Answer]) -> Answer:
-        """What ``read`` makes of the first grid that it can read; its ``EcgPageError`` when there is none."""
+        """Result of ``read`` on the first grid on which it succeeds; its ``EcgPageError`` when there is none."""
         failures: list[EcgPageError] = []
         for grid in self._grids(image, failures) if known is None else [known]:
             try:
                 return read(grid)
             except EcgPageError as error:
                 failures.append(error)
-        # what shows an ECG says more than what shows none
+        # a page on which an ECG was located has the most useful reason
         raise next((error for error in failures if isinstance(error, RefusedPageError)), failures[0])
 
     def _grids(self, image: Image, failures: list[EcgPageError]) -> Iterator[GridMap]:
-        """Grids that may be the page's, the likeliest first; why there are no more goes to ``failures``."""
+        """Candidate grids of a page, the likeliest first; reasons why there are no more are added to ``failures``."""
         frequencies = find_grid_frequencies(image, options=self.options.grid)
         for bridge_gaps, most in ((False, self.options.max_grids), (True, 1)):
             options = replace(self.options.grid, bridge_gaps=bridge_gaps)
@@ -205,7 +210,7 @@ class Digitizer:
     def _read_on_grid(
         self, image: Image, grid: GridMap, fs: float, n_samples: int, boxes: PageBoxes | None
     ) -> PageReading:
-        """One attempt."""
+        """Reading of a page on one grid; ``EcgPageError`` when it cannot be read on it."""
         flat, layout = self._read_layout_on(image, grid, n_samples / fs, boxes)
         n_samples = max(n_samples, round(PAGE_S * fs))
         traces = read_traces(image, flat, layout, self.network, self.options.trace)
@@ -221,7 +226,7 @@ class Digitizer:
     def _read_layout_on(
         self, image: Image, grid: GridMap, record_s: float, boxes: PageBoxes | None
     ) -> tuple[FlatPage, PageLayout]:
-        """The page upright and its layout, if it is likely to be one."""
+        """Upright flat page and its layout; ``RefusedPageError`` when the layout's confidence is too low."""
         if boxes is None:
             flat, layout = self._upright(image, grid, record_s)
         else:
@@ -241,7 +246,7 @@ class Digitizer:
         return flat, layout
 
     def _upright(self, image: Image, grid: GridMap, record_s: float) -> tuple[FlatPage, PageLayout]:
-        """The page and its layout, turned so that rows run along x and the evidence is for the right way up."""
+        """Flat page and its layout, turned so that rows run along x and the page most likely lies the right way up."""
         flat = self._flatten(image, grid)
         turn = find_upright_turn(flat, self.detector, self.options.layout)
         if turn is None:
@@ -258,8 +263,10 @@ class Digitizer:
 
 
 def shown_seconds(page: FlatPage, record_s: float, options: LayoutOptions = LayoutOptions()) -> float:
-    """Seconds that an upright page shows of a record of ``record_s`` seconds: a whole page's where its rows are longer than
-    the record, which was then cut from what is printed, or drawn at 50 mm/s, as its pulses or its text say.
+    """Time, s, that an upright page shows of a record of ``record_s`` seconds.
+
+    It is a whole page's when the rows are longer than the record: the record was then cut from what is printed, or drawn at
+    50 mm/s, which its pulses or its text show.
     """
     if record_s >= NEARLY_PAGE * PAGE_S:
         return max(record_s, PAGE_S)
