@@ -59,9 +59,13 @@ class ReaderOptions:
     """Options of all stages, and limits of what is tried on one page."""
 
     grid: GridOptions = field(default_factory=GridOptions)
+    """Options of finding and flattening the grid."""
     layout: LayoutOptions = field(default_factory=LayoutOptions)
+    """Options of the layout of leads."""
     trace: TraceOptions = field(default_factory=TraceOptions)
+    """Options of the reading of traces."""
     signal: SignalOptions = field(default_factory=SignalOptions)
+    """Options of the assembly of signals."""
     max_grids: int = 4
     """Largest number of grids that are tried on one page."""
     min_confidence: float = 0.35

@@ -35,6 +35,7 @@ class PageReading:
     grid: GridMap
     """Map of the upright page."""
     layout: PageLayout
+    """Where each lead is drawn and at which scale, page mm."""
     traces: list[Trace]
     """Traces of the layout's segments, page mm."""
     signals: PageSignals

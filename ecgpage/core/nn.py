@@ -20,5 +20,6 @@ class ConvNorm(nn.Module):
         return y
 
     def fuse(self) -> None:
+        """Replace convolution and batch norm, in evaluation mode, by one convolution."""
         if isinstance(self.norm, nn.BatchNorm2d):
             self.conv, self.norm = fuse_conv_bn_eval(self.conv, self.norm), nn.Identity()

@@ -99,7 +99,7 @@ def load_module(
     Raises EcgPageError as ``load_tensors`` does, when settings or weights do not fit the network, and when
     ``ECGPAGE_PRECISION`` is none of PRECISIONS.
     """
-    asked_precision()  # a wrong one is refused here, not page by page
+    asked_precision()  # a wrong precision is refused here, not page by page
     card = load_card(folder, name)
     try:
         module = build(card.settings["network"])

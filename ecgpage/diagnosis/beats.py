@@ -74,6 +74,7 @@ FORM: Final = (
 Lewis and Cornell are voltages of hypertrophy."""
 
 Array = NDArray[np.floating[Any]]
+"""Quantities in any floating precision."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def _slope(x: Array, known: NDArray[np.bool_]) -> Array:
     steep = np.abs(gaussian_filter1d(x, 1.0, axis=1, order=1)) * known
     inside = known & (
         np.roll(known, 2, 1) & np.roll(known, -2, 1)
-    )  # the ends of a part are steps, not slopes
+    )  # at the ends of a segment there are steps, not slopes
     steep *= inside
     count = np.maximum(inside.sum(1), 1)
     rms = np.sqrt((steep**2).sum(1) / count)
@@ -154,7 +155,7 @@ def _rhythm(at: NDArray[np.intp], slope: Array, cut: Array, known: NDArray[np.bo
     ]  # fmt: skip
     strip = int(
         (known.sum(1) + (np.arange(len(LEADS)) == LEADS.index("II"))).argmax()
-    )  # longest, II before others
+    )  # lead with most samples, II before others
     whole = np.isfinite(cut[:, strip]).all(1)
     found[-1] = known[strip].mean()
     if whole.sum() < 3:

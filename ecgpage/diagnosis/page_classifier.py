@@ -112,7 +112,7 @@ class PageNet(nn.Module):
             drop_connect_rate=drop_connect,
             batch_norm_momentum=0.95,
         )
-        self.body.set_swish(memory_efficient=False)  # the other one is slower and cannot be compiled
+        self.body.set_swish(memory_efficient=False)  # True is slower and cannot be compiled
         _pad_within(self.body)
 
     @classmethod

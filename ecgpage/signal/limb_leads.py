@@ -57,6 +57,7 @@ class Part:
     """One reading of one lead."""
 
     lead: str
+    """Standard name of the lead."""
     first: int
     """Index of the first sample."""
     mv: Array
@@ -212,7 +213,7 @@ def _fit_lags_and_levels(
     ones = np.concatenate([np.tile(-law, (values.shape[1], 1)) for law in apart])
     design = np.concatenate([rows, ones], axis=1)
     goal = -(apart @ values).ravel()
-    independent = 10.0  # neighbouring errors are alike over some samples
+    independent = 10.0  # errors of neighbouring samples are correlated: this many count as one
     prior = (
         np.concatenate([np.full(count, noise**2 / LAG_S**2), np.full(count, noise**2 / LEVEL_MV**2)])
         * independent

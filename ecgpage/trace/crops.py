@@ -131,7 +131,7 @@ def batches_of_one_width(tiles: list[Tile]) -> list[list[Tile]]:
 
 def join_tiles(tiles: list[Tile]) -> Decoded:
     """Outputs of one crop: its tiles, from left to right, joined in the middle of their overlaps."""
-    cuts = [0, *(a.stop + b.start for a, b in pairwise(tiles)), 2 * tiles[-1].stop]  # steps: two a column
+    cuts = [0, *(a.stop + b.start for a, b in pairwise(tiles)), 2 * tiles[-1].stop]  # in steps, two a column
     pieces = [
         tile.found.steps(low - 2 * tile.start, high - 2 * tile.start)
         for tile, (low, high) in zip(tiles, pairwise(cuts), strict=True)

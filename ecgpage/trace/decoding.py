@@ -73,7 +73,7 @@ def likeliest_path(logits: Tensor, options: TraceOptions = TraceOptions()) -> Te
     )  # (t, b, BINS)
     steps, batch, _ = cost.shape
     ramp = (options.climb_cost * np.arange(BINS)).astype(np.float32)
-    total = np.empty(cost.shape, np.float32)  # of the best path to each bin
+    total = np.empty(cost.shape, np.float32)  # cost of the cheapest path to each bin, (t, b, BINS)
     total[0] = cost[0]
     below, above = np.empty((batch, BINS), np.float32), np.empty((batch, BINS), np.float32)
     for t in range(1, steps):

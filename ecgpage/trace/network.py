@@ -140,7 +140,7 @@ class TraceNet(nn.Module):
         for up, block, skip in zip(reversed(self.up), reversed(self.decode), reversed(skips), strict=True):
             x = block(F.relu_(skip + F.interpolate(up(x), scale_factor=2.0, mode="nearest")))
         wide = F.interpolate(time.transpose(1, 2), scale_factor=8.0, mode="nearest")  # (b, hidden, W / 2)
-        # pooling is ten times as fast as x.mean(2) and x.amax(2) where channels come last
+        # with channels last, pooling is ten times as fast as x.mean(2) and x.amax(2)
         over_rows = [pool(x, (h // 2, 1)).squeeze(2) for pool in (F.avg_pool2d, F.max_pool2d)]
         column = self.columns(torch.cat([*over_rows, wide], 1))  # (b, 8, W / 2)
         column = column.view(b, 2, 4, -1).transpose(2, 3).reshape(b, 2, -1).float()  # (b, 2, 2 W)
