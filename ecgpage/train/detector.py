@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
-from ecgpage.core.weights import Card, half_precision, save_tensors
+from ecgpage.core.weights import Card, half_precision, network_precision, save_tensors
 from ecgpage.core.yolov7 import (
     PAD_GREY,
     Config,
@@ -199,7 +199,7 @@ def average_precisions(network: YoloV7, pages: Sequence[DrawnFlatPage], size: in
     for start in range(0, len(pages), VALID_BATCH):
         batch = collate(pages[start : start + VALID_BATCH], size)
         images = batch.images.to(device)[:, None].float() / 255
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
+        with torch.inference_mode(), network_precision(device):
             predictions = network.predict(images.contiguous(memory_format=torch.channels_last))
         found += suppress(predictions, score=VALID_SCORE, overlap=VALID_OVERLAP)
         for own, names, valid in zip(

@@ -35,7 +35,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from ecgpage.core.conventions import CLASSES, LEADS, EcgPageError
-from ecgpage.core.weights import Card, save_tensors
+from ecgpage.core.weights import Card, network_precision, save_tensors
 from ecgpage.diagnosis.page_classifier import (
     NAME,
     SIZE,
@@ -244,7 +244,7 @@ def probabilities(network: nn.Module, images: Tensor, batch: int = 128) -> NDArr
     network.eval()
     device = next(network.parameters()).device
     parts = []
-    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
+    with torch.inference_mode(), network_precision(device):
         for part in images.split(batch):
             parts.append(network(as_float(part.to(device))).float().sigmoid())
     return torch.cat(parts).cpu().numpy()

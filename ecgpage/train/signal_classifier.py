@@ -31,7 +31,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ecgpage.core.conventions import CLASSES, EcgPageError
-from ecgpage.core.weights import Card, half_precision, load_card, load_tensors, save_tensors
+from ecgpage.core.weights import (
+    Card,
+    half_precision,
+    load_card,
+    load_tensors,
+    network_precision,
+    save_tensors,
+)
 from ecgpage.diagnosis.signal_classifier import NAME, SignalClassifier
 from ecgpage.diagnosis.signal_network import SignalNets
 from ecgpage.synth.origins import summarize_origins
@@ -118,7 +125,7 @@ def probabilities(network: SignalNets, x: Tensor) -> NDArray[np.float32]:
 def _probabilities(network: nn.Module, batches: Iterable[Inputs], classes: int) -> NDArray[np.float32]:
     """(n, classes) of the first ``classes`` outputs, in evaluation mode."""
     network.eval()
-    with torch.inference_mode(), _autocast(next(network.parameters()).device):
+    with torch.inference_mode(), network_precision(next(network.parameters()).device):
         parts = [network(*inputs)[:, :classes].float().sigmoid().cpu() for inputs in batches]
     return torch.cat(parts).numpy()
 
@@ -157,7 +164,7 @@ class Trainer:
 
     def step(self, inputs: Inputs, wanted: Tensor) -> float:
         """One step on a batch of inputs and targets (b, targets), 0 to 1; returns the loss."""
-        with _autocast(self.device):
+        with network_precision(self.device):
             logits = self.forward(*inputs)  # (b, targets)
         loss = F.binary_cross_entropy_with_logits(logits.float(), wanted, reduction="none")
         loss = (loss.mean(0) * self.column_weight).sum()
@@ -223,10 +230,6 @@ def fit(
             kept = [fitted.state, fitted.losses, fitted.macro_f, fitted.merit]
             write_checkpoint({"trainer": trainer.state_dict(), "fitted": kept}, checkpoint)
     return fitted
-
-
-def _autocast(device: torch.device) -> torch.autocast:
-    return torch.autocast(device.type, torch.bfloat16)
 
 
 def _without_auxiliary(network: SignalNets, classes: int) -> SignalNets:

@@ -31,7 +31,14 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ecgpage.core.weights import Card, half_precision, load_card, load_tensors, save_tensors
+from ecgpage.core.weights import (
+    Card,
+    half_precision,
+    load_card,
+    load_tensors,
+    network_precision,
+    save_tensors,
+)
 from ecgpage.synth.origins import summarize_origins
 from ecgpage.synth.training_records import TRAINING_FOLDS
 from ecgpage.trace.decoding import BIN_MM, bin_heights, decode, mean_around_mode
@@ -199,7 +206,7 @@ def validate(network: nn.Module, batch: Batch) -> loop.Scores:
     device = next(network.parameters()).device
     snr, right, expected, true = [], [], [], []
     for image, height, drawn in zip(*(part.split(16) for part in batch), strict=True):
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
+        with torch.inference_mode(), network_precision(device):
             outputs = network(image.to(device)[:, None].float() / 255)
         found = decode(*(v.float().cpu() for v in outputs))
         snr.append(snr_db(found.height_mm, height, drawn))

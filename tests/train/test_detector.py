@@ -191,7 +191,7 @@ def test_the_rate_warms_up_and_falls_over_the_time() -> None:
 
 def test_two_pages_are_learnt_and_their_leads_found(two_pages: list[DrawnFlatPage]) -> None:
     torch.manual_seed(0)
-    size, steps = 160, 90
+    size, steps = 160, 150
     recipe = replace(STILL, minutes=1.0, size=size, warmup=8, ema=0.9, peak_lr=3e-3)
     trainer = Trainer(recipe, CPU)
     batch = collate(two_pages, size)
