@@ -14,6 +14,9 @@ one stopped.
     layout states: right, wrong (a lead lost, misnamed, or off by a millimetre or more), scale wrong, refused; true map, every
            layout of the table in turn
            figures: ends (mean error of the ends of leads, mm), sure (confidence)
+    trace, signal
+           states: right, refused, fewer leads; true map and boxes, every layout of the table in turn
+           figures: snr (mean over the drawn leads, dB)
 """
 
 import argparse
@@ -35,6 +38,7 @@ import numpy as np
 
 from bench.grid_accuracy import PX_PER_MM, SLIP_MM, compare
 from bench.layout_accuracy import draw
+from ecgpage.challenge.record_scores import score_leads
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.grid.candidates import lock_grid
 from ecgpage.grid.flat_page import FlatPage, flatten_page
@@ -45,11 +49,17 @@ from ecgpage.layout.boxes import PageBoxes
 from ecgpage.layout.find_boxes import find_boxes
 from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.page_layout import read_layout
+from ecgpage.layout.types import PageLayout
 from ecgpage.pipeline import Digitizer
+from ecgpage.signal.assembly import assemble
+from ecgpage.signal.consistency import find_contradiction
+from ecgpage.signal.options import SignalOptions
 from ecgpage.synth import MIXES, DrawnPage, draw_picture, mixes_hash
 from ecgpage.synth.page.layout import LAYOUTS
 from ecgpage.synth.sources import Pack, Recording
-from ecgpage.synth.truth_adapters import compare_plan, exact_grid
+from ecgpage.synth.truth_adapters import compare_plan, exact_grid, true_boxes
+from ecgpage.trace.options import TraceOptions
+from ecgpage.trace.reader import Trace, read_traces
 
 FOLD: Final = "8"
 """Fold of the records; fold 9 is for reports."""
@@ -213,9 +223,61 @@ def read_page_layout(drawn: DrawnPage, seen: tuple[FlatPage, PageBoxes], options
     return Result(f"{names} {digest_arrays(np.array(places))}", state, figures, layout)
 
 
+# --- trace and signal stages ---
+
+Laid = tuple[FlatPage, PageLayout]
+"""Flat page and what is drawn where."""
+
+
+def lay_out(drawn: DrawnPage, _: None, options: Any) -> Result:
+    """Layout on the true map, by the true boxes."""
+    page = flatten_page(drawn.image, exact_grid(drawn))
+    return Result("", "right", value=(page, read_layout(page, true_boxes(drawn, page.grid), 10.0)))
+
+
+def read_lines(drawn: DrawnPage, laid: Laid, options: TraceOptions) -> Result:
+    """Traces of all segments, and the signals that they give by default."""
+    page, layout = laid
+    traces = read_traces(drawn.image, page, layout, load_digitizer().network, options)
+    result = _score_signals(drawn, traces, layout, SignalOptions())
+    return replace(result, digest=digest_arrays(*(t.y_mm for t in traces), *(t.sigma_mm for t in traces)))
+
+
+def read_default_lines(drawn: DrawnPage, laid: Laid, options: Any) -> Result:
+    """Traces as they are read by default."""
+    page, layout = laid
+    traces = read_traces(drawn.image, page, layout, load_digitizer().network)
+    return Result("", "right", value=(traces, layout))
+
+
+def put_together(drawn: DrawnPage, read: tuple[list[Trace], PageLayout], options: SignalOptions) -> Result:
+    """Signals from these traces."""
+    return _score_signals(drawn, *read, options)
+
+
+def _score_signals(
+    drawn: DrawnPage, traces: list[Trace], layout: PageLayout, options: SignalOptions
+) -> Result:
+    signals = assemble(traces, layout, drawn.truth.page.fs, len(drawn.masked_signal), options)
+    found = digest_arrays(signals.mv)
+    if find_contradiction(signals.as_read, drawn.truth.page.fs, options):
+        return Result(found, "refused", value=signals)
+    drawn_leads = {s.lead for s in drawn.truth.segments}
+    missing = [r.lead for r in signals.readings if r.source == "none" and r.lead in drawn_leads]
+    state = f"without {' '.join(missing)}" if missing else "right"
+    return Result(
+        found,
+        state,
+        {"snr": float(np.mean(score_leads(drawn.masked_signal, signals.mv, drawn.truth.page.fs)))},
+        signals,
+    )
+
+
 STAGES: Final[Mapping[str, Stage]] = {
     "grid": Stage(GridOptions(), (read_frequencies, read_map, read_flat_page)),
     "layout": Stage(LayoutOptions(), (read_boxes, read_page_layout), draw_layout),
+    "trace": Stage(TraceOptions(), (lay_out, read_lines), draw_layout),
+    "signal": Stage(SignalOptions(), (lay_out, read_default_lines, put_together), draw_layout),
 }
 """Stages by name; another stage comes in with its options and the steps that read it."""
 
