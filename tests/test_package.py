@@ -75,6 +75,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 # what the wheel holds
 
 
+@pytest.mark.medium
 def test_the_wheel_is_about_23_megabytes(wheel: Path) -> None:
     assert wheel.name == f"ecgpage-{ecgpage.__version__}-py3-none-any.whl"
     assert 20_000_000 < wheel.stat().st_size < 26_000_000
@@ -118,6 +119,7 @@ def test_wheel_and_citation_name_one_version_and_licence(metadata: Message) -> N
 # what it does
 
 
+@pytest.mark.medium
 def test_the_installed_wheel_reads_a_page_outside_the_repository(installed: Path, tmp_path: Path) -> None:
     found = json.loads(run_python(READ_A_PAGE, str(installed), str(EXAMPLE), cwd=tmp_path))
     assert found["status"] == "ok"

@@ -39,6 +39,7 @@ def mean_snr(page: DrawnPage, mv: np.ndarray) -> float:
     return float(np.mean(score_leads(page.masked_signal, mv, FS)))
 
 
+@pytest.mark.medium
 def test_a_clean_page_is_read_by_the_network() -> None:
     reading = clean_reading()
     assert {r.source for r in reading.signals.readings} == {"network"}
@@ -66,6 +67,7 @@ def test_the_layout_is_found_where_it_was_drawn() -> None:
     assert layout.gain_mm_per_mv == 10.0
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("quarter_turns", [1, 2, 3])
 def test_a_turned_page_is_read_upright(quarter_turns: int) -> None:
     image = np.ascontiguousarray(np.rot90(clean_page().image, quarter_turns))
@@ -73,6 +75,7 @@ def test_a_turned_page_is_read_upright(quarter_turns: int) -> None:
     assert mean_snr(clean_page(), reading.signals.mv) > 18.0
 
 
+@pytest.mark.medium
 def test_a_page_lying_aslant_on_a_dark_table_is_read() -> None:
     page = clean_page()
     height, width = page.image.shape[:2]
@@ -87,6 +90,7 @@ def test_a_page_lying_aslant_on_a_dark_table_is_read() -> None:
     assert mean_snr(page, reading.signals.mv) > 15.0
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "image",
     [

@@ -155,6 +155,7 @@ def imported_modules(source: str) -> set[str]:
     return names
 
 
+@pytest.mark.medium
 def test_everything_that_is_imported_is_a_pinned_requirement():
     product = {canonical(line.split("==")[0]) for line in requirement_lines("requirements.txt")}
     tools = {canonical(line.split("==")[0]) for line in requirement_lines("requirements-dev.txt")}

@@ -75,6 +75,7 @@ def reference_weights(reference: nn.Module) -> list[Tensor]:
     return trunk + heads
 
 
+@pytest.mark.medium
 @pytest.mark.filterwarnings("ignore:torch.meshgrid")
 @pytest.mark.parametrize(("family", "description"), [("yolov7", "yolov7"), ("tiny", "yolov7-tiny")])
 def test_the_reference_network_gives_the_same_output_with_the_same_weights(

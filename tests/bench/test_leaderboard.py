@@ -147,6 +147,7 @@ def pages() -> list[Page]:
     ]
 
 
+@pytest.mark.medium
 def test_pages_are_answered_by_the_command_line_without_their_labels(run: Run) -> None:
     assert leaderboard.answer_chunk(run, pages()) == 2
     assert all(run.answered(page) for page in pages())
@@ -158,6 +159,7 @@ def test_pages_are_answered_by_the_command_line_without_their_labels(run: Run) -
     assert "Image: 00011-0.png" in load_header(reference)
 
 
+@pytest.mark.medium
 def test_what_is_answered_is_kept_and_what_failed_is_tried_again(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,6 +202,7 @@ def test_a_command_that_fails_says_why(run: Run) -> None:
     assert not run.answered(pages()[0])
 
 
+@pytest.mark.medium
 def test_scores_come_from_the_answers(run: Run) -> None:
     time = np.arange(1500)[:, None] / FS
     short = np.sin(2 * np.pi * (1.3 + 0.1 * np.arange(12)) * time) ** 9  # (1500, 12), a wave for each lead

@@ -8,6 +8,7 @@ import pytest
 from bench.probability_calibration import calibration, plot, wilson
 
 
+@pytest.mark.medium
 def test_calibrated_probabilities_lie_on_the_diagonal(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     p = rng.random((20_000, 11))

@@ -41,6 +41,7 @@ def read_table(path):
     return heading, [row[0] for row in rows], np.array([[float(cell) for cell in row[1:]] for row in rows])
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(("flags", "suffix", "jobs"), [([], "", 2), (["-n"], "_no_shift", 1)])
 def test_summary_and_tables_equal_the_challenges_own(tmp_path, flags, suffix, jobs):
     summary, snr, f_measure = (tmp_path / name for name in ("summary", "snr", "f"))
@@ -62,11 +63,13 @@ def extra_folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.medium
 def test_extra_scores_equal_the_challenges_own(extra_folder, capsys):
     evaluate(extra_folder, "-x", "--jobs", "1")
     assert capsys.readouterr().out == (GOLDEN / "summary_extra.txt").read_text() + "\n"
 
 
+@pytest.mark.medium
 def test_extra_scores_skip_a_record_without_any_estimate(extra_folder):
     for suffix in (".hea", ".dat"):
         shutil.copy(GOLDEN / "reference" / f"absent{suffix}", extra_folder / "reference")
@@ -149,6 +152,7 @@ def lead_pairs(draw):
     return ref, est
 
 
+@pytest.mark.medium
 @settings(max_examples=150, deadline=None)
 @given(pair=lead_pairs(), levels=st.sampled_from([8, 100, 256]), sigma=st.sampled_from([0.5, 1.2]))
 def test_random_leads_align_as_defined(pair, levels, sigma):

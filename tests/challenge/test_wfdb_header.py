@@ -203,6 +203,7 @@ def test_a_lawful_header_reads_as_wfdb_reads_it(header: str) -> None:
     assert [n if "signal" not in n else None for n in get_signal_names(header)] == theirs.sig_name
 
 
+@pytest.mark.medium
 @given(
     header=st.one_of(
         st.text(),

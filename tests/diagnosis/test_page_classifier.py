@@ -260,6 +260,7 @@ def trained() -> tuple[Trainer, Pages]:
     return trainer, pages
 
 
+@pytest.mark.medium
 def test_a_few_steps_teach_it_to_tell_two_kinds_of_page_apart(trained: tuple[Trainer, Pages]):
     trainer, pages = trained
     p = training.probabilities(trainer.network, pages.images)
@@ -279,6 +280,7 @@ def test_a_stopped_run_goes_on_with_the_same_weights(trained: tuple[Trainer, Pag
     assert set(other.optimizer.state_dict()["state"]) == set(trainer.optimizer.state_dict()["state"])
 
 
+@pytest.mark.medium
 def test_the_end_of_the_training_is_kept_and_the_stored_weights_have_the_stated_score(tmp_path: Path):
     torch.manual_seed(11)
     pages = drawn_pages(16)

@@ -326,6 +326,7 @@ def labelled(n: int, fs: float = 250) -> list:
     return records
 
 
+@pytest.mark.medium
 def test_the_loss_falls_and_a_stopped_run_goes_on_where_it_was(tmp_path):
     records = labelled(16)
     x = torch.from_numpy(np.concatenate([to_windows(s, fs, leads) for s, fs, leads, _ in records])).half()
@@ -344,6 +345,7 @@ def test_the_loss_falls_and_a_stopped_run_goes_on_where_it_was(tmp_path):
     torch.testing.assert_close(again.state, fitted.state)
 
 
+@pytest.mark.slow
 def test_training_from_the_shipped_weights_follows_the_labels_it_is_given(tmp_path, shipped):
     records = labelled(12)
     swapped = [
@@ -366,6 +368,7 @@ def test_training_from_the_shipped_weights_follows_the_labels_it_is_given(tmp_pa
             assert not torch.equal(value, a.network.state_dict()[key])
 
 
+@pytest.mark.medium
 def test_trees_answer_as_the_library_that_grew_them():
     rng = np.random.default_rng(0)
     numbers = torch.from_numpy(rng.standard_normal((2, 300, 60), np.float32))
@@ -395,6 +398,7 @@ def test_trees_need_enough_records():
     assert (grow_trees(numbers, y)(numbers[0]) == 0).all()
 
 
+@pytest.mark.medium
 def test_fifty_records_are_validated_and_the_card_says_so(tmp_path):
     train_on_records(iter(labelled(50)), tmp_path, epochs=1, log=lambda _: None)
     card = load_card(tmp_path, NAME)

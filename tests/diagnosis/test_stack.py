@@ -92,6 +92,7 @@ def test_a_bad_signal_can_count_less():
     assert bad < 0.5
 
 
+@pytest.mark.medium
 def test_an_expected_snr_is_heard_only_by_a_stack_that_was_fitted_to_some():
     silent = Table(**{**vars(drawn_table()), "snr_db": np.full(600, np.nan)})
     assert training.fit(drawn_table()).stack.uses_snr
@@ -131,6 +132,7 @@ def test_a_branch_with_other_classes_is_refused():
 # stored form
 
 
+@pytest.mark.medium
 def test_what_is_stored_answers_alike(tmp_path: Path):
     stack = training.fit(drawn_table()).stack
     stack.save(tmp_path, trained_on="drawn answers", command="a command", score="a score")
@@ -158,6 +160,7 @@ def test_weights_for_other_features_are_refused(tmp_path: Path):
 # fitting
 
 
+@pytest.mark.medium
 def test_the_stack_takes_each_class_from_the_branch_that_knows_it():
     fitted = training.fit(drawn_table())
     better = {name: value[0] for name, value in fitted.scores.items()}
@@ -174,6 +177,7 @@ def test_all_pages_of_a_record_are_on_one_side():
         assert not set(table.record[fitted]) & set(table.record[answered])
 
 
+@pytest.mark.medium
 def test_pure_chance_is_not_taken_for_knowledge():
     """Answers that know nothing score on unseen pages no better than giving every label, F = 2 q / (1 + q)."""
     table = drawn_table(400)
@@ -184,6 +188,7 @@ def test_pure_chance_is_not_taken_for_knowledge():
     assert training.fit(blind).scores["stack"][0] < 2 * share / (1 + share) + 0.03
 
 
+@pytest.mark.medium
 def test_pages_that_nobody_read_have_no_label_and_teach_nothing():
     table = drawn_table(300)
     silent = np.arange(len(table.record)) % 10 == 0
@@ -225,6 +230,7 @@ def test_a_table_is_written_and_read_back(tmp_path: Path):
         table_of([])
 
 
+@pytest.mark.medium
 def test_scores_are_given_by_kind():
     table = drawn_table()
     found = training.score(training.fit(table).stack, table)
@@ -282,6 +288,7 @@ def test_a_stack_belongs_to_the_branches_beside_which_it_was_stored(tmp_path: Pa
     assert digest(tmp_path / "nowhere", "x") is None
 
 
+@pytest.mark.medium
 def test_the_report_has_a_row_for_each_class_and_a_column_for_each_way():
     table = drawn_table()
     held = training.labels_of_all(training.fit(table).stack, table, table)

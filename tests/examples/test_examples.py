@@ -19,6 +19,8 @@ from tests.examples.reading import (
     read_examples,
 )
 
+pytestmark = pytest.mark.medium  # the pages are read twice
+
 Outputs = Callable[[str], Path]
 
 PRECISIONS = ("float32", "bfloat16")

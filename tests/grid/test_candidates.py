@@ -11,6 +11,7 @@ from ecgpage.synth.page.rasterize import draw_page
 from tests.drawn import clean_page, record
 
 
+@pytest.mark.medium
 def test_a_map_that_two_halves_of_its_lines_do_not_share_is_refused() -> None:
     image = draw_page(clean_page().truth.page, record(), 120.0)
     frequencies = find_grid_frequencies(image)

@@ -76,6 +76,7 @@ def aslant() -> DrawnPage:
     return photograph(page, record(), mix, np.random.default_rng(5))
 
 
+@pytest.mark.medium
 def test_a_photo_without_a_grid_is_flattened_by_its_outline() -> None:
     drawn = aslant()
     grid = map_without_grid(drawn.image, LeadDetector.load(MODEL))

@@ -72,6 +72,7 @@ def test_one_output_for_every_half_pixel_of_any_width(net: TraceNet, width: int)
     assert drawn.shape == error.shape == (2, 2 * width)
 
 
+@pytest.mark.medium
 def test_a_shift_along_time_shifts_the_output(net: TraceNet) -> None:
     one = torch.rand(1, 1, ROWS, STRIDE, generator=torch.Generator().manual_seed(2))
     with torch.inference_mode():
@@ -171,6 +172,7 @@ def test_missing_weights_say_so(tmp_path: Path) -> None:
         TraceNet.load(tmp_path)
 
 
+@pytest.mark.medium
 def test_the_shipped_weights_read_a_clean_page(shipped: TraceNet) -> None:
     """Twelve leads of a generator-style page at 200 dpi: at least 15 dB on average, 8 dB each."""
     signal = synthetic_ecg()

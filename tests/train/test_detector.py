@@ -189,6 +189,7 @@ def test_the_rate_warms_up_and_falls_over_the_time() -> None:
     assert trainer.rate() == pytest.approx(1e-4)
 
 
+@pytest.mark.slow
 def test_two_pages_are_learnt_and_their_leads_found(two_pages: list[DrawnFlatPage]) -> None:
     torch.manual_seed(0)
     size, steps = 160, 150
@@ -216,6 +217,7 @@ def small_run(folder: Path, pages: list[DrawnFlatPage]) -> tuple[Path, Path, Pat
     return folder / "pages", folder / "valid", folder / "model", folder / "work"
 
 
+@pytest.mark.medium
 def test_training_stores_weights_that_load_and_goes_on_where_it_stopped(
     tmp_path: Path, two_pages: list[DrawnFlatPage]
 ) -> None:
@@ -248,6 +250,7 @@ def test_training_stores_weights_that_load_and_goes_on_where_it_stopped(
         torch.testing.assert_close(stored[key], value, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.medium
 def test_training_goes_on_from_stored_weights(tmp_path: Path, two_pages: list[DrawnFlatPage]) -> None:
     folders = small_run(tmp_path, two_pages)
     recipe = Recipe(minutes=0.003, batch=2, size=64)
@@ -287,6 +290,7 @@ def test_missing_weights_are_refused_with_a_reason(tmp_path: Path) -> None:
         LeadDetector.load(tmp_path)
 
 
+@pytest.mark.medium
 def test_training_needs_neither_wfdb_nor_efficientnet() -> None:
     blocked = "import sys; sys.modules.update(dict.fromkeys(['wfdb', 'efficientnet_pytorch', 'pandas']))"
     code = f"{blocked}; import ecgpage.train.detector, ecgpage.synth.flat_pages, ecgpage.synth"

@@ -90,6 +90,7 @@ def test_stretched_windows_keep_their_words_in_place() -> None:
         assert (ink * rows).sum() / ink.sum() == pytest.approx(y, abs=0.15)
 
 
+@pytest.mark.medium
 def test_training_lowers_the_loss_and_its_weights_can_be_read(drawn: Windows, tmp_path: Path) -> None:
     torch.manual_seed(1)
     trainer = Trainer(Recipe(width=16, warmup=1), CPU)

@@ -45,6 +45,7 @@ def test_the_snr_forgives_an_offset_and_nothing_else() -> None:
     assert float(snr_db(truth + noise + 3, truth, drawn)) == pytest.approx(20, abs=0.3)
 
 
+@pytest.mark.medium
 def test_a_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
     batch = stack_examples([to_example(draw_crop(record(), FS, rng, width=64), 0) for _ in range(2)])
