@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from ecgpage.challenge.habits import challenge_options
 from ecgpage.challenge.record_scores import score_leads
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.grid.candidates import lock_grid
@@ -20,13 +21,15 @@ from ecgpage.synth.picture import photograph
 from tests.drawn import FS, clean_page, record
 from tests.layout.pages import draw_styled, flatten_exactly
 
+pytestmark = pytest.mark.medium  # the first test that reads loads the networks
+
 MODEL = Path(__file__).parent.parent / "model"
 N_SAMPLES = 5000
 
 
 @cache
 def digitizer() -> Digitizer:
-    return Digitizer.load(MODEL)
+    return Digitizer.load(MODEL, challenge_options())  # clean pages are the generator's
 
 
 @cache
@@ -39,7 +42,6 @@ def mean_snr(page: DrawnPage, mv: np.ndarray) -> float:
     return float(np.mean(score_leads(page.masked_signal, mv, FS)))
 
 
-@pytest.mark.medium
 def test_a_clean_page_is_read_by_the_network() -> None:
     reading = clean_reading()
     assert {r.source for r in reading.signals.readings} == {"network"}
@@ -67,7 +69,6 @@ def test_the_layout_is_found_where_it_was_drawn() -> None:
     assert layout.gain_mm_per_mv == 10.0
 
 
-@pytest.mark.medium
 @pytest.mark.parametrize("quarter_turns", [1, 2, 3])
 def test_a_turned_page_is_read_upright(quarter_turns: int) -> None:
     image = np.ascontiguousarray(np.rot90(clean_page().image, quarter_turns))
@@ -75,7 +76,6 @@ def test_a_turned_page_is_read_upright(quarter_turns: int) -> None:
     assert mean_snr(clean_page(), reading.signals.mv) > 18.0
 
 
-@pytest.mark.medium
 def test_a_page_lying_aslant_on_a_dark_table_is_read() -> None:
     page = clean_page()
     height, width = page.image.shape[:2]
@@ -90,7 +90,6 @@ def test_a_page_lying_aslant_on_a_dark_table_is_read() -> None:
     assert mean_snr(page, reading.signals.mv) > 15.0
 
 
-@pytest.mark.medium
 @pytest.mark.parametrize(
     "image",
     [

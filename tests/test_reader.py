@@ -15,6 +15,8 @@ from ecgpage.results import RecordReading
 from ecgpage.signal.types import LeadReading
 from helper_code import load_signals
 
+pytestmark = pytest.mark.medium  # the first test loads the networks
+
 ROOT = Path(__file__).resolve().parent.parent
 PHOTO = ROOT / "examples" / "input" / "01226_hr-0.jpg"
 SCAN = ROOT / "examples" / "input" / "887374646-0.png"
@@ -43,7 +45,6 @@ def blank(reader: Reader) -> Digitization:
 # a page that is read
 
 
-@pytest.mark.medium
 def test_the_photo_is_read_whole(photo: Digitization) -> None:
     assert (photo.status, photo.reasons, photo.lead_reasons) == ("ok", (), {})
     assert photo.signal.shape == (5000, 12)
@@ -93,7 +94,6 @@ def test_the_grid_of_the_photo_leads_to_its_ink(photo: Digitization) -> None:
         assert at_trace.mean() < np.median(grey) - 30, trace.segment.lead
 
 
-@pytest.mark.medium
 def test_bytes_are_read_at_the_rate_that_is_asked_for(scan: Digitization) -> None:
     assert (scan.status, scan.fs, scan.signal.shape) == ("ok", 250.0, (2500, 12))
     assert scan.labels == ("NORM",)

@@ -7,8 +7,7 @@ rhythm and form; ``--part beats --start MODEL`` trains one and takes the other f
 
 FOLDER_WITH_PACKS holds ``fold1.xz`` ... ``fold9.xz`` (see ``ecgpage.core.signal_packs``) and ``labels.csv``. Folds 1-7 are
 trained on, fold 8 stops the training and gives the thresholds, fold 9 is scored once, with ``--score 9``. The run takes up
-again where it was stopped: ``--work`` holds the checkpoint and the log, and the folder ``packs`` beside it the decoded
-packs.
+again where it was stopped: ``--work`` holds checkpoint and log, the folder ``packs`` beside it the decoded packs.
 
 ``train_on_records`` does the same for any labelled records, from scratch or from given weights; it is what
 the Challenge's ``train_models`` calls.

@@ -30,6 +30,8 @@ from helper_code import load_signals, save_signals
 from team_code import digitize_record, load_models, run_models, train_models
 from tests.drawn import FS, clean_page, record
 
+pytestmark = pytest.mark.medium  # the first test that reads loads the networks
+
 ROOT = Path(__file__).parents[2]
 MODEL = str(ROOT / "model")
 
@@ -64,7 +66,6 @@ def run(record_path: str) -> tuple[np.ndarray | None, list[str]]:
     return run_models(record_path, *models(), False)
 
 
-@pytest.mark.medium
 def test_a_page_gives_signals_and_labels_in_header_order(tmp_path: Path) -> None:
     names = ("V6", "AVR", "I", "II")
     signal, labels = run(write(tmp_path, header(names=names)))
@@ -79,7 +80,6 @@ def test_a_page_gives_signals_and_labels_in_header_order(tmp_path: Path) -> None
         assert np.corrcoef(true[both], signal[both, column])[0, 1] > 0.95
 
 
-@pytest.mark.medium
 @pytest.mark.parametrize("fs", [100, 250, 1000])
 def test_the_headers_rate_and_length_are_kept(tmp_path: Path, fs: int) -> None:
     signal, _ = run(write(tmp_path, header(fs=fs, samples=10 * fs)))
@@ -89,14 +89,12 @@ def test_the_headers_rate_and_length_are_kept(tmp_path: Path, fs: int) -> None:
     assert np.isnan(signal[3 * fs :, 0]).all()
 
 
-@pytest.mark.medium
 def test_no_samples_in_the_header_give_labels_only(tmp_path: Path) -> None:
     signal, labels = run(write(tmp_path, header(samples=0)))
     assert signal is None
     assert labels
 
 
-@pytest.mark.medium
 @pytest.mark.parametrize(
     ("fs", "samples", "shape"),
     [("", "", (2500, 12)), (500, "", (5000, 12)), (500, 1250, (1250, 12)), (500, 1, (1, 12))],
@@ -117,7 +115,6 @@ def test_a_rate_that_is_none_is_named(tmp_path: Path) -> None:
         run(write(tmp_path, header(fs=-500)))
 
 
-@pytest.mark.medium
 def test_of_two_images_the_readable_one_counts(tmp_path: Path) -> None:
     PilImage.new("RGB", (800, 600), "white").save(tmp_path / "blank.png")
     signal, _ = run(write(tmp_path, header(images="blank.png, r-0.png")))
@@ -125,7 +122,6 @@ def test_of_two_images_the_readable_one_counts(tmp_path: Path) -> None:
     assert np.isfinite(signal[:, 1]).mean() > 0.95
 
 
-@pytest.mark.medium
 def test_an_unknown_lead_stays_empty(tmp_path: Path) -> None:
     signal, _ = run(write(tmp_path, header(names=("I", "V7"))))
     assert signal is not None
@@ -169,7 +165,6 @@ def test_a_bad_page_gives_nothing_but_a_reason(  # type: ignore[no-untyped-def]
     assert path in caplog.text
 
 
-@pytest.mark.medium
 def test_a_12000_px_scan_is_read_in_less_than_2_gb(tmp_path: Path) -> None:
     page = PilImage.fromarray(clean_page().image).convert("L")
     page.resize((12000, 9273), PilImage.Resampling.BILINEAR).save(tmp_path / "r-0.png", compress_level=1)
@@ -232,9 +227,9 @@ def whole_labels() -> list[str]:
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped signal branch, a small page branch with random weights, and a stack that hears both alike."""
+    """Shipped networks, but a small page branch with random weights and a stack that hears both branches alike."""
     folder = tmp_path_factory.mktemp("both")
-    for name in (signal_classifier.NAME, "trace"):
+    for name in (signal_classifier.NAME, "trace", "detector"):
         save_tensors(folder, name, load_tensors(MODEL, name), load_card(MODEL, name))
     torch.manual_seed(0)
     network = PageNet(len(CLASSES), size=(64, 96))
