@@ -93,7 +93,7 @@ def correct_sign(
     parts = [_make_part(t, layout, fs, round(fs * (t.segment.start_s + t.segment.duration_s))) for t in used]
     if not is_upside_down(parts, TURNED, fs):
         return traces, ()
-    note = f"{TURNED} turned over: Einthoven's and Goldberger's laws tell its sign"
+    note = f"{TURNED} turned over: Einthoven's and Goldberger's constraints tell its sign"
     log.info(note)
     return [_turn_over(t) if t.segment.lead == TURNED else t for t in traces], (note,)
 
