@@ -13,6 +13,8 @@ import pytest
 
 import ecgpage
 
+pytestmark = pytest.mark.medium  # a wheel is built
+
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "examples" / "input" / "887374646-0.png"
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
@@ -75,7 +77,6 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 # what the wheel holds
 
 
-@pytest.mark.medium
 def test_the_wheel_is_about_23_megabytes(wheel: Path) -> None:
     assert wheel.name == f"ecgpage-{ecgpage.__version__}-py3-none-any.whl"
     assert 20_000_000 < wheel.stat().st_size < 26_000_000
@@ -119,7 +120,6 @@ def test_wheel_and_citation_name_one_version_and_licence(metadata: Message) -> N
 # what it does
 
 
-@pytest.mark.medium
 def test_the_installed_wheel_reads_a_page_outside_the_repository(installed: Path, tmp_path: Path) -> None:
     found = json.loads(run_python(READ_A_PAGE, str(installed), str(EXAMPLE), cwd=tmp_path))
     assert found["status"] == "ok"

@@ -127,6 +127,7 @@ DISTURBANCES = {
 }
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("disturb", DISTURBANCES.values(), ids=DISTURBANCES)
 def test_real_leads_align_as_defined(disturb):
     rng = np.random.default_rng(7)

@@ -349,6 +349,7 @@ def test_good_estimates_score_well(folders):
     assert scores[8] == ["CD", "NORM", "PAC"]
 
 
+@pytest.mark.medium
 def test_two_processes_score_like_one(folders):
     one, two = (score(folders, jobs=jobs, extra_scores=True) for jobs in (1, 2))
     assert one[:7] == two[:7]
@@ -415,6 +416,7 @@ def test_leads_are_matched_by_name_whatever_the_case_and_order(folders):
     assert score(folders, jobs=1)[6] == straight[6]
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

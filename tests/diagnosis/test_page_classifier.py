@@ -267,6 +267,7 @@ def test_a_few_steps_teach_it_to_tell_two_kinds_of_page_apart(trained: tuple[Tra
     assert training.score_of(pages.labels.numpy() > 0.5, p).auroc[:2].min() > 0.9
 
 
+@pytest.mark.medium
 def test_a_stopped_run_goes_on_with_the_same_weights(trained: tuple[Trainer, Pages], tmp_path: Path):
     trainer, pages = trained
     trainer.best = {k: v.clone() for k, v in trainer.averaged.state_dict().items()}

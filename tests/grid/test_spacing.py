@@ -55,6 +55,7 @@ def heavy_lined(pitch_px: int, shape: tuple[int, int]) -> np.ndarray:
     return np.repeat(grey[..., None], 3, axis=2)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     ("pitch_px", "shape", "square_px"), [(24, (1000, 1400), 24), (7, (900, 1200), 35)], ids=["5 mm", "1 mm"]
 )

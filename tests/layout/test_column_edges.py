@@ -45,6 +45,7 @@ def test_a_stray_pulse_at_the_other_end_does_not_move_it() -> None:
     assert compare_plan(page, exact_grid(page), layout).is_right, ends_of(layout)
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("separator", ["gap", "marks", "dotted"])
 def test_columns_stand_apart_whatever_is_between_them(separator: str) -> None:
     page = draw_styled(200.0, layout="3x4", separator=separator, gap=3.0, paper=Paper(297.0, 210.0))

@@ -9,6 +9,7 @@ from ecgpage.synth.truth_adapters import exact_grid, true_boxes
 from tests.layout.pages import draw_styled, flatten_exactly
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize("gain", [5.0, 10.0, 20.0])
 def test_pulses_have_the_height_of_a_millivolt(gain: float) -> None:
     drawn = draw_styled(150.0, layout="3x4+1", gain=gain)

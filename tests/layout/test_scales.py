@@ -10,6 +10,7 @@ from tests.drawn import FS
 from tests.layout.pages import draw_clean, draw_styled, read_drawn_plan, read_seen_plan
 
 
+@pytest.mark.medium
 @pytest.mark.parametrize(
     "style",
     [
@@ -30,6 +31,7 @@ def test_scales_pulses_and_separators_are_read_as_they_were_drawn(style: dict[st
     assert seen.is_scaled, seen.wrong
 
 
+@pytest.mark.medium
 def test_chest_leads_at_half_gain_have_their_own_scale() -> None:
     page = draw_styled(layout="12x1", chest_gain=5.0)
     gains = {s.lead: s.gain_mm_per_mv for s in read_drawn_plan(page).segments}

@@ -61,6 +61,7 @@ def test_traces_lie_where_the_generator_draws_them(golden: Golden) -> None:
         assert corner[0] < bottom < corner[0] + 31
 
 
+@pytest.mark.medium
 def test_grid_is_on_the_same_pixels(golden: Golden) -> None:
     difference = np.abs(golden.image.astype(int) - golden.drawn.image).max(axis=2)
     ink = (golden.image.max(axis=2) < 100) | (golden.drawn.image.max(axis=2) < 100)

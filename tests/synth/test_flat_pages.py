@@ -25,6 +25,7 @@ def drawn() -> list[DrawnFlatPage]:
     return [DrawnFlatPage(i, b, c, labels, False, 7, layout, mix) for i, b, c, layout, mix in found]
 
 
+@pytest.mark.medium
 def test_pages_have_a_longer_side_of_640_px_and_boxes_within(drawn: list[DrawnFlatPage]):
     for page in drawn:
         rows, columns = page.image.shape
