@@ -1,14 +1,14 @@
 """Name the boxes of a page by the grammar of printed layouts: which lead stands in which row and column.
 
-Single boxes are not trusted. A page is rows and columns of equal width, with rhythm strips over the full width; every way
-of reading the boxes as such a page (``GRAMMAR``, or names in any order) is scored by the evidence of its cells: the best
-box in a cell's place adds to the score as far as it carries the expected name, a cell without a box takes from it, and so
-does a sure box in no cell. The best reading names the cells, also those whose box was missed or misnamed. A detector tells
-leads by their looks and places; where a name is printed beside a box it says more (``add_printed_names``).
+Single boxes are not trusted. A page consists of rows and columns of equal width, with rhythm strips over the full width.
+Every reading of the boxes as such a page (``GRAMMAR``, or names in any order) is scored by the evidence of its cells: the
+best box in a cell adds to the score by the probability of the expected name, a cell without a box lowers it, and so does a
+sure box outside all cells. The best reading names all cells, including those whose box was missed or misnamed. The
+detector tells leads by their looks and places; a name printed beside a box is better evidence (``add_printed_names``).
 
 Conventions:
-    boxes   x0, y0, x1, y1 in page mm (``flat``); a lead's box covers its drawn time and the range of its trace, at least
-            5 mm above and below its 0-mV line (``render.truth``)
+    boxes   x0, y0, x1, y1 in page mm (``ecgpage.grid.flat_page``); a lead's box covers its drawn time and the range of its
+            trace, at least 5 mm above and below its 0-mV line (``ecgpage.synth.truth``)
 """
 
 from dataclasses import dataclass, replace
@@ -33,47 +33,50 @@ from ecgpage.layout.row_assignment import (
 )
 
 NO_STRIP: Final = -1e6
+"""Log odds of a rhythm strip on a page of one column, where all rows have one length: none is read."""
 
 STRIP_NAMES: Final[dict[str, float]] = {"II": 1.0, "V1": 0.5, "V5": 0.5}
-"""Log odds of names of rhythm strips."""
+"""Log odds that a rhythm strip shows this lead, over that of a lead not listed."""
 
 
 WHOLE_ROW_MM: Final = (14.0, 6.0)
-"""Its ink begins and ends this close to the columns' outer ends; a pulse may stand before it."""
+"""Distance, mm, of the left and right end of a strip's ink from the columns' outer ends, at most, where no box shows the
+strip; more at the left, where a pulse may stand before it.
+"""
 NEXT_ROW: Final = (0.6, 1.6)
-"""The same in distances of the other rows."""
+"""Distance of such a strip below the last row over the rows' usual distance: bounds."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One drawn lead."""
+    """One lead in its row and column."""
 
     lead: str
     row: int
     column: int | None
-    """None over the full width."""
+    """Column from 0; None for a strip over the full width."""
     is_strip: bool = False
     is_inverted: bool = False
     seen_mm: tuple[float, float] | None = None
-    """Page x of the ends of its box; None when it was missed."""
+    """Page x, mm, of the ends of its box; None where the box was missed."""
 
 
 @dataclass(frozen=True)
 class Arrangement:
-    """A reading of all boxes."""
+    """One reading of all boxes of a page."""
 
     levels_mm: tuple[float, ...]
-    """Page y of the rows, from the top."""
+    """Page y, mm, of the rows, from the top."""
     columns: Columns
     cells: tuple[Cell, ...]
     score: float
     """Log odds, comparable among readings of one page."""
     confidence: float
-    """0 to 1: how clearly the boxes say so."""
+    """Mean over the cells of box score times probability of the name, 0 to 1."""
     missed: int
-    """Cells whose box was missed."""
+    """Number of cells whose box was missed."""
     misnamed: int
-    """Cells whose box carried another name."""
+    """Number of cells whose box carried another name."""
     known_order: bool
 
 
@@ -83,11 +86,11 @@ def arrange(
     spare_mm: Array | None = None,
     options: LayoutOptions = LayoutOptions(),
 ) -> Arrangement:
-    """The best reading of a page's boxes.
+    """Best reading of a page's boxes.
 
-    ``levels_mm`` (n,): page y of the usual line of each box's lead, as far as known; ``spare_mm`` (m, 3): page y of rows of
-    ink, whether boxes stand there or not, and page x where they begin and end. Raises ``EcgPageError`` when no lead was
-    found, the boxes are those of several pages, or fit no layout.
+    ``levels_mm`` (n,): page y, mm, of the usual line of each box's lead; ``spare_mm`` (m, 3): page y of all rows of ink,
+    with or without boxes, and page x where they begin and end, mm. Raises ``EcgPageError`` when no lead was found, the
+    boxes are those of several pages, or they fit no layout.
     """
     boxes, levels_mm = merge_boxes(boxes, levels_mm, options)
     if not len(boxes.leads):
@@ -111,22 +114,25 @@ def arrange(
 
 @dataclass(frozen=True)
 class _CellEvidence:
-    """What speaks for each cell of rows x columns, and for a strip in each row."""
+    """Evidence of the boxes for each lead in each cell of rows x columns, and for a strip in each row.
+
+    Where a last axis has columns + 1 entries, the last one is the strip over the full width.
+    """
 
     cell: Array
-    """(rows, columns, 12) log odds that this lead is drawn there, of the best box; -``missed_lead`` without one."""
+    """(rows, columns, 12) log odds of the best box that this lead is drawn there; -``missed_lead`` without a box."""
     strip: Array
-    """(rows, 12) the same over the full width; -inf without a box."""
+    """(rows, 12) log odds of the best box that a strip of this lead is drawn there; -inf without a box."""
     box: NDArray[np.intp]
-    """(rows, columns + 1, 12) that box, -1 without one; the last column: strips."""
+    """(rows, columns + 1, 12) index of the best box; -1 without one."""
     clear: Array
-    """(rows, columns + 1, 12) 0 to 1: score times chance of the name of that box; the last column: strips."""
+    """(rows, columns + 1, 12) score times probability of the name of the best box, 0 to 1."""
     has_box: NDArray[np.bool_]
-    """(rows, columns + 1)."""
+    """(rows, columns + 1) whether a box stands there."""
     is_read: NDArray[np.bool_]
     """(rows, columns + 1) whether a name is printed beside a box there."""
     stands: NDArray[np.bool_]
-    """(n, rows, columns + 1) where each box stands."""
+    """(n, rows, columns + 1) whether each box stands there."""
 
 
 def _weigh_cells(
@@ -169,11 +175,11 @@ def _read_columns(
     columns: Columns,
     options: LayoutOptions,
 ) -> list[Arrangement]:
-    """All readings with these columns."""
+    """Readings of the boxes with these columns: one for each known order, and those in any order."""
     evidence = _weigh_cells(boxes, row_of, len(rows_mm), columns, options)
     strip_odds = np.array([STRIP_NAMES.get(name, 0.0) for name in LEADS]) - options.strip_cost
     strip_gain = (evidence.strip + strip_odds).max(axis=1)
-    if columns.count == 1:  # all rows are as long
+    if columns.count == 1:  # all rows have the length of a strip
         strip_gain = np.full(len(rows_mm), NO_STRIP)
     has_box = np.isin(np.arange(len(rows_mm)), row_of)
     regular = find_regular_places(rows_mm[has_box])
@@ -208,7 +214,7 @@ def _read_columns(
 
 
 def _is_next_below(level_mm: float, rows_mm: Array) -> bool:
-    """Whether a row stands below the others at about their distance."""
+    """Whether a row stands below the others (page y, mm) at about their distance."""
     usual = float(np.median(np.diff(rows_mm))) if len(rows_mm) > 1 else 0.0
     return bool(NEXT_ROW[0] * usual < level_mm - rows_mm[-1] < NEXT_ROW[1] * usual)
 
@@ -216,7 +222,7 @@ def _is_next_below(level_mm: float, rows_mm: Array) -> bool:
 def _align_order(
     order: Order, evidence: _CellEvidence, strip_gain: Array, options: LayoutOptions
 ) -> tuple[list[int], list[int], float]:
-    """Rows that hold the order's rows, those that are strips, and the score: the best monotonic alignment."""
+    """Best monotonic alignment of an order: rows that hold its rows, rows that are strips, and the score."""
     index = [[LEADS.index(name.removeprefix("-")) for name in names] for names in order.cells]
     n_rows, need = len(strip_gain), len(order.cells)
     gain = np.array(
@@ -252,18 +258,18 @@ def _align_order(
 def _read_any_order(
     evidence: _CellEvidence, count: int, strip_gain: Array, options: LayoutOptions
 ) -> list[tuple[float, list[Cell], list[int], bool]]:
-    """The reading that follows the boxes' names alone, each name once."""
+    """Reading by the boxes' names alone, each name once: score, cells, rows of strips, False for no known order."""
     filled = evidence.has_box[:, :count].sum(axis=1)
     rows = [r for r in range(len(filled)) if filled[r] >= max(1, count / 2)]
     if not rows:
         return []
-    # no more rows than there are leads for: those that are seen best
+    # no more rows than there are leads for: those seen best
     seen = evidence.clear[:, :count].sum(axis=(1, 2))
     rows = sorted(sorted(rows, key=lambda r: -seen[r])[: len(LEADS) // count])
     places = [(r, c) for r in rows for c in range(count)]
     gain = np.array([evidence.cell[r, c] for r, c in places])
     is_read = np.array([evidence.is_read[place] for place in places])
-    if is_read.any():  # what follows from the place alone says little where places are not the usual ones
+    if is_read.any():  # place says little about the name where the order is unusual
         best = gain.max(axis=1, keepdims=True)
         gain = np.where(is_read[:, None], gain, best - options.place_weight * (best - gain))
     chosen, names = linear_sum_assignment(gain, maximize=True)
@@ -283,7 +289,7 @@ def _read_any_order(
 def _name_strip_cells(
     evidence: _CellEvidence, rows: list[int], strip_odds: Array, options: LayoutOptions
 ) -> list[Cell]:
-    """Strips in some rows under their likeliest names, each name once."""
+    """Strips in ``rows`` under their likeliest names, each name once."""
     gain = np.maximum(evidence.strip[rows], -options.missed_lead) + strip_odds
     chosen, names = linear_sum_assignment(gain, maximize=True)
     return [Cell(LEADS[name], rows[k], None, is_strip=True) for k, name in zip(chosen, names, strict=True)]
@@ -298,7 +304,7 @@ def _make_arrangement(
     score: float,
     known: bool,
 ) -> Arrangement:
-    """With the rows that are used, numbered from 0."""
+    """Arrangement of the cells, with the used rows numbered from 0."""
     used = sorted({cell.row for cell in cells})
     missed = misnamed = 0
     clear: list[float] = []

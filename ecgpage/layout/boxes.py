@@ -1,4 +1,4 @@
-"""Boxes of leads and pulses as the detector and the text reader saw them on one page.
+"""Detections of leads and pulses on one page, and the names that were read beside them.
 
 Conventions:
     boxes   x0, y0, x1, y1 in page mm; a lead's box covers its drawn time and the range of its trace, at least 5 mm above
@@ -17,64 +17,64 @@ from ecgpage.layout.columns import shared_span
 from ecgpage.layout.options import LayoutOptions
 
 ROW_APART_MM: Final = (4.5, 10.0)
-"""Levels of one row's boxes are closer than this to their neighbours; more where rows are far apart."""
+"""Distance, mm, of levels above which they belong to different rows: its lower and upper bound."""
 HALF_BOX_MM: Final = 5.0
-"""A box reaches at least so far beyond its lead's 0-mV line."""
+"""Reach, mm, of a box above and below its lead's 0-mV line, at least."""
 
 SAME_INK: Final = (0.8, 1.4, 0.5)
-"""Two boxes show the same ink when they share so much of the narrower one along x and of both together along y; one that is
-wider by this factor and surer makes a guess at part of a lead of the other.
+"""Signs that two boxes show one lead's ink: shared part of the narrower one along x, ratio of their widths, and
+intersection over union along y, each at least. The less sure box is then dropped.
 """
 
 
 class SeveralPagesError(EcgPageError):
-    """The picture shows more than one ECG page."""
+    """More than one ECG page is in the picture."""
 
 
 @dataclass(frozen=True)
 class PrintedNames:
-    """Names of leads that were read anywhere on a page."""
+    """Names of leads read anywhere on a page."""
 
     places: Array
-    """(m, 2) page mm, their middle."""
+    """(m, 2) page x, y, mm, of the middle of each name."""
     chances: Array
-    """(m, 12) of each name of ``ecg.LEADS``; what is missing to 1 is the chance of no name."""
+    """(m, 12) probability of each lead of ``LEADS``; the rest to 1 is the probability that it is no name."""
     minus: Array
-    """(m,) chance that it is "-aVR", of which ``chances`` has the name without sign."""
+    """(m,) probability that a name is "-aVR"; ``chances`` counts it as aVR."""
 
 
 NO_NAMES: Final = PrintedNames(np.zeros((0, 2)), np.zeros((0, len(LEADS))), np.zeros(0))
+"""Printed names of a page on which none was read."""
 
 
 @dataclass(frozen=True)
 class PageBoxes:
-    """What was seen on a page."""
+    """Detections of leads and pulses on a page, with the recognised text."""
 
     leads: Array
-    """(n, 4) page mm."""
+    """(n, 4) boxes of leads, page mm."""
     scores: Array
-    """(n,) 0 to 1."""
+    """(n,) score of each lead's box, 0 to 1."""
     names: Array
-    """(n, 12) chance of each name of ``ecg.LEADS``, given that there is a lead."""
+    """(n, 12) probability of each lead of ``LEADS``, given that the box holds a lead."""
     pulses: Array
-    """(m, 4) page mm, calibration pulses."""
+    """(m, 4) boxes of calibration pulses, page mm."""
     printed: PrintedNames = NO_NAMES
-    """What is written."""
+    """Names of leads read on the page."""
     speed_mm_per_s: float | None = None
-    """As it is written; None when it is not."""
+    """Paper speed, mm/s, as printed; None where none was read."""
     gain_mm_per_mv: float | None = None
+    """Gain, mm/mV, as printed; None where none was read."""
     wrong: Array | None = None
-    """(n,) chance that a box's name is wrong; None for ``misnamed``."""
+    """(n,) probability that a box's name is wrong; None: ``LayoutOptions.misnamed`` for all."""
     minus: NDArray[np.bool_] | None = None
-    """(n,) whether a minus is written before the name; None where nothing is."""
+    """(n,) whether a minus is printed before the box's name; None where no names were matched."""
 
 
 def merge_boxes(
     boxes: PageBoxes, levels_mm: Array, options: LayoutOptions = LayoutOptions()
 ) -> tuple[PageBoxes, Array]:
-    """Boxes at one place as one, with the mean of their names, without those that show the ink of a surer one; the levels of
-    those that stay.
-    """
+    """Boxes with duplicates merged (mean of their names) and without those on the ink of a surer box, and their levels."""
     order = np.argsort(-boxes.scores, kind="stable")
     kept: list[int] = []
     names = boxes.names.copy()
@@ -103,7 +103,7 @@ def overlap(a: Array, b: Array) -> float:
 
 
 def _show_same_ink(a: Array, b: Array) -> bool:
-    """Whether two boxes of different width stand on the same ink, of which one lead at most is drawn."""
+    """Whether two boxes of different width stand on the ink of one lead."""
     along, wider, high = SAME_INK
     narrow, wide = sorted((float(a[2] - a[0]), float(b[2] - b[0])))
     both = min(a[2], b[2]) - max(a[0], b[0])
@@ -114,7 +114,10 @@ def _show_same_ink(a: Array, b: Array) -> bool:
 
 
 def refuse_two_pages(boxes: PageBoxes) -> None:
-    """``EcgPageError`` when half of the names stand at several places each; strips repeat three at most."""
+    """Raise ``SeveralPagesError`` when more than half of the leads are named by several sure boxes each.
+
+    Rhythm strips repeat three leads at most.
+    """
     sure = boxes.scores > 0.5
     certain = boxes.names.max(axis=1) > 0.5
     counts = np.bincount(boxes.names[sure & certain].argmax(axis=1), minlength=len(LEADS))

@@ -17,19 +17,16 @@ from ecgpage.layout.separators import find_tick_centres, mark_ticks
 from ecgpage.layout.types import Pulse, Row
 
 INSIDE_MM: Final = (3.0, 6.0)
-"""There, inwards from the end as the boxes put it, the trace's ink is looked for."""
-
-
+"""Distances, mm, inwards from the boxes' end between which the trace's own ink is picked."""
 STROKE_MM: Final = 0.3
-"""Half the width of strokes at both sides of a gap."""
+"""Width, mm, by which the strokes at both sides of a gap, half of each, narrow its blank."""
 
 
 def start_on_line(first_mm: float, line_ahead_mm: float, options: LayoutOptions = LayoutOptions()) -> float:
-    """Page x of a row's start, ``line_ahead_mm`` left of the 5-mm line that it lies on within the error of ticks and pulses,
-    else as it is.
+    """Page x, mm, of a row's start: moved to ``line_ahead_mm`` left of a 5-mm line if within ``on_line_mm`` of it.
 
-    Pages that are plotted together with their grid begin their rows on a line, and the lattice, smoothed over all lines,
-    is known better than single ticks, which are drawn on whole pixels.
+    Pages plotted together with their grid begin their rows on a line, and the lattice, smoothed over all lines, is known
+    better than single ticks, which are drawn on whole pixels.
     """
     on_line = SQUARE_MM * round(first_mm / SQUARE_MM) - line_ahead_mm
     return on_line if abs(first_mm - on_line) < options.on_line_mm else first_mm
@@ -45,9 +42,9 @@ def measure_columns(
     whole_mm: float,
     options: LayoutOptions,
 ) -> tuple[Columns, list[float]]:
-    """Columns as separators, the ends of the rows and the lines of the grid put them, and page x of the separators seen.
+    """Columns measured by separators, the ends of the rows and grid lines, and page x, mm, of the separators seen.
 
-    ``gap``: blank between columns; ``whole_mm``: length of the whole record on the page.
+    ``gap``: blank, mm, between columns; ``whole_mm``: length, mm, of the whole record on the page.
     """
     boxes = arrangement.columns
     first, last = _find_outer_ends(page, rows, boxes, pulses, pulse_boxes, options)
@@ -72,7 +69,7 @@ def measure_columns(
     seen = _find_ticks(page, grid_rows, columns, reach_mm, options) if columns.count > 1 else []
     if seen:
         through = _fit_ticks(columns, seen, is_whole, options)
-        # ends that agree with the record's length are surer than a few strokes a little off them, as beats are
+        # ends that agree with the record's length are surer than a few strokes near them, which may be beats
         is_near = known < 2 or abs(through.first_mm - columns.first_mm) < reach_mm
         is_common = len(seen) >= options.common_ticks * len(grid_rows) * (columns.count - 1)
         columns, seen = (through, seen) if is_near or is_common else (columns, [])
@@ -82,7 +79,7 @@ def measure_columns(
     moved = on_line - columns.first_mm
     if is_whole or not moved:
         columns = replace(columns, first_mm=on_line)
-    else:  # the other end is as good as it was
+    else:  # the other end stays
         width = columns.width_mm - moved / columns.count
         columns = Columns(columns.count, on_line, width + columns.gap_mm, width)
     ticks_mm = [columns.span(k)[0] - columns.gap_mm / 2 for k in range(1, columns.count)] if seen else []
@@ -90,7 +87,7 @@ def measure_columns(
 
 
 def rows_without_strips(arrangement: Arrangement, rows: list[Row]) -> list[Row]:
-    """The rows that are no strips."""
+    """Rows without the rhythm strips."""
     return [rows[r] for r in sorted({c.row for c in arrangement.cells if c.column is not None})]
 
 
@@ -102,14 +99,15 @@ def _place_columns(
     whole_mm: float,
     options: LayoutOptions,
 ) -> tuple[Columns, bool]:
-    """Columns of equal width, ``gap`` apart, between the outer ends as measured (None: as the boxes put them), and whether
-    they show all of a record ``whole_mm`` long.
+    """Columns of equal width, ``gap`` mm apart, between the measured outer ends, and whether they show a whole record.
+
+    An end of None is the boxes'; ``whole_mm``: length, mm, of the whole record.
     """
     count = boxes.count
     start = boxes.first_mm if first is None else first
     end = boxes.end_mm if last is None else last
     over = end - start - whole_mm
-    # faint ends of traces are lost, nothing is drawn beyond them
+    # a faint end of a trace may be lost, but nothing is drawn beyond it
     is_measured = first is not None and last is not None
     slack = options.whole_mm if is_measured and over > 0 else options.loose_whole_mm
     if count == 1:  # boxes may be too wide, but no row shows more than the record
@@ -140,7 +138,7 @@ def _place_columns(
 def _find_ticks(
     page: FlatPage, rows: list[Row], columns: Columns, reach_mm: float, options: LayoutOptions
 ) -> list[tuple[int, float]]:
-    """Number from 1 and page x of each separator tick within ``reach_mm`` of where the columns meet."""
+    """Number, from 1, and page x, mm, of each separator within ``reach_mm`` of where the columns meet."""
     signals = mark_ticks(page, rows, options)
     near = cv2.dilate(signals.astype(np.float32), np.ones((1, int(1.2 * X_PX_PER_MM)), np.uint8))
     pitch = columns.pitch_mm * X_PX_PER_MM
@@ -164,7 +162,7 @@ def _find_ticks(
 def _fit_ticks(
     columns: Columns, ticks: list[tuple[int, float]], is_whole: bool, options: LayoutOptions
 ) -> Columns:
-    """Columns between separators (number, page x); their pitch stays when the page shows the whole record."""
+    """Columns moved to the separators (number, page x); their pitch stays where the page shows the whole record."""
     number, x_mm = np.array(ticks).T
     if not is_whole and len(set(number)) > 1:
         pitch, start = np.polyfit(number, x_mm, 1)
@@ -183,7 +181,7 @@ def _find_outer_ends(
     pulse_boxes: Array,
     options: LayoutOptions,
 ) -> tuple[float | None, float | None]:
-    """Page x where the rows begin and end, as the ink or the pulses beside them tell; None where they do not."""
+    """Page x, mm, where the rows begin and end, by the pulses beside them or the ink; None where neither is clear."""
     clear = [p for p in pulses if p.score]
     ends: list[float | None] = []
     for edge_mm, side, direction in ((columns.first_mm, 2, 1), (columns.end_mm, 0, -1)):
@@ -203,9 +201,10 @@ def _find_outer_ends(
 def _end_beside_pulses(
     page: FlatPage, edges_mm: tuple[float, float], pulses: list[Pulse], direction: int, options: LayoutOptions
 ) -> float:
-    """Page x where the traces begin beside pulses (where they end for direction -1): a flat line behind the inner stroke that
-    is as long as the one before the outer stroke, or at the inner stroke. ``edges_mm``: where the pulses' and the leads'
-    boxes put it, the better one first, which counts when neither is near.
+    """Page x, mm, where the traces beside pulses begin (direction 1) or end (-1).
+
+    That is the inner stroke, or the end of a flat line behind it as long as the one before the outer stroke. ``edges_mm``:
+    edges of the pulses' and of the leads' boxes; the first one counts where the traces begin at neither.
     """
     if not pulses:
         return edges_mm[0]
@@ -225,7 +224,7 @@ def _end_beside_pulses(
 def _measure_flat(
     page: FlatPage, pulse: Pulse, stroke_mm: float, direction: int, options: LayoutOptions
 ) -> float:
-    """Length of the line at a pulse's foot that leads away from one of its strokes."""
+    """Length, mm, of the line at a pulse's foot that leads away from one of its strokes; 0 without one."""
     x_mm = stroke_mm + direction * np.arange(STROKE_MM, options.longest_flat_mm + 1, 1 / X_PX_PER_MM)
     y_mm = pulse.foot_mm + np.arange(-0.4, 0.41, 1 / Y_PX_PER_MM)
     rows = np.clip(np.rint(page.row(y_mm)).astype(int), 0, page.ink.shape[0] - 1)
@@ -239,7 +238,7 @@ def _measure_flat(
 def _find_common_end(
     page: FlatPage, rows: list[Row], near_mm: float, direction: int, options: LayoutOptions
 ) -> float | None:
-    """Page x where the ink of most rows begins (direction 1) or ends (-1), None where they do not say."""
+    """Page x, mm, where the ink of most rows begins (direction 1) or ends (-1); None where they disagree."""
     found = [_find_row_end(page, row, near_mm, direction, options) for row in rows]
     ends = np.array([end for end in found if end is not None])
     if len(ends) < max(1, len(rows) / 2):
@@ -251,7 +250,7 @@ def _find_common_end(
 def _find_row_end(
     page: FlatPage, row: Row, near_mm: float, direction: int, options: LayoutOptions
 ) -> float | None:
-    """Page x of the outermost ink that hangs together with a row's trace; None without any, or where it goes on."""
+    """Page x, mm, of the outermost ink connected with a row's trace; None without any, or where it runs on."""
     x_mm = near_mm + direction * np.arange(-options.outside_mm, INSIDE_MM[1], 1 / X_PX_PER_MM)  # inwards
     level = row.level_at(near_mm + direction * INSIDE_MM[0])
     y_mm = np.arange(level - options.end_reach_mm, level + options.end_reach_mm, 1 / Y_PX_PER_MM)
@@ -263,13 +262,13 @@ def _find_row_end(
     at_level = np.abs(y_mm[:, None] - row.y_at(x_mm)) < options.on_row_mm
     own = np.unique(labels[at_level & inside & (inked > 0)])
     seen = np.flatnonzero((np.isin(labels, own[own > 0]) & (inked > 0)).any(axis=0))
-    # a trace that goes on outwards has no end here, one that is too faint near its end breaks off
+    # a trace that runs on outwards has no end here; a faint one breaks off before its end
     first, last = 1.0 * X_PX_PER_MM, (options.outside_mm + options.reach_mm) * X_PX_PER_MM
     return float(x_mm[seen[0]]) if len(seen) and first < seen[0] < last else None
 
 
 def pulses_on_one_side(pulses: Array, columns: Columns) -> Array:
-    """The boxes of pulses (m, 4) at that end of the rows where most of them stand; all where neither end has more."""
+    """Boxes of pulses (m, 4) at the end of the rows where most of them stand; all where neither end has more."""
     is_right = pulses[:, [0, 2]].mean(axis=1) > (columns.first_mm + columns.end_mm) / 2
     many = is_right.sum() - (~is_right).sum()
     return pulses if many == 0 else pulses[is_right == (many > 0)]
@@ -282,7 +281,7 @@ def find_strip_end(
     seen_mm: tuple[float, float] | None,
     options: LayoutOptions = LayoutOptions(),
 ) -> float:
-    """Page x where a strip ends: under gaps between columns strips run on to their end, or leave them out."""
+    """Page x, mm, where a strip ends: at the columns' end, or earlier by the gaps, where it leaves them out."""
     choices = (columns.end_mm, columns.first_mm + columns.count * columns.width_mm)
     if choices[0] - choices[1] < options.touching_mm:
         return choices[0]

@@ -10,7 +10,7 @@ from ecgpage.layout.options import LayoutOptions
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns of equal width: column k spans first_mm + k * pitch_mm to first_mm + k * pitch_mm + width_mm."""
+    """Columns of equal width: column k spans page x ``first_mm + k * pitch_mm`` to ``width_mm`` further right."""
 
     count: int
     first_mm: float
@@ -23,11 +23,11 @@ class Columns:
 
     @property
     def gap_mm(self) -> float:
-        """Blank between columns."""
+        """Width, mm, of the blank between columns."""
         return self.pitch_mm - self.width_mm if self.count > 1 else 0.0
 
     def span(self, column: int | None) -> tuple[float, float]:
-        """Ends of a column, or of a strip over all of them (None)."""
+        """Page x, mm, of the ends of a column; None: of a strip over all columns."""
         if column is None:
             return self.first_mm, self.end_mm
         start = self.first_mm + column * self.pitch_mm
@@ -35,7 +35,7 @@ class Columns:
 
 
 def shared_span(a: tuple[float, float], b: tuple[float, float]) -> float:
-    """Intersection over union along x."""
+    """Intersection over union of two spans (start, end)."""
     both = min(a[1], b[1]) - max(a[0], b[0])
     return max(0.0, both / (max(a[1], b[1]) - min(a[0], b[0]) + 1e-9))
 
@@ -43,8 +43,8 @@ def shared_span(a: tuple[float, float], b: tuple[float, float]) -> float:
 def fit_columns(
     leads: Array, scores: Array, count: int, options: LayoutOptions = LayoutOptions()
 ) -> list[Columns]:
-    """Columns through the edges of the boxes, least squares over those that fit, from each pair of outer edges that may be
-    the page's; none when too few boxes fit.
+    """Columns fitted to the edges of the boxes ``leads`` (n, 4) by least squares, from each likely pair of outer edges; empty
+    when too few boxes fit.
     """
     found = []
     for left in _find_outer_edges(leads[:, 0], scores, first=True):
@@ -70,7 +70,7 @@ def _settle_columns(leads: Array, scores: Array, columns: Columns, options: Layo
 
 
 def _find_column(columns: Columns, box: Array, options: LayoutOptions) -> int | None:
-    """Column in which a box stands, ``count`` for one over all of them, None for neither."""
+    """Column in which a box stands; ``count`` for a strip over all columns, None for neither."""
     spans = [columns.span(k) for k in range(columns.count)]
     spans += [columns.span(None)] if columns.count > 1 else []
     shared = [shared_span((float(box[0]), float(box[2])), span) for span in spans]
@@ -79,7 +79,7 @@ def _find_column(columns: Columns, box: Array, options: LayoutOptions) -> int | 
 
 
 def _find_outer_edges(edges: Array, scores: Array, *, first: bool) -> list[float]:
-    """The outermost places where edges of boxes meet: of any box, and of several."""
+    """Page x, mm, of the outermost edge of any box, and of the outermost edge that several boxes share."""
     order = np.argsort(edges if first else -edges, kind="stable")
     places: list[float] = []
     for share in (0.0, 0.12):
@@ -93,7 +93,7 @@ def _find_outer_edges(edges: Array, scores: Array, *, first: bool) -> list[float
 
 
 def _fit_edges(columns: Columns, leads: Array, scores: Array, used: list[tuple[int, int]]) -> Columns:
-    """First, pitch and width from the boxes ``used`` (box, column), large errors weighing less."""
+    """Columns by robust least squares over the boxes ``used`` (box, column): large errors weigh less."""
     count = columns.count
     lines, values, weights = [], [], []
     for k, c in used:
@@ -106,7 +106,7 @@ def _fit_edges(columns: Columns, leads: Array, scores: Array, used: list[tuple[i
         if c == count:
             weight[1] *= 0.02  # strips may or may not run on under gaps between columns
         weights += list(weight)
-    lines.append([0.0, 1.0, -1.0])  # columns touch as far as the boxes leave it open
+    lines.append([0.0, 1.0, -1.0])  # columns touch where the boxes leave it open
     values.append(0.0)
     weights.append(0.5 / (1 + columns.gap_mm**2) if count > 1 else 10.0)
     root = np.sqrt(np.array(weights))

@@ -21,8 +21,9 @@ def find_boxes(
     reader: TextReader | None = None,
     options: LayoutOptions = LayoutOptions(),
 ) -> PageBoxes:
-    """Leads and pulses of an upright page, in page mm, with the names and scales that ``reader`` reads there; where what the
-    grid covers shows no clear layout, also around it.
+    """Leads and pulses of an upright page, page mm, with the names and scales that ``reader`` reads beside them.
+
+    Where the part within the grid shows no clear layout, the surroundings are searched too.
     """
     view, frame = page.overview(detector.size)
     boxes = detect_boxes(view, frame, detector, options)
@@ -37,13 +38,13 @@ def find_boxes(
     found = add_text(boxes, reader.read(page, boxes.leads))
     if found.speed_mm_per_s is not None and found.gain_mm_per_mv is not None:
         return found
-    # few leads may stand far from the foot of the page, where the scales are printed
+    # a few leads may stand far from the foot of the page, where scales are printed
     far = reader.read(page, boxes.leads, options.scales_reach_mm)
     return replace(found, speed_mm_per_s=far.scale(SPEEDS), gain_mm_per_mv=far.scale(GAINS))
 
 
 def add_text(boxes: PageBoxes, words: RecognisedText) -> PageBoxes:
-    """The boxes with what is written around them."""
+    """Boxes with the recognised names, paper speed and gain."""
     chances = words.chances[:, : len(LEAD_WORDS)] * words.scores[:, None]
     minus = chances[:, len(LEADS) :].sum(axis=1)
     chances = chances[:, : len(LEADS)]
@@ -57,11 +58,14 @@ def add_text(boxes: PageBoxes, words: RecognisedText) -> PageBoxes:
 
 
 def weigh_boxes(boxes: PageBoxes, options: LayoutOptions = LayoutOptions()) -> tuple[float, float]:
-    """How much speaks for the best reading of the boxes, and its confidence."""
+    """Evidence for the best reading of the boxes (log odds plus ten times its confidence), and the confidence, 0 to 1.
+
+    Boxes of several pages count as (100, 1), boxes that fit no layout as (-100, 0).
+    """
     try:
         arrangement = arrange(boxes, boxes.leads[:, [1, 3]].mean(axis=1), options=options)
     except SeveralPagesError:
-        return 100.0, 1.0  # pages that can be read, though not as one
+        return 100.0, 1.0  # readable pages, though not one page
     except EcgPageError:
         return -100.0, 0.0
     return arrangement.score + 10 * arrangement.confidence, arrangement.confidence
@@ -70,13 +74,13 @@ def weigh_boxes(boxes: PageBoxes, options: LayoutOptions = LayoutOptions()) -> t
 def detect_boxes(
     view: NDArray[np.uint8], frame: Array, detector: LeadDetector, options: LayoutOptions = LayoutOptions()
 ) -> PageBoxes:
-    """Boxes of a picture with its ``frame`` as ``FlatPage.overview`` gives it, in page mm."""
+    """Boxes, page mm, of a picture ``view`` uint8 (h, w) and its ``frame``, both from ``FlatPage.overview``."""
     edge, scale = frame
     found = detector.detect(view, score=options.min_box_score / options.most_names)
     boxes = found.boxes.astype(np.float64) * np.tile(scale, 2) + np.tile(edge, 2)
     is_pulse = found.classes == CLASSES.index(PULSE)
     sure_pulse = is_pulse & (found.scores >= options.min_pulse_score)
-    # that there is a lead may be sure where its name is not
+    # a lead may be sure where its name is not
     is_lead = ~is_pulse & (found.objectness >= options.min_box_score)
     names = found.probabilities[is_lead, : len(LEADS)].astype(np.float64)
     return PageBoxes(boxes[is_lead], found.objectness[is_lead].astype(np.float64), names, boxes[sure_pulse])

@@ -15,17 +15,17 @@ from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.types import Row
 
 MIN_BLANK_PX: Final = 2
-"""Shorter blanks are holes in strokes."""
+"""Width, columns of ``FlatPage.ink``, of a blank, at least: narrower ones are holes in strokes."""
 AT_EDGE_PX: Final = 3
-"""A blank so near the end of what is looked at goes on beyond."""
+"""Distance, columns, of a blank from the end of the searched span, below which it runs on beyond."""
 
 
 def measure_gap(
     page: FlatPage, rows: list[Row], columns: Columns, options: LayoutOptions = LayoutOptions()
 ) -> float:
-    """Blank between columns in mm, whatever separates them in it; 0 where the traces touch.
+    """Width, mm, of the blank between columns, with any separator in it; 0 where the traces touch.
 
-    Where columns differ, most of them count, or the narrowest: ends of traces that are too faint widen a blank.
+    Where gaps differ, the commonest width counts, and the narrowest of equally common ones: faint ends widen a blank.
     """
     blanks = []
     for k in range(1, columns.count):
@@ -39,7 +39,7 @@ def measure_gap(
                 for row in rows
             ]
         )
-        # single traces are faint in places, in a gap nothing is drawn in any row but a stroke of the row above
+        # single traces are faint in places; a gap is blank in all rows but for strokes of the row above
         blank = (~inked).sum(axis=1)
         own = (
             blank >= options.crossed * np.median(blank)
@@ -59,9 +59,7 @@ def measure_gap(
 
 
 def _find_blank(inked: NDArray[np.bool_], options: LayoutOptions) -> tuple[int, int]:
-    """First and one past the last column of the longest blank with a separator in it, if any; (0, 0) where it is open at an
-    end.
-    """
+    """First and one past the last column of the longest blank, across a separator; (0, 0) where it is open at an end."""
     edges = np.flatnonzero(np.diff(np.concatenate([[True], inked, [True]]).astype(np.int8)))
     runs = [(int(a), int(b)) for a, b in edges.reshape(-1, 2) if b - a >= MIN_BLANK_PX]
     both_sides = [
@@ -74,7 +72,10 @@ def _find_blank(inked: NDArray[np.bool_], options: LayoutOptions) -> tuple[int, 
 def ink_near_row(
     page: FlatPage, row: Row, x_mm: Array, level_at_mm: float, options: LayoutOptions = LayoutOptions()
 ) -> NDArray[np.bool_]:
-    """(n,) whether there is ink near a row's level, which is taken at one place, above or below each page x."""
+    """(n,) whether ink lies within ``end_band_mm`` of a row's level at each page x (n,), mm.
+
+    The level is the row's at page x ``level_at_mm``.
+    """
     level = row.level_at(level_at_mm)
     at = np.arange(level - options.end_band_mm, level + options.end_band_mm, 1 / Y_PX_PER_MM)
     lines = np.clip(np.rint(page.row(at)).astype(int), 0, page.ink.shape[0] - 1)

@@ -1,7 +1,7 @@
 """The layout of a page: boxes choose the layout, ink measures it.
 
-Boxes of a detector say which lead stands where to a millimetre or so (``arrangement``). Rows, separators, calibration pulses,
-the ends of the ink and the 5-mm lines say it to a tenth (``column_edges``).
+Boxes of the detector tell which lead stands where, to about a millimetre (``arrangement``). Rows, separators, calibration
+pulses, the ends of the ink and the 5-mm lines measure it to a tenth of a millimetre (``column_edges``).
 """
 
 import logging
@@ -35,9 +35,9 @@ log = logging.getLogger(__name__)
 def read_layout(
     page: FlatPage, boxes: PageBoxes, duration_s: float, options: LayoutOptions = LayoutOptions()
 ) -> PageLayout:
-    """Plan of an upright page that shows at most ``duration_s`` seconds; ``boxes`` as ``find_boxes`` gives them.
+    """Layout of an upright page that shows at most ``duration_s`` seconds; ``boxes``: from ``find_boxes``.
 
-    Raises ``EcgPageError`` when the boxes fit no layout, or are those of several pages.
+    Raises ``EcgPageError`` when the boxes fit no layout or belong to several pages.
     """
     ink_rows = find_rows(page, options)
     boxes = _keep_inked_boxes(page, boxes, options)
@@ -51,7 +51,7 @@ def read_layout(
 
 
 def _keep_inked_boxes(page: FlatPage, boxes: PageBoxes, options: LayoutOptions) -> PageBoxes:
-    """The boxes without unsure ones in which nothing runs from end to end."""
+    """Boxes without unsure ones in which no ink runs from end to end."""
     kept = np.array(
         [
             score >= options.unsure_score or _inked_share(page, box, options) >= options.unsure_score
@@ -63,7 +63,7 @@ def _keep_inked_boxes(page: FlatPage, boxes: PageBoxes, options: LayoutOptions) 
 
 
 def _inked_share(page: FlatPage, box: Array, options: LayoutOptions) -> float:
-    """Share of the columns of a box that have ink; 0 where it lies outside what the grid covers."""
+    """Share, 0 to 1, of a box's columns that have ink; 0 where the box lies outside the grid."""
     rows = np.clip(np.rint(page.row(box[[1, 3]])).astype(int), 0, page.ink.shape[0])
     columns = np.clip(np.rint(page.column(box[[0, 2]])).astype(int), 0, page.ink.shape[1])
     whole = (columns[1] - columns[0]) // X_PX_PER_MM
@@ -74,14 +74,14 @@ def _inked_share(page: FlatPage, box: Array, options: LayoutOptions) -> float:
 
 
 def _explained_share(boxes: PageBoxes, layout: PageLayout, options: LayoutOptions) -> float:
-    """Share of the sure boxes that stand where the layout has a lead, of each place one; 1 without any."""
+    """Share, 0 to 1, of the sure boxes that match a lead of the layout, one box a lead; 1 without sure boxes."""
     boxes, _ = merge_boxes(boxes, boxes.leads[:, 1], options)
     at = _match_boxes(boxes, layout, options)[boxes.scores > options.unsure_score]
     return float((at >= 0).mean()) if len(at) and layout.segments else 1.0
 
 
 def _match_boxes(boxes: PageBoxes, layout: PageLayout, options: LayoutOptions) -> NDArray[np.intp]:
-    """(n,) index of the layout's lead at which each box stands, -1 for none."""
+    """(n,) index of the layout's segment that each box matches; -1 for none."""
     if not layout.segments:
         return np.full(len(boxes.leads), -1)
     spans = np.array([(s.x0_mm, s.x1_mm, s.baseline(layout.rows)) for s in layout.segments])
@@ -96,8 +96,10 @@ def _match_boxes(boxes: PageBoxes, layout: PageLayout, options: LayoutOptions) -
 def find_usual_levels(
     page: FlatPage, leads: Array, ink_rows_mm: Array, feet_mm: Array, options: LayoutOptions = LayoutOptions()
 ) -> Array:
-    """(n,) page y where most of the ink in each box (n, 4) page mm lies, within what the box allows for its 0-mV line; at a
-    row of ink, or beside the foot of a calibration pulse, where there is one.
+    """(n,) page y, mm, of the usual line of each box ``leads`` (n, 4): where most of its ink lies.
+
+    The line lies at least ``HALF_BOX_MM`` within the box, give or take ``level_slack_mm``, and preferably on a row of ink
+    and at the height of a calibration pulse's foot.
     """
     levels = []
     for x0, y0, x1, y1 in leads:
@@ -111,8 +113,8 @@ def find_usual_levels(
             np.clip(page.ink[rows, columns], 0, 1).mean(axis=1) if page.ink[rows, columns].size else at * 0
         )
         smooth = np.convolve(profile, np.ones(9) / 9, "same") if len(profile) > 9 else profile
-        # a trace that goes far to one side only has its usual line near the other end of what the box allows
-        if profile.max(initial=0.0) < 0.05:  # outside what the grid covers
+        # a trace that deflects far to one side only has its usual line near the box's other side
+        if profile.max(initial=0.0) < 0.05:  # outside the grid
             levels.append(float(at.mean()))
             continue
         prior = 1.0 - 0.3 * np.clip(np.minimum(at - low, high - at) / 6.0, 0, 1)
@@ -136,7 +138,7 @@ def measure_layout(
     duration_s: float,
     options: LayoutOptions,
 ) -> PageLayout:
-    """The layout of a page whose leads are arranged so, its edges measured in the ink."""
+    """Layout of a page with this arrangement of leads, its edges measured in the ink."""
     rows = [
         find_row_at(page, level, arrangement.columns, ink_rows, options) for level in arrangement.levels_mm
     ]
@@ -176,7 +178,7 @@ def _make_segment(
     pulses: list[tuple[int, Pulse]],
     options: LayoutOptions,
 ) -> Segment:
-    """One lead of the layout; columns run on in time, which the signals may tell otherwise."""
+    """One lead of the layout; each column is taken to follow the one before in time, which the signals may correct."""
     x0, x1 = columns.span(cell.column)
     if cell.is_strip:
         x1 = find_strip_end(page, rows[cell.row], columns, cell.seen_mm, options)

@@ -12,26 +12,27 @@ from ecgpage.layout.boxes import HALF_BOX_MM, ROW_APART_MM, PageBoxes
 from ecgpage.layout.options import LayoutOptions
 
 BESIDE_MM: Final = (-4.0, -2.0, 9.0, 15.0)
-"""A name's middle stands between the inner two beyond its lead's beginning, rarely between the outer two."""
+"""Distance, mm, of a name's middle right of its lead's beginning: between the inner two, rarely between the outer two."""
 
 
 @dataclass(frozen=True)
 class _NamePlaces:
-    """How names are printed beside the boxes of a page."""
+    """Places of the printed names relative to the boxes of a page."""
 
     fits: Array
-    """(n, m) 0 to 1: how well each word fits for the name of each box."""
+    """(n, m) fit, 0 to 1, of each recognised word's place for the name of each box."""
     down_mm: float
-    """Usual distance of a name below its lead's level; less than 0 above."""
+    """Distance, mm, of names below their leads' levels; negative above."""
     along_mm: float
-    """The same along x from its lead's beginning; NaN where names stand in the margin only."""
+    """Distance, mm, of names right of their leads' beginnings; NaN where names stand in the margin only."""
 
 
 def _match_names(
     boxes: PageBoxes, levels_mm: Array, ink_mm: Array, options: LayoutOptions
 ) -> _NamePlaces | None:
-    """Where names stand beside their leads, one place for all of a page; None when too few fit any. ``levels_mm`` (n,): the
-    boxes' rows; ``ink_mm`` (k,): rows of ink.
+    """Places of names beside their leads, common to the whole page; None when too few names fit one.
+
+    ``levels_mm`` (n,): page y of the boxes' rows; ``ink_mm`` (k,): page y of the rows of ink.
     """
     printed = boxes.printed
     if not len(printed.places) or not len(boxes.leads):
@@ -46,7 +47,7 @@ def _match_names(
     near = np.exp(
         -0.5 * ((down - heights[:, None, None]) / options.name_height_error_mm) ** 2
     )  # (heights, n, m)
-    # halfway between rows names may belong to either; the looks of the leads tell
+    # a name halfway between rows may belong to either: the names that the detector gave decide
     alike = 1 + boxes.names @ printed.chances.T  # (n, m)
     score = (near * fits * alike).max(axis=2).sum(axis=1)
     away = printed.places[:, 1] - heights[:, None] - np.append(levels_mm, ink_mm)[:, None, None]
@@ -54,7 +55,7 @@ def _match_names(
     score += (has_row * fits.max(axis=0)).sum(axis=1)
     chosen = int((score * (1 - options.name_far * np.abs(heights))).argmax())
     inside, margin = near[chosen] * inside, near[chosen] * margin
-    first = margin.max(axis=1) > 0  # all first leads of rows have their names in the margin, or none
+    first = margin.max(axis=1) > 0  # the first leads' names all stand in the margin, or none
     in_margin = margin[first].max(axis=1, initial=0).sum() > inside[first].max(axis=1, initial=0).sum()
     best = np.where(first[:, None] & in_margin, margin, inside)
     along = printed.places[:, 0] - boxes.leads[:, :1]
@@ -76,8 +77,9 @@ def _match_names(
 def add_named_boxes(
     boxes: PageBoxes, levels_mm: Array, ink_mm: Array, options: LayoutOptions = LayoutOptions()
 ) -> tuple[PageBoxes, Array]:
-    """The boxes, and their levels, with those of leads that no box shows but a name that is read surely, in the usual place
-    beside a row of ink (levels (m,) ``ink_mm``) where other leads begin.
+    """Boxes and their levels, with one added for each surely read name that has no box.
+
+    Such a name must stand in the usual place beside a row of ink (``ink_mm`` (k,), page y) where other leads begin.
     """
     beside = _match_names(boxes, levels_mm, ink_mm, options)
     if beside is None:
@@ -116,11 +118,11 @@ def add_named_boxes(
 def add_printed_names(
     boxes: PageBoxes, levels_mm: Array, ink_mm: Array, options: LayoutOptions = LayoutOptions()
 ) -> PageBoxes:
-    """The boxes with the names that are printed beside them; ``levels_mm`` (n,): their rows' page y;
-    ``ink_mm`` (k,): that of rows of ink.
+    """Boxes with their names updated by those printed beside them.
 
-    All names of a page stand at one height above or below their leads, at one distance from their beginning or, of the first
-    lead of a row, in the margin.
+    ``levels_mm`` (n,): page y of the boxes' rows; ``ink_mm`` (k,): page y of the rows of ink. The names of a page stand at
+    one height above or below their leads, at one distance from their beginning; those of the first leads of rows may stand
+    in the margin.
     """
     beside = _match_names(boxes, levels_mm, ink_mm, options)
     if beside is None:
@@ -143,8 +145,8 @@ def add_printed_names(
 
 
 def _fit_along(leads: Array, levels_mm: Array, places: Array, options: LayoutOptions) -> tuple[Array, Array]:
-    """(n, m) 0 to 1: how well the words at ``places`` (m, 2) stand along x for names of the boxes (n, 4), and the same in the
-    margin before the first lead of a row.
+    """(n, m) fit, 0 to 1, along x of the words at ``places`` (m, 2) for names of the boxes (n, 4): beside their beginning,
+    and in the margin before the first lead of a row.
     """
     along = places[:, 0] - leads[:, :1]
     inside = np.interp(along, BESIDE_MM, (0.0, 1.0, 1.0, 0.0))

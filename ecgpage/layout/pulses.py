@@ -12,9 +12,12 @@ from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.types import PULSE_WIDTH_MM, Pulse, Row
 
 PULSE_HEIGHTS_MM: Final = (10.0, 5.0, 20.0)
+"""Heights, mm, of a 1-mV pulse at the usual gains of 10, 5 and 20 mm/mV."""
 MIN_PULSE: Final = 0.4
+"""Score of a pulse, above which it is found: darkness, 0 to 1, of its strokes and roof, less that beyond the roof."""
 
 PULSE_WIDTHS_MM: Final = (5.0, 10.0, 2.5)
+"""Widths, mm, of a 0.2-s pulse at 25, 50 and 12.5 mm/s."""
 
 
 def find_pulse(
@@ -25,8 +28,9 @@ def find_pulse(
     widths_mm: Sequence[float] = (PULSE_WIDTH_MM,),
     least: float = MIN_PULSE,
 ) -> Pulse | None:
-    """Best pulse whose left stroke stands at one of x_mm: first on a coarse raster of feet, then finely around the best; None
-    when it scores ``least`` or less.
+    """Best pulse whose left stroke stands at one of ``x_mm`` (n,), page mm; None when it scores ``least`` or less.
+
+    Its foot is searched at ``feet_mm`` (m,), page y, then finely around the best of them.
     """
     coarse = [
         pulse
@@ -49,14 +53,14 @@ def find_pulse(
 def score_pulses(
     page: FlatPage, x_mm: Array, foot: float, height: float, widths_mm: Sequence[float], *, roof_px: int
 ) -> list[Pulse]:
-    """The best pulse of this foot and height along x_mm for each width: two strokes that end at foot and roof, and the roof.
+    """Best pulse along ``x_mm`` for each width, of one foot (page y) and height, mm: two strokes joined by a roof.
 
-    ``x_mm`` (n,) is evenly spaced by one column of the raster.
+    ``x_mm`` (n,), page mm, is evenly spaced by one column of ``FlatPage.ink``; ``roof_px``: rows the roof may be off.
     """
     n, steps = len(x_mm), [round(width * X_PX_PER_MM) for width in widths_mm]
     along = x_mm[0] + np.arange(n + max(steps)) / X_PX_PER_MM
     stroke = _score_stroke(page, along, foot - height + 0.4, foot - 0.6)
-    # strokes that go on belong to a taller pulse
+    # strokes that run on above the roof belong to a taller pulse
     beyond = np.maximum(
         _score_stroke(page, along, foot - height - 2.2, foot - height - 0.8),
         _score_stroke(page, along, foot + 1.0, foot + 2.4),
@@ -72,7 +76,7 @@ def score_pulses(
 
 
 def _score_stroke(page: FlatPage, x_mm: Array, top_mm: float, bottom_mm: float) -> Array:
-    """Lower quartile of the ink along vertical lines at x_mm, best within +-0.1 mm."""
+    """Lower quartile of the ink, 0 to 1, along vertical lines at ``x_mm``, best within +-0.1 mm."""
     rows = np.clip(
         np.rint(page.row(np.linspace(top_mm, bottom_mm, 16))).astype(int), 0, page.ink.shape[0] - 1
     )
@@ -82,7 +86,7 @@ def _score_stroke(page: FlatPage, x_mm: Array, top_mm: float, bottom_mm: float) 
 
 
 def _score_roof(page: FlatPage, x_mm: Array, y_mm: float, width_mm: float, reach_px: int) -> Array:
-    """Lower quartile of the ink along a level line from x_mm to x_mm + width_mm, best within +-reach_px rows."""
+    """Lower quartile of the ink, 0 to 1, along level lines of ``width_mm`` from ``x_mm``, best within +-``reach_px`` rows."""
     at = x_mm[:, None] + np.linspace(0.4, width_mm - 0.4, 12)
     columns = np.clip(np.rint(page.column(at)).astype(int), 0, page.ink.shape[1] - 1)
     row = int(np.clip(round(page.row(y_mm)), reach_px, page.ink.shape[0] - 1 - reach_px))
@@ -91,7 +95,7 @@ def _score_roof(page: FlatPage, x_mm: Array, y_mm: float, width_mm: float, reach
 
 
 def _lower_quartile(values: Grey, axis: int) -> Array:
-    """As ``np.quantile`` has it, several times faster for the few values of a line."""
+    """Lower quartile as ``np.quantile`` interpolates it, several times faster for the few values of a line."""
     ordered = np.sort(values, axis=axis).astype(np.float64)
     place = 0.25 * (values.shape[axis] - 1)
     below = int(place)
@@ -102,8 +106,8 @@ def _lower_quartile(values: Grey, axis: int) -> Array:
 def measure_pulses(
     page: FlatPage, rows: list[Row], boxes: Array, options: LayoutOptions = LayoutOptions()
 ) -> list[tuple[int, Pulse]]:
-    """Calibration pulses with the number of their row, measured in the ink; with score 0 as the box shows them where the
-    ink is not clear.
+    """Calibration pulses, each with the number of its row, measured in the ink; where the ink is unclear, the box with
+    score 0.
     """
     found: list[tuple[int, Pulse]] = []
     levels = np.array([row.level_mm for row in rows])

@@ -11,7 +11,7 @@ from ecgpage.layout.options import LayoutOptions
 
 
 def measure_row_distance(leads: Array, levels_mm: Array, options: LayoutOptions = LayoutOptions()) -> float:
-    """Distance from which levels are those of different rows."""
+    """Distance, mm, of levels (n,) above which they belong to different rows, from the boxes ``leads`` (n, 4)."""
     steps = [
         min(
             (
@@ -34,7 +34,7 @@ def assign_rows(
     apart_mm: float,
     options: LayoutOptions = LayoutOptions(),
 ) -> tuple[NDArray[np.intp], Array]:
-    """Row of each box (n,) and the rows' levels from the top; boxes above each other are never in one row."""
+    """Row of each box (n,) and the rows' page y, mm, from the top; boxes above each other never share a row."""
     levels = levels_mm.copy()
     for _ in range(len(levels)):
         order = np.argsort(levels, kind="stable")
@@ -55,10 +55,8 @@ def assign_rows(
 
 
 def _merge_crowded_rows(leads: Array, levels_mm: Array, row_of: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Boxes above each other, from the top, two of which are in one row or have their levels the wrong way round; none where
-    all stand well.
-    """
-    # the level is the ink's, which may be another lead's; the box's middle, which may be off its level, is its own
+    """Indices, from the top, of boxes above each other of which two share a row or have swapped levels; empty without any."""
+    # the ink may belong to a neighbour, so its level is averaged with the box's middle
     heights = (levels_mm + leads[:, [1, 3]].mean(axis=1)) / 2
     for a, b in itertools.combinations(range(len(leads)), 2):
         turned = (levels_mm[a] - levels_mm[b]) * (heights[a] - heights[b]) < 0
@@ -69,8 +67,10 @@ def _merge_crowded_rows(leads: Array, levels_mm: Array, row_of: NDArray[np.intp]
 
 
 def _stack_rows(leads: Array, levels_mm: Array, rows_mm: Array, options: LayoutOptions) -> Array:
-    """(n,) levels of boxes (n, 4) from the top, each in a row (m,) of its own within what the box allows, near the level it
-    had, at regular distances: the cheapest way; a box that has no row keeps its level.
+    """(n,) levels, page mm, of boxes (n, 4) above each other, each moved to a row of its own of ``rows_mm`` (m,).
+
+    The assignment of least cost stays within the boxes, near the previous levels and at regular distances; a box without a
+    row keeps its level.
     """
     n, m = len(leads), len(rows_mm)
     low, high = (
@@ -85,7 +85,7 @@ def _stack_rows(leads: Array, levels_mm: Array, rows_mm: Array, options: LayoutO
     uneven = np.where(
         steps > 0, options.irregular_rows * (steps - np.maximum(1, np.rint(steps))) ** 2, np.inf
     )
-    best = np.zeros(m + 1)  # by the last row that was taken, the last entry: none yet
+    best = np.zeros(m + 1)  # cost by the last row taken; last entry: none yet
     best[:m] = np.inf
     came = np.zeros((n, m + 1), np.intp)
     for k in range(n):
@@ -111,7 +111,7 @@ def _overlap_along_x(a: Array, b: Array) -> bool:
 def add_spare_rows(
     row_of: NDArray[np.intp], rows_mm: Array, spare_mm: Array, apart_mm: float
 ) -> tuple[NDArray[np.intp], Array]:
-    """Rows of ink without boxes, and rows that gaps leave room for, put among the others."""
+    """Row of each box and page y of the rows, with rows of ink without boxes and rows that gaps leave room for added."""
     new = [float(y) for y in spare_mm if np.abs(rows_mm - y).min() > apart_mm]
     new += [y for y in find_regular_places(rows_mm) if not any(abs(y - other) < apart_mm for other in new)]
     levels = np.concatenate([rows_mm, np.array(new)])
@@ -122,7 +122,7 @@ def add_spare_rows(
 
 
 def find_regular_places(rows_mm: Array) -> list[float]:
-    """Where rows would stand in gaps that are twice or three times as wide as usual."""
+    """Page y, mm, of the rows missing in gaps that are two or three usual distances wide."""
     steps = np.diff(rows_mm)
     if len(steps) < 2:
         return []

@@ -14,15 +14,15 @@ from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.types import Row
 
 ROW_STEP_MM: Final = 0.5
-"""Height of the cells in which rows are searched; they are 1 mm wide."""
+"""Height, mm, of the cells in which rows are searched; they are 1 mm wide."""
 
 
 RISEN_MM: Final = (1.5, 2.0, 2.5, 3.0)
-"""Places above and below a line where heart beats that rise from it have ink,"""
+"""Distances, mm, above and below a line at which a heart beat that rises from it has ink."""
 
 
 def find_rows(page: FlatPage, options: LayoutOptions = LayoutOptions()) -> list[Row]:
-    """Rows of traces from top to bottom: the cheapest left-to-right paths through the ink, one after the other."""
+    """Rows of traces, from top to bottom: minimum-cost paths from left to right through the ink, found one by one."""
     step_y = int(ROW_STEP_MM * Y_PX_PER_MM)
     height, width = (page.ink.shape[0] // step_y * step_y, page.ink.shape[1] // X_PX_PER_MM * X_PX_PER_MM)
     cells = page.ink[:height, :width].reshape(height // step_y, step_y, width // X_PX_PER_MM, X_PX_PER_MM)
@@ -35,7 +35,7 @@ def find_rows(page: FlatPage, options: LayoutOptions = LayoutOptions()) -> list[
         rows.append(Row(x_mm, level, ink))
         lengths = sorted(row.length_mm for row in rows)
         if len(rows) > 2 and lengths[0] < options.short_row * lengths[-2]:
-            break  # the next ones are fainter still
+            break  # later ones are fainter still
         for offset in range(-4, 5):
             left[np.clip(path + offset, 0, left.shape[0] - 1), np.arange(left.shape[1])] = 0
     usual = lengths[-2]
@@ -51,7 +51,7 @@ def find_rows(page: FlatPage, options: LayoutOptions = LayoutOptions()) -> list[
 
 
 def _keep_regular(rows: list[Row], options: LayoutOptions) -> list[Row]:
-    """The longest run of rows without a gap much larger than the usual one: printed headers and edges stand apart."""
+    """Longest run of rows without a gap much wider than usual: printed headers and edges stand apart."""
     if len(rows) < 3:
         return rows
     gaps = np.diff([row.level_mm for row in rows])
@@ -61,14 +61,17 @@ def _keep_regular(rows: list[Row], options: LayoutOptions) -> list[Row]:
 
 
 def find_minimum_cost_path(cells: Grey, reach: int = 6, bend: float = 0.25) -> tuple[NDArray[np.intp], Array]:
-    """Path through (rows, columns) cells that gathers most ink; moves up to ``reach`` cells a column cost ``bend`` each."""
+    """Path, row (columns,), through ``cells`` (rows, columns), 0 to 1, that gathers most ink, and its ink (columns,).
+
+    It moves at most ``reach`` cells a column, at a cost of ``bend`` a cell.
+    """
     height, width = cells.shape
     cost = np.ascontiguousarray((1.0 - cells).T)  # (width, height)
     dear = np.full(height + 2 * reach, np.inf, cost.dtype)
     total = dear[reach : reach + height]
     total[:] = cost[0]
     moves = np.arange(-reach, reach + 1)
-    from_there = np.lib.stride_tricks.sliding_window_view(dear, height)  # follows what is written to total
+    from_there = np.lib.stride_tricks.sliding_window_view(dear, height)  # a view: it follows ``total``
     bends = (bend * np.abs(moves))[:, None].astype(cost.dtype)
     options = np.empty(from_there.shape, cost.dtype)
     chosen = np.zeros((width, height), np.intp)
@@ -85,7 +88,7 @@ def find_minimum_cost_path(cells: Grey, reach: int = 6, bend: float = 0.25) -> t
 
 
 def _is_frame(page: FlatPage, row: Row, options: LayoutOptions) -> bool:
-    """Whether the path runs along a straight printed line with nothing that rises from it."""
+    """Whether a row is a straight printed line from which nothing rises."""
     seen = row.ink > 0.3
     line = np.polyfit(row.x_mm[seen], row.y_mm[seen], 2)
     error = np.abs(row.y_mm[seen] - np.polyval(line, row.x_mm[seen]))
@@ -110,7 +113,7 @@ def find_row_at(
     ink_rows: list[Row],
     options: LayoutOptions = LayoutOptions(),
 ) -> Row:
-    """The row of ink at a level, in all columns; where none was found, the cheapest path near it."""
+    """Row of ink at a level, page mm, in all columns; where none was found, the minimum-cost path near it."""
     near = [
         row
         for row in ink_rows
@@ -136,6 +139,6 @@ def find_row_at(
 
 
 def _median_level(row: Row, span_mm: tuple[float, float]) -> float:
-    """Median page y of a part of a row; of all of it where the part has no ink."""
+    """Median page y, mm, of the inked part of a row between two page x; of the whole row where no ink lies between."""
     inside = (row.x_mm > span_mm[0]) & (row.x_mm < span_mm[1]) & (row.ink > 0.3)
     return float(np.median(row.y_mm[inside])) if inside.any() else row.level_mm

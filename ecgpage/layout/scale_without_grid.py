@@ -1,10 +1,10 @@
-"""A map for pictures in which no printed grid shows: the scale from what else is known of an ECG page.
+"""A map for pictures without a visible grid: the scale by pulses, rows and separators.
 
-Where the picture shows the outline of the sheet, that tells how it lies; else the picture is taken for flat (thresholded
-scans, copies, screenshots), and the lines of print give its slant. The detector finds the leads and the calibration pulses,
-and the scale follows, in this order, from the height of the pulses and the length of
-the rows together (ten seconds are 250 mm at 25 mm/s), from the pulses alone, from the length of the rows alone. Separators
-between the columns, 62.5 mm apart in four columns, make it exact where they are printed.
+The sheet's outline gives the perspective where the picture shows it; otherwise the picture is taken for flat (thresholded
+scans, copies, screenshots), and the lines of print give its slant. The detector finds the leads and the calibration pulses.
+The scale follows from the first of these that exists: height of the pulses and length of the rows where they agree (ten
+seconds are 250 mm at 25 mm/s), the pulses alone, the rows alone. Printed separators between the columns, 62.5 mm apart in
+four columns, make it exact.
 """
 
 import logging
@@ -31,38 +31,43 @@ log = logging.getLogger(__name__)
 
 
 VIEW_PX: Final = 1280
+"""Longer side, px, of the picture in which leads are searched."""
 MAX_SLANT_DEG: Final = 4.0
+"""Slant, degrees, of a flat picture either way, at most."""
 MIN_SCORE: Final = 0.35
+"""Score, 0 to 1, of a box, at least."""
 MIN_LEADS: Final = 6
+"""Number of leads by which an ECG is recognised, at least."""
 SURE_LEADS: Final = 9.0
-"""Sum of the leads' scores from which a sheet's outline is trusted."""
+"""Sum of the leads' scores above which a sheet's outline is trusted."""
 ROW_MM: Final = 250.0
-"""Ten seconds at 25 mm/s."""
+"""Length, mm, of a row: ten seconds at 25 mm/s."""
 PULSE_MM: Final = 10.0
+"""Height, mm, of a calibration pulse: 1 mV at 10 mm/mV."""
 SAME: Final = 0.2
-"""Largest difference between the two scales, natural log, with which they speak of the same page."""
+"""Natural log of the ratio of the scales by rows and by pulses, below which they agree."""
 
 
 @dataclass(frozen=True)
 class _View:
-    """The picture upright and flat, its longer side VIEW_PX, and what was found in it."""
+    """Picture made upright and flat, its longer side ``VIEW_PX``, with the boxes found in it."""
 
     to_view: Array
-    """(3, 3) homography from the picture."""
+    """(3, 3) homography from the picture to the view."""
     shape: tuple[int, int]
-    """Its width and height."""
+    """Width and height, px, of the view."""
     score: float
     """Sum of the leads' scores."""
     leads: Array
-    """(n, 4) boxes of leads, px of the view."""
+    """(n, 4) boxes of leads, view px."""
     pulses: Array
-    """(m, 4) boxes of pulses."""
+    """(m, 4) boxes of pulses, view px."""
 
 
 def map_without_grid(
     image: Image, detector: LeadDetector, options: LayoutOptions = LayoutOptions()
 ) -> GridMap:
-    """Map of a uint8 (H, W, 3) RGB picture without a grid, upright; EcgPageError when no ECG is recognised."""
+    """Map, upright, of a picture uint8 (H, W, 3) RGB without a grid; ``EcgPageError`` when no ECG is recognised."""
     light = brightest_channel(image)
     best: _View | None = None
     for upright, sides in _flat_views(image, light):
@@ -89,7 +94,7 @@ def map_without_grid(
 
 
 def _flat_views(image: Image, light: Image) -> Iterator[tuple[Array, tuple[float, float]]]:
-    """Homographies from the picture to flat ones, and the width and height of these."""
+    """Homographies (3, 3) from the picture to flat ones, by the sheet's outline and by the slant, and their sizes, px."""
     corners = find_sheet(image)
     if corners is not None:
         ratio = measure_proportions(corners, image.shape)
@@ -107,7 +112,7 @@ def _flat_views(image: Image, light: Image) -> Iterator[tuple[Array, tuple[float
 def _look(
     light: Image, upright: Array, sides: tuple[float, float], turn: int, detector: LeadDetector
 ) -> _View:
-    """What the detector finds after ``turn`` quarter turns counter-clockwise of the flat picture."""
+    """Boxes that the detector finds in the flat picture after ``turn`` quarter turns counter-clockwise."""
     width, height = sides
     scale = VIEW_PX / max(sides)
     shape = round(width * scale), round(height * scale)
@@ -131,7 +136,7 @@ def _look(
 
 
 def _find_slant(ink: NDArray[np.uint8]) -> float:
-    """Degrees, clockwise, by which lines of print and traces lie aslant: where their profile across is sharpest."""
+    """Slant, degrees clockwise, of lines of print and traces: where their profile across is sharpest."""
     scale = min(1.0, VIEW_PX / max(ink.shape))
     small = cv2.resize(ink, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     dark = (small > 0.5 * np.quantile(small, 0.995)).astype(np.float32)
@@ -139,7 +144,7 @@ def _find_slant(ink: NDArray[np.uint8]) -> float:
     def sharpness(degrees: float) -> float:
         turn = cv2.getRotationMatrix2D((dark.shape[1] / 2, dark.shape[0] / 2), degrees, 1.0)
         turned = cv2.warpAffine(dark, turn, (dark.shape[1], dark.shape[0]), flags=cv2.INTER_LINEAR)
-        # both directions: pages may lie on their side
+        # along both axes: pages may lie on their side
         return max(float((np.diff(turned.sum(axis=axis)) ** 2).sum()) for axis in (0, 1))
 
     found = 0.0
@@ -150,7 +155,7 @@ def _find_slant(ink: NDArray[np.uint8]) -> float:
 
 
 def _tell_scale(leads: Array, pulses: Array) -> tuple[float, str]:
-    """View pixels per millimetre, and what it rests on, from boxes (n, 4) of leads and pulses."""
+    """Scale, view px per mm, by boxes (n, 4) of leads and (m, 4) of pulses, and the name of its source."""
     middle = leads[:, [1, 3]].mean(axis=1)
     height = float(np.median(leads[:, 3] - leads[:, 1]))
     lengths = []
@@ -167,7 +172,7 @@ def _tell_scale(leads: Array, pulses: Array) -> tuple[float, str]:
 
 
 def _make_map(view: _View, px_per_mm: float, source: str) -> GridMap:
-    """The map of square boxes over the whole view."""
+    """Map of 5-mm squares over the whole view."""
     nx, ny = (int(side / px_per_mm / SQUARE_MM) + 1 for side in view.shape)
     at = (
         np.stack(np.meshgrid(SQUARE_MM * np.arange(nx), SQUARE_MM * np.arange(ny)), axis=-1) * px_per_mm - 0.5

@@ -11,8 +11,10 @@ from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.types import Pulse
 
 FAST_MM_PER_S: Final = 50.0
+"""Paper speed, mm/s, of pages that are too long or whose pulses are too wide for the usual one."""
 
 CHEST: Final = LEADS[6:]
+"""Chest leads, V1 to V6."""
 
 
 def tell_speed(
@@ -23,7 +25,7 @@ def tell_speed(
     notes: list[str],
     options: LayoutOptions = LayoutOptions(),
 ) -> float:
-    """Paper speed in mm/s: as written, unless rows are too long for it, else by the pulses' width and the rows' length."""
+    """Paper speed, mm/s: as printed, unless rows are too long for it; else by the pulses' width and the rows' length."""
     if written is not None and length_mm < options.long_share * duration_s * written:
         if written != SPEED_MM_PER_S:
             notes.append(f"{written:g} mm/s: it is written on the page")
@@ -47,8 +49,10 @@ def tell_gains(
     written: float | None,
     notes: list[str],
 ) -> dict[str, float]:
-    """mm/mV of limb and chest leads: of the pulses beside them, the other group's where they have none, what is written where
-    there are none at all; it also counts more than pulses that only boxes show.
+    """Gain, mm/mV, of the groups "limb" and "chest": median height of the pulses beside their leads.
+
+    A group without pulses has the other's gain; without any pulse the printed gain counts, which also overrides pulses
+    known from boxes only.
     """
     heights: dict[str, list[float]] = {"limb": [], "chest": []}
     for row, pulse in pulses:

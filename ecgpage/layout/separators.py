@@ -11,11 +11,11 @@ from ecgpage.layout.types import Row
 
 
 def mark_ticks(page: FlatPage, rows: list[Row], options: LayoutOptions = LayoutOptions()) -> Array:
-    """(rows, width) how much each column of the raster looks like a thick vertical tick across the row's baseline."""
+    """(rows, width) darkness, 0 to 1, of a thick vertical tick across each row's baseline at each column of the page."""
     kernel = np.ones(
         (int(options.tick_height_mm * Y_PX_PER_MM), int(options.tick_width_mm * X_PX_PER_MM)), np.uint8
     )
-    # the median takes noise out of the ticks, and traces, which are thinner, altogether
+    # the median removes noise from the ticks, and removes traces, which are thinner, altogether
     clean = cv2.medianBlur(np.clip(page.ink * 200, 0, 200).astype(np.uint8), 5)
     thick = cv2.erode(clean, kernel).astype(np.float32) / 200
     columns = np.arange(page.ink.shape[1])
@@ -32,8 +32,8 @@ def mark_ticks(page: FlatPage, rows: list[Row], options: LayoutOptions = LayoutO
 def measure_separator_pitch(
     page: FlatPage, rows: list[Row], width_mm: float, options: LayoutOptions = LayoutOptions()
 ) -> float | None:
-    """Distance of the separators over a quarter of ``width_mm``, of a page in four columns on a map of rough scale; None when
-    no such separators show.
+    """Ratio of the separators' distance to a quarter of ``width_mm``, on a page of four columns with a map of rough scale;
+    None when no such separators show.
     """
     if not rows:
         return None
@@ -56,7 +56,7 @@ def measure_separator_pitch(
     numbers = sorted({k for k, _ in centres})
     if len(numbers) < 3:
         return None
-    # the median over the rows: a beat of one row may be taken for a separator
+    # the median over the rows, as a beat of one row may be taken for a separator
     middles = [float(np.median([at for k, at in centres if k == number])) for number in numbers]
     slope = np.polyfit(numbers, middles, 1)[0]
     return float(slope / quarter)
@@ -71,7 +71,7 @@ def find_tick_centres(
     columns: int,
     options: LayoutOptions = LayoutOptions(),
 ) -> list[tuple[int, float]]:
-    """Number in the comb, from 1, and centre of the ink (columns of the raster, sub-pixel) of each single tick."""
+    """Number, from 1, and centre (columns of ``FlatPage.ink``, sub-pixel) of each single tick of the comb."""
     reach = int(1.5 * X_PX_PER_MM)
     found: list[tuple[int, float]] = []
     for k in range(1, columns):

@@ -1,13 +1,12 @@
-"""Read the words of a flat page that name a lead, the paper speed or the gain: a small convolutional network.
+"""Recognise the text of a flat page that names a lead, the paper speed or the gain: a small convolutional network.
 
-The page is looked at as it was seen, 4 px/mm, grid and all. For each square millimetre the network says whether a word that
-it knows is centred there, and which. It sees 12 mm around, so it reads the word itself: where on the page it stands tells
-it nothing.
+The network sees the page in grey at 4 px/mm, with the grid. For each square millimetre it tells whether a known word is
+centred there, and which. It sees 12 mm around, so it reads the word itself and learns nothing from its place on the page.
 
 Conventions:
-    light   uint8 (h, w), PX_PER_MM pixels a millimetre, brightest of the colour channels
-    cell    a square of CELL x CELL pixels of it
-    place   page x, y in mm of a word's middle; of a scale's number and the first unit behind it ("25 mm")
+    light   uint8 (h, w), ``PX_PER_MM`` pixels a millimetre, brightest of the colour channels
+    cell    square of ``CELL`` x ``CELL`` pixels of light
+    place   page x, y, mm, of a word's middle; of a scale, the middle of its number and first unit ("25 mm")
 """
 
 from collections.abc import Sequence
@@ -31,48 +30,52 @@ from ecgpage.grid.flat_page import AROUND_PX_PER_MM, FlatPage
 NAME: Final = "words"
 """Name of the weights in the model folder."""
 PX_PER_MM: Final = AROUND_PX_PER_MM
+"""Resolution, px/mm, of the page that the network sees."""
 CELL: Final = 4
+"""Side, px, of a cell: one millimetre."""
 SPEEDS: Final = (12.5, 25.0, 50.0)
-"""mm/s."""
+"""Paper speeds, mm/s, that are recognised."""
 GAINS: Final = (5.0, 10.0, 20.0)
-"""mm/mV."""
+"""Gains, mm/mV, that are recognised."""
 LEAD_WORDS: Final = (*LEADS, "-aVR")
+"""Names of leads that are recognised."""
 WORDS: Final = (*LEAD_WORDS, *(f"{v:g} mm/s" for v in SPEEDS), *(f"{v:g} mm/mV" for v in GAINS))
-"""What a word can be; the network's class 0 is none of them, class k + 1 is WORDS[k]."""
+"""Words that are recognised; the network's class 0 is none of them, class k + 1 is ``WORDS[k]``."""
 MIN_SCORE: Final = 0.3
+"""Probability of a word in a cell above which it is found."""
 SURE_SCALE: Final = 0.85
-"""Chance from which a speed or a gain counts."""
+"""Probability of a speed or a gain, by all words together, above which it counts."""
 CLEAR_SCALE: Final = 0.8
-"""Chance that one of its words must have alone: many vague ones are the texture of what the page lies on."""
+"""Probability that the clearest word alone must exceed: many vague words are the texture of the background."""
 LIKELY_SCALE: Final = 0.7
-"""Chance of a scale from which a word is asked for it: dirt and edges come in swarms of weak ones."""
+"""Probability that a word is a scale, above which it is used: dirt and edges give swarms of weak ones."""
 MISREAD: Final = 0.03
-"""Share of words that say nothing about the scale whatever they are read as."""
+"""Share of words read as a scale that tell nothing about it."""
 APART_CELLS: Final = 2
-"""Two words do not stand nearer."""
+"""Distance, cells, of two words, above which both are kept."""
 EVEN: Final = 0.01
-"""Weight of a cell's neighbours where it is compared with them."""
+"""Weight of a cell's neighbours in its score, which settles ties for the middle of equally sure cells."""
 BORDER_CELLS: Final = 3
-"""Cells at an edge see too little to tell."""
+"""Width, cells, of the border added around a picture: cells at an edge see too little."""
 PAPER_PX: Final = 41
-"""Side of the window whose mean is the paper's brightness."""
+"""Side, px, of the window whose mean is the paper's brightness."""
 BEYOND_MM: Final = 30.0
-"""Words are looked for this far around the leads."""
+"""Distance, mm, around the leads within which text is searched."""
 
 
 @dataclass(frozen=True)
 class RecognisedText:
-    """What was read on a page, most certain first."""
+    """Words recognised on a page, surest first."""
 
     places: Array
-    """(n, 2) page mm."""
+    """(n, 2) page x, y, mm, of each word."""
     scores: Array
-    """(n,) 0 to 1: that there is a word."""
+    """(n,) probability, 0 to 1, that a word stands there."""
     chances: Array
-    """(n, len(WORDS)) of each word, given that there is one."""
+    """(n, len(WORDS)) probability of each word of ``WORDS``, given that one stands there."""
 
     def scale(self, values: Sequence[float]) -> float | None:
-        """The one of ``values`` (SPEEDS or GAINS) that a word says clearly and the page's words, taken together, surely; None
+        """Scale among ``values`` (``SPEEDS`` or ``GAINS``) that one word shows clearly and all words together make sure; None
         without one.
         """
         pairs = self.scale_chances()
@@ -83,11 +86,10 @@ class RecognisedText:
         return values[best] if chances[best] > SURE_SCALE and clearest > CLEAR_SCALE else None
 
     def scale_chances(self) -> Array:
-        """(len(SPEEDS) + 1, len(GAINS) + 1) chance that a page with these words has this speed and gain written on it; last:
-        none.
+        """(len(SPEEDS) + 1, len(GAINS) + 1) probability of each pair of printed speed and gain; last entries: none printed.
 
-        A page has one speed and one gain, so a word between "50 mm/s" and "5 mm/mV" is told by the others. By Bayes' rule:
-        the network learned from words of any speed and gain, all equally often.
+        A page has one speed and one gain, so the other words decide whether an unclear one is "50 mm/s" or "5 mm/mV". By
+        Bayes' rule; the prior is even, as the network learned from all speeds and gains equally often.
         """
         first = len(LEAD_WORDS)
         told = self.chances[:, first:] * self.scores[:, None]
@@ -101,16 +103,16 @@ class RecognisedText:
 
 
 def darkness(light: Light | NDArray[np.float32]) -> NDArray[np.float32]:
-    """(h, w) how much darker than the paper around: 0 paper, about 1 black ink, less than 0 where it is brighter."""
+    """(h, w) darkness against the paper around: 0 paper, about 1 black ink, negative where brighter."""
     paper = cv2.boxFilter(light, cv2.CV_32F, (PAPER_PX, PAPER_PX), borderType=cv2.BORDER_REFLECT_101)
     return np.asarray(1 - light / np.maximum(paper, 8.0), np.float32)
 
 
 class TextNet(nn.Module):
-    """Darkness to the logits of words in each cell; all convolutions."""
+    """Fully convolutional network from darkness to the logits of words in each cell."""
 
     def __init__(self, width: int = 48, dilations: Sequence[int] = (1, 2, 1, 4, 1, 2), fine: int = 0) -> None:
-        """``fine`` layers look at pairs of pixels, those of ``dilations`` at cells."""
+        """``width``: channels; ``dilations``: one layer each, at cells; ``fine``: number of layers at pairs of pixels."""
         super().__init__()
         self.settings = {"width": width, "dilations": list(dilations), "fine": fine}
         self.stem = nn.ModuleList([_conv(1, width // 2, 5, stride=2), _conv(width // 2, width, 3, stride=2)])
@@ -119,7 +121,7 @@ class TextNet(nn.Module):
         self.head = nn.Conv2d(width, 1 + len(WORDS), 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Darkness (b, 1, h, w), h and w multiples of CELL, to logits (b, 1 + len(WORDS), h / CELL, w / CELL)."""
+        """Logits (b, 1 + len(WORDS), h / CELL, w / CELL) of darkness (b, 1, h, w), h and w multiples of ``CELL``."""
         x = F.relu(self.stem[0](x))
         for layer in self.fine:
             x = F.relu(x + layer(x))
@@ -137,12 +139,12 @@ def _conv(n_in: int, n_out: int, kernel: int, *, stride: int = 1, dilation: int 
 
 
 def load_network(folder: str | Path) -> tuple[TextNet, Card]:
-    """The network of a model folder, batch norms apart, and its card; EcgPageError when it is missing or damaged."""
+    """Network of a model folder, batch norms not fused, and its card; ``EcgPageError`` when it is missing or damaged."""
     return load_module(folder, NAME, lambda settings: TextNet(**settings))
 
 
 class TextReader:
-    """Ready-made reader."""
+    """Reader of lead names, paper speed and gain, ready to use."""
 
     def __init__(self, network: TextNet) -> None:
         network.eval()
@@ -153,11 +155,11 @@ class TextReader:
 
     @classmethod
     def load(cls, folder: str | Path) -> "TextReader":
-        """The reader of a model folder; EcgPageError when it is missing or damaged."""
+        """Reader of a model folder; ``EcgPageError`` when it is missing or damaged."""
         return cls(load_network(folder)[0])
 
     def read(self, page: FlatPage, leads_mm: Array, beyond_mm: float = BEYOND_MM) -> RecognisedText:
-        """Words of an upright page up to ``beyond_mm`` around the boxes of its leads (n, 4) page mm."""
+        """Words of an upright page within ``beyond_mm`` of the boxes of its leads (n, 4), page mm."""
         if not len(leads_mm):
             return RecognisedText(np.zeros((0, 2)), np.zeros(0), np.zeros((0, len(WORDS))))
         edge = page.around.edge_mm
@@ -172,7 +174,7 @@ class TextReader:
         )
 
     def find(self, light: Light) -> RecognisedText:
-        """Words of a picture; their places are edge positions x, y in its pixels."""
+        """Words of a picture; their places are x, y in its pixels, edge coordinates."""
         border = BORDER_CELLS * CELL
         pad = [(border, border + -n % CELL) for n in light.shape]
         x = torch.from_numpy(darkness(np.pad(light, pad, mode="edge")))[None, None]
@@ -184,10 +186,10 @@ class TextReader:
 
 
 def find_peaks(chances: NDArray[np.float32]) -> RecognisedText:
-    """The words where the chances (1 + len(WORDS), rows, columns) of the cells have their maxima, in px."""
+    """Words, places in px, at the maxima of the cells' probabilities ``chances`` (1 + len(WORDS), rows, columns)."""
     is_word = 1 - chances[0]
     side = 2 * APART_CELLS + 1
-    # of cells that are equally sure the middle one
+    # the middle one of equally sure cells
     surest = is_word + EVEN * cv2.boxFilter(is_word, -1, (3, 3), borderType=cv2.BORDER_CONSTANT)
     highest = cv2.dilate(surest, np.ones((side, side), np.uint8))
     rows, columns = np.nonzero((surest == highest) & (is_word > MIN_SCORE))

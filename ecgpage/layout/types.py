@@ -9,6 +9,7 @@ from ecgpage.core.conventions import GAIN_MM_PER_MV
 from ecgpage.core.types import Array
 
 PULSE_WIDTH_MM: Final = 5.0
+"""Width, mm, of a calibration pulse: 0.2 s at 25 mm/s."""
 
 
 @dataclass(frozen=True)
@@ -16,11 +17,11 @@ class Row:
     """One line of traces across the page."""
 
     x_mm: Array
-    """(n,) page x, 1 mm apart."""
+    """(n,) page x, mm, in steps of 1 mm."""
     y_mm: Array
-    """(n,) page y of the line of ink near the baseline."""
+    """(n,) page y, mm, of the line of ink near the baseline."""
     ink: Array
-    """(n,) ink there, 0 to 1."""
+    """(n,) ink on that line, 0 to 1."""
 
     @property
     def start_mm(self) -> float:
@@ -32,12 +33,12 @@ class Row:
 
     @property
     def level_mm(self) -> float:
-        """Median page y."""
+        """Median page y, mm, of the inked part; of the whole row where nothing is inked."""
         return float(np.median(self.y_mm[self.ink > 0.3])) if self.length_mm else float(np.median(self.y_mm))
 
     @property
     def presence(self) -> float:
-        """Share of the way from the first to the last ink that is inked."""
+        """Inked share, 0 to 1, of the row between its first and last ink."""
         first, last = inked_ends(self.ink)
         return float((self.ink[first : last + 1] > 0.3).mean())
 
@@ -46,11 +47,11 @@ class Row:
         return float(self.x_mm[inked_ends(self.ink)[1]])
 
     def level_at(self, x_mm: float) -> float:
-        """Page y of the row at one page x."""
+        """Page y, mm, of the row at one page x, mm."""
         return float(np.interp(x_mm, self.x_mm, self.y_mm))
 
     def y_at(self, x_mm: Array) -> Array:
-        """Page y of the row at page x."""
+        """(n,) page y, mm, of the row at each page x (n,), mm."""
         return np.asarray(np.interp(x_mm, self.x_mm, self.y_mm), np.float64)
 
 
@@ -61,19 +62,19 @@ class Segment:
     lead: str
     row: int
     x0_mm: float
-    """Page x of the first sample."""
+    """Page x, mm, of the first sample."""
     x1_mm: float
     start_s: float
-    """Time of the first sample in the record."""
+    """Time, s, of the first sample in the record."""
     duration_s: float
     zero_mm: float
-    """Page y of 0 mV as far as known: the foot of the calibration pulse, else the row's usual level."""
+    """Page y, mm, of 0 mV: the foot of the calibration pulse where there is one, else the row's usual level."""
     gain_mm_per_mv: float = GAIN_MM_PER_MV
-    """Negative where the lead is drawn upside down."""
+    """Gain, mm/mV; negative where the lead is drawn upside down."""
     is_strip: bool = False
 
     def baseline(self, rows: list[Row]) -> float:
-        """Usual page y of its ink."""
+        """Median page y, mm, of the segment's ink; ``rows``: those of its ``PageLayout``."""
         row = rows[self.row]
         inside = (row.x_mm >= self.x0_mm) & (row.x_mm <= self.x1_mm)
         return float(np.median(row.y_mm[inside])) if inside.any() else float(np.median(row.y_mm))
@@ -81,7 +82,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Pulse:
-    """One calibration pulse; left edge, foot and size in page mm."""
+    """One calibration pulse: left edge, foot and size, page mm."""
 
     x_mm: float
     foot_mm: float
@@ -92,22 +93,22 @@ class Pulse:
 
 @dataclass(frozen=True)
 class PageLayout:
-    """What is drawn where."""
+    """Place, lead and scale of everything drawn on a page."""
 
     rows: list[Row]
     segments: list[Segment]
     pulses: list[Pulse]
     ticks_mm: list[float]
-    """Page x of the separators, the same in all rows."""
+    """Page x, mm, of the separators, common to all rows."""
     speed_mm_per_s: float
     gain_mm_per_mv: float
     confidence: float
-    """How well ink, separators and pulses agree with the layout, 0 to 1."""
+    """Agreement, 0 to 1, of ink, separators and pulses with the layout."""
     notes: tuple[str, ...] = ()
 
 
 def inked_ends(ink: Array, least: int = 8) -> tuple[int, int]:
-    """First and last index of the inked part, ignoring specks shorter than ``least``."""
+    """First and last index of the inked part, without specks shorter than ``least`` entries."""
     seen = (np.convolve(ink > 0.25, np.ones(least), "same") >= 0.7 * least) & (ink > 0.25)
     where = np.flatnonzero(seen)
     return (int(where[0]), int(where[-1])) if len(where) else (0, len(ink) - 1)
