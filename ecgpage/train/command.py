@@ -14,7 +14,7 @@ from ecgpage.train.loop import AnyRecipe, Recipe
 
 
 class Setting(NamedTuple):
-    """Number of a recipe that the command line sets."""
+    """Number of a recipe that can be set on the command line."""
 
     field: str
     option: str
@@ -27,14 +27,14 @@ COMMON: Final = (
     Setting("seed", "--seed", "of the random numbers"),
     Setting("checkpoint_minutes", "--checkpoint-minutes", "between two validations"),
 )
-"""Settings that every training by time has."""
+"""Settings of every training by time."""
 MOST_SEEN: Final = Setting("most_seen", "--most-seen", "end after so many examples, if that is sooner")
 
 
 def build_parser(
     text: str | None, recipe: type[Recipe], settings: Sequence[Setting], work: str
 ) -> argparse.ArgumentParser:
-    """Parser with an option for each setting and those that every training has; ``text`` is the script's docstring."""
+    """Parser with an option for each setting and the options of every training; ``text``: the script's docstring."""
     parser = argparse.ArgumentParser(description=(text or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("model"), help="model folder")
     parser.add_argument("--work", type=Path, default=Path(work), help="checkpoint and log")
@@ -56,14 +56,14 @@ def build_parser(
 
 
 def read_recipe(args: argparse.Namespace, recipe: type[AnyRecipe], settings: Sequence[Setting]) -> AnyRecipe:
-    """Recipe with the numbers of the command line."""
+    """Recipe with the numbers given on the command line."""
     given = {setting.field: getattr(args, setting.field) for setting in settings}
     values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in given.items()}
     return recipe(**values)
 
 
 def list_options(recipe: Recipe, settings: Sequence[Setting]) -> str:
-    """Options of the command line for a recipe, each with a blank before it; defaults are left out."""
+    """Command-line options of a recipe, each after a blank, without those at their default."""
     text = ""
     for field, option, _ in settings:
         value = getattr(recipe, field)
@@ -74,7 +74,7 @@ def list_options(recipe: Recipe, settings: Sequence[Setting]) -> str:
 
 
 def set_up(args: argparse.Namespace) -> None:
-    """Set threads and log as the command line says."""
+    """Set threads and log by the command line."""
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(1)  # before workers fork: OpenCV's threads do not survive it
     args.work.mkdir(parents=True, exist_ok=True)

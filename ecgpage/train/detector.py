@@ -4,12 +4,11 @@
     python -m ecgpage.synth.page_shards --data FOLDER --folds 8 --out VALID --workers 2 --count 512 --seed 8
     python -m ecgpage.train.detector --pages DIR --valid VALID --out model --minutes 9
 
-DIR and VALID hold shards of pages (``ecgpage.synth.page_shards``). Pages are kept in memory; before each pass through
-them the folder is listed again, so shards that are drawn meanwhile join in. The drawing varies everything but
-where the page lies on the network's canvas and its final brightness: those, and some noise, are varied on the
-device. ``--work`` holds checkpoint and log; with ``--resume`` the run goes on where it stopped, within the same
-time; ``--start model --lr 3e-4`` trains weights further. On a CPU, ``--batch 16 --threads 2`` fits; a rehearsal fits with
-``--size 320`` besides.
+DIR and VALID hold shards of pages (``ecgpage.synth.page_shards``). Pages are kept in memory; the folder is listed again
+before each pass, so shards drawn meanwhile join in. The drawing varies everything but the page's place on the network's
+canvas and its final brightness, which are varied on the device, with some noise. ``--work`` holds checkpoint and log;
+``--resume`` continues a stopped run within its time; ``--start model --lr 3e-4`` trains weights further. On a CPU,
+``--batch 16 --threads 2`` fits; a rehearsal fits with ``--size 320`` besides.
 """
 
 import copy
@@ -50,13 +49,13 @@ from ecgpage.train.page_batches import Batch, Feeder, PagePool, collate
 log = logging.getLogger(__name__)
 
 VALID_SCORE: Final = 0.01
-"""Detections that are less certain hardly count in the mAP."""
+"""Score of a detection, at least: less certain ones hardly count in the mAP."""
 VALID_OVERLAP: Final = 0.6
-"""Intersection over union from which the less certain of two detections is dropped."""
+"""Intersection over union above which the less certain of two detections is dropped."""
 VALID_BATCH: Final = 32
-"""Pages of a batch of the validation."""
+"""Number of pages in a batch of the validation."""
 SHARDS_WITHIN: Final = 300.0
-"""Seconds to wait for the first shard."""
+"""Time, s, to wait for the first shard."""
 SETTINGS: Final = (
     *COMMON,
     MOST_SEEN,
@@ -82,17 +81,17 @@ class Recipe(loop.Recipe):
     scaled: float = 0.3
     """Share of pages that are made smaller, down to ``least_scale``."""
     least_scale: float = 0.85
-    """Smallest scale of a page."""
+    """Scale of a page, at least."""
     contrast: float = 0.2
-    """Largest change of the contrast, as a part."""
+    """Change of the contrast over the contrast, at most."""
     brightness: float = 0.12
-    """Largest change of the brightness, of white."""
+    """Change of the brightness over white, at most."""
     noise: float = 0.03
-    """Largest standard deviation of noise, of white."""
+    """Standard deviation of noise over white, at most."""
     keep: int = 60_000
-    """Most pages in memory (0.3 MB each); the oldest go first."""
+    """Number of pages in memory (0.3 MB each), at most; the oldest go first."""
     valid_pages: int = 512
-    """Most pages that are validated on."""
+    """Number of pages of the validation, at most."""
     checkpoint_minutes: float = 2.0
 
 
@@ -133,7 +132,7 @@ def augment(batch: Batch, recipe: Recipe) -> tuple[Tensor, Targets]:
 
 
 def cluster_anchors(boxes: NDArray[np.floating], count: int = 9, seed: int = 0) -> list[tuple[float, float]]:
-    """Width and height of ``count`` clusters of the logs of the sides of boxes (n, 4), by area."""
+    """Widths and heights, px, of ``count`` clusters of the log sides of boxes (n, 4), in the order of their area."""
     sides = np.log(boxes[:, 2:] - boxes[:, :2])
     centres = np.exp(KMeans(count, n_init=10, random_state=seed).fit(sides).cluster_centers_)
     centres = centres[np.argsort(centres.prod(1))]
@@ -141,7 +140,7 @@ def cluster_anchors(boxes: NDArray[np.floating], count: int = 9, seed: int = 0) 
 
 
 def scale_config(size: int) -> Config:
-    """Configuration of the network that ships, its anchors in px of a canvas of ``size``."""
+    """Configuration of the network that ships, with anchors scaled to a canvas of ``size`` px."""
     share = size / SIZE
     anchors = tuple(tuple((w * share, h * share) for w, h in level) for level in CONFIG.anchors)
     return replace(CONFIG, anchors=anchors)
@@ -156,9 +155,9 @@ class Trainer(loop.Trainer[Batch, Recipe]):
     def __init__(
         self, recipe: Recipe, device: torch.device, *, compiled: bool = False, start: Path | None = None
     ) -> None:
-        """``start``: model folder whose weights are trained further, without batch norms, as they are stored."""
+        """``start``: model folder whose weights are trained further; they are stored fused, without batch norms."""
         self.before = ""
-        """How the weights were made that it began with."""
+        """Text of the card of the weights that it began with."""
         network = YoloV7(scale_config(recipe.size))
         if start is not None:
             network, card = load_network(start)
@@ -167,7 +166,7 @@ class Trainer(loop.Trainer[Batch, Recipe]):
         super().__init__(network, recipe, device, compiled=compiled)
 
     def decays(self, name: str, parameter: nn.Parameter) -> bool:
-        """Whether a parameter decays; implicit knowledge is no kernel."""
+        """Whether a parameter decays: kernels do, except implicit knowledge."""
         return is_matrix(name, parameter) and name.endswith("weight")
 
     def count(self, batch: Batch) -> int:
@@ -180,7 +179,7 @@ class Trainer(loop.Trainer[Batch, Recipe]):
         return detection_loss(raw, self.config, targets)
 
     def candidate(self) -> YoloV7:
-        """Averaged network as it is stored: fused, in float16's precision."""
+        """Averaged network in its stored form: fused, in float16's precision."""
         averaged = copy.deepcopy(self.averaged)
         assert isinstance(averaged, YoloV7)
         network = averaged.fuse()
@@ -211,7 +210,7 @@ def average_precisions(network: YoloV7, pages: Sequence[DrawnFlatPage], size: in
 
 
 def validate(network: nn.Module, pages: Sequence[DrawnFlatPage], size: int) -> loop.Scores:
-    """mAP50 and mAP50-95 of all classes, and logs the class with the least mAP50-95."""
+    """mAP50 and mAP50-95, mean over the classes; the class with the least mAP50-95 is logged."""
     assert isinstance(network, YoloV7)
     precision = average_precisions(network, pages, size)
     shown = [k for k in range(len(CLASSES)) if not bool(precision[0, k].isnan())]
@@ -233,8 +232,8 @@ def train(
     compiled: bool = False,
     start: Path | None = None,
 ) -> None:
-    """Train for ``recipe.minutes``, from the weights of the model folder ``start`` on or anew; writes weights and card to
-    ``out`` at the end.
+    """Train for ``recipe.minutes`` from the weights of the model folder ``start`` or from random ones, and write weights and
+    card to ``out``.
     """
     torch.manual_seed(recipe.seed)
     trainer = Trainer(recipe, choose_device(), compiled=compiled, start=start)
@@ -266,7 +265,7 @@ def train(
 def write(
     trainer: Trainer, network: nn.Module, scores: loop.Scores, folder: Path, records: str, valid: str
 ) -> None:
-    """Store the fused network in float16 and its card, which names the ``records`` that were trained and validated on."""
+    """Store the fused network in float16 and its card, which names the ``records`` of training and validation."""
     size = trainer.recipe.size
     seen = trainer.describe("pages", records)
     options = list_options(trainer.recipe, SETTINGS) + (" --start model" if trainer.before else "")

@@ -1,7 +1,7 @@
-"""Training loop that every network shares: time budget, learning rate, averaged weights, checkpoints, log, resuming.
+"""Training loop of all networks: time budget, learning rate, averaged weights, checkpoints, log, resuming.
 
-A script derives its ``Recipe`` and its ``Trainer`` from those here and adds what differs: the loss of a batch, the
-validation, the stored form. ``Trainer.begin`` takes up a checkpoint, ``Trainer.run`` trains.
+A script derives its ``Recipe`` and its ``Trainer`` from those here and adds the loss of a batch, the validation and the
+stored form. ``Trainer.begin`` loads a checkpoint, ``Trainer.run`` trains.
 """
 
 import copy
@@ -28,69 +28,70 @@ AnyRecipe = TypeVar("AnyRecipe", bound="Recipe")
 Scores = dict[str, float]
 """Figures of a validation by name."""
 Parts = dict[str, Tensor]
-"""Parts of a loss by name; their sum is minimised."""
+"""Terms of a loss by name; their sum is minimised."""
 Write = Callable[[nn.Module, Scores, Path], object]
-"""Stores a network with its scores in a model folder."""
+"""Function that stores a network with its scores in a model folder."""
 
 SYNC_STEPS: Final = 10
-"""Steps after which the loop waits for a GPU, so that its clock is right."""
+"""Number of steps after which the loop waits for a GPU, so that its clock is right."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Numbers that every training has."""
+    """Numbers of every training."""
 
     minutes: float = 60.0
-    """Time of the steps and of waiting for batches, all resumed runs together; validation is not counted."""
+    """Time, min, of steps and of waiting for batches, over all resumed runs; validation is not counted."""
     most_seen: float = math.inf
-    """Examples seen after which it ends, if that is sooner; the schedule then goes by examples."""
+    """Number of examples seen after which the training ends, if that is sooner; the schedule then goes by examples."""
     batch: int = 64
-    """Examples of a step."""
+    """Number of examples in a step."""
     peak_lr: float = 1e-3
-    """AdamW's rate after the warm-up."""
+    """Learning rate of AdamW after the warm-up."""
     last_lr: float = 0.01
-    """Rate at the end, as a part of the peak."""
+    """Learning rate at the end over that at the peak."""
     weight_decay: float = 0.02
+    """Weight decay of AdamW, on the parameters that decay."""
     warmup: int = 200
-    """Steps of linear warm-up."""
+    """Number of steps of the linear warm-up."""
     warm_share: float = 0.2
-    """Part of the training after which the warm-up is over in any case."""
+    """Share of the training after which the warm-up is over in any case."""
     ema: float = 0.998
     """Share of the averaged weights that a step keeps; the averaged weights are validated and stored."""
     clip: float = 1.0
-    """Largest norm of a step's gradient."""
+    """Norm of a step's gradient, at most."""
     checkpoint_minutes: float = 3.0
-    """Minutes between two reports, each with a validation and a checkpoint."""
+    """Time, min, between two reports, each with a validation and a checkpoint."""
     report_steps: int = 0
-    """Steps between two reports, if that is sooner; 0: by time alone."""
+    """Number of steps between two reports, if that is sooner; 0: by time alone."""
     seed: int = 1
 
 
 @dataclass
 class Progress:
-    """What has been done so far, over all resumed runs."""
+    """Progress of a training over all resumed runs."""
 
     seconds: float = 0.0
     steps: int = 0
     seen: int = 0
-    """Examples that the network saw, repeats included."""
+    """Number of examples that the network saw, with repeats."""
     drawn: int = 0
-    """Different examples among them; the script counts these."""
+    """Number of different examples among them, which the script counts."""
     starts: int = 0
     devices: list[str] = field(default_factory=list)
-    """Names of the machines that it ran on."""
+    """Names of the devices that it ran on."""
     history: list[dict[str, Any]] = field(default_factory=list)
-    """One entry a report: minutes, steps, seen, drawn, per_second, rate, loss (by part), scores."""
+    """Entry of each report: minutes, steps, seen, drawn, per_second, rate, loss (by term), scores."""
     chosen: int = -1
-    """Report whose weights are to be stored."""
+    """Index of the report whose weights are to be stored; -1 before the first one."""
 
 
 class Trainer(ABC, Generic[Batch, AnyRecipe]):
-    """Network in training, its running average, and what is needed to go on after a stop."""
+    """Network in training with its running average and the state that resuming needs."""
 
     KEPT: Final = ("network", "averaged", "optimizer")
     log: Callable[[str], None]
-    """Takes one line at a time."""
+    """Function that takes one line of the log."""
 
     def __init__(
         self, network: nn.Module, recipe: AnyRecipe, device: torch.device, *, compiled: bool = False
@@ -104,14 +105,14 @@ class Trainer(ABC, Generic[Batch, AnyRecipe]):
         self.progress = Progress()
         self.checkpoint: Path | None = None
         self.best: dict[str, Tensor] = {}
-        """Weights of the report that is chosen, where a merit chooses it."""
+        """Weights of the chosen report, where a merit chooses it."""
         self.log = log.info
 
     # what differs
 
     @abstractmethod
     def losses(self, batch: Batch) -> Parts:
-        """Parts of the loss of a batch; networks run within ``autocast``."""
+        """Terms of the loss of a batch; networks run within ``autocast``."""
 
     @abstractmethod
     def count(self, batch: Batch) -> int:
@@ -122,14 +123,14 @@ class Trainer(ABC, Generic[Batch, AnyRecipe]):
         return is_matrix(name, parameter)
 
     def candidate(self) -> nn.Module:
-        """Network as it is validated and stored: with the averaged weights."""
+        """Network with the averaged weights, in the form that is validated and stored."""
         return self.averaged
 
     # what is shared
 
     @property
     def share(self) -> float:
-        """Part of the time, or of the examples, that is over: 0 to 1."""
+        """Share, 0 to 1, of the time or of the examples that is over."""
         progress, recipe = self.progress, self.recipe
         return min(1.0, max(progress.seconds / (60 * recipe.minutes), progress.seen / recipe.most_seen))
 
@@ -140,11 +141,11 @@ class Trainer(ABC, Generic[Batch, AnyRecipe]):
         return recipe.peak_lr * warm * cosine(self.share, recipe.last_lr)
 
     def autocast(self) -> torch.autocast:
-        """Products in bfloat16 where the device of the training is fast at it, or as ``ECGPAGE_PRECISION`` asks."""
+        """Context of the network's precision: bfloat16 where the device is fast at it, or as ``ECGPAGE_PRECISION`` asks."""
         return network_precision(self.device)
 
     def step(self, batch: Batch) -> Parts:
-        """Do one step; returns the parts of the loss, without waiting for a GPU."""
+        """Do one step; returns the terms of the loss, without waiting for a GPU."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate()
         self.network.train()
@@ -160,9 +161,9 @@ class Trainer(ABC, Generic[Batch, AnyRecipe]):
         return {key: value.detach() for key, value in parts.items()}
 
     def begin(self, checkpoint: Path | None = None, *, resume: bool = False) -> None:
-        """Start, with ``resume`` from ``checkpoint`` if it is there; later checkpoints are written to it.
+        """Start, with ``resume`` from ``checkpoint`` if it exists; later checkpoints are written to it.
 
-        Each start has random numbers of its own. Raises EcgPageError when the checkpoint is of another training.
+        Each start draws its own random numbers. Raises ``EcgPageError`` when the checkpoint is of another training.
         """
         self.checkpoint = checkpoint
         if checkpoint is not None and resume and checkpoint.exists():
@@ -192,11 +193,11 @@ class Trainer(ABC, Generic[Batch, AnyRecipe]):
         """Train until the training is over or ``batches`` end, with reports in between.
 
         Args:
-            batches: as many as it takes; the time that they take is counted.
-            validate: scores of a network.
-            write: stores a network: at the end in ``out``, after a report beside the checkpoint in ``model``.
-            merit: score by which a report is chosen, the larger the better; None chooses the last.
-            stop: minutes of this start after which the rest is left to another one.
+            batches: endless or finite; the time to make them is counted.
+            validate: function that scores a network.
+            write: function that stores a network: at the end in ``out``, after a report in ``model`` beside the checkpoint.
+            merit: name of the score that chooses a report, the larger the better; None chooses the last report.
+            stop: time, min, of this start after which the rest is left to a resumed run.
         """
         arrived = time.monotonic()
         if self.share >= 1 and self.progress.history:
@@ -235,7 +236,7 @@ class Trainer(ABC, Generic[Batch, AnyRecipe]):
         validate: Callable[[nn.Module], Scores],
         merit: str | None,
     ) -> bool:
-        """Validate, log, write a checkpoint; returns whether this report's weights are the ones to store."""
+        """Validate, log and write a checkpoint; returns whether this report's weights are to be stored."""
         network, progress = self.candidate(), self.progress
         scores = validate(network)
         losses = {key: float(torch.stack([p[key] for p in parts if key in p]).mean()) for key in parts[-1]}
@@ -259,7 +260,7 @@ class Trainer(ABC, Generic[Batch, AnyRecipe]):
         return better
 
     def _store(self, write: Write | None, folder: Path | None) -> None:
-        """Hand the chosen network with its scores to ``write``."""
+        """Store the chosen network with its scores by ``write``."""
         if write is None or folder is None:
             return
         network = self.candidate()
@@ -274,7 +275,7 @@ class Trainer(ABC, Generic[Batch, AnyRecipe]):
         write_checkpoint(saved | {"best": self.best, "progress": asdict(self.progress)}, path)
 
     def resume(self, path: Path) -> None:
-        """Take up a checkpoint; EcgPageError when it is of another training."""
+        """Load a checkpoint; ``EcgPageError`` when it is of another training."""
         try:
             saved = torch.load(path, map_location=self.device, weights_only=True)
             for key in self.KEPT:
@@ -284,7 +285,7 @@ class Trainer(ABC, Generic[Batch, AnyRecipe]):
             raise EcgPageError(f"{path}: no checkpoint of this training ({error}); train anew") from error
 
     def describe(self, examples: str, records: str) -> str:
-        """Text of a model card: how many ``examples`` of which ``records`` were seen, for how long, on what."""
+        """Text of a model card: number of ``examples`` of which ``records`` were seen, duration and devices."""
         progress = self.progress
         return (
             f"{progress.drawn:,} different {examples} drawn from {records}, {progress.seen:,} seen, "
@@ -296,14 +297,14 @@ class Trainer(ABC, Generic[Batch, AnyRecipe]):
 
 
 def is_matrix(name: str, parameter: nn.Parameter) -> bool:
-    """Whether a parameter is a matrix or a kernel: no bias and no norm."""
+    """Whether a parameter is a matrix or a kernel, not a bias or a norm's."""
     return parameter.ndim > 1
 
 
 def parameter_groups(
     network: nn.Module, weight_decay: float, decays: Callable[[str, nn.Parameter], bool] = is_matrix
 ) -> list[dict[str, Any]]:
-    """Two groups for an optimizer: the parameters that decay, by name and parameter, and the others."""
+    """Parameter groups for an optimizer: those that decay, as ``decays`` tells by name and parameter, and the others."""
     named = list(network.named_parameters())
     decayed = [p for name, p in named if decays(name, p)]
     others = [p for name, p in named if not decays(name, p)]
@@ -311,13 +312,13 @@ def parameter_groups(
 
 
 def cosine(share: float, last: float = 0.01) -> float:
-    """Part of the highest learning rate once ``share`` of the training is over, from 1 down to ``last``."""
+    """Learning rate over its peak, from 1 down to ``last``, once ``share`` (0 to 1) of the training is over."""
     return last + (1 - last) * (1 + math.cos(math.pi * share)) / 2
 
 
 @torch.no_grad()
 def update_average(averaged: nn.Module, network: nn.Module, most: float, steps: int) -> None:
-    """Move the averaged weights towards the network's after ``steps`` steps: they keep the share ``most``, less at first."""
+    """Move averaged weights towards the network's, in place: they keep the share ``most``, less while ``steps`` are few."""
     keep = min(most, (1 + steps) / (10 + steps))
     new, mean = network.state_dict(), averaged.state_dict()
     real = [key for key, value in mean.items() if value.is_floating_point()]
@@ -327,13 +328,13 @@ def update_average(averaged: nn.Module, network: nn.Module, most: float, steps: 
 
 
 def write_checkpoint(saved: Mapping[str, Any], path: Path) -> None:
-    """Store a checkpoint; the one before stays until the new one is complete."""
+    """Store a checkpoint; the previous one stays until the new one is complete."""
     torch.save(dict(saved), path.with_suffix(".new"))
     path.with_suffix(".new").replace(path)
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Device of that name, "auto": CUDA where there is one; EcgPageError when CUDA is asked for in vain."""
+    """Device by name; "auto" is CUDA where it exists. ``EcgPageError`` when CUDA is named and missing."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
@@ -344,7 +345,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def name_device(device: torch.device) -> str:
-    """Name of a device for a reader, such as "a CPU (2 threads)"."""
+    """Name of a device in words, such as "a CPU (2 threads)"."""
     if device.type == "cuda":
         return str(torch.cuda.get_device_name(device))
     threads = torch.get_num_threads()
@@ -359,7 +360,7 @@ def describe_duration(seconds: float) -> str:
 
 
 def describe_report(entry: Mapping[str, Any]) -> str:
-    """One line for the log of an entry of ``Progress.history``."""
+    """Log line of an entry of ``Progress.history``."""
     losses, scores = (
         ", ".join(f"{key} {value:.4g}" for key, value in entry[part].items()) for part in ("loss", "scores")
     )

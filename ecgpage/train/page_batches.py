@@ -1,4 +1,4 @@
-"""Batches of drawn flat pages for the lead detector: pages of a growing folder, made ready in a thread."""
+"""Batches of drawn flat pages for the lead detector, from a growing folder, prepared in a thread."""
 
 import queue
 import threading
@@ -20,10 +20,10 @@ from ecgpage.synth.page_shards import PageShards
 
 @dataclass(frozen=True)
 class Batch:
-    """Pages in the middle of their canvases."""
+    """Batch of pages, each in the middle of its canvas."""
 
     images: Tensor
-    """uint8 (b, size, size)."""
+    """uint8 (b, size, size) canvases, grey."""
     sides: Tensor
     """float32 (b, 2) width and height of the page on its canvas, px."""
     targets: Targets
@@ -36,12 +36,12 @@ class Batch:
         return Batch(images, sides, self.targets.to(device))
 
     def pinned(self) -> "Batch":
-        """In memory from which a GPU copies while it works."""
+        """Copy of the batch in pinned memory, from which a GPU copies while it computes."""
         return Batch(self.images.pin_memory(), self.sides, self.targets)
 
 
 def collate(pages: Sequence[DrawnFlatPage], size: int) -> Batch:
-    """A batch of pages on canvases of ``size``."""
+    """Batch of pages on square canvases of ``size`` px."""
     canvases, places = zip(*(letterbox(page.image, size) for page in pages), strict=True)
     boxes = [torch.from_numpy(place.to_canvas(page.boxes)) for page, place in zip(pages, places, strict=True)]
     sides = [_side_on_canvas(page.image.shape, place) for page, place in zip(pages, places, strict=True)]
@@ -57,19 +57,19 @@ def _side_on_canvas(shape: tuple[int, ...], place: Letterbox) -> tuple[float, fl
 
 
 class PagePool:
-    """Pages of a folder that grows."""
+    """Pages of a folder to which shards are added meanwhile."""
 
     def __init__(self, folder: Path, keep: int) -> None:
         self.folder, self.keep = folder, keep
         self.pages: list[DrawnFlatPage] = []
         self.loaded = 0
-        """Pages that were ever read."""
+        """Number of pages read from the start on."""
         self.origins: dict[int, str] = {}
-        """Origin of each record that these show."""
+        """Origin of each record on these pages."""
         self._known: set[Path] = set()
 
     def refresh(self) -> None:
-        """Read the shards that are new, the oldest of them first."""
+        """Read the new shards, oldest first."""
         with suppress(EcgPageError):  # no shard yet
             shards = PageShards(self.folder)
             new = sorted(set(shards.paths) - self._known, key=lambda path: path.stat().st_mtime)
@@ -82,7 +82,7 @@ class PagePool:
             self.pages = self.pages[-self.keep :]
 
     def wait(self, seconds: float) -> None:
-        """Until there is a page; EcgPageError when there is none after ``seconds``."""
+        """Wait for the first page; ``EcgPageError`` when there is none after ``seconds``."""
         until = time.monotonic() + seconds
         self.refresh()
         while not self.pages:
@@ -93,7 +93,7 @@ class PagePool:
             self.refresh()
 
     def batches(self, batch: int, size: int, rng: np.random.Generator) -> Iterator[Batch]:
-        """Endless batches, pass after pass in random order; new shards join in before each pass."""
+        """Endless batches in passes of random order; new shards join in before each pass."""
         while True:
             self.refresh()
             pages = self.pages
@@ -104,7 +104,7 @@ class PagePool:
 
 
 class Feeder:
-    """Makes batches in a thread, a few ahead of the training."""
+    """Thread that makes batches a few ahead of the training."""
 
     def __init__(self, batches: Iterator[Batch], *, ahead: int = 4, pinned: bool) -> None:
         self._queue: queue.Queue[Batch | BaseException] = queue.Queue(ahead)

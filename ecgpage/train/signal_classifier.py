@@ -1,16 +1,16 @@
-"""Train the signal classifier on recorded ECGs that are masked and disturbed as if read from a page.
+"""Train the signal classifier on recorded ECGs, masked and altered by simulated digitization.
 
     python -m ecgpage.train.signal_classifier --data FOLDER_WITH_PACKS --out model
 
-Its two networks, on windows and on their beats, are trained one after the other, and with the second one the trees on
-rhythm and form; ``--part beats --start MODEL`` trains one and takes the other from MODEL.
+The network on windows is trained first, then the one on their beats, together with the trees on rhythm and form;
+``--part beats --start MODEL`` trains one part and takes the other from MODEL.
 
 FOLDER_WITH_PACKS holds ``fold1.xz`` ... ``fold9.xz`` (see ``ecgpage.core.signal_packs``) and ``labels.csv``. Folds 1-7 are
-trained on, fold 8 stops the training and gives the thresholds, fold 9 is scored once, with ``--score 9``. The run takes up
-again where it was stopped: ``--work`` holds checkpoint and log, the folder ``packs`` beside it the decoded packs.
+trained on, fold 8 stops the training and gives the thresholds, fold 9 is scored once, with ``--score 9``. A stopped run
+continues: ``--work`` holds checkpoint and log, the folder ``packs`` beside it the decoded packs.
 
-``train_on_records`` does the same for any labelled records, from scratch or from given weights; it is what
-the Challenge's ``train_models`` calls.
+``train_on_records`` trains on any labelled records, from scratch or from given weights; the Challenge's ``train_models``
+calls it.
 """
 
 import argparse
@@ -68,12 +68,15 @@ from ecgpage.train.tree_growing import grow_trees
 Log = Callable[[str], None]
 
 INPUT: Final = "12 leads x 10 s at 100 Hz, mV, NaN where not printed (as signal and mask planes; as usual beat, rhythm, form)"
+"""Input of the networks, for the model card."""
 PARTS: Final = ("windows", "beats")
-"""The networks of the signal branch, in the order of their training."""
+"""Networks of the signal branch, in the order of their training."""
 VIEWS: Final = 4
-"""Times that each record is disturbed and its beats are read for the training on beats: reading takes longer than a step."""
+"""Number of simulated digitizations of each record from which beats are read: reading takes longer than a step."""
 BEATS_BATCH: Final = 128
+"""Number of records in a step of the network on beats."""
 OUTPUT: Final = "one logit per class; a label where its sigmoid reaches the class's threshold (settings)"
+"""Output of the networks, for the model card."""
 
 
 @dataclass(frozen=True)
@@ -81,20 +84,20 @@ class Recipe:
     """Numbers of one training."""
 
     epochs: int = 30
-    """Passes; each draws as many records as there are, with replacement, by weight."""
+    """Number of passes; each draws the number of records in the set, with replacement, by weight."""
     batch: int = 64
-    """Records a step; a smaller set is drawn from several times, so that the norms have enough to average."""
+    """Number of records in a step; a smaller set is drawn from several times, so that norms average over enough."""
     peak_lr: float = 2e-3
-    """AdamW's rate at the top of the one-cycle schedule."""
+    """Learning rate of AdamW at the top of the one-cycle schedule."""
     weight_decay: float = 0.05
     ema: float = 0.998
     """Share of the averaged weights that a step keeps; the averaged weights are validated and stored."""
     balance: float = 0.5
-    """Record i is drawn with weight max over its labels c of (n_largest / n_c) ** balance."""
+    """Exponent in a record's weight: the maximum over its labels c of (n_largest / n_c) ** balance."""
     auxiliary: float = 0.5
-    """Weight in the loss of the targets beyond the classes (finer statements of the same readings)."""
+    """Weight in the loss of the targets beyond the classes, which are finer statements of the diagnoses."""
     compiled: bool = False
-    """Fuse the network's steps with torch.compile: 1.6 times as fast on a CPU, but needs a C++ compiler."""
+    """Whether torch.compile fuses the network's steps: 1.6 times as fast on a CPU, but it needs a C++ compiler."""
     seed: int = 1
 
 
@@ -110,19 +113,19 @@ class Fitted:
     losses: list[float]
     """Mean training loss of each epoch."""
     macro_f: float
-    """The same epoch's macro F on the validation windows, thresholds chosen on these; NaN without."""
+    """Macro F of the chosen epoch on the validation windows, with thresholds chosen on these; NaN without validation."""
     merit: float = math.nan
-    """What chose the epoch, the larger the better; NaN without validation."""
+    """Score that chose the epoch, the larger the better; NaN without validation."""
 
 
 def probabilities(network: SignalNets, x: Tensor) -> NDArray[np.float32]:
-    """(n, 12, 1000) -> (n, outputs) in evaluation mode."""
+    """Probabilities (n, outputs) of windows ``x`` (n, 12, 1000), mV, in evaluation mode."""
     device = next(network.parameters()).device
     return _probabilities(network, ((b.to(device).float(),) for b in x.split(128)), network.outputs)
 
 
 def _probabilities(network: nn.Module, batches: Iterable[Inputs], classes: int) -> NDArray[np.float32]:
-    """(n, classes) of the first ``classes`` outputs, in evaluation mode."""
+    """Probabilities (n, classes) of the first ``classes`` outputs, in evaluation mode."""
     network.eval()
     with torch.inference_mode(), network_precision(next(network.parameters()).device):
         parts = [network(*inputs)[:, :classes].float().sigmoid().cpu() for inputs in batches]
@@ -130,7 +133,7 @@ def _probabilities(network: nn.Module, batches: Iterable[Inputs], classes: int) 
 
 
 class Trainer:
-    """Network in training, its running average, and what is needed to go on after a stop."""
+    """Network in training with its running average and the state that resuming needs."""
 
     KEPT: Final = ("network", "averaged", "optimizer", "schedule")
 
@@ -153,7 +156,7 @@ class Trainer:
         self.done = 0
 
     def run_epoch(self, rng: np.random.Generator) -> float:
-        """One pass; returns the mean loss."""
+        """Train one pass; returns the mean loss."""
         self.network.train()
         losses = []
         for _ in range(self.steps):
@@ -162,7 +165,7 @@ class Trainer:
         return float(np.mean(losses))
 
     def step(self, inputs: Inputs, wanted: Tensor) -> float:
-        """One step on a batch of inputs and targets (b, targets), 0 to 1; returns the loss."""
+        """Train one step on inputs and targets (b, targets), 0 to 1; returns the loss."""
         with network_precision(self.device):
             logits = self.forward(*inputs)  # (b, targets)
         loss = F.binary_cross_entropy_with_logits(logits.float(), wanted, reduction="none")
@@ -198,7 +201,7 @@ def fit(
     """Train ``network`` on ``train``; keep the averaged weights of the best epoch.
 
     Loss: binary cross-entropy, mean over the first ``classes`` targets, plus ``recipe.auxiliary`` times the
-    mean over the others. A ``checkpoint`` is written after each epoch, and the training goes on from there.
+    mean over the others. A ``checkpoint`` is written after each epoch, and a later call continues from it.
     """
     torch.manual_seed(recipe.seed)
     trainer = Trainer(network, train, classes, recipe)
@@ -232,7 +235,7 @@ def fit(
 
 
 def _without_auxiliary(network: SignalNets, classes: int) -> SignalNets:
-    """The same networks with their first outputs alone, and their trees as they are."""
+    """Copy of the networks with the first ``classes`` outputs alone; the trees stay."""
     shorter = SignalNets(classes, network.windows.settings, network.beats.settings)
     for part in PARTS:
         state = getattr(network, part).state_dict()
@@ -259,17 +262,17 @@ def train_on_records(
 
     Args:
         records: (signal (n_samples, n_leads) mV with NaN, fs, lead names, labels); those without label are
-            left out. A complete signal is masked as pages of many layouts print it, a partial one as it is.
+            left out. A complete signal is masked like pages of many layouts, a partial one keeps its gaps.
         model_folder: made if missing.
-        start_from: model folder whose weights are the start; the head's rows of classes that both share are
-            taken over, those of new classes are fresh. None starts from scratch.
-        epochs: default falls with the number of records, from 200 (up to 225 records) to 21 (20,000); from a
-            start from 30 (up to 100 records) to 3.
-        device: "auto" takes CUDA where there is one.
-        log: takes one line at a time; default the module's logger.
+        start_from: model folder of the first weights; outputs of classes known there are taken over, those of
+            new classes are random. None starts from scratch.
+        epochs: default falls with the number of records, from 200 (up to 225 records) to 21 (20,000); with
+            ``start_from``, from 30 (up to 100 records) to 3.
+        device: "auto" takes CUDA where it exists.
+        log: function that takes one line; default the module's logger.
 
-    From 50 records on every seventh is held out: the loss there chooses the epoch (macro F of few records would
-    do so by chance), the probabilities there the thresholds.
+    Of 50 or more records every seventh is held out: the loss there chooses the epoch (macro F of few records would
+    choose by chance), the probabilities there the thresholds.
 
     Raises EcgPageError when no record has both a label and a signal.
     """
@@ -332,7 +335,7 @@ def _split(
 
 
 def _start(classes: list[str], start_from: str | Path | None) -> tuple[SignalNets, list[float]]:
-    """Networks with one output a class, and thresholds to fall back on; of the start weights where given. No trees."""
+    """Networks with one output a class, without trees, and default thresholds; from the start weights where given."""
     if start_from is None:
         return SignalNets(len(classes)), [0.4] * len(classes)
     start = SignalClassifier.load(start_from)
@@ -364,9 +367,9 @@ def _fit_parts(
     log: Log,
     work: Path | None = None,
 ) -> dict[str, Fitted]:
-    """Train some of ``PARTS``, and leave each with the weights of its best epoch; checkpoints in ``work``.
+    """Train some of ``PARTS`` in place, each to the weights of its best epoch; checkpoints are written to ``work``.
 
-    With the beats trees are grown, too; their outputs are the classes alone.
+    Trees are grown with the network on beats; their outputs are the classes alone.
     """
     fitted = {}
     for part in parts:
@@ -391,9 +394,9 @@ def _fit_parts(
 def train_on_packs(
     data: Path, out: Path, work: Path, recipe: Recipe, log: Log, *, part: str | None, start: Path | None
 ) -> None:
-    """Folds 1-7 train, fold 8 chooses; writes weights and card to ``out``.
+    """Train on folds 1-7, choose by fold 8, and write weights and card to ``out``.
 
-    ``part`` trains one of the networks alone; the other one is that of the model folder ``start``.
+    ``part``: network that is trained alone; the other one comes from the model folder ``start``.
     """
     began = time.monotonic()
     fold = load_folds(data, range(1, 8), work.parent / "packs")
@@ -439,7 +442,7 @@ def train_on_packs(
 def score_packs(data: Path, model: Path, work: Path, fold: int, log: Log) -> None:
     """Log macro F, its 95 % bootstrap interval and each class's F, as printed (3x4 + II) and complete.
 
-    The figure of the printed windows is added to the weights' card.
+    The macro F of the printed windows is added to the weights' card.
     """
     classifier = SignalClassifier.load(model)
     held_out = load_folds(data, [fold], work.parent / "packs")

@@ -1,4 +1,4 @@
-"""Examples for the signal classifier: windows, beats read from them, and the folds of the packs they come from."""
+"""Examples for the signal classifier: windows, beats read from them, and the packs' folds."""
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,20 +25,20 @@ Record = tuple[NDArray[np.floating[Any]], float, Sequence[str], Sequence[str]]
 """Signal (n_samples, n_leads) mV with NaN, sampling frequency, lead names, labels."""
 
 Inputs = tuple[Tensor, ...]
-"""What a network takes, for a batch."""
+"""Inputs of a network for a batch."""
 
 
 class Examples(Protocol):
-    """What a network is trained on or validated with."""
+    """Examples that a network is trained on or validated with."""
 
     y: Tensor
-    """float32 (n, n_targets), 0 or 1; the first columns are the classes."""
+    """float32 (n, n_targets) targets, 0 or 1; the first columns are the classes."""
 
     def draw(self, rows: Tensor, rng: np.random.Generator, device: torch.device) -> tuple[Inputs, Tensor]:
-        """Inputs of these rows, altered at random, and their targets (b, n_targets), 0 to 1."""
+        """Inputs of the examples ``rows`` (b,), altered at random, and their targets (b, n_targets), 0 to 1."""
 
     def batches(self, device: torch.device) -> Iterator[Inputs]:
-        """Inputs of all rows in turn, as they are."""
+        """Inputs of all examples in turn, unaltered."""
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Windows:
     """Examples for the network on windows."""
 
     x: Tensor
-    """float16 (n, 12, 1000), mV, NaN where unknown."""
+    """float16 (n, 12, 1000) signals, mV, NaN where unknown."""
     y: Tensor
 
     def draw(self, rows: Tensor, rng: np.random.Generator, device: torch.device) -> tuple[Inputs, Tensor]:
@@ -60,19 +60,19 @@ class Windows:
 
 @dataclass
 class BeatViews:
-    """Examples for the network on beats: each record's, as read from several disturbed windows."""
+    """Examples for the network on beats, read from several simulated digitizations (views) of each window."""
 
     usual: Tensor
-    """float16 (views, n, 12, 88), mV, NaN where unknown."""
+    """float16 (views, n, 12, 88) usual beat, mV, NaN where unknown."""
     rhythm: Tensor
-    """float32 (views, n, 38)."""
+    """float32 (views, n, 38) numbers of the rhythm."""
     form: Tensor
-    """float16 (views, n, 358)."""
+    """float16 (views, n, 358) numbers of the beat's form."""
     y: Tensor
 
     @classmethod
     def of(cls, windows: Windows, views: int = 0, seed: int = 0) -> "BeatViews":
-        """Beats of ``views`` disturbed forms of the windows; 0 reads them once, as they are."""
+        """Beats read from ``views`` simulated digitizations of each window; 0 reads the unaltered window once."""
         rng = np.random.default_rng([seed, 77])
         read = []
         for _ in range(max(1, views)):
@@ -85,11 +85,14 @@ class BeatViews:
 
     @property
     def numbers(self) -> Tensor:
-        """float32 (views, n, 38 + 358), what the trees see."""
+        """float32 (views, n, 38 + 358) input of the trees: rhythm and form."""
         return torch.cat([self.rhythm, self.form.float()], 2)
 
     def draw(self, rows: Tensor, rng: np.random.Generator, device: torch.device) -> tuple[Inputs, Tensor]:
-        """Some are mixed with others, labels and all (Zhang et al. 2018: mixup): beats are aligned and can be; gain 5 %."""
+        """Inputs with targets, some mixed with others, which aligned beats allow; gain varies by 5 %.
+
+        Source of the mixing: Zhang et al. 2018, mixup: Beyond empirical risk minimization.
+        """
         n = len(rows)
         view = torch.from_numpy(rng.integers(len(self.usual), size=n))
         share = (0.5 - np.abs(rng.beta(0.4, 0.4, n) - 0.5)) * (rng.random(n) < MIXED)
@@ -111,12 +114,12 @@ class Fold:
     """Labelled records of some folds."""
 
     x: Tensor
-    """float16 (n, 12, 1000), mV, complete."""
+    """float16 (n, 12, 1000) complete signals, mV."""
     labels: list[list[str]]
     statements: list[list[str]]
-    """SCP codes of the reading, of which the classes are a coarse summary."""
+    """SCP codes of each record's reading, which the classes summarise."""
     origins: list[str]
-    """Pack and fold of each."""
+    """Pack and fold of each record."""
 
 
 def load_folds(data: Path, folds: Iterable[int], cache: Path) -> Fold:
@@ -142,7 +145,7 @@ def load_folds(data: Path, folds: Iterable[int], cache: Path) -> Fold:
 
 
 def one_hot(held: list[list[str]], names: Sequence[str]) -> Tensor:
-    """float32 (n, len(names)): 1 where a record holds the name."""
+    """float32 (n, len(names)) targets: 1 where a record holds the name, else 0."""
     return torch.tensor([[float(name in h) for name in names] for h in held])
 
 
@@ -160,7 +163,7 @@ def sort_classes(labels: Iterable[str]) -> list[str]:
 
 
 def collect_windows(records: Iterable[Record]) -> list[tuple[int, NDArray[np.float16], list[str]]]:
-    """(record's number, window (12, 1000), labels) of every window of every labelled record."""
+    """Windows of all labelled records: (number of the record, window (12, 1000) mV, labels)."""
     examples = []
     for i, (signal, fs, leads, labels) in enumerate(records):
         held = [label for label in labels if label]

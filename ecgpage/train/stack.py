@@ -1,11 +1,11 @@
-"""Fit the stack: how the signal's and the page's diagnoses make one answer.
+"""Fit the stack, which combines the diagnoses of signal and page into one prediction.
 
     python -m ecgpage.train.stack --table TABLE.npz --out model
 
-TABLE holds what both branches said of pages of fold 8 (``Table``), as one pass of the whole pipeline over drawn
-pages gives it. Every score and every threshold comes from answers to pages that the fit had not seen: five parts
-with all pages of a record in the same one. ``--score TABLE`` scores another table, of fold 9, with what is stored;
-beside ``--table`` it also reports the branches alone, with thresholds from that table, class by class.
+TABLE holds the predictions of both branches for pages of fold 8 (``Table``), from one pass of the whole pipeline over
+drawn pages. Scores and thresholds come from five-fold cross-validation, with all pages of a record in one part.
+``--score TABLE`` scores another table, of fold 9, with the stored stack; with ``--table`` it also reports the branches
+alone, class by class, with thresholds from that table.
 """
 
 import argparse
@@ -30,33 +30,34 @@ log = logging.getLogger(__name__)
 
 
 PARTS: Final = 5
+"""Number of parts of the cross-validation."""
 PULL: Final = 100.0
-"""How strongly a class's weights are drawn to the common ones. Mean average precision on unseen pages of fold 8: 0.776,
-0.778 with common weights alone, 0.769 with those of each class alone (0.748 signal branch, 0.727 page branch)."""
+"""Penalty that draws a class's weights to the common ones. Mean average precision on unseen pages of fold 8: 0.776; 0.778
+with common weights alone, 0.769 with those of each class alone (0.748 signal branch, 0.727 page branch)."""
 COMMON_PULL: Final = 1.0
-"""How strongly the common weights are drawn to half of each logit."""
+"""Penalty that draws the common weights to half of each branch's logit."""
 NORM_BESIDE: Final = (0.0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.01)
-"""What NORM may need beside a finding: nothing more than its threshold, a probability, or never."""
+"""Probabilities that NORM may need beside a finding; 0: its threshold is enough, 1.01: never beside one."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """What both branches said of n pages."""
+    """Predictions of both branches for n pages, with the true labels."""
 
     record: NDArray[np.int64]
-    """(n,) a record's pages share its number."""
+    """(n,) number of the record on each page."""
     kind: NDArray[np.str_]
-    """(n,) kind of page."""
+    """(n,) kind of each page, such as "photo" or "scan"."""
     truth: NDArray[np.bool_]
-    """(n, 11) in the order of ``ecg.CLASSES``."""
+    """(n, 11) true labels in the order of ``CLASSES``."""
     signal: Array
     """(n, 11) probabilities of the signal branch, NaN where there was no signal."""
     page: Array
-    """(n, 11) of the page branch."""
+    """(n, 11) probabilities of the page branch."""
     leads_read: Array
-    """(n,) 0 to 12."""
+    """(n,) number of leads read, 0 to 12."""
     snr_db: Array
-    """(n,) mean expected SNR, NaN where not known."""
+    """(n,) mean expected SNR, dB, NaN where not known."""
 
     def __post_init__(self) -> None:
         n, wide = len(self.record), (len(self.record), len(CLASSES))
@@ -67,25 +68,25 @@ class Table:
 
     @property
     def features(self) -> Array:
-        """(n, 11, 8)."""
+        """(n, 11, 8) features of each page and class (``FEATURES``)."""
         return features(self.signal, self.page, self.leads_read, self.snr_db)
 
     @property
     def read(self) -> NDArray[np.bool_]:
-        """(n,) pages of which at least one branch said something."""
+        """(n,) whether at least one branch made a prediction."""
         return np.asarray(np.isfinite(self.signal).any(1) | np.isfinite(self.page).any(1), np.bool_)
 
     def rows(self, chosen: NDArray[Any]) -> "Table":
-        """Some of the pages."""
+        """Table of the chosen rows."""
         return Table(**{f.name: getattr(self, f.name)[chosen] for f in fields(self)})
 
     def save(self, path: Path) -> None:
-        """Write an npz file."""
+        """Write the table to an npz file."""
         np.savez_compressed(path, **{f.name: getattr(self, f.name) for f in fields(self)})
 
     @classmethod
     def load(cls, path: Path) -> "Table":
-        """Read an npz file; EcgPageError when it is no table."""
+        """Table of an npz file; ``EcgPageError`` when it is no table."""
         try:
             with np.load(path, allow_pickle=False) as file:
                 return cls(**{f.name: file[f.name] for f in fields(cls)})
@@ -95,12 +96,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What both branches predict of one page; ``table_of`` makes a table of many."""
+    """Predictions of both branches for one page; ``table_of`` collects them in a table."""
 
     record: int
     kind: str
     labels: list[str]
-    """The true ones."""
+    """True labels."""
     signal: Diagnosis | None
     page: Diagnosis | None
     leads_read: int
@@ -108,7 +109,7 @@ class Prediction:
 
 
 def table_of(predictions: list[Prediction]) -> Table:
-    """The table of pages; EcgPageError when there is none."""
+    """Table of pages; ``EcgPageError`` when there is no page."""
     if not predictions:
         raise EcgPageError("no page was answered: nothing to fit a stack to")
 
@@ -130,11 +131,11 @@ def table_of(predictions: list[Prediction]) -> Table:
 
 
 def coefficients(x: Array, truth: NDArray[np.bool_]) -> tuple[Array, Array]:
-    """Weights (11, 8) and bias (11,) of logistic regressions on x (n, 11, 8), one a class, drawn to common weights.
+    """Weights (11, 8) and biases (11,) of logistic regressions on ``x`` (n, 11, 8), one a class, drawn to common weights.
 
-    First one set of weights for all classes, with a bias each; then each class's own weights, which a penalty holds near
-    the common ones: rare classes follow what the others teach of both branches, frequent ones their own pages. A class
-    that none or all of the pages have keeps the mean of both logits.
+    Common weights for all classes, with a bias each, are fitted first; then each class's own, which a penalty holds near
+    the common ones: rare classes follow the common weights, frequent ones their own pages. A class that none or all of the
+    pages have keeps the mean of both logits.
     """
     weights, bias = np.zeros((len(CLASSES), len(FEATURES))), np.zeros(len(CLASSES))
     weights[:, [FEATURES.index("signal"), FEATURES.index("page")]] = 0.5
@@ -148,7 +149,7 @@ def coefficients(x: Array, truth: NDArray[np.bool_]) -> tuple[Array, Array]:
 
 
 def _regression(x: Array, truth: NDArray[np.bool_], prior: Array, pull: float) -> tuple[Array, Array]:
-    """Weights (8,) and biases (k,) of x (n, k, 8): least cross-entropy + ``pull`` |standardised weights - prior|^2."""
+    """Weights (8,) and biases (k,) for ``x`` (n, k, 8): least cross-entropy + ``pull`` |standardised weights - prior|^2."""
     mean, spread = x.mean(0), x.reshape(-1, x.shape[2]).std(0)  # (k, 8), (8,)
     centred = x - mean
 
@@ -168,7 +169,7 @@ def _regression(x: Array, truth: NDArray[np.bool_], prior: Array, pull: float) -
 
 
 def parts(table: Table) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Rows to fit and rows to answer, five times; all pages of a record are on the same side."""
+    """Rows to fit and rows to predict, ``PARTS`` times; all pages of a record are on one side."""
     count = min(PARTS, len(np.unique(table.record)))
     if count < 2:
         raise EcgPageError("a stack needs pages of at least two records")
@@ -176,7 +177,7 @@ def parts(table: Table) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
 
 
 def unseen(table: Table) -> Array:
-    """(n, 11) probabilities of stacks that were fitted without the page's record."""
+    """(n, 11) probabilities of stacks fitted without the page's record."""
     x, found = table.features, np.full(table.truth.shape, np.nan)
     for others, answered in parts(table):
         fitted = others[table.read[others]]
@@ -189,9 +190,10 @@ def unseen(table: Table) -> Array:
 def unseen_labels(
     table: Table, p: Array, *, at_least_one: bool = False, calibrated: bool = False
 ) -> NDArray[np.bool_]:
-    """Labels (n, 11) for probabilities p (n, 11) with thresholds taken on the pages of other records.
+    """Labels (n, 11) for probabilities ``p`` (n, 11), with thresholds chosen on the pages of other records.
 
-    ``calibrated`` probabilities, as a stack's are, need no labels for their thresholds. Pages without any branch have none.
+    ``calibrated`` probabilities, such as a stack's, need no labels for their thresholds. Pages without a prediction of
+    either branch have no labels.
     """
     held = np.zeros(table.truth.shape, np.bool_)
     known = np.nan_to_num(p)
@@ -206,14 +208,14 @@ def unseen_labels(
 
 @dataclass(frozen=True)
 class Fitted:
-    """A stack and the macro F (value, 2.5 % and 97.5 % points) of every way to answer, on unseen pages."""
+    """Stack, and macro F (value, 2.5 % and 97.5 % points) of each way to predict, on unseen pages."""
 
     stack: Stack
     scores: dict[str, tuple[float, float, float]]
 
 
 def fit(table: Table) -> Fitted:
-    """Fit on all pages that were read; thresholds and scores as the module's text says."""
+    """Fit on all pages with a prediction; thresholds and scores by cross-validation."""
     p = unseen(table)
     ways = {"signal": table.signal, "page": table.page, "mean of both": _mean(table), "stack": p}
     scores = {}
@@ -240,7 +242,7 @@ def fit(table: Table) -> Fitted:
 
 
 def _norm_beside(truth: NDArray[np.bool_], p: Array, held: NDArray[np.bool_]) -> float:
-    """The one of ``NORM_BESIDE`` with the best macro F of labels ``held`` on unseen pages; the least of equal ones."""
+    """Entry of ``NORM_BESIDE`` with the best macro F of labels ``held`` on unseen pages; the least of equal ones."""
     found = {
         value: float(
             np.nanmean(f_measures(truth, drop_unlikely_norm(held, np.nan_to_num(p), CLASSES, value)))
@@ -251,7 +253,7 @@ def _norm_beside(truth: NDArray[np.bool_], p: Array, held: NDArray[np.bool_]) ->
 
 
 def _mean(table: Table) -> Array:
-    """Mean of what the branches say, of one where the other is silent."""
+    """Mean probabilities of the branches; those of one where the other made no prediction."""
     both = np.stack([table.signal, table.page])
     count = np.isfinite(both).sum(0)
     total = np.nan_to_num(both).sum(0)
@@ -262,7 +264,7 @@ def _mean(table: Table) -> Array:
 
 
 def probabilities_of(stack: Stack, table: Table) -> Array:
-    """(n, 11) of a stored stack, NaN for pages of which neither branch said anything."""
+    """(n, 11) probabilities of a stored stack, NaN for pages without a prediction of either branch."""
     x = stack.features(table.signal, table.page, table.leads_read, table.snr_db)
     return np.where(table.read[:, None], stack.probabilities(x), np.nan)
 
@@ -273,7 +275,7 @@ def labels_of(stack: Stack, table: Table) -> NDArray[np.bool_]:
 
 
 def score(stack: Stack, table: Table) -> dict[str, tuple[float, float, float]]:
-    """Macro F with its 95 % interval over all pages and by kind, of a stored stack."""
+    """Macro F of a stored stack with its 95 % interval, over all pages and by kind."""
     held = labels_of(stack, table)
     found = {"all": macro_interval(table.truth, held)}
     for kind in sorted(set(table.kind.tolist())):
@@ -285,9 +287,9 @@ def score(stack: Stack, table: Table) -> dict[str, tuple[float, float, float]]:
 
 
 def labels_of_all(stack: Stack, scored: Table, chosen_on: Table) -> dict[str, NDArray[np.bool_]]:
-    """Labels (n, 11) on ``scored`` of each branch, of both branches' mean and of the stack.
+    """Labels (n, 11) on ``scored`` by each branch, by the mean of both and by the stack.
 
-    Thresholds of the first three come from ``chosen_on``, a table of other records.
+    Thresholds of all but the stack come from ``chosen_on``, a table of other records.
     """
     ways = {
         "signal branch": (chosen_on.signal, scored.signal),
@@ -302,7 +304,7 @@ def labels_of_all(stack: Stack, scored: Table, chosen_on: Table) -> dict[str, ND
 
 
 def report(truth: NDArray[np.bool_], held: dict[str, NDArray[np.bool_]]) -> str:
-    """Markdown: F of each class and macro F with its 95 % interval, a column for each way to answer."""
+    """Markdown table: F of each class and macro F with its 95 % interval, a column for each way to predict."""
     each = {name: f_measures(truth, labels) for name, labels in held.items()}
     lines = ["| class | records | " + " | ".join(held) + " |", "|---|---|" + "---|" * len(held)]
     for c, label in enumerate(CLASSES):

@@ -1,15 +1,15 @@
-"""Table what both branches say of the records of a fold, in minutes: to fit and to score their stack.
+"""Table the predictions of both branches for the records of a fold, in minutes, to fit and to score their stack.
 
     python -m ecgpage.synth.page_shards --data FOLDER --folds 8 --any-look 0 --count 2164 --seed 8 --out PAGES
     python -m ecgpage.train.stack_table --data FOLDER --folds 8 --pages PAGES --model model --out fold8.npz
 
-The page branch sees drawn flattened pages (``ecgpage.synth.flat_pages``; ``--any-look 0`` draws the Challenge's layout,
-which is taken here). The signal branch sees the same records through simulated digitization
-(``ecgpage.synth.simulated_digitization``): windows, noise, gain and time error, lost leads, gaps; and of some pages
-nothing at all, as ``UNREAD`` says. Nothing is digitized here, so the table tells how the branches compare and add up;
-what digitization costs is measured on whole pages by ``bench.leaderboard``.
+The page branch sees drawn flattened pages (``ecgpage.synth.flat_pages``); ``--any-look 0`` draws the Challenge's layout,
+which is needed here. The signal branch sees the records of these pages through simulated digitization
+(``ecgpage.synth.simulated_digitization``): windows, noise, gain and time error, lost leads, gaps; of the share ``UNREAD``
+it sees nothing. No page is digitized, so the table tells how the branches compare and add up; the loss by digitization is
+measured on whole pages by ``bench.leaderboard``.
 
-Kinds are the pages' mixes: photo, scan, worn, clean.
+The kinds are the pages' mixes: photo, scan, worn, clean.
 """
 
 import argparse
@@ -37,10 +37,10 @@ from ecgpage.train.stack import Table
 log = logging.getLogger(__name__)
 
 UNREAD: Final[dict[str, float]] = {"worn": 0.1, "photo": 0.03, "scan": 0.02, "clean": 0.0}
-"""Share of pages whose signals the digitizer refuses while it locates the ECG, by kind; rounded from the few refusals
-that whole drawn pages show."""
+"""Share of pages, by kind, whose signals the digitizer refuses though it locates the ECG; rounded from the few refusals on
+whole drawn pages."""
 BATCH: Final = 8
-"""Larger batches are slower on a CPU: their planes do not fit its cache."""
+"""Number of pages in a batch: larger batches are slower on a CPU, whose cache their planes do not fit."""
 
 
 def make_table(
@@ -51,10 +51,10 @@ def make_table(
     *,
     seed: int = 0,
 ) -> Table:
-    """Answers of both branches to drawn pages and the signals that they show.
+    """Predictions of both branches for drawn pages and the signals on them.
 
-    Pages of unlabelled records are left out, and those of a record after its first. Raises EcgPageError when none is
-    left, or when a page shows a record that ``records`` does not hold.
+    Pages of unlabelled records and further pages of a record are left out. Raises ``EcgPageError`` when no page is left or
+    a page shows a record that ``records`` does not hold.
     """
     kept = _first_labelled(pages)
     if not kept:
@@ -84,7 +84,10 @@ def make_table(
 
 
 def digitized(windows: Tensor, kinds: Sequence[str], rng: np.random.Generator) -> Tensor:
-    """(n, 12, 1000) complete signals as if read from a 3x4 page with lead II below; of ``UNREAD`` nothing is left."""
+    """(n, 12, 1000) signals, mV, of complete ``windows`` as if read from a 3x4 page with lead II below; NaN where unread.
+
+    Of the share ``UNREAD`` of each kind, nothing is left.
+    """
     read = torch.cat([simulate_digitization(x.float(), rng, mixed_layouts=False) for x in windows.split(256)])
     refused = rng.random(len(kinds)) < np.array([UNREAD[kind] for kind in kinds])
     read[torch.from_numpy(refused)] = torch.nan
@@ -100,14 +103,14 @@ def _first_labelled(pages: Sequence[DrawnFlatPage]) -> list[DrawnFlatPage]:
 
 
 def _window(records: TrainingRecords, index: int) -> NDArray[np.float32]:
-    """(12, 1000) mV at 100 Hz."""
+    """(12, 1000) signals of a record, mV at 100 Hz."""
     signal, fs = records.signal(index)
     window: NDArray[np.float32] = to_windows(signal, fs, LEADS)[0]
     return window
 
 
 def _page_probabilities(page: PageClassifier, pages: Sequence[DrawnFlatPage]) -> NDArray[np.float32]:
-    """(n, classes of the page branch)."""
+    """(n, classes) probabilities of the page branch."""
     parts = []
     with torch.inference_mode():
         for start in range(0, len(pages), BATCH):
@@ -118,7 +121,7 @@ def _page_probabilities(page: PageClassifier, pages: Sequence[DrawnFlatPage]) ->
 
 
 def _in_order(p: NDArray[np.float32], classes: Sequence[str]) -> NDArray[np.float64]:
-    """Columns in the order of ``ecg.CLASSES``; EcgPageError when one is not known."""
+    """Columns of ``p`` in the order of ``CLASSES``; ``EcgPageError`` when a class is not known."""
     missing = [c for c in CLASSES if c not in classes]
     if missing:
         raise EcgPageError(

@@ -2,9 +2,9 @@
 
     python -m ecgpage.train.text_reader --windows DIR --valid VALID --out model --minutes 20
 
-DIR and VALID hold shards of windows (``ecgpage.synth.text_windows``); shards that are drawn meanwhile join in. In
-training windows are stretched, turned a little, made brighter, paler, blurred, noisy. ``--work`` holds checkpoint and
-log; ``--resume`` goes on; ``--start model --lr 1e-3`` trains weights further.
+DIR and VALID hold shards of windows (``ecgpage.synth.text_windows``); shards drawn meanwhile join in. Training windows
+are stretched, turned a little, made brighter, paler, blurred or noisy. ``--work`` holds checkpoint and log; ``--resume``
+continues a stopped run; ``--start model --lr 1e-3`` trains weights further.
 """
 
 from collections.abc import Iterator
@@ -42,15 +42,15 @@ Batch = tuple[Tensor, Tensor, Tensor]
 """Light uint8 (b, SEEN_SIDE, SEEN_SIDE), places float32 (b, MOST_WORDS, 2) px, classes (b, MOST_WORDS)."""
 
 SEEN_SIDE: Final = 80
-"""px of the sides of the part of a window that a step of training sees: 20 mm."""
+"""Side, px, of the part of a window that a step of training sees: 20 mm."""
 STRETCHED: Final = 0.6
-"""Share of windows that a step of training sees stretched."""
+"""Share of windows that are stretched in a step of training."""
 AT_WORD: Final = 0.85
-"""Share of these parts that show a word, if the window has one."""
+"""Share of the parts that show a word, if the window has one."""
 NEAR_PX: Final = 4.5
-"""px between the middles of a cell and a word up to which the cell is the word's."""
+"""Distance, px, of the middles of a cell and a word, up to which the cell is the word's."""
 UNSURE_PX: Final = 10.0
-"""px between the middles up to which a cell is neither the word's nor without a word."""
+"""Distance, px, of the middles, up to which a cell that is not the word's does not count."""
 SETTINGS: Final = (
     *COMMON,
     Setting("width", "--width", "channels of the network"),
@@ -65,16 +65,16 @@ class Recipe(loop.Recipe):
     minutes: float = 50.0
     batch: int = 48
     width: int = 64
-    """Channels of the network."""
+    """Number of channels of the network."""
     fine: int = 1
-    """Its layers that look at pairs of pixels."""
+    """Number of its layers at pairs of pixels."""
     peak_lr: float = 3e-3
     warmup: int = 100
     clip: float = 5.0
     nothing_weight: float = 2.0
-    """Of the cells without a word, against those with one."""
+    """Weight in the loss of cells without a word over that of cells with one."""
     valid_windows: int = 1536
-    """Windows that are validated on, at most."""
+    """Number of windows of the validation, at most."""
     checkpoint_minutes: float = 4.0
 
 
@@ -82,7 +82,7 @@ class Recipe(loop.Recipe):
 
 
 def draw_batches(pool: WindowPool, batch: int, rng: Rng) -> Iterator[Batch]:
-    """Endless batches of parts of windows, pass after pass in random order; shards that are new join in."""
+    """Endless batches of parts of windows in passes of random order; new shards join in."""
     while True:
         windows = pool.windows()
         order = rng.permutation(len(windows))
@@ -93,7 +93,7 @@ def draw_batches(pool: WindowPool, batch: int, rng: Rng) -> Iterator[Batch]:
 
 
 def stretch_windows(light: Light, places: NDArray[np.float32], rng: Rng) -> tuple[Light, NDArray[np.float32]]:
-    """Windows (b, SIDE, SIDE), STRETCHED of them narrower or wider, turned and slanted a little, and the places in them."""
+    """Windows (b, SIDE, SIDE) and the places in them, a share ``STRETCHED`` stretched, turned and slanted a little."""
     seen, moved = light.copy(), places.copy()
     for k in np.flatnonzero(rng.random(len(light)) < STRETCHED):
         turn = rng.uniform(-0.03, 0.03)
@@ -101,7 +101,7 @@ def stretch_windows(light: Light, places: NDArray[np.float32], rng: Rng) -> tupl
         slant = np.array([[1.0, rng.uniform(-0.12, 0.12)], [0.0, 1.0]])
         transform = transform @ slant @ np.diag(rng.uniform(0.88, 1.15, 2))
         shift = SIDE / 2 - transform @ np.full(2, SIDE / 2)  # of edge coordinates
-        # OpenCV counts from pixels' middles
+        # OpenCV counts from the middles of pixels
         middles = np.column_stack([transform, shift + transform @ np.full(2, 0.5) - 0.5])
         seen[k] = cv2.warpAffine(
             light[k], middles, (SIDE, SIDE), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
@@ -111,7 +111,7 @@ def stretch_windows(light: Light, places: NDArray[np.float32], rng: Rng) -> tupl
 
 
 def cut_parts(light: Light, places: NDArray[np.float32], rng: Rng) -> tuple[Light, NDArray[np.float32]]:
-    """A part (b, SEEN_SIDE, SEEN_SIDE) of each window, most around a word that is well inside, and the places in it."""
+    """Part (b, SEEN_SIDE, SEEN_SIDE) of each window, mostly with a word well inside, and the places in it."""
     margin = (BORDER_CELLS + 1) * CELL
     seen = np.empty((len(light), SEEN_SIDE, SEEN_SIDE), np.uint8)
     moved = places.copy()
@@ -129,7 +129,7 @@ def cut_parts(light: Light, places: NDArray[np.float32], rng: Rng) -> tuple[Ligh
 
 
 def augment(light: Tensor) -> Tensor:
-    """Windows uint8 (b, h, w) as float32 (b, 1, h, w), 0 to 255: some blurred, paler or darker, noisy."""
+    """Windows float32 (b, 1, h, w), 0 to 255, of uint8 (b, h, w): some blurred, paler or darker, noisy."""
     x = light[:, None].float()
 
     def rand() -> Tensor:
@@ -146,7 +146,7 @@ def augment(light: Tensor) -> Tensor:
 
 
 def measure_darkness(light: Tensor) -> Tensor:
-    """Darkness (``layout.text_reader.darkness``) of windows float32 (b, 1, h, w), 0 to 255, on their device."""
+    """Darkness (``ecgpage.layout.text_reader.darkness``) of windows float32 (b, 1, h, w), 0 to 255, on their device."""
     found = np.stack([darkness(one) for one in light[:, 0].cpu().numpy()])
     return torch.from_numpy(found)[:, None].to(light.device)
 
@@ -155,9 +155,9 @@ def measure_darkness(light: Tensor) -> Tensor:
 
 
 def label_cells(places: Tensor, classes: Tensor, side: int = SIDE) -> Tensor:
-    """Class + 1 of each cell (b, side / CELL, side / CELL), 0 without a word, -1 for cells that do not count.
+    """Class + 1 of each cell (b, side / CELL, side / CELL); 0 without a word, -1 for cells that do not count.
 
-    ``places`` (b, k, 2) px, NaN for none, ``classes`` (b, k).
+    ``places`` (b, k, 2): px, NaN for none; ``classes`` (b, k).
     """
     n = side // CELL
     middle = (torch.arange(n, device=places.device) + 0.5) * CELL
@@ -173,7 +173,7 @@ def label_cells(places: Tensor, classes: Tensor, side: int = SIDE) -> Tensor:
 
 
 def cell_loss(logits: Tensor, cell: Tensor, nothing_weight: float) -> Tensor:
-    """Mean cross-entropy of the words' cells, plus that of the others a word's cell, of which hard ones weigh more."""
+    """Cross-entropy over the number of words' cells: of these, plus, weighted, of empty cells, where hard ones count more."""
     each = F.cross_entropy(logits.float(), cell.clamp_min(0), reduction="none")
     words, nothing = cell > 0, cell == 0
     count = words.sum().clamp_min(1)
@@ -182,7 +182,7 @@ def cell_loss(logits: Tensor, cell: Tensor, nothing_weight: float) -> Tensor:
 
 
 def add_fine_layers(network: TextNet, fine: int) -> TextNet:
-    """Copy of a network with at least ``fine`` layers that look at pairs of pixels; the new ones do nothing at first."""
+    """Copy of a network with at least ``fine`` layers at pairs of pixels; new layers change nothing at first."""
     settings: dict[str, Any] = network.settings | {"fine": max(fine, len(network.fine))}
     wider = TextNet(**settings)
     wider.load_state_dict(network.state_dict(), strict=False)
@@ -198,10 +198,10 @@ class Trainer(loop.Trainer[Batch, Recipe]):
     def __init__(
         self, recipe: Recipe, device: torch.device, start: Path | None = None, *, compiled: bool = False
     ) -> None:
-        """``start``: model folder whose weights are trained further; fine layers that they lack do nothing at first."""
+        """``start``: model folder whose weights are trained further; fine layers it lacks change nothing at first."""
         network = TextNet(recipe.width, fine=recipe.fine)
         self.before = ""
-        """How the weights were made that it began with."""
+        """Text of the card of the weights that it began with."""
         if start is not None:
             stored, card = load_network(start)
             network, self.before = add_fine_layers(stored, recipe.fine), card.trained_on
@@ -222,7 +222,7 @@ class Trainer(loop.Trainer[Batch, Recipe]):
 
 @torch.inference_mode()
 def validate(network: nn.Module, windows: Windows) -> loop.Scores:
-    """Shares: words found, found words that are named right, cells without a word that are taken for one (per window)."""
+    """Share of words found, share of found words named right, and number of false words a window."""
     network.eval()
     device = next(network.parameters()).device
     found = right = words = false = 0
@@ -257,8 +257,8 @@ def train(
     start: Path | None = None,
     compiled: bool = False,
 ) -> None:
-    """Train for ``recipe.minutes``, from the weights of the model folder ``start`` on or anew; writes weights and card to
-    ``out`` at the end.
+    """Train for ``recipe.minutes`` from the weights of the model folder ``start`` or from random ones, and write weights and
+    card to ``out``.
     """
     torch.manual_seed(recipe.seed)
     trainer = Trainer(recipe, choose_device(), start, compiled=compiled)
@@ -284,7 +284,7 @@ def train(
 def write(
     trainer: Trainer, network: nn.Module, scores: loop.Scores, folder: Path, records: str, valid: str
 ) -> None:
-    """Store a network in float16 and its card, which names the ``records`` that were trained and validated on."""
+    """Store a network in float16 and its card, which names the ``records`` of training and validation."""
     seen = trainer.describe("windows", records)
     command = f"python -m ecgpage.train.text_reader --windows DIR --valid VALID{list_options(trainer.recipe, SETTINGS)}"
     card = Card(

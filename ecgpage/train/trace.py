@@ -1,4 +1,4 @@
-"""Train the trace network on crops that are drawn as it learns.
+"""Train the trace network on crops drawn during the training.
 
     python -m ecgpage.train.trace --data FOLDER --out model --minutes 120 --compile
 
@@ -6,14 +6,14 @@ FOLDER holds ``hires500/signals.xz`` and ``hires500/records.csv`` (500 Hz, see `
 and the records without a fold are trained on (``--folds``), fixed crops of fold 8 are validated on (``--valid-folds``),
 fold 9 is scored once, with ``--score 9``. A worker draws the crops (``ecgpage.synth.crops``). The loss is a
 cross-entropy over voltage with a Gaussian around the truth, visibility and expected error; after 30 % of the time the
-signal's SNR and its differences join in. ``--work`` holds checkpoint and log; with ``--resume`` the run goes on where
-it stopped, within the same time.
+signal's SNR and its differences join in. ``--work`` holds checkpoint and log; ``--resume`` continues a stopped run
+within its time.
 
 On two cores at 2 GHz one hour sees about 30,000 crops. On CUDA the network is faster than the drawing: with
 ``--repeat 4`` crops stay on the device and are seen about four times while the workers draw the next ones.
 
-Runs that are to be compared get the same crops in the same order by ``--crops N --workers 0``, however fast each
-of them is; ``--layers 0`` leaves the attention out, ``--snr-weight 0`` the SNR loss.
+For comparisons, ``--crops N --workers 0`` gives every run identical crops in one order, whatever its speed;
+``--layers 0`` leaves the attention out, ``--snr-weight 0`` the SNR loss.
 """
 
 import json
@@ -60,9 +60,9 @@ from ecgpage.train.trace_crops import (
 log = logging.getLogger(__name__)
 
 SCORED: Final = 400
-"""Crops that a fold is scored on."""
+"""Number of crops that a fold is scored on."""
 POWER_FLOOR: Final = 0.05
-"""mm, root mean square: weaker signals do not make the SNR loss any steeper."""
+"""Signal, mm rms, below which the SNR loss gets no steeper."""
 SETTINGS: Final = (
     Setting("most_seen", "--crops", "end after so many crops, if that is sooner"),
     Setting("widths", "--widths", "channels of the network"),
@@ -82,24 +82,24 @@ class Recipe(loop.Recipe):
 
     minutes: float = 120.0
     widths: tuple[int, ...] = (48, 64, 96, 128)
-    """Channels of the network, from fine to coarse."""
+    """Numbers of channels of the network, from fine to coarse."""
     layers: int = 3
-    """Attention layers of the network."""
+    """Number of attention layers of the network."""
     batch: int = 8
     repeat: int = 1
-    """How often a drawn crop is seen; above 1 the crops stay on the device and batches are drawn among them."""
+    """Number of times that a drawn crop is seen; above 1, crops stay on the device and batches are drawn among them."""
     pool: int = 60_000
-    """Crops that stay on the device, 0.2 MB each; the oldest leave first."""
+    """Number of crops on the device, 0.2 MB each, at most; the oldest leave first."""
     variation: Variation = field(default_factory=Variation)
-    """Of the crops."""
+    """Variation of the crops."""
     folds: str = "1234567"
-    """Digits: folds that are trained on; records without a fold join in where all are training folds."""
+    """Training folds, a digit each; records without a fold join in where all are training folds."""
     valid_folds: str = "8"
-    """Digits: folds that are validated on."""
+    """Validation folds, a digit each."""
     valid_crops: int = 300
-    """Crops that are validated on."""
+    """Number of crops of the validation."""
     sigma_bins: float = 1.0
-    """Width of the Gaussian target in bins of 0.25 mm: 2 px."""
+    """Standard deviation, bins of 0.25 mm (2 px), of the Gaussian target."""
     signal_from: float = 0.3
     """Share of the training after which the SNR and difference losses join in."""
     snr_weight: float = 0.5
@@ -125,7 +125,7 @@ def column_loss(logits: Tensor, height: Tensor, drawn: Tensor, sigma_bins: float
 
 
 def signal_losses(height: Tensor, truth: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
-    """log10 of noise over signal power and error of the differences in mm, (b,), of heights (b, t) in mm."""
+    """log10 of noise over signal power (b,) and mean error, mm, of differences (b,), of ``height`` (b, t), mm."""
     centred = truth - average_over(truth, drawn)[:, None]
     noise = average_over((height - truth) ** 2, drawn)
     power = average_over(centred**2, drawn)
@@ -136,21 +136,21 @@ def signal_losses(height: Tensor, truth: Tensor, drawn: Tensor) -> tuple[Tensor,
 
 
 def error_loss(log_error: Tensor, height: Tensor, truth: Tensor, drawn: Tensor) -> Tensor:
-    """Negative log-likelihood (b,) of the errors, Laplace-distributed with the mean size exp(log_error) mm."""
+    """Negative log-likelihood (b,) of the errors of ``height`` (b, t), mm: Laplace with mean size exp(log_error) mm."""
     off = (height.detach() - truth).abs()
     log_error = log_error.clamp(-6, 4)
     return average_over(log_error + off * torch.exp(-log_error), drawn)
 
 
 def average_over(values: Tensor, where: Tensor) -> Tensor:
-    """(b, t) to (b,): mean where true, 0 where nowhere."""
+    """Mean (b,) of ``values`` (b, t) over the steps ``where``; 0 without any."""
     return torch.where(where, values, 0.0).sum(1) / where.sum(1).clamp_min(1)
 
 
 def snr_db(height: Tensor, truth: Tensor, drawn: Tensor) -> Tensor:
-    """SNR in dB (b,) over the drawn steps.
+    """SNR, dB, (b,) over the drawn steps.
 
-    Constant offsets do not count, as the Challenge's alignment forgives them.
+    Constant offsets do not count, as the Challenge's alignment removes them.
     """
     off = height - truth
     off = off - average_over(off, drawn)[:, None]
@@ -170,7 +170,7 @@ class Trainer(loop.Trainer[Batch, Recipe]):
         super().__init__(network, recipe, device, compiled=compiled)
 
     def decays(self, name: str, parameter: nn.Parameter) -> bool:
-        """Whether a parameter decays; the row embedding is no matrix."""
+        """Whether a parameter decays: matrices do, except the row embedding."""
         return is_matrix(name, parameter) and name != "row"
 
     def count(self, batch: Batch) -> int:
@@ -199,8 +199,8 @@ class Trainer(loop.Trainer[Batch, Recipe]):
 
 
 def validate(network: nn.Module, batch: Batch) -> loop.Scores:
-    """Mean, median and 10th percentile of the SNR in dB over crops, share of steps whose visibility is right,
-    and the correlation between the logs of expected and true error of the crops.
+    """Mean, median and 10th percentile of the crops' SNR, dB; share of steps with right visibility; correlation of the logs
+    of the crops' expected and true errors.
     """
     network.eval()
     device = next(network.parameters()).device
@@ -235,9 +235,9 @@ def train(
     workers: int = 1,
     stop: float = math.inf,
 ) -> None:
-    """Train for ``recipe.minutes``; writes weights and card to ``out`` at the end.
+    """Train for ``recipe.minutes`` and write weights and card to ``out``.
 
-    After ``stop`` minutes of this start the rest is left for another start to resume.
+    After ``stop`` minutes of this start, the rest is left to a resumed run.
     """
     torch.manual_seed(recipe.seed)
     trainer = Trainer(recipe, choose_device(), compiled=compiled)
@@ -271,7 +271,7 @@ def train(
 def write(
     trainer: Trainer, network: nn.Module, scores: loop.Scores, folder: Path, records: str, valid: str
 ) -> None:
-    """Store a network in float16 and its card, which names the ``records`` that were trained and validated on."""
+    """Store a network in float16 and its card, which names the ``records`` of training and validation."""
     card = Card(
         input="grey 0 to 1, 320 px high (8 px/mm, level in the middle) x multiples of 32 px wide (10 px/mm)",
         output="per 2 ms: logits over 160 voltage bins of 0.25 mm, logit of being drawn, log of the error in mm",

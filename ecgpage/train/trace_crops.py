@@ -1,6 +1,7 @@
-"""Crops that the trace network is trained on: drawn by workers, kept on the device, seen several times.
+"""Training crops of the trace network: drawn by workers, kept on the device, seen several times.
 
-Image, truth and mask of a crop are uint8 (ROWS, W), float32 (2 W,) mm above the level, bool (2 W,): where the lead is drawn.
+A crop has an image uint8 (ROWS, W), the truth float32 (2 W,) in mm above the level, and a mask bool (2 W,) of the steps at
+which the lead is drawn.
 """
 
 import csv
@@ -25,36 +26,36 @@ from ecgpage.synth.origins import name_origin
 from ecgpage.trace.decoding import BIN_MM, BINS
 
 Signals = NDArray[np.float32]
-"""(n, 5000, 12) mV at 500 Hz."""
+"""(n, 5000, 12) signals, mV at 500 Hz."""
 Batch = tuple[Tensor, Tensor, Tensor]
-"""Grey uint8 (b, ROWS, W), truth float32 (b, 2 W) in mm above the level, drawn bool (b, 2 W)."""
+"""Images uint8 (b, ROWS, W), truth float32 (b, 2 W) in mm above the level, drawn bool (b, 2 W)."""
 Example = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_]]
 """One crop of a batch."""
 
 FS: Final = 500.0
-"""Hz of the records."""
+"""Sampling frequency, Hz, of the records."""
 MIN_STEPS: Final = 100
-"""Steps of 2 ms that a crop has to show of its lead to be scored: 0.2 s."""
+"""Number of 2-ms steps of its lead that a crop shows, at least, to be scored: 0.2 s."""
 DRAWN_AT_ONCE: Final = 8
-"""Crops that a worker hands over together."""
+"""Number of crops that a worker hands over together."""
 
 
 @dataclass(frozen=True)
 class Variation:
-    """How the drawn crops vary beyond what the drawing itself varies."""
+    """Variation of the drawn crops beyond that of the drawing."""
 
     width: int = 512
-    """Columns of a crop: 2 s."""
+    """Width, columns, of a crop: 2 s."""
     shifted: float = 0.5
-    """Share of crops whose level is off by some millimetres, as a level taken from the ink is."""
+    """Share of crops whose level is off, like a level taken from the ink."""
     shift_mm: float = 1.2
-    """Standard deviation of that, mm."""
+    """Standard deviation, mm, of that error of the level."""
     gain_spread: float = 0.3
-    """Standard deviation of the log of a gain that the drawn signals are given."""
+    """Standard deviation of the log of a factor on the drawn signals."""
 
 
 def load_signals(data: Path, folds: set[str]) -> tuple[Signals, list[str]]:
-    """Records whose ``strat_fold`` ("" for none) is among ``folds``, mV at 500 Hz, and the origin of each.
+    """Signals, mV at 500 Hz, of the records whose ``strat_fold`` ("" for none) is among ``folds``, and their origins.
 
     Raises EcgPageError when there is none.
     """
@@ -69,7 +70,7 @@ def load_signals(data: Path, folds: set[str]) -> tuple[Signals, list[str]]:
 
 
 def to_example(crop: Crop, rows: int) -> Example:
-    """Image (ROWS, W), truth (2 W,) mm and drawn (2 W,) of a crop seen from ``rows`` pixels lower on the page."""
+    """Image (ROWS, W), truth (2 W,) mm and mask (2 W,) of a crop moved down the page by ``rows`` pixels."""
     table = np.clip(np.arange(len(crop.image)) + rows, 0, len(crop.image) - 1)
     height = crop.target * np.float32(MM_PER_MV) + np.float32(rows / Y_PX_PER_MM)
     return crop.image[table], height, crop.visible & (np.abs(height) < BINS * BIN_MM / 2)
@@ -82,10 +83,10 @@ def stack_examples(parts: list[Example]) -> Batch:
 
 
 class DrawnCrops(IterableDataset[Batch]):
-    """Endless batches of drawn crops; each worker, and each start of the run, draws its own."""
+    """Endless batches of drawn crops, other ones in each worker and each start of the run."""
 
     def __init__(self, signals: Signals, variation: Variation, seed: tuple[int, int]) -> None:
-        """``seed``: of the training and of this start."""
+        """``seed``: seeds of the training and of this start."""
         self.signals, self.variation, self.seed = signals, variation, seed
 
     def __iter__(self) -> Iterator[Batch]:
@@ -105,7 +106,7 @@ class DrawnCrops(IterableDataset[Batch]):
 
 
 class Pool:
-    """The newest drawn crops on the device; batches are drawn among them."""
+    """Newest drawn crops, kept on the device; batches are drawn among them."""
 
     def __init__(self, size: int, device: torch.device) -> None:
         self.size, self.device = size, device
@@ -129,7 +130,7 @@ class Pool:
 
 
 def gather_batches(loader: Iterable[Batch], batch: int, device: torch.device) -> Iterator[tuple[Batch, int]]:
-    """Endless batches of at least ``batch`` crops on the device, each crop once, and how many crops were drawn for it."""
+    """Endless batches of at least ``batch`` crops on the device, each crop once, and the number of crops drawn for each."""
     parts: list[Batch] = []
     for drawn in loader:
         parts.append(drawn)
@@ -142,8 +143,9 @@ def gather_batches(loader: Iterable[Batch], batch: int, device: torch.device) ->
 def repeat_batches(
     loader: Iterable[Batch], batch: int, device: torch.device, *, repeat: int, pool_size: int
 ) -> Iterator[tuple[Batch, int]]:
-    """Endless batches of ``batch`` crops on the device, each crop about ``repeat`` times, and how many crops were drawn
-    since the last. Up to ``pool_size`` crops stay on the device, and batches are drawn among them.
+    """Endless batches of ``batch`` crops on the device, each crop about ``repeat`` times, and the number newly drawn.
+
+    Up to ``pool_size`` crops stay on the device, and batches are drawn among them.
     """
     waiting: queue.Queue[Batch] = queue.Queue(64)
 
@@ -166,7 +168,7 @@ def repeat_batches(
 
 
 def draw_fixed_crops(signals: Signals, count: int, width: int, seed: int = 8) -> Batch:
-    """``count`` crops, at each call the same, record by record, that show at least MIN_STEPS of their lead."""
+    """Batch of ``count`` crops, fixed by ``seed``, record by record, with at least ``MIN_STEPS`` steps of their lead."""
     parts: list[Example] = []
     k = 0
     while len(parts) < count:

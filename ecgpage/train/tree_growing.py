@@ -1,7 +1,7 @@
-"""Growing of boosted trees with scikit-learn, and their copy into tensors.
+"""Grow boosted trees with scikit-learn and copy them into tensors.
 
-scikit-learn has no public way to the trees of its histogram-based gradient boosting. ``read_forest`` alone reads its
-private fields; it was checked with scikit-learn 1.9.1 and compares the copy with the public ``decision_function``.
+scikit-learn has no public access to the trees of its histogram-based gradient boosting. Only ``read_forest`` reads its
+private fields; it was checked with scikit-learn 1.9.1, and each copy is compared with the public ``decision_function``.
 """
 
 from typing import Any, Final
@@ -19,19 +19,19 @@ from ecgpage.diagnosis.trees import DEPTH, Trees
 CHECKED_VERSION: Final = "1.9.1"
 """Version of scikit-learn whose private fields are known."""
 COMPARED: Final = 256
-"""Rows on which copied trees are compared with scikit-learn's."""
+"""Number of rows on which copied trees are compared with scikit-learn's."""
 TOLERANCE: Final = 1e-3
-"""Largest difference between both logits."""
+"""Median difference of the logits of copy and original, at most."""
 ITERATIONS: Final = 400
-"""Trees of each class."""
+"""Number of trees of each class."""
 LEAST_POSITIVES: Final = 20
-"""Records of a class that trees need."""
+"""Number of records of a class, at least, for trees to be grown."""
 
 
 def grow_trees(numbers: Tensor, y: Tensor) -> Trees:
-    """Trees for the classes with enough records, from numbers (views, n, f) and targets (n, classes).
+    """Trees for the classes with enough records, from ``numbers`` (views, n, f) and targets ``y`` (n, classes).
 
-    scikit-learn's histogram-based gradient boosting; a leaf holds records, not views of one.
+    They are grown by scikit-learn's histogram-based gradient boosting; the least size of a leaf is multiplied by the views.
     """
     views, n, _ = numbers.shape
     rows = numbers.flatten(0, 1).numpy()
@@ -66,7 +66,7 @@ def grow_trees(numbers: Tensor, y: Tensor) -> Trees:
 def read_forest(model: Any) -> tuple[float, list[NDArray[np.void]]]:
     """Base logit and nodes of each tree of a fitted two-class ``HistGradientBoostingClassifier``, from private fields.
 
-    Raises EcgPageError when the installed scikit-learn keeps them in another form than CHECKED_VERSION does.
+    Raises ``EcgPageError`` when the installed scikit-learn keeps them in another form than ``CHECKED_VERSION``.
     """
     try:
         forest = [trees[0].nodes for trees in model._predictors]
@@ -96,7 +96,7 @@ def _copy_tree(tree: NDArray[np.void], trees: Trees, output: int, k: int) -> Non
 
 
 def _compare(trees: Trees, output: int, model: Any, rows: NDArray[np.float32]) -> None:
-    """Raise EcgPageError where copied trees and their model differ in logits of ``rows`` (n, f)."""
+    """Raise ``EcgPageError`` where copied trees and their model differ in the logits of ``rows`` (n, f)."""
     found = trees(torch.from_numpy(rows))[:, output].numpy()
     difference = float(np.median(np.abs(found - model.decision_function(rows))))
     if not difference <= TOLERANCE:  # the median: a row at a threshold may fall to the other side in float32
