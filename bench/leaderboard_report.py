@@ -41,10 +41,11 @@ class Score:
     kind: str
     pages: int
     unread: int
-    """Pages without any signal."""
+    """Number of pages without any signal."""
     snr: float
+    """Mean SNR, dB."""
     f: float
-    """Macro F as the Challenge counts it: over the classes that these pages have."""
+    """Macro F by the Challenge's rule: over the classes that these pages have."""
     low: float
     high: float
     """95 % bootstrap interval of ``f``; over all eleven classes that occur in truth or answer."""

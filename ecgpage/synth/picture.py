@@ -14,12 +14,7 @@ from numpy.typing import NDArray
 from ecgpage.core.conventions import LEADS
 from ecgpage.core.types import Image, Rng
 from ecgpage.synth.mixes import MIXES, Mix, Range
-from ecgpage.synth.page.challenge import (
-    GRID_COLORS,
-    challenge_page,
-    invent_patient,
-    random_grid_colors,
-)
+from ecgpage.synth.page.challenge import GRID_COLORS, challenge_page, invent_patient, random_grid_colors
 from ecgpage.synth.page.layout import build_page
 from ecgpage.synth.page.looks import code_stamp, random_plotter, random_style, shuffled
 from ecgpage.synth.page.model import Color, Grid, Page, masked_signal

@@ -31,7 +31,7 @@ from ecgpage.synth.flat_pages import DrawnFlatPage
 from ecgpage.synth.page_shards import PageShards
 from ecgpage.synth.simulated_digitization import simulate_digitization
 from ecgpage.synth.training_records import TrainingRecords
-from ecgpage.train import signal_classifier
+from ecgpage.train.signal_fitting import probabilities
 from ecgpage.train.stack import Table
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def make_table(
     rng = np.random.default_rng(seed)
     read = digitized(windows, kinds, rng)
     leads = read.isfinite().any(2).sum(1).numpy().astype(np.float64)
-    p_signal = _in_order(signal_classifier.probabilities(signal.network, read), signal.classes)
+    p_signal = _in_order(probabilities(signal.network, read), signal.classes)
     p_signal[leads == 0] = np.nan
     return Table(
         record=np.array([p.record for p in kept], np.int64),

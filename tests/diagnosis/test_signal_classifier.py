@@ -25,8 +25,9 @@ from ecgpage.synth.simulated_digitization import (
     simulate_digitization,
 )
 from ecgpage.train.scores import choose_thresholds, expected_thresholds, f_measures, macro_interval
-from ecgpage.train.signal_classifier import Recipe, fit, train_on_records
+from ecgpage.train.signal_classifier import train_on_records
 from ecgpage.train.signal_examples import Windows, draw_weights
+from ecgpage.train.signal_fitting import Recipe, fit
 from ecgpage.train.tree_growing import ITERATIONS, LEAST_POSITIVES, grow_trees, read_forest
 
 SHIPPED = Path(__file__).parents[2] / "model"

@@ -10,14 +10,7 @@ import numpy as np
 import pytest
 
 from helper_code import load_labels
-from tests.examples.reading import (
-    EXAMPLES,
-    GOLDEN,
-    load_limits,
-    load_reading,
-    measure_snr,
-    read_examples,
-)
+from tests.examples.reading import EXAMPLES, GOLDEN, load_limits, load_reading, measure_snr, read_examples
 
 pytestmark = pytest.mark.medium  # the pages are read twice
 

@@ -9,18 +9,7 @@ import numpy as np
 
 from ecgpage.core.conventions import LEADS
 from ecgpage.layout.known_layouts import LAYOUT_OF
-from ecgpage.synth.page.model import (
-    BLACK,
-    MM_PER_POINT,
-    Color,
-    Grid,
-    Page,
-    Paper,
-    Pulse,
-    Segment,
-    Text,
-    Tick,
-)
+from ecgpage.synth.page.model import BLACK, MM_PER_POINT, Color, Grid, Page, Paper, Pulse, Segment, Text, Tick
 
 SPEED = 25.0
 GAIN = 10.0
