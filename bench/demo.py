@@ -1,8 +1,8 @@
-"""Run the shipped example pages through the official command line, draw what was read, print a short table.
+"""Read the shipped example pages by the official command line, draw the signals read, print a short table.
 
 python -m bench.demo [--out out/demo] [--evidence [CLASS]]
 
-``--evidence`` also draws where the signal speaks for a class: the most probable one, or CLASS.
+``--evidence`` also draws where the signal supports a class: the most probable one, or CLASS.
 """
 
 import argparse
@@ -37,7 +37,9 @@ from helper_code import (
 )
 
 PHOTO = "01226_hr"
+"""Name of the example page that is a photo."""
 ROOT = Path(__file__).resolve().parent.parent
+"""Folder of the repository."""
 
 
 def main() -> None:
@@ -95,9 +97,9 @@ def draw_overview(record: Path, answer: Path, picture: Path) -> None:
 
 
 def _draw(record: Path, picture: Path, evidence: str | None) -> tuple[int, Path]:
-    """Number of leads with a value, and the overlay picture written to ``picture``.
+    """Number of leads with a value, and path of the overlay, which is written to ``picture``.
 
-    With ``evidence`` (a class, or "" for the most probable one) the overlay shows what speaks for it.
+    With ``evidence`` (a class, or "" for the most probable one), the overlay shows where the signal supports it.
     """
     header = load_header(str(record))
     image_path = record.parent / get_image_files(str(record))[0]

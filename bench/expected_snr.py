@@ -1,12 +1,12 @@
-"""How good each lead is expected to be, and how good it is: expected against true SNR.
+"""Compare the expected with the true SNR of each lead.
 
     python -m bench.expected_snr --data FOLDER [--fold 9] [--records 5] [--real] [--width 700] [--fit] [--plot FILE.png]
 
 FOLDER holds ``hires500`` and, for ``--real``, ``real/scans`` and ``real/photos``. Draws ``--records`` pages of each kind,
-each from another record as far as the fold goes, and reads them without leaving out leads that are expected to be noise.
-True is the SNR that ``evaluate_model`` counts. ``--width`` shrinks the pictures, so that leads fail. ``--fit`` prints the
-weights (``quality.NOISE``) that suit these drawn pages best; those of fold 8 are for that. Prints a Markdown table by kind;
-``--work`` keeps what was read, where another start goes on: delete it after a change.
+from different records while the fold lasts, and reads them, keeping leads that are expected to be noise. The true SNR is
+that of ``evaluate_model``. ``--width`` shrinks the pictures, so that leads fail. ``--fit`` prints the weights
+(``ecgpage.signal.expected_snr.NOISE``) that fit these drawn pages best; fold 8 is meant for it. Prints a Markdown table by
+kind. ``--work`` keeps the readings, from which another start continues: delete it after a change.
 """
 
 import argparse
@@ -48,12 +48,17 @@ from ecgpage.synth.sources import Pack
 from helper_code import find_records
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+"""Folder of the repository."""
 FS: Final = 500.0
+"""Sampling frequency, Hz, of records and readings."""
 N_SAMPLES: Final = 5000
+"""Number of samples of a reading: 10 s."""
 REAL_KINDS: Final = ("scans", "photos")
+"""Kinds of real pages."""
 NEAR_DB: Final = 3.0
+"""Error, dB, of the expected SNR, up to which it counts as near."""
 HUBER_DB: Final = 3.0
-"""Errors beyond count linearly in the fit."""
+"""Error, dB, above which it counts linearly in the fit."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,7 @@ class Lead:
     true_db: float
     power: float
     terms: tuple[float, float, float]
-    """As in ``quality.Expectation``."""
+    """Terms of the expected noise (``ecgpage.signal.expected_snr.Expectation``)."""
 
     @property
     def expected_db(self) -> float:
@@ -73,7 +78,7 @@ class Lead:
 
 @dataclass(frozen=True)
 class Page:
-    """One page; without leads when it was refused."""
+    """One page; without leads where it was refused."""
 
     kind: str
     name: str
@@ -85,7 +90,7 @@ class Page:
 
 
 def judged(kind: str, name: str, page: PageReading, fs: float, truth: Array) -> Page:
-    """Expected and true SNR of the leads, with those that would be left out; truth (n, 12) mV, NaN where not drawn."""
+    """Expected and true SNR of all leads, also those that would be left out; ``truth`` (n, 12) mV, NaN where not drawn."""
     signals = assemble(page.traces, page.layout, fs, len(truth), SignalOptions(min_snr_db=-np.inf))
     leads = []
     for k, reading in enumerate(signals.readings):
@@ -97,10 +102,10 @@ def judged(kind: str, name: str, page: PageReading, fs: float, truth: Array) -> 
 
 
 class Reader:
-    """Reads pages by kind and name; what was read is stored, and not read again."""
+    """Reader of pages by kind and name; readings are stored and not repeated."""
 
     def __init__(self, data: Path, fold: str, count: int, width: int | None, model: Path) -> None:
-        """``count`` pages of each drawn kind, from records of ``fold``, ``width`` px at most."""
+        """Read ``count`` pages of each drawn kind, from records of ``fold``, at most ``width`` px wide."""
         self.data, self.fold, self.count, self.width = data, fold, count, width
         self.digitizer = Digitizer.load(model, challenge_options())
         pack = data / "hires500"
@@ -108,13 +113,13 @@ class Reader:
         self.records = [k for k, row in enumerate(self.pack.rows) if row.get("strat_fold") == fold]
 
     def tasks(self, *, real: bool) -> list[tuple[str, str]]:
-        """(kind, name) of all pages: drawn kinds in turn, then the real ones."""
+        """Kind and name of all pages: drawn kinds in turn, then the real ones."""
         found = [(kind, str(number)) for number in range(self.count) for kind in MIXES]
         folders = [(kind, self.data / "real" / kind / "input") for kind in REAL_KINDS if real]
         return found + [(kind, record) for kind, folder in folders for record in find_records(str(folder))]
 
     def read(self, kind: str, name: str) -> Page:
-        """One page; its reason says why it was refused."""
+        """Read one page; ``reason`` tells why it was refused."""
         try:
             if kind in REAL_KINDS:
                 scored = read_scored(self.digitizer, self.data / "real" / kind, name)
@@ -128,7 +133,7 @@ class Reader:
             return Page(kind, name, [], str(error))
 
     def read_all(self, path: Path, *, real: bool) -> list[Page]:
-        """All pages, in the order of ``tasks``; ``path`` keeps them, a line each."""
+        """Read all pages, in the order of ``tasks``; ``path`` keeps them, a line each."""
         path.parent.mkdir(parents=True, exist_ok=True)
         pages = {(p.kind, p.name): p for p in (load(line) for line in _lines(path))}
         tasks = self.tasks(real=real)
@@ -141,7 +146,7 @@ class Reader:
 
 
 def load(line: str) -> Page:
-    """A page as ``Reader`` stores it."""
+    """Page of a line that ``Reader`` stored."""
     values = json.loads(line)
     leads = [Lead(v["lead"], v["true_db"], v["power"], tuple(v["terms"])) for v in values["leads"]]
     return Page(values["kind"], values["name"], leads, values["reason"])
@@ -162,7 +167,7 @@ def _shrunk(image: Image, width: int | None) -> Image:
 
 
 def row(kind: str, pages: Sequence[Page]) -> str:
-    """A line of the table."""
+    """Line of the table."""
     leads = [lead for page in pages for lead in page.leads]
     refused = sum(not page.leads for page in pages)
     if not leads:
@@ -179,7 +184,7 @@ def row(kind: str, pages: Sequence[Page]) -> str:
 
 
 def table(pages: Sequence[Page]) -> str:
-    """Markdown: a line a kind, and one for all."""
+    """Markdown table: a line for each kind, and one for all."""
     kinds = list(dict.fromkeys(page.kind for page in pages))
     lines = [
         "| pages | n | refused | leads | expected dB | true dB | bias | spread | correlation | within 3 dB "
@@ -192,7 +197,7 @@ def table(pages: Sequence[Page]) -> str:
 
 
 def fit(leads: Sequence[Lead]) -> Array:
-    """(3,) weights of the noise's terms with the least Huber loss in dB."""
+    """Weights (3,) of the noise's terms with the least Huber loss, dB."""
     terms = np.array([lead.terms for lead in leads])  # (n, 3)
     power = np.maximum([lead.power for lead in leads], FLAT_MV**2)
     true = np.array([lead.true_db for lead in leads])
@@ -206,7 +211,7 @@ def fit(leads: Sequence[Lead]) -> Array:
 
 
 def plot(pages: Sequence[Page], path: Path) -> None:
-    """A diagram for each kind: a point a lead; the band is 3 dB wide on each side."""
+    """Draw a diagram for each kind, with a point for each lead; the band is ``NEAR_DB`` wide on each side."""
     kinds = list(dict.fromkeys(page.kind for page in pages))
     columns = 4
     shape = (-(-len(kinds) // columns), columns)

@@ -2,9 +2,9 @@
 
     python -m bench.grid_accuracy --data FOLDER [--kinds photo-clean ...] [--records 20] [--jobs 2] [--bridge-gaps]
 
-FOLDER holds ``hires500``. Over the ECG area of each page (the rectangle around everything that is drawn of the leads) the
-map is compared with the page coordinate of the *trace*, every 2.5 mm. Of the difference, a whole number of millimetres, the
-phase of the printed grid and the choice among the four turns are free; everything else counts:
+FOLDER holds ``hires500``. Over the ECG area of each page (the rectangle around all drawn leads), the map is compared with
+the page coordinate of the *trace* every 2.5 mm. A whole number of millimetres, the phase of the printed grid and the choice
+among the four turns are free; every other difference counts:
 
     time, voltage   root mean square over the area, 200-dpi pixels (7.87 px/mm), constant offset included
     scale           deviation of the time scale, per cent: median over rows of 60 mm and more, by straight lines along them
@@ -15,8 +15,8 @@ Prints a Markdown table.
 
     python -m bench.grid_accuracy --data FOLDER --sheet docs/lattices.jpg
 
-draws the found 5-mm lattice over the real pages in FOLDER instead (``real/*/input`` and ``patient_images``), the area that
-was followed in red, the rest of the map in blue.
+draws the found 5-mm lattice over the real pages in FOLDER instead (``real/*/input`` and ``patient_images``): red where the
+grid was followed, blue in the rest of the map.
 """
 
 import argparse
@@ -51,31 +51,35 @@ from ecgpage.synth.page.model import Grid
 from ecgpage.synth.sources import Pack
 
 PX_PER_MM: Final = 200 / 25.4
+"""Resolution, px/mm, of the table's pixels: 200 dpi."""
 RASTER_MM: Final = 2.5
+"""Distance, mm, of the points that are compared."""
 SLIP_MM: Final = 0.5
+"""Error, mm, of any point, above which the map has slipped."""
 REPORT_FOLD: Final = "9"
+"""Fold of the records."""
 
 
 @dataclass(frozen=True)
 class GridError:
-    """How the map of one page differs from the truth; NaN where no map was found."""
+    """Errors of the map of one page; NaN where no map was found."""
 
     record: str
     time_px: float
     voltage_px: float
     smooth_px: float
-    """Both directions, root mean square, constant offset left out."""
+    """Error, 200-dpi px rms over both directions, without the constant offset."""
     scale_percent: float
     slipped: bool
     expected_px: float
     covered: float
-    """Share of the ECG area within the map's followed part."""
+    """Share, 0 to 1, of the ECG area within the map's followed part."""
     seconds: float
     reason: str = ""
 
 
 def compare(grid: GridMap, drawn: DrawnPage) -> tuple[Array, Array, float]:
-    """Raster points of the map in the ECG area (n, 2) page mm of the truth, map minus truth (n, 2) mm, share covered."""
+    """Compared points in the ECG area (n, 2), true page mm; map minus truth (n, 2), mm; share covered by the map."""
     truth = drawn.truth
     paths = np.concatenate([s.polygon for s in truth.segments])
     area = truth.page_map.page_from_image(paths)
@@ -110,7 +114,7 @@ def _followed(grid: GridMap, at: Array) -> NDArray[np.bool_]:
 
 
 def _phase(drawn: DrawnPage, away: Array) -> Array:
-    """(2,) page mm that the map's origin stands for: the grid's printed phase and a whole number of millimetres."""
+    """Page position (2,), mm, of the map's origin: the grid's printed phase plus a whole number of millimetres."""
     page = drawn.truth.page
     left, _, _, bottom = (page.grid or Grid()).area_on(page.paper)
     line = -np.array([left, bottom])
@@ -119,7 +123,7 @@ def _phase(drawn: DrawnPage, away: Array) -> Array:
 
 
 def measure(kind: str, data: Path, index: int, options: GridOptions) -> GridError:
-    """Draw record ``index`` of the pack as a page of a kind and measure its map."""
+    """Errors of the map of record ``index`` of the pack, drawn as a page of a kind."""
     cv2.setNumThreads(1)
     pack = Pack(data / "hires500" / "signals.xz", data / "hires500" / "records.csv", fs=500.0)
     record = pack.read(index)
@@ -151,7 +155,7 @@ def measure(kind: str, data: Path, index: int, options: GridOptions) -> GridErro
 
 
 def _scale(page: Array, away: Array) -> float:
-    """Median size of the slopes of the time error along rows of 5 mm, per cent; NaN when no row is long enough."""
+    """Deviation of the time scale, per cent: median slope of the time error along 5-mm rows; NaN without a long row."""
     slopes = []
     for row in np.unique(np.rint(page[:, 1] / SQUARE_MM)):
         here = np.rint(page[:, 1] / SQUARE_MM) == row
@@ -161,7 +165,7 @@ def _scale(page: Array, away: Array) -> float:
 
 
 def lattice_picture(image: Image, grid: GridMap, side: int) -> Image:
-    """The picture, its longer side ``side`` px, with the lattice of the map."""
+    """Picture, its longer side ``side`` px, with the lattice of the map."""
     scale = side / max(image.shape[:2])
     small = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
     x0, y0, x1, y1 = grid.extent_mm
@@ -181,7 +185,7 @@ def lattice_picture(image: Image, grid: GridMap, side: int) -> Image:
 
 
 def draw_sheet(data: Path, target: Path, side: int = 640, columns: int = 6) -> None:
-    """One picture with the lattices of all real pages; those without one keep a red cross."""
+    """Draw one picture with the lattices of all real pages; those without a map get a red cross."""
     paths = [
         p for kind in ("scans", "photos") for p in sorted((data / "real" / kind / "input").glob("*-0.*"))
     ]
@@ -212,7 +216,7 @@ def draw_sheet(data: Path, target: Path, side: int = 640, columns: int = 6) -> N
 
 
 def table(rows: Iterable[tuple[str, Sequence[GridError]]]) -> str:
-    """Markdown."""
+    """Markdown table."""
     lines = [
         "| pages | n | time px, median / 90 % | voltage px | no offset | scale % | slips | no map | covered | told | s |",
         "|---|---|---|---|---|---|---|---|---|---|---|",

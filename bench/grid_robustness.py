@@ -1,12 +1,12 @@
-"""Whether the page is found in a picture, and which way up, however it lies there and whatever else is seen.
+"""Test whether the page is found in a picture, and the right way up, in any position and beside other things.
 
     python -m bench.grid_robustness --data FOLDER [--cases turned cropped ...] [--pages 40] [--log FILE] [--pictures FOLDER]
 
-FOLDER holds ``hires500``; records of fold 9 are drawn in turn as the ten kinds of page. Pictures are read up to the layout:
-map of the grid, way up, what is drawn where; no trace is read but of pages without a grid.
+FOLDER holds ``hires500``; records of fold 9 are drawn in turn as the ten kinds of page. Pictures are read up to the layout
+(map of the grid, orientation, place of the leads); traces are read on pages without a grid only.
 
     turned    the picture turned by 0, 90, 180 and 270 degrees
-    cropped   the picture cut along the leads, 3 mm around them: no border of the sheet is left
+    cropped   the picture cut 3 mm around the leads: no border of the sheet is left
     pairs     a second, smaller page beside or below the page
     sizes     600 to 12,000 px along the longer side (flat kinds and photos)
     blank     pages printed without a grid
@@ -14,8 +14,8 @@ map of the grid, way up, what is drawn where; no trace is read but of pages with
 
 Verdicts: ``right``; ``turned``: another way up; ``bent``: some point of the ECG area is off by more than half a millimetre;
 ``slipped``: by more than 0.9 mm, a line or more miscounted (without a grid: the scale off by more than 2 %); ``elsewhere``:
-not on the page; ``refused``: with the reason. Prints Markdown; a log takes the outcomes, one JSON object a line, and a run
-with the same log goes on where the last one stopped. ``--pictures`` keeps the pictures that are not right.
+not on the page; ``refused``: with the reason. Prints Markdown. A log takes the outcomes, one JSON object a line; a stopped
+run continues from its log. ``--pictures`` keeps the pictures that are not right.
 """
 
 import argparse
@@ -54,40 +54,49 @@ from ecgpage.synth.scene.background import background
 from ecgpage.synth.sources import Pack
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+"""Folder of the repository."""
 KINDS: Final = tuple(MIXES)
+"""Kinds of page."""
 REPORT_FOLD: Final = "9"
+"""Fold of the records."""
 FS: Final = 500.0
+"""Sampling frequency, Hz, of records and readings."""
 N_SAMPLES: Final = 5000
+"""Number of samples of a reading: 10 s."""
 SIDES_PX: Final = (600, 900, 1400, 2200, 4000, 8000, 12000)
+"""Longer sides, px, of the pictures of case ``sizes``."""
 LARGEST_DRAWN_PX: Final = 4000
-"""Larger pictures are enlarged."""
+"""Longer side, px, of drawn pictures, at most; larger ones are enlarged."""
 CROP_MM: Final = 3.0
+"""Distance, mm, of the picture's edge from the leads in case ``cropped``."""
 LINE_MM: Final = 0.9
+"""Error, mm, of any point, above which a line of the grid was miscounted."""
 LEVEL: Final = replace(
     MIXES["photo-clean"], folds=0, crumples=(0.0, 0.0), crumple_slope=(0.0, 0.0), curl=(-1.0, 1.0), wave=(0.0, 0.3),
     p_book=0.0, fill=(0.75, 0.95),
 )  # fmt: skip
-"""Paper without folds, usually seen as a whole."""
+"""Mix of case ``level``: paper without folds, usually seen as a whole."""
 MAX_SCALE_ERROR: Final = 0.02
+"""Relative error of the scale without a grid, at most."""
 SIDE_PX: Final = 1400
-"""Longer side of the pictures that are kept."""
+"""Longer side, px, of the pictures that are kept."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One picture."""
+    """One picture to be read."""
 
     image: Image
     drawn: DrawnPage
     to_drawn: Array
-    """(2, 3) affine map from its pixels to those of the drawn page."""
+    """(2, 3) affine map from the picture's pixels to those of the drawn page."""
     sort: str
-    """Line of the table."""
+    """Kind of picture, a line of the table."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of it."""
+    """Outcome of reading one picture."""
 
     case: str
     sort: str
@@ -96,15 +105,15 @@ class Outcome:
     verdict: str
     reason: str
     away_mm: float
-    """Largest error in the ECG area, constant left out; NaN when refused."""
+    """Largest error, mm, in the ECG area, without the constant offset; NaN when refused."""
     scale_percent: float
     seconds: float
     db: float = float("nan")
-    """Pages without a grid: mean over the drawn leads; 0 when refused."""
+    """SNR, dB, of pages without a grid: mean over the drawn leads; 0 when refused."""
 
 
 class Pages:
-    """Drawn pages of fold 9; a number always gives one page."""
+    """Drawn pages of fold 9; each number gives a fixed page."""
 
     def __init__(self, data: Path) -> None:
         self.pack = Pack(data / "hires500" / "signals.xz", data / "hires500" / "records.csv", fs=FS)
@@ -114,7 +123,7 @@ class Pages:
     def draw(
         self, number: int, kind: str | Mix, *, side: int | None = None, blank: bool = False
     ) -> DrawnPage:
-        """``side``: pixels of the longer side; ``blank``: without a grid."""
+        """Draw a page; ``side``: longer side, px; ``blank``: without a grid."""
         record = self.pack.read(self.rows[number % len(self.rows)])
         rng = np.random.default_rng((29, number))
         mix = MIXES[kind] if isinstance(kind, str) else kind
@@ -172,7 +181,7 @@ def pairs(pages: Pages, number: int) -> Case:
 
 
 def sizes(pages: Pages, number: int) -> Case:
-    """By way of a file, as large pictures are averaged where they are decoded."""
+    """Case of one of ``SIDES_PX``, read from a file because large pictures are averaged at decoding."""
     side = SIDES_PX[number % len(SIDES_PX)]
     kind = KINDS[number // len(SIDES_PX) % len(KINDS)]
     drawn = pages.draw(number, kind, side=min(side, LARGEST_DRAWN_PX))
@@ -208,7 +217,7 @@ CASES: Final[Mapping[str, Callable[[Pages, int], Case]]] = {
 
 
 def judge(case: Case, grid: GridMap) -> tuple[str, float, float]:
-    """Verdict on an upright map, its largest error in mm, and its error of scale in per cent."""
+    """Verdict on an upright map, its largest error, mm, and its error of scale, per cent."""
     truth = case.drawn.truth
     area = truth.page_map.page_from_image(np.concatenate([s.polygon for s in truth.segments]))
     low, high = area.min(axis=0), area.max(axis=0)
@@ -275,7 +284,7 @@ def keep(folder: Path, case: Case, outcome: Outcome, grid: GridMap | None) -> No
 
 
 def outcomes(args: argparse.Namespace) -> Iterator[Outcome]:
-    """All that were asked for, those of the log first."""
+    """Outcomes of all requested cases, those of the log first."""
     done: dict[tuple[str, int], Outcome] = {}
     if args.log and args.log.exists():
         known = [Outcome(**json.loads(line)) for line in args.log.read_text().splitlines()]
@@ -297,7 +306,7 @@ def outcomes(args: argparse.Namespace) -> Iterator[Outcome]:
 
 
 def table(found: Sequence[Outcome]) -> str:
-    """Markdown, a line for each case and kind of picture, and one for each case."""
+    """Markdown table: a line for each case and kind of picture, and one for each case."""
     lines = [
         "| case | pages | n | right | turned | bent | slipped | elsewhere | refused | worst error mm, median | s | dB |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",

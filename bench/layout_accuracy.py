@@ -3,15 +3,16 @@
     python -m bench.layout_accuracy --data FOLDER [--pages 100] [--kinds scan-color photo-clean] [--boxes detector] [--exact]
     python -m bench.layout_accuracy --images FILE ... --out SHEET.webp [--verdicts FILE.csv]
 
-FOLDER holds ``hires500``; records of fold 9 are drawn, every layout equally often, in the looks that the renderer invents for
-it. A layout is right when every drawn lead is there under its name, with its ends within 1 mm, upside down where it was
-drawn so, and nothing else. ``--boxes truth`` takes the true boxes with the faults of a detector instead of looking for
-them; ``--exact`` takes the true map of the page instead of its grid; ``--shuffled``
-draws the leads in an order of their own; ``--unread`` leaves printed names alone. The sign of aVR is that which the laws of
-the limb leads give it, as in the pipeline. ``--images`` writes a sheet with the
-layouts of pictures instead: where each lead begins and ends, its name, its row; under each picture the verdict that a person
-gave it (``--verdicts``: lines ``file,right`` or ``file,what is wrong``). Prints a Markdown table; its last line leaves out
-the pages of which the picture's edge cuts off a lead's end or its name, which nothing can tell.
+FOLDER holds ``hires500``; records of fold 9 are drawn, every layout equally often, in the page styles that the renderer
+invents for it. A layout is right when exactly the drawn leads are found, each under its name, with its ends within 1 mm and
+upside down where it was drawn so. ``--boxes truth`` takes the true boxes with the faults of a detector instead of detecting
+them; ``--exact`` takes the true map of the page instead of its grid; ``--shuffled`` draws the leads in random order;
+``--unread`` reads no printed names. The sign of aVR follows from Einthoven's and Goldberger's constraints, as in the
+pipeline. Prints a Markdown table; its last line leaves out the pages of which the picture's edge cuts off a lead's end or
+its name.
+
+``--images`` writes a sheet with the layouts of pictures instead: ends, name and row of each lead, and under each picture a
+person's verdict (``--verdicts``: lines ``file,right`` or ``file,what is wrong``).
 """
 
 import argparse
@@ -63,14 +64,16 @@ from ecgpage.trace.network import TraceNet
 from ecgpage.trace.reader import read_traces
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+"""Folder of the repository."""
 REPORT_FOLD: Final = "9"
+"""Fold of the records."""
 FS: Final = 500.0
-"""Hz at which traces are compared."""
+"""Sampling frequency, Hz, at which traces are compared."""
 
 
 @dataclass(frozen=True)
 class PlanScore:
-    """How the layout of one page compares with what was drawn."""
+    """Comparison of the layout of one page with the drawn one."""
 
     layout: str
     look: str
@@ -90,7 +93,7 @@ def draw(
     *,
     in_any_order: bool = False,
 ) -> DrawnPage:
-    """A picture of the kind of a page with this layout, in one of the looks that have it; ``in_any_order`` with names."""
+    """Picture of a kind of a page with this layout, in a random style that has it; ``in_any_order``: with printed names."""
     rng = np.random.default_rng(seed)
     while True:
         style = random_style(rng)
@@ -112,16 +115,16 @@ def is_cut(drawn: DrawnPage) -> bool:
 
 @dataclass(frozen=True)
 class Options:
-    """How pages are read."""
+    """Options of the reading of pages."""
 
     boxes: str
     exact: bool
     digitizer: Digitizer
-    """With the reader of text or without."""
+    """Digitizer, with the text reader or without."""
 
 
 def measure(drawn: DrawnPage, look: str, options: Options, rng: Rng) -> PlanScore:
-    """Read the layout of a drawn page and compare."""
+    """Read the layout of a drawn page and compare it with the drawn one."""
     name = drawn.truth.layout
     began = time.perf_counter()
     try:
@@ -141,7 +144,7 @@ def measure(drawn: DrawnPage, look: str, options: Options, rng: Rng) -> PlanScor
 
 
 def give_sign(drawn: DrawnPage, page: FlatPage, layout: PageLayout, network: TraceNet) -> PageLayout:
-    """The layout with the sign of aVR that the traces of the limb leads tell."""
+    """Layout with the sign of aVR that the traces of the limb leads give."""
     limb = replace(layout, segments=[s for s in layout.segments if s.lead in BY_I_AND_II])
     traces, _ = correct_sign(read_traces(drawn.image, page, limb, network), layout, FS)
     told = iter([t.segment for t in traces])
@@ -149,7 +152,7 @@ def give_sign(drawn: DrawnPage, page: FlatPage, layout: PageLayout, network: Tra
 
 
 def _upright(drawn: DrawnPage, grid: GridMap) -> GridMap:
-    """The map turned as the page was drawn: the layout is measured here, not which way up."""
+    """Map turned upright by the truth: the layout is measured here, not the orientation."""
     for turn in range(4):
         to_map = fit_page_to_map(drawn, grid.rotate(turn))
         if to_map[0, 0] > 0.5:
@@ -164,7 +167,7 @@ def _boxes(drawn: DrawnPage, page: FlatPage, options: Options, rng: Rng) -> Page
 
 
 def table(scores: Iterable[PlanScore]) -> str:
-    """Markdown, a line a layout, one for all, and one for those that the picture shows whole."""
+    """Markdown table: a line for each layout, one for all, and one for the pages that are not cut off."""
     listed = list(scores)
     groups = [(name, [s for s in listed if s.layout == name]) for name in LAYOUTS]
     lines = [
@@ -190,13 +193,14 @@ def table(scores: Iterable[PlanScore]) -> str:
 
 
 TILE: Final = (640, 420)
-"""Width and height of a picture on the sheet, px."""
+"""Width and height, px, of a picture on the sheet."""
 CAPTION_PX: Final = 40
+"""Height, px, of the caption under a picture."""
 ROW_COLOURS: Final = ((220, 30, 30), (20, 90, 220), (10, 140, 60), (200, 90, 0), (140, 40, 160))
 
 
 def show(path: Path, digitizer: Digitizer, verdict: str) -> NDArray[np.uint8]:
-    """A tile (height, width, 3) with one picture and its layout."""
+    """Tile (height, width, 3) with one picture and its layout."""
     image = read_image(path)
     scale = min(TILE[0] / image.shape[1], TILE[1] / image.shape[0])
     small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -220,7 +224,7 @@ def show(path: Path, digitizer: Digitizer, verdict: str) -> NDArray[np.uint8]:
 
 
 def _draw_plan(canvas: NDArray[Any], page: FlatPage, layout: PageLayout, scale: float) -> None:
-    """A bracket around each lead, a colour a row, with the name at its beginning."""
+    """Draw a bracket around each lead, in the colour of its row, with the name at its beginning."""
     for s in layout.segments:
         level = s.baseline(layout.rows)
         x_mm = np.array([s.x0_mm, s.x0_mm, s.x1_mm, s.x1_mm])
@@ -236,7 +240,7 @@ def _draw_plan(canvas: NDArray[Any], page: FlatPage, layout: PageLayout, scale: 
 def write_sheet(
     images: Sequence[Path], model: Path, verdicts: Path | None, out: Path, across: int = 4
 ) -> None:
-    """Tiles of all pictures in one sheet, WebP or JPEG by the ending of its name."""
+    """Write the tiles of all pictures as one sheet, WebP or JPEG by the ending of its name."""
     given: dict[str, str] = {}
     if verdicts is not None:
         with verdicts.open(encoding="utf-8", newline="") as file:

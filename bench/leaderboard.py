@@ -1,17 +1,17 @@
-"""Draw the Challenge's kinds of page, run the package on them by its command line, score, compare with the published results.
+"""Draw the Challenge's kinds of page, read them by the command line, score, and compare with the published results.
 
     python -m bench.leaderboard --data FOLDER [--fold 9] [--records 150] [--minutes 8] [--jobs 1] [--out out/leaderboard]
 
-FOLDER holds ``ptbxl100`` and ``hires500`` (packs with labels; the records of ``--fold``, the 500-Hz form where there is
-one), or WFDB records with labels. Each record is drawn once, its kind by its number modulo ten: the eight kinds of the
-Challenge and the two of its generator. Fewer than 20 records are drawn as every kind. ``run_model.py`` answers headers
-without labels; ``evaluate_model.py`` scores. What is answered already is kept, so a run can be stopped and gone on with.
+FOLDER holds ``ptbxl100`` and ``hires500`` (packs with labels; records of ``--fold``, at 500 Hz where available), or WFDB
+records with labels. Each record is drawn once, as the kind given by its number modulo ten: the eight kinds of the Challenge
+and the two of its generator. Fewer than 20 records are drawn as every kind. ``run_model.py`` reads the pages, with headers
+without labels; ``evaluate_model.py`` scores them. Predictions are kept, so a stopped run can be continued.
 
 **Drawn pages are not the hidden pages of the Challenge**: paper, printers, cameras and patients differ, and this package
-was trained on drawn pages of PTB-XL. The published figures stand beside for orientation, not as a ranking.
+was trained on drawn pages of PTB-XL. The published figures are for orientation, not a ranking.
 
-Written to the folder of the run: ``leaderboard.md``, ``leaderboard.png``, and ``answers.npz``, what both diagnostic
-branches said (``ecgpage.train.stack``).
+The folder of the run gets ``leaderboard.md``, ``leaderboard.png``, and ``answers.npz`` with the predictions of both
+diagnostic branches (``ecgpage.train.stack``).
 """
 
 import argparse
@@ -53,10 +53,11 @@ from evaluate_model import evaluate_model
 from helper_code import find_records, load_labels, load_signals
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+"""Folder of the repository."""
 
 
 CHUNK: Final = 10
-"""Pages that one run of the command line answers."""
+"""Number of pages that one run of the command line reads."""
 
 
 # --- records ------------------------------------------------------------------------------------------------
@@ -64,29 +65,29 @@ CHUNK: Final = 10
 
 @dataclass(frozen=True)
 class Page:
-    """One page to draw and answer."""
+    """One page to draw and read."""
 
     kind: str
     recording: Recording
 
 
 def number_of(name: str) -> int:
-    """A record's number: the first digits of its name, else a checksum of it."""
+    """Number of a record: the first digits of its name, else a checksum of the name."""
     digits = re.search(r"\d+", Path(name).name)
     return int(digits.group()) if digits else int(hashlib.sha256(name.encode()).hexdigest()[:8], 16)
 
 
 def choose_pages(recordings: Sequence[Recording]) -> list[Page]:
-    """Each recording in the kind that its number gives; fewer than 20 in every kind."""
+    """Each recording as the kind given by its number; fewer than ``FEW`` recordings as every kind."""
     if len(recordings) < FEW:
         return [Page(kind, recording) for kind in KINDS for recording in recordings]
     return [Page(KINDS[number_of(r.name) % len(KINDS)], r) for r in recordings]
 
 
 def read_recordings(data: Path, fold: str, count: int | None) -> list[Recording]:
-    """Labelled recordings of ``data``, ``count`` of them (all: None) in an order that is random but always the same.
+    """Labelled recordings of ``data`` in a fixed random order, ``count`` of them (None: all).
 
-    Raises EcgPageError when there is none.
+    Raises ``EcgPageError`` when there is none.
     """
     sources = _sources(data, fold)
     listed = [(source, k) for source in sources for k in range(len(source.names))]
@@ -121,7 +122,7 @@ def _sources(data: Path, fold: str) -> list[Source]:
 
 
 def _labelled_once(listed: Iterable[tuple[Source, int]], fold: str) -> list[tuple[Source, int]]:
-    """PTB-XL's labelled records of a fold, each in the first form that is there, by number."""
+    """Labelled PTB-XL records of a fold, by number, each from the first source that has it."""
     kept: dict[int, tuple[Source, int]] = {}
     for source, k in listed:
         assert isinstance(source, Pack)
@@ -136,28 +137,28 @@ def _labelled_once(listed: Iterable[tuple[Source, int]], fold: str) -> list[tupl
 
 @dataclass(frozen=True)
 class Run:
-    """Where the pages of one run lie."""
+    """Folders of one run."""
 
     folder: Path
     model: Path
 
     @property
     def reference(self) -> Path:
-        """Headers with labels and signals, ``<kind>/<record>``."""
+        """Folder of the true headers with labels and signals, ``<kind>/<record>``."""
         return self.folder / "reference"
 
     @property
     def answers(self) -> Path:
-        """What ``run_model.py`` wrote."""
+        """Folder of the output of ``run_model.py``."""
         return self.folder / "answers"
 
     @property
     def reports(self) -> Path:
-        """Probabilities and reasons, JSON."""
+        """Folder of the reports, JSON: probabilities and reasons."""
         return self.folder / "reports"
 
     def answered(self, page: Page) -> bool:
-        """Whether reference, answer and report of a page are complete."""
+        """Whether reference, output and report of a page are complete."""
         name = f"{page.kind}/{page.recording.name}"
         answer = self.answers / f"{name}.hea"
         there = (self.reference / f"{name}.hea").exists() and (self.reports / f"{name}.json").exists()
@@ -165,7 +166,7 @@ class Run:
 
 
 def run_folder(out: Path, data: Path, fold: str, model: Path) -> Path:
-    """Folder of a run: another one for other weights, other looks of pages, other records."""
+    """Folder of a run, which depends on the weights, the page mixes and the records."""
     weights = hashlib.sha256((model / TABLE).read_bytes()).hexdigest()[:8]
     records = f"fold{fold}" if _holds_packs(data) else data.resolve().name
     return out / f"{records}-pages-{mixes_hash()[:8]}-weights-{weights}"
@@ -176,9 +177,9 @@ def _holds_packs(data: Path) -> bool:
 
 
 def answer_chunk(run: Run, pages: Sequence[Page], deadline: float | None = None) -> int:
-    """Draw some pages, answer them by the command line, keep answers and references, drop the pictures.
+    """Draw some pages and read them by the command line; outputs and references are kept, pictures dropped.
 
-    Returns how many were answered: none after ``deadline`` (``time.time``). Raises EcgPageError when the command fails.
+    Returns the number of pages read: 0 after ``deadline`` (``time.time``). Raises ``EcgPageError`` when the command fails.
     """
     if deadline is not None and time.time() > deadline:
         return 0
@@ -208,7 +209,7 @@ def answer_chunk(run: Run, pages: Sequence[Page], deadline: float | None = None)
 
 
 def _draw(page: Page, drawn: Path, hidden: Path) -> None:
-    """Draw a page; header without labels and picture go to ``hidden``."""
+    """Draw a page and copy its picture and its header without labels to ``hidden``."""
     write_record(Task(drawn, mixes=(page.kind,), truth=False), page.recording)
     header = drawn / f"{page.recording.name}.hea"
     target = hidden / f"{page.recording.name}.hea"
@@ -220,7 +221,7 @@ def _draw(page: Page, drawn: Path, hidden: Path) -> None:
 
 
 def answer_all(run: Run, pages: Sequence[Page], *, jobs: int, minutes: float | None) -> None:
-    """Answer what is not answered yet; chunks that have not begun after ``minutes`` are left for the next time."""
+    """Read the pages not read yet; chunks that have not begun after ``minutes`` are left for the next run."""
     deadline = None if minutes is None else time.time() + 60 * minutes
     left = [page for page in pages if not run.answered(page)]
     chunks = [left[k : k + CHUNK] for k in range(0, len(left), CHUNK)]
@@ -232,7 +233,7 @@ def answer_all(run: Run, pages: Sequence[Page], *, jobs: int, minutes: float | N
 
 
 def score_all(run: Run, *, jobs: int) -> dict[str, Score]:
-    """Scores of each kind that was answered, and of ``scans``, ``photos`` and ``all`` together."""
+    """Scores of each kind with predictions, and of the groups ``scans``, ``photos`` and ``all``."""
     kinds = [kind for kind in KINDS if (run.reference / kind).is_dir()]
     snr: dict[str, list[float]] = {}
     found: dict[str, Score] = {}
@@ -271,7 +272,7 @@ def _held(labels: Sequence[Sequence[str]], classes: Sequence[str]) -> np.ndarray
 
 
 def read_predictions(run: Run) -> list[Prediction]:
-    """What both branches said of every answered page."""
+    """Predictions of both branches for every page read."""
 
     def branch(p: dict[str, float | None] | None) -> Diagnosis | None:
         known = None if p is None else {c: math.nan if v is None else v for c, v in p.items()}
@@ -296,10 +297,10 @@ def read_predictions(run: Run) -> list[Prediction]:
 
 
 def branch_scores(run: Run) -> dict[str, tuple[float, float, float]]:
-    """Macro F over all answered pages with its 95 % interval, for each way to answer.
+    """Macro F over all pages read, with its 95 % interval, for each way to predict.
 
-    ``true signals``: the signal branch on what the pages show, without digitization; the branches have the thresholds of
-    their weights.
+    ``true signals`` is the signal branch on the drawn signals, without digitization; the branches use the thresholds stored
+    with their weights.
     """
     diagnoser = Diagnoser.load(run.model, ask_page=True)
     names = find_records(str(run.reference))

@@ -1,4 +1,4 @@
-"""The scores of a leaderboard run beside the published results: tables, text, picture."""
+"""Report the scores of a leaderboard run beside the published results: tables, text, picture."""
 
 import csv
 import math
@@ -17,14 +17,19 @@ from matplotlib import pyplot as plt
 from ecgpage.synth import MIXES
 
 PUBLISHED: Final = Path(__file__).with_name("published_2024.tsv")
+"""File of the published results, which names its source."""
 KINDS: Final = tuple(MIXES)
+"""Kinds of page."""
 OWN_KINDS: Final = ("generator-clean", "generator-distorted")
+"""Kinds of the Challenge's generator, which its hidden pages lack."""
 CHALLENGE_KINDS: Final = tuple(kind for kind in KINDS if kind not in OWN_KINDS)
+"""Kinds of the Challenge's hidden pages."""
 PHOTOS: Final = tuple(kind for kind in CHALLENGE_KINDS if kind.startswith(("photo", "monitor")))
+"""Kinds that are photographed."""
 CLEAN_SCANS: Final = ("scan-color", "scan-bw")
-"""What the Challenge's own leaderboard was made of."""
+"""Kinds of the Challenge's own leaderboard."""
 FEW: Final = 20
-"""Fewer records are drawn as every kind."""
+"""Number of records, below which they are drawn as every kind."""
 CAUTION: Final = (
     "Drawn pages are not the hidden pages of the Challenge, and this package was trained on drawn pages: the published "
     "figures stand beside for orientation, not as a ranking."
@@ -36,7 +41,7 @@ CAUTION: Final = (
 
 @dataclass(frozen=True)
 class Score:
-    """How pages of one kind fared, or of several kinds together."""
+    """Scores of the pages of one kind or of several."""
 
     kind: str
     pages: int
@@ -48,9 +53,9 @@ class Score:
     """Macro F by the Challenge's rule: over the classes that these pages have."""
     low: float
     high: float
-    """95 % bootstrap interval of ``f``; over all eleven classes that occur in truth or answer."""
+    """Upper end of the 95 % bootstrap interval of macro F, over all classes that are true or predicted anywhere."""
     seconds: float
-    """Mean time to read a page, without diagnosis and start."""
+    """Mean time, s, to read a page, without diagnosis and start."""
 
 
 # --- the report ---------------------------------------------------------------------------------------------
@@ -58,22 +63,22 @@ class Score:
 
 @dataclass(frozen=True)
 class Published:
-    """One ranked team's results of one task."""
+    """Results of one ranked team in one task."""
 
     task: str
     rank: int
     team: str
     values: dict[str, float]
-    """SNR in dB or macro F of ``leaderboard`` and each kind; NaN where not published."""
+    """SNR, dB, or macro F of ``leaderboard`` and each kind; NaN where not published."""
 
     @property
     def mean(self) -> float:
-        """Mean over the eight kinds, NaN unless all are published."""
+        """Mean over the eight kinds; NaN unless all are published."""
         return float(np.mean([self.values[kind] for kind in CHALLENGE_KINDS]))
 
 
 def read_published() -> list[Published]:
-    """The ranked teams of both tasks, from the file beside this one, which names its source."""
+    """Ranked teams of both tasks, from ``PUBLISHED``."""
     lines = [line for line in PUBLISHED.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     return [
         Published(
@@ -87,13 +92,13 @@ def read_published() -> list[Published]:
 
 
 def own_values(scores: dict[str, Score], task: str) -> dict[str, float]:
-    """This package's value of a task by kind; ``leaderboard`` is what scans of clean pages have together."""
+    """Value of this package in a task by kind; ``leaderboard`` is that of ``CLEAN_SCANS`` together."""
     value = {name: s.snr if task == "digitization" else s.f for name, s in scores.items()}
     return {kind: value.get(kind, math.nan) for kind in KINDS} | {"leaderboard": value.get("scans", math.nan)}
 
 
 def by_kind(scores: dict[str, Score]) -> str:
-    """Markdown: how this package fared."""
+    """Markdown table of this package's scores by kind."""
     lines = [
         "| drawn pages | n | without signal | SNR dB | macro F (95 %) | s a page |",
         "|---|---|---|---|---|---|",
@@ -105,7 +110,7 @@ def by_kind(scores: dict[str, Score]) -> str:
 
 
 def beside_published(scores: dict[str, Score], task: str) -> str:
-    """Markdown: one task by kind, this package on drawn pages above the ranked teams on hidden ones."""
+    """Markdown table of one task by kind: this package on drawn pages above the ranked teams on hidden ones."""
     columns = ("leaderboard", *CHALLENGE_KINDS)
     digits = 2 if task == "digitization" else 3
 
@@ -153,7 +158,7 @@ def describe(name: str, scores: dict[str, Score], branches: dict[str, tuple[floa
 
 
 def plot(scores: dict[str, Score], path: Path) -> None:
-    """Both tasks by kind: the ranked teams grey, this package red."""
+    """Draw both tasks by kind: the ranked teams grey, this package red."""
     figure, axes = plt.subplots(2, 1, figsize=(11, 8), sharex=True, layout="constrained")
     places = {kind: k for k, kind in enumerate(("leaderboard", *CHALLENGE_KINDS, *OWN_KINDS))}
     for axis, task, unit in zip(

@@ -1,11 +1,11 @@
-"""Whether the drawn pages look as varied as real ones: one estimator on both.
+"""Compare the variety of drawn pages with that of real ones, by one estimator on both.
 
     python -m bench.look_ranges --data FOLDER [--count 60]
 
 FOLDER holds ``real/scans/input``, ``real/photos/input``, ``patient_images`` and ``hires500``. Real pages are
-measured only, nothing is fitted to them. Prints a Markdown table: for each quantity the range on the real pages
-(smallest to largest) and on drawn ones (smallest, 5 %, 95 %, largest); a star marks real values beyond the
-drawn by more than a hundredth of their range.
+measured only; nothing is fitted to them. Prints a Markdown table: for each quantity the range on the real pages
+(smallest to largest) and on drawn ones (smallest, 5 %, 95 %, largest); a star marks real values outside the drawn
+range by more than a hundredth of it.
 """
 
 import argparse
@@ -36,12 +36,14 @@ log = logging.getLogger("bench.look_ranges")
 Cells = NDArray[np.float32]
 
 FLAT_PX_PER_MM = 10
+"""Resolution, px/mm, of the flat 5-mm squares."""
 CELL = round(SQUARE_MM * FLAT_PX_PER_MM)
+"""Side, px, of a flat 5-mm square."""
 GROUPS = {
     "photos": ("photo-clean", "photo-stained", "photo-deteriorated"),
     "scans": ("scan-color", "scan-bw", "scan-color-deteriorated", "scan-bw-deteriorated"),
 }
-"""Real pages of a kind, and the mixes that stand for it; patients' images are of both kinds."""
+"""Mixes that stand for each kind of real pages; patients' images are of both kinds."""
 LABELS = {
     "px_per_mm": "resolution, px/mm",
     "blur": "blur: ink contrast over steepest slope, px",
@@ -59,7 +61,7 @@ LABELS = {
 
 @dataclass(frozen=True)
 class Measures:
-    """What one page looks like; contrasts are 1 - grey / paper around it."""
+    """Measures of the look of one page; contrasts are 1 - grey / paper around it."""
 
     px_per_mm: float
     blur: float
@@ -75,7 +77,7 @@ class Measures:
 
 
 def measure(image: Image) -> Measures:
-    """Measure a page, uint8 (H, W, 3). Raises EcgPageError where no grid is found."""
+    """Measures of a page uint8 (H, W, 3); raises ``EcgPageError`` where no grid is found."""
     frequencies = find_grid_frequencies(image)
     try:
         grid = lock_grid(image, frequencies, options=GridOptions(refine=False))
@@ -107,7 +109,7 @@ def measure(image: Image) -> Measures:
 
 
 def _cells(gray: Image, grid: GridMap) -> tuple[Cells, NDArray[np.bool_]]:
-    """(rows, columns, CELL, CELL) flat boxes with a crossing of 5-mm lines in the middle, and which are known."""
+    """Flat squares (rows, columns, CELL, CELL), each with a crossing of 5-mm lines in the middle, and which are known."""
     x0, y0, x1, y1 = grid.extent_mm
     x, y = (
         np.arange(round((b - a) * FLAT_PX_PER_MM), dtype=np.float64) / FLAT_PX_PER_MM
@@ -124,10 +126,10 @@ def _cells(gray: Image, grid: GridMap) -> tuple[Cells, NDArray[np.bool_]]:
 
 
 def _contrasts(profile: NDArray[np.floating]) -> tuple[float, float]:
-    """Contrast of the 5-mm line of a profile (CELL,) through a box, and of the 1-mm lines beside it."""
+    """Contrast of the 5-mm line, and of the 1-mm lines beside it, in a profile (CELL,) through a square."""
     mm = FLAT_PX_PER_MM
     middle = CELL // 2
-    # a map may be some millimetres off: the darkest of the lines is the 5-mm one
+    # a map may be off by some millimetres: the darkest of the lines is the 5-mm one
     darkest = min(range(-2, 3), key=lambda k: profile[middle + k * mm - 3 : middle + k * mm + 4].min())
     profile = np.roll(profile, -darkest * mm)
     between = np.median(
@@ -165,7 +167,7 @@ def _inside(gray: Image, grid: GridMap) -> NDArray[np.bool_]:
 
 
 def _noise(gray: Image, grid: GridMap) -> float:
-    """Spread of the finest detail in the flattest tenth of the page's 8 x 8 px blocks, grey levels."""
+    """Noise, grey levels: spread of the finest detail in the flattest tenth of the page's 8 x 8 px blocks."""
     fine = gray.astype(np.float32) - cv2.GaussianBlur(gray, (0, 0), 1.5).astype(np.float32)
     rows, columns = (n // 8 for n in gray.shape)
     blocks = fine[: rows * 8, : columns * 8].reshape(rows, 8, columns, 8)
@@ -174,7 +176,7 @@ def _noise(gray: Image, grid: GridMap) -> float:
 
 
 def _pose(grid: GridMap) -> tuple[float, float]:
-    """Largest over smallest scale on the page, from a plane through the boxes' scales, and the rotation, degrees."""
+    """Largest over smallest scale on the page, by a plane through the squares' scales, and rotation, degrees."""
     right, down = np.diff(grid.nodes, axis=1)[:-1], np.diff(grid.nodes, axis=0)[:, :-1]
     good = (grid.quality[:-1, :-1] > 0) & (grid.quality[1:, 1:] > 0)
     area = np.abs(right[..., 0] * down[..., 1] - right[..., 1] * down[..., 0])[good]
@@ -194,7 +196,7 @@ def real_pages(data: Path, group: str) -> Iterator[tuple[str, Image]]:
 
 
 def drawn_pages(data: Path, mixes: Sequence[str], count: int) -> Iterator[tuple[str, Image]]:
-    """``count`` drawn pages, one mix after the other, half of them of any look."""
+    """Name and image of ``count`` drawn pages, the mixes in turn, half of them in any page style."""
     pack = Pack(data / "hires500" / "signals.xz", fs=500.0)
     for k, recording in enumerate(islice(usable(pack), count)):
         mix = mixes[k % len(mixes)]

@@ -1,12 +1,11 @@
-"""What the options of a stage matter: each number halved and doubled, one at a time, on drawn pages.
+"""Measure the sensitivity to each option of a stage: numbers halved and doubled, one at a time, on drawn pages.
 
     python -m bench.option_sensitivity grid --data FOLDER [--kinds monitor ...] [--pages 10] [--fields min_lock ...] [--log F]
 
-FOLDER holds ``hires500``; records of fold 8 are drawn in turn as the kinds of page. A stage is read in steps. Each step tells
-which options it asks for, so that only what an option can change is read again. Prints a Markdown table: pages on which
-anything changes, pages that fall into another state than before, and the means of the figures before and after over pages
-that are right both times. A log takes the outcomes, one JSON object a line; a run with the same log goes on where the last
-one stopped.
+FOLDER holds ``hires500``; records of fold 8 are drawn in turn as the kinds of page. A stage is read in steps. The options
+that each step uses are recorded, so that only steps that an option can change are repeated. Prints a Markdown table: pages
+on which anything changes, pages whose state changes, and the means of the figures before and after over pages that are
+right both times. A log takes the outcomes, one JSON object a line; a stopped run continues from its log.
 
     grid   states: right, slipped (a point of the ECG area off by more than half a millimetre), beside the ECG, no map
            figures: map (root mean square, 200-dpi pixels, without its constant), ink (mean darkness on the traces minus that
@@ -66,50 +65,51 @@ FOLD: Final = "8"
 FACTORS: Final = (0.5, 2.0)
 """Factors by which each number is changed."""
 MODEL: Final = Path(__file__).resolve().parents[1] / "model"
+"""Folder of the weights that ship."""
 TRACE_MM: Final = 0.3
 """Width, mm, of the traces on which ink is measured."""
 
 
 @dataclass
 class Result:
-    """What the steps of a stage made of a page."""
+    """Result of one step of a stage on a page."""
 
     digest: str
-    """Tells results apart bit by bit."""
+    """Hash that tells results apart bit by bit."""
     state: str
-    """What the page fell into, "right" when all is well."""
+    """State of the page, "right" without a fault."""
     figures: dict[str, float] = field(default_factory=dict)
-    """Measured against the truth."""
+    """Figures measured against the truth, by name."""
     value: Any = None
-    """What the next step goes on with; None ends the reading."""
+    """Input of the next step; None ends the reading."""
 
 
 Step = Callable[[DrawnPage, Any, Any], Result]
-"""Reads a page further: drawn page, value of the step before, options."""
+"""Function of one step: drawn page, value of the previous step, options."""
 
 
 Draw = Callable[[Recording, str, int], DrawnPage]
-"""Draws a recording as a kind of page, with a number as seed."""
+"""Function that draws a recording as a kind of page, with a number as seed."""
 
 
 def draw_kind(record: Recording, kind: str, number: int) -> DrawnPage:
-    """A page of the Challenge's layout."""
+    """Page of the Challenge's layout."""
     return draw_picture(record.signal, record.fs, mix=kind, seed=(int(FOLD), number))
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage whose options are changed."""
+    """Stage whose options are changed."""
 
     options: Any
     """Default options, a dataclass."""
     steps: tuple[Step, ...]
-    """Read a page one after the other."""
+    """Steps in their order."""
     draw: Draw = draw_kind
 
 
 class WatchedOptions:
-    """Options that tell which of them were asked for."""
+    """Options that record which of them were used."""
 
     def __init__(self, options: Any) -> None:
         self._options = options
@@ -122,7 +122,7 @@ class WatchedOptions:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one page was read with one option changed."""
+    """Outcome of reading one page with one option changed."""
 
     page: str
     option: str
@@ -182,17 +182,17 @@ def _find_traces(drawn: DrawnPage, page: FlatPage) -> np.ndarray:
 
 @cache
 def load_digitizer() -> Digitizer:
-    """The shipped networks."""
+    """Digitizer with the networks that ship."""
     return Digitizer.load(MODEL)
 
 
 def draw_layout(record: Recording, kind: str, number: int) -> DrawnPage:
-    """A page of one layout of the table, which are drawn in turn."""
+    """Page of one known layout; the layouts are drawn in turn."""
     return draw(list(LAYOUTS)[number % len(LAYOUTS)], kind, record.signal, record.fs, (int(FOLD), number))
 
 
 def read_boxes(drawn: DrawnPage, _: None, options: LayoutOptions) -> Result:
-    """Leads, pulses and text that are seen on the flat page, on the true map."""
+    """Leads, pulses and text found on the flat page of the true map."""
     networks = load_digitizer()
     page = flatten_page(drawn.image, exact_grid(drawn))
     boxes = find_boxes(page, networks.detector, networks.reader, options)
@@ -204,7 +204,7 @@ def read_boxes(drawn: DrawnPage, _: None, options: LayoutOptions) -> Result:
 
 
 def read_page_layout(drawn: DrawnPage, seen: tuple[FlatPage, PageBoxes], options: LayoutOptions) -> Result:
-    """Layout from these boxes, compared with what was drawn; aVR's sign, which signals tell, is taken as drawn."""
+    """Layout by these boxes, compared with the drawn one; aVR's sign, which signals tell, is the drawn one."""
     page, boxes = seen
     try:
         layout = read_layout(page, boxes, 10.0, options)
@@ -226,7 +226,7 @@ def read_page_layout(drawn: DrawnPage, seen: tuple[FlatPage, PageBoxes], options
 # --- trace and signal stages ---
 
 Laid = tuple[FlatPage, PageLayout]
-"""Flat page and what is drawn where."""
+"""Flat page and its layout."""
 
 
 def lay_out(drawn: DrawnPage, _: None, options: Any) -> Result:
@@ -236,7 +236,7 @@ def lay_out(drawn: DrawnPage, _: None, options: Any) -> Result:
 
 
 def read_lines(drawn: DrawnPage, laid: Laid, options: TraceOptions) -> Result:
-    """Traces of all segments, and the signals that they give by default."""
+    """Traces of all segments, and the signals assembled from them by default."""
     page, layout = laid
     traces = read_traces(drawn.image, page, layout, load_digitizer().network, options)
     result = _score_signals(drawn, traces, layout, SignalOptions())
@@ -244,14 +244,14 @@ def read_lines(drawn: DrawnPage, laid: Laid, options: TraceOptions) -> Result:
 
 
 def read_default_lines(drawn: DrawnPage, laid: Laid, options: Any) -> Result:
-    """Traces as they are read by default."""
+    """Traces of all segments, read with the default options."""
     page, layout = laid
     traces = read_traces(drawn.image, page, layout, load_digitizer().network)
     return Result("", "right", value=(traces, layout))
 
 
 def put_together(drawn: DrawnPage, read: tuple[list[Trace], PageLayout], options: SignalOptions) -> Result:
-    """Signals from these traces."""
+    """Signals assembled from these traces."""
     return _score_signals(drawn, *read, options)
 
 
@@ -279,7 +279,7 @@ STAGES: Final[Mapping[str, Stage]] = {
     "trace": Stage(TraceOptions(), (lay_out, read_lines), draw_layout),
     "signal": Stage(SignalOptions(), (lay_out, read_default_lines, put_together), draw_layout),
 }
-"""Stages by name; another stage comes in with its options and the steps that read it."""
+"""Stages by name; a further stage needs its options and its steps."""
 
 
 # --- any stage ---
@@ -294,7 +294,7 @@ def digest_arrays(*arrays: np.ndarray) -> str:
 
 
 class PageReader:
-    """Reads one page with the defaults, and again with one option changed as far as this can change anything."""
+    """Reader of one page with the defaults, then with one option changed, which repeats only steps that use it."""
 
     def __init__(self, stage: Stage, drawn: DrawnPage) -> None:
         self.stage = stage
@@ -325,7 +325,7 @@ class PageReader:
         return results
 
     def summarize(self, page: str, name: str, factor: float, results: Sequence[Result]) -> Outcome:
-        """The outcome of some results: the first state that is not right, all figures."""
+        """Outcome of some results: the first state that is not right, and all figures."""
         changed = [r.digest for r in results] != [r.digest for r in self.results]
         state = next((r.state for r in results if r.state != "right"), "right")
         return Outcome(
@@ -334,7 +334,7 @@ class PageReader:
 
 
 def change_options(options: Any, names: Sequence[str]) -> Iterator[tuple[str, float, Any]]:
-    """Name, factor and options with each number changed; whole numbers stay whole and at least one."""
+    """Name, factor and options, with each number changed in turn; whole numbers stay whole and at least one."""
     for one in fields(options):
         value = getattr(options, one.name)
         if (
@@ -351,7 +351,7 @@ def change_options(options: Any, names: Sequence[str]) -> Iterator[tuple[str, fl
 def read_all(
     stage: Stage, data: Path, kinds: Sequence[str], count: int, names: Sequence[str], log: Path | None
 ) -> list[Outcome]:
-    """Outcomes on ``count`` pages, the defaults' among them; those in the log are not read again."""
+    """Outcomes on ``count`` pages, with those of the defaults; pages in the log are not read again."""
     outcomes = (
         [Outcome(**json.loads(line)) for line in log.read_text().splitlines()] if log and log.exists() else []
     )
@@ -383,7 +383,7 @@ def read_all(
 
 
 def write_table(options: Any, outcomes: Sequence[Outcome]) -> str:
-    """Markdown, a row an option and factor; options that change nothing have one row."""
+    """Markdown table: a row for each option and factor; options that change nothing have one row."""
     defaults = {o.page: o for o in outcomes if not o.option}
     lines = [
         "| option | value | pages | changed | other state | figures, mean |",
@@ -405,7 +405,7 @@ def write_table(options: Any, outcomes: Sequence[Outcome]) -> str:
 
 
 def _list_states(outcomes: Sequence[Outcome], defaults: Mapping[str, Outcome]) -> str:
-    """Pages that are in another state than with the defaults, and how they were and are."""
+    """Pages whose state differs from that with the defaults, with both states."""
     found = [
         f"{o.page}: {defaults[o.page].state} → {o.state}"
         for o in outcomes
@@ -415,7 +415,7 @@ def _list_states(outcomes: Sequence[Outcome], defaults: Mapping[str, Outcome]) -
 
 
 def _compare_figures(outcomes: Sequence[Outcome], defaults: Mapping[str, Outcome]) -> str:
-    """Means of the figures before and after, over pages that are right both times, where they differ."""
+    """Means of the figures before and after over pages that are right both times, where these differ."""
     both = [(defaults[o.page], o) for o in outcomes if o.state == defaults[o.page].state == "right"]
     texts = []
     for name in dict.fromkeys(key for _, after in both for key in after.figures):

@@ -1,11 +1,11 @@
-"""Draw what was read of the real pages, and what is true, over the flattened pages.
+"""Draw the traces read from the real pages, and the references, over the flattened pages.
 
     python -m bench.overlays --data FOLDER [--sheet overlays.jpg] [--pages FOLDER] [--records 01226_hr ...]
 
-FOLDER holds ``real/scans`` and ``real/photos``. Red: the trace as it was read; blue: the reference, moved in time as the
-score's alignment moves it, at the level of what was read; beside each name the lead's SNR in dB, as in ``evaluate_model``.
-``--sheet`` puts all pages on one small picture, ``--pages`` writes each of them large. Prints a line for each page, its
-worst lead first.
+FOLDER holds ``real/scans`` and ``real/photos``. Red is the trace that was read; blue is the reference, shifted in time by
+the score's alignment and drawn at the level of the trace; beside each name stands the lead's SNR, dB, by
+``evaluate_model``. ``--sheet`` puts all pages on one small picture, ``--pages`` writes each page large. Prints a line for
+each page, its worst lead first.
 """
 
 import argparse
@@ -48,33 +48,42 @@ from helper_code import (
 )
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+"""Folder of the repository."""
 READ_COLOUR: Final = (215, 20, 20)
+"""Colour of the traces read."""
 TRUE_COLOUR: Final = (20, 70, 235)
+"""Colour of the references."""
 NAME_COLOUR: Final = (0, 110, 0)
+"""Colour of names and SNR."""
 PAPER: Final = 0.55
-"""Share of the way to white that the page is lightened."""
+"""Weight of white, 0 to 1, by which the page is lightened."""
 AROUND_MM: Final = 4.0
+"""Margin, mm, left and right of the traces."""
 ABOVE_MM: Final = 17.0
+"""Margin, mm, above the first and below the last row."""
 SHEET_PX_PER_MM: Final = 3.2
+"""Resolution, px/mm, of pages on the sheet."""
 PAGE_PX_PER_MM: Final = 9.0
+"""Resolution, px/mm, of single pages."""
 COLUMNS: Final = 3
+"""Number of pages in a row of the sheet."""
 SHIFT: Final = 4
-"""Bits of sub-pixel precision in drawing."""
+"""Number of fractional bits of coordinates in drawing."""
 
 
 @dataclass(frozen=True)
 class ScoredPage:
-    """One page, what was read of it, and what is true."""
+    """One page with its reading and its reference."""
 
     record: str
     image: Image
     page: PageReading
     fs: float
     truth: Array
-    """(n, 12) mV in the order ``ecg.LEADS``, NaN outside the printed windows."""
+    """(n, 12) reference, mV, in the order of ``LEADS``; NaN outside the printed windows."""
 
     def snr(self) -> dict[str, float]:
-        """dB of each lead."""
+        """SNR, dB, of each lead."""
         read = self.page.signals.mv.astype(np.float64)
         return {
             lead: score_lead(self.truth[:, k], read[:, k], self.fs).snr
@@ -84,7 +93,7 @@ class ScoredPage:
 
 
 def read_scored(digitizer: Digitizer, source: Path, record: str) -> ScoredPage:
-    """Read the record's picture in ``source/input``; its reference is in ``source/reference``."""
+    """Read the record's picture in ``source/input`` and its reference in ``source/reference``."""
     header = load_header(str(source / "input" / record))
     fs, n_samples = get_sampling_frequency(header) or 500.0, get_num_samples(header) or 5000
     signal, fields = load_signals(str(source / "reference" / record))
@@ -97,7 +106,7 @@ def read_scored(digitizer: Digitizer, source: Path, record: str) -> ScoredPage:
 
 
 def draw_page(scored: ScoredPage, px_per_mm: float) -> Image:
-    """The flattened page, uint8 (h, w, 3), with read and true traces."""
+    """Flattened page uint8 (h, w, 3) with the traces read and the references."""
     page = scored.page
     segments = _final_segments(page)
     levels = [segment.baseline(page.layout.rows) for segment in segments]
@@ -134,18 +143,18 @@ def draw_page(scored: ScoredPage, px_per_mm: float) -> Image:
 
 
 def _final_segments(page: PageReading) -> list[Segment]:
-    """The traces' segments with the names and times that the answer gave them."""
+    """Segments of the traces with their final names and times."""
     final = {(s.row, s.x0_mm): s for s in page.signals.segments}
     return [final.get((t.segment.row, t.segment.x0_mm), t.segment) for t in page.traces]
 
 
 def _true_line(scored: ScoredPage, segment: Segment, trace: Trace) -> tuple[Array, Array]:
-    """Page x and y at which the reference would run, at the level of what was read there."""
+    """Page x and y, mm, of the reference, at the level of the trace read there."""
     k = LEADS.index(segment.lead)
     truth, read = scored.truth[:, k], scored.page.signals.mv[:, k].astype(np.float64)
     if not (np.isfinite(truth).any() and np.isfinite(read).any()):
         return np.empty(0), np.empty(0)
-    _, late, _ = align(truth, read)  # samples by which what was read is moved onto the reference
+    _, late, _ = align(truth, read)  # shift, samples, of the reading onto the reference
     known = np.flatnonzero(np.isfinite(truth))
     speed = scored.page.layout.speed_mm_per_s
     time_s = segment.start_s + (trace.x_mm - segment.x0_mm) / speed + late / scored.fs
@@ -156,7 +165,7 @@ def _true_line(scored: ScoredPage, segment: Segment, trace: Trace) -> tuple[Arra
 
 
 def sheet(cells: Sequence[Image], columns: int) -> Image:
-    """Cells of different sizes on one white picture, row by row."""
+    """White picture with cells of different sizes, row by row."""
     width = max(cell.shape[1] for cell in cells)
     rows = []
     for k in range(0, len(cells), columns):
@@ -171,7 +180,7 @@ def sheet(cells: Sequence[Image], columns: int) -> Image:
 
 
 def summary(scored: ScoredPage) -> str:
-    """A line with the leads' dB, from the worst to the best."""
+    """Line with the leads' SNR, dB, from the worst to the best."""
     ranked = sorted(scored.snr().items(), key=lambda item: item[1])
     return f"{scored.record}: " + ", ".join(f"{lead} {value:.1f}" for lead, value in ranked)
 

@@ -1,10 +1,10 @@
-"""Real pages and drawn ones of the same looks, side by side.
+"""Draw a page like each real page, and show both side by side.
 
     python -m bench.page_twins --data FOLDER --out docs/twins.webp [--only NAME ...]
 
 FOLDER holds ``real/scans``, ``real/photos`` (each with ``input`` and ``reference``), ``patient_images`` and
-``hires500``. ``TWINS`` says by eye what each real page looks like: layout, grid, paper, light. It serves this
-sheet alone; nothing is trained on it or chosen by it. Pages whose signals are known are drawn with them.
+``hires500``. ``TWINS`` describes each real page as judged by eye: layout, grid, paper, light. It serves this sheet
+alone; nothing is trained on it or chosen by it. Pages whose signals are known are drawn with them.
 """
 
 import argparse
@@ -30,33 +30,34 @@ from ecgpage.synth.picture import photograph
 from ecgpage.synth.sources import Pack, WfdbFolder
 
 TILE = (330, 230)
-"""Width and height of one picture on the sheet, px."""
+"""Width and height, px, of one picture on the sheet."""
 PAIRS = 4
-"""Real and drawn, side by side, so many times a row."""
+"""Number of pairs, real beside drawn, in a row of the sheet."""
 CAPTION = 14
+"""Height, px, of the caption."""
 
 
 @dataclass(frozen=True)
 class Twin:
-    """What one real page looks like."""
+    """Description of one real page."""
 
     name: str
     folder: str
     page: Page | PageStyle | None = None
-    """A style, or None for the Challenge's page in the colours of ``grid``."""
+    """Page style; None: the Challenge's page in the colours of ``grid``."""
     grid: Grid | None = None
     margin: float = 0.0
-    """Blank paper around the print, mm."""
+    """Width, mm, of the blank paper around the print."""
     paper: Color = (255.0, 255.0, 255.0)
     code: bool = False
-    """A QR code in the corner."""
+    """Whether a QR code stands in the corner."""
     wear: float = 0.0
     look: Mix = field(default_factory=Mix)
     seed: int = 0
 
 
 def look(**values: Any) -> Mix:
-    """A mix in which every strength has one value: numbers stand for ranges of no width."""
+    """Mix in which every strength has one value: a number stands for a range of no width."""
     ranges = {f.name for f in fields(Mix) if isinstance(f.default, tuple) and len(f.default) == 2}
     fixed = {k: (v, v) if k in ranges and not isinstance(v, tuple) else v for k, v in values.items()}
     plain: dict[str, Any] = {"long_side": (1000, 1001), "frame": "camera", "p_jpeg": 1.0, "jpeg": (80, 90)}
@@ -64,7 +65,7 @@ def look(**values: Any) -> Mix:
 
 
 def photo(name: str, *, seed: int = 0, wood: bool = True, grid: Color = (150, 70, 72), **values: Any) -> Twin:
-    """A printed Challenge page, photographed on a table: the 1-mm lines are lost."""
+    """Printed Challenge page, photographed on a table, its 1-mm lines lost."""
     common: dict[str, Any] = {
         "backgrounds": ("brown wood",) if wood else ("dark wood",), "brightness": 0.8, "shading": 0.9, "blur": 0.8,
         "noise": 1.5, "sharpen": 1.0, "gradient": 0.12, "tilt": 8.0, "lens": 0.01,
@@ -78,7 +79,7 @@ def photo(name: str, *, seed: int = 0, wood: bool = True, grid: Color = (150, 70
 
 
 def scan(name: str, grid: Grid, *, code: bool = False, seed: int = 0, **values: Any) -> Twin:
-    """A printed Challenge page on a flatbed."""
+    """Printed Challenge page on a flatbed scanner."""
     return Twin(
         name, "real/scans/input", None, grid, code=code, seed=seed,
         look=look(**{"frame": "sheet", "backgrounds": ("white",), "p_gray": 1.0, **values}),
@@ -100,7 +101,7 @@ def clinic(
     seed: int = 0,
     **values: Any,
 ) -> Twin:
-    """A device's page, of which the middle ``size`` mm fill the picture."""
+    """Page of a device, of which the middle ``size`` mm fill the picture."""
     width, height = size
     beyond = 12.0
     kind: Literal["dots", "lines"] = "dots" if dots else "lines"
@@ -119,15 +120,17 @@ def clinic(
 
 
 def _darker(line: Color, paper: Color, times: float) -> Color:
-    """Ink of a line that looks like ``line`` on ``paper`` once lens and pixels have spread it."""
+    """Ink of a line, its contrast raised ``times``, that looks like ``line`` on ``paper`` after blur by lens and pixels."""
     red, green, blue = (max(p - times * (p - c), 0) for c, p in zip(line, paper, strict=True))
     return red, green, blue
 
 
 ABOVE: Mapping[str, Any] = {"name_place": "above", "name_offset": 5.5}
+"""Style of names above their leads."""
 LONG: Mapping[str, Any] = {"separator": "tick", "separator_length": 36.0, "trace_width": 0.25}
-"""Thin lines that run on from row to row."""
+"""Style of separators that run on from row to row, thin."""
 NARROW: Mapping[str, Any] = {"pulse_span": 2.5, "pulse_foot": 1.0}
+"""Style of narrow calibration pulses."""
 TICKS: Mapping[str, Any] = {
     "separator": "tick", "separator_length": 11.0, "pulse": "none", "name_font": "DejaVuSans", "name_size": 5.0,
     "name_offset": 7.0, "trace_width": 0.22,
@@ -279,7 +282,7 @@ TWINS: tuple[Twin, ...] = (
 
 
 def drawn(twin: Twin, data: Path, shape: tuple[int, int], spare: Pack) -> Image:
-    """The twin in a picture of ``shape`` (rows, columns)."""
+    """Picture of ``shape`` (rows, columns) of a twin."""
     rng = np.random.default_rng(twin.seed)
     signal, fs = _signal(twin, data, spare)
     if isinstance(twin.page, PageStyle):
@@ -295,7 +298,7 @@ def drawn(twin: Twin, data: Path, shape: tuple[int, int], spare: Pack) -> Image:
 
 
 def _signal(twin: Twin, data: Path, spare: Pack) -> tuple[NDArray[np.float32], float]:
-    """Signals (n, 12) mV of the page where they are known, else some record's, and their frequency."""
+    """Signals (n, 12), mV, of the page where they are known, else of some record, and their sampling frequency, Hz."""
     if twin.folder.startswith("real"):
         source = WfdbFolder((data / twin.folder).parent / "reference")
         recording = source.read(source.names.index(twin.name.rsplit("-", 1)[0]))
@@ -305,7 +308,7 @@ def _signal(twin: Twin, data: Path, spare: Pack) -> tuple[NDArray[np.float32], f
 
 
 def tile(image: Image, caption: str) -> Image:
-    """The picture on a tile of the sheet, with its name."""
+    """Tile of the sheet with a picture and its caption."""
     scale = min(TILE[0] / image.shape[1], TILE[1] / image.shape[0])
     size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
@@ -316,7 +319,7 @@ def tile(image: Image, caption: str) -> Image:
 
 
 def sheet(pairs: list[tuple[Image, Image]]) -> Image:
-    """All pairs (real tile, drawn tile), ``PAIRS`` a row."""
+    """Sheet of all pairs (real tile, drawn tile), ``PAIRS`` in a row."""
     joined = [np.hstack(pair) for pair in pairs]
     blank = np.full_like(joined[0], 255)
     rows = [joined[k : k + PAIRS] for k in range(0, len(joined), PAIRS)]

@@ -1,9 +1,9 @@
-"""Draw how probable a diagnosis is when the answer says so: a reliability diagram for each class.
+"""Draw the reliability diagram of each class: share of pages with the diagnosis against its predicted probability.
 
     python -m bench.probability_calibration --table fold9.npz --model model --out calibration.png
 
-TABLE holds both branches' answers (``ecgpage.train.stack_table`` or ``bench.leaderboard``); the stack of the model folder
-makes the probabilities.
+The table holds the predictions of both branches (``ecgpage.train.stack_table`` or ``bench.leaderboard``); the stack of the
+model folder makes the probabilities.
 """
 
 import argparse
@@ -23,13 +23,13 @@ from ecgpage.diagnosis.stack import Stack
 from ecgpage.train.stack import Table, probabilities_of
 
 RANGES: Final = 10
-"""Equal ranges of probability, a point for each."""
+"""Number of equal ranges of probability, a point for each."""
 
 
 def calibration(truth: NDArray[np.bool_], p: NDArray[np.float64]) -> list[tuple[float, float, int]]:
     """Mean probability, share of pages that have the class, and number of pages, for each range that holds any.
 
-    ``truth`` and ``p`` are (n,); NaN is left out.
+    ``truth`` and ``p`` are (n,); NaN in ``p`` is left out.
     """
     known = np.isfinite(p)
     truth, p = truth[known], p[known]
@@ -41,7 +41,7 @@ def calibration(truth: NDArray[np.bool_], p: NDArray[np.float64]) -> list[tuple[
 def wilson(
     share: NDArray[np.float64], count: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """95 % interval of a share seen in ``count`` pages (Wilson 1927); within 0 and 1."""
+    """95 % interval, within 0 and 1, of a share seen in ``count`` pages (Wilson 1927)."""
     z = 1.96
     centre = (share + z**2 / (2 * count)) / (1 + z**2 / count)
     half = z * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2)) / (1 + z**2 / count)
@@ -49,7 +49,7 @@ def wilson(
 
 
 def plot(truth: NDArray[np.bool_], p: NDArray[np.float64], path: Path) -> None:
-    """Diagrams of all classes, (n, 11) each; the bars are 95 % intervals of the share (``wilson``)."""
+    """Draw the diagrams of all classes for ``truth`` and ``p`` (n, 11); bars are 95 % intervals of the share."""
     figure, axes = plt.subplots(3, 4, figsize=(11, 8.5), sharex=True, sharey=True, layout="constrained")
     for c, axis in enumerate(axes.flat):
         if c >= len(CLASSES):

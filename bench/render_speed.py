@@ -1,9 +1,9 @@
-"""How fast pages and crops are drawn, on one core, for each kind of picture.
+"""Time the drawing of pages and crops, on one core, for each kind of picture.
 
     python -m bench.render_speed [--records FOLDER | --pack FILE] [--count 10]
 
-Without records an invented signal is drawn. Times are the process's own CPU time, so that what else the
-machine does does not count; the limits are those the project set itself.
+Without records an invented signal is drawn. Times are the process's own CPU time, so other programs on the machine
+do not count; the limits are the project's own.
 """
 
 import argparse
@@ -25,11 +25,13 @@ from ecgpage.synth.sources import Pack, Recording, Source, WfdbFolder, usable
 Draw = Callable[[int], NDArray[np.uint8]]
 
 FLAT_LIMIT = 0.3
-"""Seconds for a fully distorted page at 200 dpi."""
+"""Time, s, of a fully distorted page at 200 dpi, at most."""
 CLEAN_LIMIT = 0.2
+"""Time, s, of a clean page, at most."""
 PHOTO_LIMIT = 1.2
-"""Seconds for a photograph of 12 megapixels."""
+"""Time, s, of a photograph of 12 megapixels, at most."""
 CROP_LIMIT = 0.01
+"""Time, s, of a crop, at most."""
 
 
 def main() -> int:
@@ -67,9 +69,7 @@ def _cases(records: list[Recording], count: int) -> list[tuple[str, Draw, int, f
 
 
 def _row(name: str, draw: Draw, count: int, limit: float) -> bool:
-    """Draw ``count`` pictures and print their mean time; photographs and scans are judged at 12
-    megapixels.
-    """
+    """Draw ``count`` pictures and print their mean time; the time of photographs and scans is judged at 12 megapixels."""
     draw(count)
     start, pixels = time.process_time(), 0
     for k in range(count):
@@ -82,7 +82,7 @@ def _row(name: str, draw: Draw, count: int, limit: float) -> bool:
 
 
 def _recordings(records: Path | None, pack: Path | None, count: int) -> list[Recording]:
-    """The first recordings of a folder or pack, or an invented one."""
+    """First ``count`` recordings of a folder or pack, or an invented one."""
     if records is None and pack is None:
         t = np.arange(5000)[:, None] / 500
         beat = np.exp(-((((t * 1.2) % 1 - 0.4) / 0.012) ** 2))

@@ -20,9 +20,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
-os.environ.setdefault(
-    "OMP_NUM_THREADS", "1"
-)  # one process a core; threads would only get in each other's way
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process a core: more threads would slow each other down
 
 import cv2
 import numpy as np
@@ -41,8 +39,11 @@ from helper_code import find_records, load_header, load_signals, save_header, sa
 from team_code import answer, digitize_record, load_models
 
 ROOT = Path(__file__).resolve().parent.parent
+"""Folder of the repository."""
 REPORT_FOLD = "9"
+"""Fold of the records."""
 REAL_KINDS = ("scans", "photos")
+"""Kinds of real pages."""
 ABLATIONS: Final[dict[str, Callable[[ReaderOptions], ReaderOptions]]] = {
     "refine": lambda o: replace(o, grid=replace(o.grid, refine=False)),
     "strokes": lambda o: replace(o, grid=replace(o.grid, close_strokes=False)),
@@ -51,19 +52,19 @@ ABLATIONS: Final[dict[str, Callable[[ReaderOptions], ReaderOptions]]] = {
     "strips": lambda o: replace(o, signal=replace(o.signal, strips=False)),
     "constraints": lambda o: replace(o, signal=replace(o.signal, constraints=False)),
 }
-"""Stages that can be left out, to measure what they are worth."""
+"""Changes of the options that leave one part of the reading out, to measure its worth, by name."""
 
 
 @dataclass(frozen=True)
 class PageScore:
-    """How one record fared, apart from its SNR."""
+    """Outcome of one record, without its SNR."""
 
     record: str
     seconds: float
     sources: tuple[str, ...]
     """Source of each lead: network or none."""
     finite: tuple[float, ...]
-    """Share of each lead's reference samples that have a value."""
+    """Share, 0 to 1, of each lead's reference samples at which the reading has a value."""
     confidence: float
     reasons: tuple[str, ...]
 
@@ -76,9 +77,9 @@ class KindScore:
     pages: int
     snr: float
     snr_given: float
-    """Mean over the leads that are not all NaN."""
+    """Mean SNR, dB, over the leads that are not all NaN."""
     worst: float
-    """Mean SNR of the worst page."""
+    """Mean SNR, dB, of the worst page."""
     coverage: float
     network: float
     nothing: float
@@ -87,7 +88,7 @@ class KindScore:
 
 
 def draw_kind(kind: str, data: Path, folder: Path, n_records: int) -> None:
-    """Draw ``n_records`` records of the report fold as pages of a kind; those that are there already are kept."""
+    """Draw ``n_records`` records of the report fold as pages of a kind; existing pages are kept."""
     pack = Pack(data / "hires500" / "signals.xz", data / "hires500" / "records.csv", fs=500.0)
     folds = [row.get("strat_fold") for row in pack.rows]
     task = Task(folder, mixes=(kind,), truth=False)
@@ -96,7 +97,7 @@ def draw_kind(kind: str, data: Path, folder: Path, n_records: int) -> None:
 
 
 def read_one(task: tuple[str, str, str, str, str, Sequence[str]]) -> PageScore:
-    """Read one record and write signals and labels as run_model does."""
+    """Read one record and write signals and labels in the form of ``run_model.py``."""
     name, source, reference, output, model, without = task
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
@@ -132,7 +133,7 @@ def read_one(task: tuple[str, str, str, str, str, Sequence[str]]) -> PageScore:
 
 
 _loaded: list[tuple[Digitizer, Diagnoser]] = []
-"""Models of this process."""
+"""Models of this process, loaded once."""
 
 
 def _share(truth: np.ndarray, read: np.ndarray) -> float:
@@ -177,7 +178,7 @@ def _part(sources: Iterable[str], wanted: str) -> float:
 
 
 def table(rows: Iterable[KindScore]) -> str:
-    """Markdown."""
+    """Markdown table."""
     lines = [
         "| pages | n | SNR dB | SNR of given leads | worst page | coverage | network | NaN | macro F | s a page |",
         "|---|---|---|---|---|---|---|---|---|---|",

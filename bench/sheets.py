@@ -1,4 +1,4 @@
-"""Sheets of pictures for the documentation: small enough to stay in the history."""
+"""Write sheets of pictures for the documentation, small enough for the repository's history."""
 
 from pathlib import Path
 from typing import Final
@@ -11,15 +11,17 @@ from ecgpage.core.types import Image
 MOST_BYTES: Final = 290_000
 """Size, bytes, of a sheet at most; ``tests/test_repository.py`` allows 300 kB in docs/."""
 MOST_WIDTH_PX: Final = 1800
+"""Width, px, of a sheet, at most."""
 QUALITIES: Final = (80, 70, 60, 50, 40)
+"""Qualities, per cent, of WebP and JPEG, in the order of the tries."""
 SHRINK: Final = 0.9
-"""Scale of the next try where no quality is small enough."""
+"""Scale of the next try where no quality gives a small enough file."""
 
 
 def write_small(path: Path, sheet: Image) -> None:
-    """Write a uint8 (h, w, 3) RGB sheet as WebP or JPEG, by the name's ending, of MOST_BYTES at most; makes the folder.
+    """Write a sheet uint8 (h, w, 3) RGB as WebP or JPEG, by the name's ending, of at most ``MOST_BYTES``; makes the folder.
 
-    The best quality that fits is taken, then the sheet is shrunk.
+    The best quality that fits is taken; where none fits, the sheet is shrunk.
     """
     flag = cv2.IMWRITE_WEBP_QUALITY if path.suffix == ".webp" else cv2.IMWRITE_JPEG_QUALITY
     scale = min(1.0, MOST_WIDTH_PX / sheet.shape[1])

@@ -1,10 +1,10 @@
-"""Time every stage of the pipeline on some pages, alone on the machine.
+"""Time every stage of the pipeline on some pages, on an otherwise idle machine.
 
     python -m bench.speed [IMAGE ...] [--threads 1 2] [--rounds 3]     default: the example pages
 
-Seconds are the least of the rounds: on the clock, and in brackets of the processor where other programs run beside. The
-stages are the functions that ``ecgpage.pipeline`` calls; what they do not account for is in "whole page" only. Memory is this
-process's peak. The start is what ``run_model.py`` needs before it reads the first page: imports and weights.
+Seconds are the least of the rounds: on the clock and, in brackets, of the processor, in case other programs run. The stages
+are functions that ``ecgpage.pipeline`` calls; "whole page" also has the time between them. Memory is this process's peak.
+The start is the time of ``run_model.py`` before the first page: imports and weights.
 """
 
 import argparse
@@ -29,6 +29,7 @@ from ecgpage.pipeline import Digitizer
 from ecgpage.results import RecordReading
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+"""Folder of the repository."""
 STAGES: Final = {
     "decode": ("read_image",),
     "grid frequencies": ("find_grid_frequencies",),
@@ -40,16 +41,17 @@ STAGES: Final = {
 }
 """Functions of the pipeline by stage."""
 NAMES: Final = (*STAGES, "diagnosis", "whole page")
+"""Names of all times, in the order of the table."""
 
 
 class Clock:
-    """Seconds by name, on the clock and of the processor."""
+    """Times, s, by name, on the clock and of the processor."""
 
     def __init__(self) -> None:
         self.seconds = {name: np.zeros(2) for name in NAMES}
 
     def run(self, name: str, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        """The function's result; its time counts for ``name``, that of generators as they are asked."""
+        """Result of the function; its time counts for ``name``, that of a generator while it is iterated."""
         began = _now()
         result = function(*args, **options)
         self.seconds[name] += _now() - began
@@ -65,7 +67,7 @@ class Clock:
             yield value
 
     def wrapped(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function, timed."""
+        """Function that calls ``function`` and times it."""
         return lambda *args, **options: self.run(name, function, *args, **options)
 
 
@@ -74,7 +76,7 @@ def _now() -> np.ndarray:
 
 
 def time_page(path: Path, digitizer: Digitizer, diagnoser: Diagnoser) -> np.ndarray:
-    """(len(NAMES), 2) seconds on the clock and of the processor."""
+    """Times (len(NAMES), 2), s, of one page on the clock and of the processor."""
     clock = Clock()
     with ExitStack() as stack:
         for stage, functions in STAGES.items():
@@ -91,7 +93,7 @@ def time_page(path: Path, digitizer: Digitizer, diagnoser: Diagnoser) -> np.ndar
 
 
 def time_start() -> np.ndarray:
-    """(2,) seconds on the clock and of the processor from the start of Python to loaded models."""
+    """Times (2,), s, from the start of Python to loaded models, on the clock and of the processor."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     load = f"import run_model; run_model.load_models({str(ROOT / 'model')!r}, False)"
     subprocess.run([sys.executable, "-c", load], cwd=ROOT, check=True)
@@ -100,7 +102,7 @@ def time_start() -> np.ndarray:
 
 
 def _peak_gb() -> float:
-    """Peak memory of this process."""
+    """Peak memory, GB, of this process."""
     lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024 / 1e9
 

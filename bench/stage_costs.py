@@ -1,16 +1,16 @@
-"""What each stage costs, and the layouts beside the Challenge's, in decibels on drawn pages.
+"""Measure the loss of each stage, and of layouts beside the Challenge's, in decibels on drawn pages.
 
     python -m bench.stage_costs --data FOLDER [--kinds generator-clean scan-bw photo-clean] [--records 8]
     python -m bench.stage_costs --data FOLDER --layouts [--records 6]
 
 FOLDER holds ``hires500``; records of fold 9 are drawn. The first form reads each page three times:
 
-    full        the pipeline as it is
-    true grid   the exact map of the page instead of the grid that was found; the rest as it is
-    true layout   the exact map, and every lead cut out where it was drawn: what the trace network alone loses
+    full          the whole pipeline
+    true grid     the exact map of the page instead of the grid found
+    true layout   the exact map, and every lead cut out where it was drawn: the loss of the trace network alone
 
-The second form reads clean pages of other layouts, speeds and gains. SNR is the Challenge's, mean over record x lead, leads
-without a value counted as 0 dB. Prints a Markdown table.
+The second form reads clean pages of other layouts, speeds and gains. SNR is the Challenge's, mean over record x lead; leads
+without a value count as 0 dB. Prints a Markdown table.
 """
 
 import argparse
@@ -44,8 +44,11 @@ from ecgpage.synth.truth_adapters import exact_grid
 from ecgpage.trace.network import TraceNet
 
 ROOT: Final = Path(__file__).resolve().parent.parent
+"""Folder of the repository."""
 N_SAMPLES: Final = 5000
+"""Number of samples of a reading: 10 s."""
 FS: Final = 500.0
+"""Sampling frequency, Hz, of records and readings."""
 OTHER_PAGES: Final[Mapping[str, PageStyle]] = {
     "6x2, columns run on": PageStyle(layout="6x2"),
     "12x1": PageStyle(layout="12x1", top=8.0, bottom=6.0),
@@ -61,10 +64,11 @@ OTHER_PAGES: Final[Mapping[str, PageStyle]] = {
     "limb 6x1": PageStyle(layout="limb 6x1"),
     "chest 6x1": PageStyle(layout="chest 6x1"),
 }
+"""Styles of the second form, by name."""
 
 
 class TrueGrid(Digitizer):
-    """The pipeline with the exact map of one page."""
+    """Pipeline with the exact map of one page."""
 
     grid: GridMap
 
@@ -73,7 +77,7 @@ class TrueGrid(Digitizer):
 
 
 def _as_printed(grid: GridMap, drawn: DrawnPage) -> GridMap:
-    """The exact map with its nodes where the lines were printed: those of plotted pages stand half a pixel to the right."""
+    """Exact map with its nodes on the printed lines, which stand half a pixel to the right on plotted pages."""
     page = drawn.truth.page
     if page.grid is None or not page.grid.snap:
         return grid
@@ -84,7 +88,7 @@ def _as_printed(grid: GridMap, drawn: DrawnPage) -> GridMap:
 
 
 def by_pipeline(digitizer: Digitizer, drawn: DrawnPage) -> list[float]:
-    """dB of each lead; 0 on a page that is refused."""
+    """SNR, dB, of each lead; 0 on a refused page."""
     try:
         return score_leads(
             drawn.masked_signal, digitizer.read_page(drawn.image, FS, N_SAMPLES).signals.mv, FS
@@ -95,7 +99,7 @@ def by_pipeline(digitizer: Digitizer, drawn: DrawnPage) -> list[float]:
 
 
 def by_true_plan(network: TraceNet, drawn: DrawnPage) -> list[float]:
-    """dB of each lead when the network reads it where it was drawn."""
+    """SNR, dB, of each lead when the network reads it where it was drawn."""
     page, grid = drawn.truth.page, exact_grid(drawn)
     left, _, _, bottom = (page.grid or Grid()).area_on(page.paper)
     mv = np.full((N_SAMPLES, len(LEADS)), np.nan)
@@ -115,7 +119,7 @@ def by_true_plan(network: TraceNet, drawn: DrawnPage) -> list[float]:
 
 
 def stage_table(records: Sequence[Any], kinds: Sequence[str], model: Path) -> str:
-    """Markdown, a line a kind."""
+    """Markdown table: a line for each kind."""
     digitizer = Digitizer.load(model, challenge_options())
     exact = TrueGrid(digitizer.network, digitizer.detector)
     network = TraceNet.load(model)
@@ -134,7 +138,7 @@ def stage_table(records: Sequence[Any], kinds: Sequence[str], model: Path) -> st
 
 
 def layout_table(records: Sequence[Any], model: Path, names: Sequence[str]) -> str:
-    """Markdown, a line a layout."""
+    """Markdown table: a line for each layout."""
     digitizer = Digitizer.load(model, challenge_options())
     lines = ["| clean pages | n | SNR dB | worst page | leads of 0 dB |", "|---|---|---|---|---|"]
     for name in names:
