@@ -1,7 +1,7 @@
 """Draw training pages with exact truth: layout, ink, paper, camera.
 
 draw_challenge_page   the Challenge generator's own clean page
-draw_picture          the same page, or one of any layout, as a scan, photograph or screen picture
+draw_picture          that page, or one of any layout, as a scan, photograph or screen picture
 """
 
 from ecgpage.synth.challenge_picture import draw_challenge_page

@@ -3,8 +3,8 @@
     python -m ecgpage.synth --records FOLDER --output OUT --mix photo-clean --processes 2
     python -m ecgpage.synth --pack fold1.xz --table labels.csv --output OUT --mix scan-color,scan-bw
 
-Records that are there already are left alone, so an interrupted run goes on where it stopped; the same
-seed gives the same bytes, whatever the number of processes.
+Existing records are kept, so an interrupted run can be continued; a seed decides every byte, whatever the
+number of processes.
 """
 
 import argparse
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def draw_all(source: Source, task: Task, count: int, processes: int) -> list[str]:
-    """Draw the first ``count`` recordings; returns why some could not be."""
+    """Draw the first ``count`` recordings; returns the reasons why some could not be drawn."""
     work = partial(_draw_one, task)
     progress = partial(tqdm, total=count, unit="record", disable=None)
     if processes <= 1:
@@ -73,7 +73,7 @@ def _start(source: Source) -> None:
 
 
 def _draw_one(task: Task, index: int) -> str:
-    """Why recording ``index`` could not be drawn; empty when it was."""
+    """Draw recording ``index``; returns the reason why it could not be drawn, empty when it was."""
     assert _source is not None
     try:
         write_record(task, _source.read(index))
@@ -83,7 +83,7 @@ def _draw_one(task: Task, index: int) -> str:
 
 
 def open_source(options: argparse.Namespace) -> Source:
-    """The folder or pack that the command line names."""
+    """Folder or pack named on the command line."""
     if options.records is not None:
         return WfdbFolder(options.records)
     return Pack(options.pack, options.table, options.fs)

@@ -1,9 +1,9 @@
 """Training crops of one lead, drawn straight from the page model.
 
-A crop is what the stages before the trace network hand to it: one lead, resampled once from the picture,
-at 10 px/mm along time and 8 px/mm along voltage, 20 mm above and below the lead's baseline. It is drawn
-as it comes about: a region of a page at a camera's resolution with ink, light, noise and compression,
-then one resampling with the small errors that page, grid and lead stages leave.
+A crop is the input of the trace network: one lead, resampled once from the picture, at 10 px/mm along time
+and 8 px/mm along voltage, 20 mm above and below the lead's baseline. It is drawn in the order of its making:
+a region of a page at a camera's resolution with ink, light, noise and compression, then one resampling with
+the small errors that image, grid and layout stages leave.
 
 Conventions:
     crop    uint8 (CROP_ROWS, width) grey; edge coordinates, the nominal baseline runs at row CROP_ROWS / 2
@@ -29,20 +29,24 @@ from ecgpage.synth.scene import camera, light, marks
 from ecgpage.synth.signal_artifacts import add_artifacts
 
 PX_PER_MM_TIME: Final = 10.0
+"""Resolution, px/mm, along time."""
 PX_PER_MM_VOLTAGE: Final = 8.0
+"""Resolution, px/mm, along voltage."""
 HALF_HEIGHT: Final = 20.0
-"""mm above and below the baseline."""
+"""Height, mm, of a crop above and below the baseline."""
 CROP_ROWS: Final = round(2 * HALF_HEIGHT * PX_PER_MM_VOLTAGE)
+"""Height, px, of a crop."""
 MM_PER_MV: Final = 10.0
+"""Gain, mm/mV, by which heights count as voltage."""
 STRIDE: Final = 16
-"""Pixels between the points at which the errors of earlier stages are evaluated; linear between them."""
+"""Distance, px, of the points at which the errors of earlier stages are evaluated; linear between them."""
 PAD: Final = 2.5
-"""mm that are drawn beyond the crop, for the errors of the earlier stages."""
+"""Width, mm, drawn beyond the crop, for the errors of the earlier stages."""
 
 CROP_MARKS: Final = (
     ("fading", 0.1), ("thermal", 0.05), ("stains", 0.05), ("handwriting", 0.08), ("pen_marks", 0.05),
 )  # fmt: skip
-"""Marks and their chances in a crop."""
+"""Marks with their chances in a crop."""
 
 Values = NDArray[np.float32]
 __all__ = [
@@ -61,23 +65,21 @@ class Crop:
     """One crop and what stands in it; arrays have one value a half pixel, (2 * width,)."""
 
     image: Image
-    """(CROP_ROWS, width) grey."""
+    """(CROP_ROWS, width) picture, grey."""
     target: Values
-    """Where the trace runs in this column, as millivolts; 0 where nothing is drawn. A coarse plotter's ink
-    lies beside it.
+    """Height of the trace in each column, mV; 0 where nothing is drawn. A coarse plotter's ink lies beside it.
     """
     visible: NDArray[np.bool_]
-    """The lead is drawn in this column, within the crop, and not hidden by a hole or something opaque."""
+    """Whether the lead is drawn in each column, within the crop, and not hidden by a hole or something opaque."""
     true: Values
-    """What the lead's signal is at the column's nominal time: ``target`` without the errors of earlier
-    stages.
+    """Signal, mV, of the lead at each column's nominal time: ``target`` without the errors of earlier stages.
     """
     lead: str
 
 
 @dataclass(frozen=True)
 class _Warp:
-    """Crop edge coordinates to region edge coordinates: nominal scale plus small errors on a lattice."""
+    """Map from crop to region edge coordinates: nominal scale plus small errors on a lattice."""
 
     scale: tuple[float, float]
     """Region pixels per crop pixel, x and y."""
@@ -89,7 +91,7 @@ class _Warp:
     """Rows and columns of the crop."""
 
     def remap_table(self) -> NDArray[np.float32]:
-        """Region position, pixel centres at integers, of each crop pixel's centre."""
+        """Region position of each crop pixel's centre, pixel centres at integers."""
         column, row = _lattice(self.shape)
         nodes = self.error.copy()
         nodes[..., 0] += column * self.scale[0] + self.origin[0] - 0.5
@@ -123,8 +125,8 @@ def draw_crop(
 ) -> Crop:
     """Draw one crop of a random lead of ``signal`` (n_samples, 12) mV at ``fs`` Hz.
 
-    ``page`` fixes the page's layout and look, which are else chosen at random; ``difficulty`` scales
-    blur, noise, marks and the errors of the earlier stages.
+    ``page`` fixes the page's layout and style, which are otherwise random; ``difficulty`` scales blur, noise,
+    marks and the errors of the earlier stages.
     """
     signal = add_artifacts(signal, fs, rng, chance=0.12)
     if page is None:
@@ -132,7 +134,7 @@ def draw_crop(
     segment = _choose_segment(page, rng)
     mm_left = _choose_start(page, segment, width / PX_PER_MM_TIME, rng)
     low = 3.2 if rng.random() < 0.12 else 5.0
-    # in steps, so that letters of the same size come again
+    # in steps, so that sizes of letters repeat
     scale = round(float(np.exp(rng.uniform(np.log(low), np.log(11.5)))), 1)
     box = (
         mm_left - PAD,
@@ -164,7 +166,7 @@ def draw_crop(
 
 
 def _any_page(n_samples: int, fs: float, rng: Rng) -> Page:
-    """Half the pages are the Challenge's, with grids and inks of all kinds."""
+    """Random page: half are the Challenge's, with grids and inks of all kinds."""
     if rng.random() < 0.5:
         return _worn(build_page(_varied(random_style(rng), rng), n_samples, fs), rng)
     page = replace(_challenge(n_samples, fs, bool(rng.random() < 0.85)), ink=_grey(float(rng.uniform(0, 90))))
@@ -175,12 +177,12 @@ def _any_page(n_samples: int, fs: float, rng: Rng) -> Page:
 
 @lru_cache(maxsize=8)
 def _challenge(n_samples: int, fs: float, pulse: bool) -> Page:
-    """The Challenge's page; its header stands far from all leads."""
+    """Challenge's page, its header far from all leads."""
     return challenge_page(n_samples, fs, pulse=pulse)
 
 
 def _varied(style: PageStyle, rng: Rng) -> PageStyle:
-    """Rows close together, other speeds and gains, more often than they are met."""
+    """Style with close rows and other speeds and gains, more often than in practice."""
     kind = rng.random()
     if kind < 0.12:
         pitch, bottom = float(rng.uniform(12, 16)), float(rng.uniform(3, 10))
@@ -200,7 +202,7 @@ def _varied(style: PageStyle, rng: Rng) -> PageStyle:
 
 
 def _worn(page: Page, rng: Rng) -> Page:
-    """Now and then uneven ink, or a coarse plotter."""
+    """Page with, now and then, uneven ink or a coarse plotter."""
     wear = float(rng.uniform(0.2, 0.9)) if rng.random() < 0.15 else 0.0
     return replace(page, wear=wear, plotter=random_plotter(rng) if rng.random() < 0.12 else None)
 
@@ -210,15 +212,13 @@ def _grey(level: float) -> Color:
 
 
 def _choose_segment(page: Page, rng: Rng) -> Segment:
-    """A drawn piece, longer ones more often."""
+    """Random segment of the page, longer ones more often."""
     length = np.array([s.stop - s.start for s in page.segments], np.float64) ** 0.7
     return page.segments[int(rng.choice(len(page.segments), p=length / length.sum()))]
 
 
 def _choose_start(page: Page, segment: Segment, width: float, rng: Rng) -> float:
-    """Left edge of the crop, mm: the beginnings of leads, where names and separators stand, are shown
-    often.
-    """
+    """Left edge, mm, of a random crop, often at a lead's beginning, where names and separators stand."""
     end = segment.x0 + (segment.stop - segment.start) * page.speed / page.fs
     if rng.random() < 0.45:
         return segment.x0 - float(rng.uniform(0, 8))
@@ -226,7 +226,7 @@ def _choose_start(page: Page, segment: Segment, width: float, rng: Rng) -> float
 
 
 def _cover(region: Image, scale: float, corner: tuple[float, float], rng: Rng) -> marks.Covered | None:
-    """A hole, opaque tape or thick pen on the region (in place), and what it hides."""
+    """Put a hole, opaque tape or thick pen on the region, in place; returns what it hides."""
     kind = rng.random()
     if kind < 0.3:
         at = rng.uniform(0.1, 0.9, 2) * region.shape[1::-1]
@@ -239,7 +239,7 @@ def _cover(region: Image, scale: float, corner: tuple[float, float], rng: Rng) -
 
 
 def _expose(region: Image, scale: float, difficulty: float, rng: Rng) -> Image:
-    """Marks, light, camera and file on the region, RGB to grey (h, w)."""
+    """Grey picture (h, w) of the RGB region with marks, light, camera and file."""
     for name, chance in CROP_MARKS:
         if rng.random() < chance * difficulty:
             marks.MARKS[name](region, scale, rng)
@@ -254,7 +254,7 @@ def _expose(region: Image, scale: float, difficulty: float, rng: Rng) -> Image:
 
 
 def _taken(grey: Image, scale: float, difficulty: float, rng: Rng) -> Image:
-    """Lens, sensor and what the camera makes of it."""
+    """Picture after lens, sensor and the camera's processing."""
     blur = float(rng.uniform(0.3, 0.9 + 0.6 * difficulty)) * min(scale / 8, 1.3)
     grey = camera.blur(grey, blur if rng.random() < 0.85 else 0.0)
     if rng.random() < 0.1 * difficulty:
@@ -270,7 +270,7 @@ def _taken(grey: Image, scale: float, difficulty: float, rng: Rng) -> Image:
 
 
 def _filed(grey: Image, scale: float, difficulty: float, rng: Rng) -> Image:
-    """Contrast, one bit a pixel, compression."""
+    """Picture after contrast, one bit a pixel and compression."""
     if rng.random() < 0.5:
         table = 255 * np.linspace(0, 1, 256) ** rng.uniform(0.7, 1.5)
         low, high = rng.uniform(0, 40), rng.uniform(200, 275)
@@ -288,7 +288,7 @@ def _filed(grey: Image, scale: float, difficulty: float, rng: Rng) -> Image:
 
 
 def _from_screen(grey: Image, rng: Rng) -> Image:
-    """Waves of a screen's pixels, their moiré, and bands of its refresh."""
+    """Picture of a screen: waves of its pixels, their moiré, and bands of its refresh."""
     shape = (grey.shape[0], grey.shape[1])
     level = np.ones(shape, np.float32)
     for _ in range(int(rng.integers(1, 3))):
@@ -301,7 +301,7 @@ def _from_screen(grey: Image, rng: Rng) -> Image:
 
 
 def _lit(grey: Image, rng: Rng) -> Image:
-    """Uneven light, facets of folded paper, shadow edges."""
+    """Picture with uneven light, facets of folded paper and shadow edges."""
     rows, columns = grey.shape
     small = (max(rows // 8, 4), max(columns // 8, 4))
     unit = np.float32(1 / max(small))
@@ -322,7 +322,7 @@ def _lit(grey: Image, rng: Rng) -> Image:
 
 
 def _noisy(grey: Image, sigma: float, rng: Rng) -> Image:
-    """Grey sensor noise, now and then coarse-grained."""
+    """Picture with grey sensor noise, now and then coarse-grained."""
     bank = camera.noise_bank(1.6 if rng.random() < 0.4 else 1.0)
     repeats = [-(-m // n) for n, m in zip(bank.shape, grey.shape, strict=True)]
     bank = np.tile(bank, repeats) if max(repeats) > 1 else bank
@@ -334,7 +334,7 @@ def _noisy(grey: Image, sigma: float, rng: Rng) -> Image:
 
 
 def _errors(width: int, scale: float, offset: tuple[float, float], difficulty: float, rng: Rng) -> _Warp:
-    """What earlier stages get wrong: offsets, scale, shear, slow waves, kinks at folds.
+    """Errors of earlier stages: offsets, scale, shear, slow waves, kinks at folds.
 
     ``offset`` is the crop's corner in the region, mm; ``scale`` the region's px/mm.
     """
@@ -379,9 +379,7 @@ def _wave(columns: int, rows: int, rng: Rng) -> NDArray[np.float32]:
 def per_column(
     column: NDArray[np.float64], row: NDArray[np.float64], width: int
 ) -> tuple[Values, NDArray[np.bool_]]:
-    """The path through (column, row), crop edge coordinates, read at each half pixel's centre: mV and
-    visibility.
-    """
+    """Voltage, mV, and visibility at each half pixel's centre of a path (column, row), crop edge coordinates."""
     known = np.isfinite(row)
     at = (np.arange(2 * width) + 0.5) / 2
     if known.sum() < 2:

@@ -1,8 +1,8 @@
-"""Draw flattened training pages as the grid stage hands them on, for the lead detector and the page classifier.
+"""Draw flattened training pages, in the form of the grid stage's, for the lead detector and the page classifier.
 
-A page is upright, its longer side 640 px, grey. Half of the pages show only the ECG and a little around it, as a
-flattened grid does; some have the residues of flattening: no picture beyond a slanted edge, blur, JPEG.
-``ecgpage.synth.page_shards`` draws many and keeps them.
+A page is upright and grey, its longer side 640 px. Half of the pages show only the ECG and a little around it, like a
+flattened grid; some have residues of flattening: no picture beyond a slanted edge, blur, JPEG.
+``ecgpage.synth.page_shards`` draws many pages and keeps them.
 
 Conventions:
     boxes   x0, y0, x1, y1 in px, edge coordinates: pixel i spans [i, i + 1]
@@ -26,30 +26,30 @@ from ecgpage.synth.truth import PageTruth
 Boxes = NDArray[np.float32]
 
 LONG_SIDE: Final = 640
-"""Pixels of the longer side of a page."""
+"""Longer side, px, of a page."""
 PULSE_CLASS: Final = len(LEADS)
 """Class of a calibration pulse."""
 
 P_CUT: Final = 0.5
 """Chance that a page is cut to the ECG."""
 P_WHOLE_SIDE: Final = 0.15
-"""Chance that a side of a cut page is left where it was."""
+"""Chance that a side of a cut page is not cut."""
 MOST_MARGIN_MM: Final = 15.0
-"""Widest margin around the ECG of a cut page."""
+"""Margin, mm, around the ECG of a cut page, at most."""
 P_TURNED: Final = 0.25
 """Chance that the page is not quite upright."""
 MOST_TURN: Final = 0.7
-"""Degrees."""
+"""Rotation, degrees, of such a page, at most."""
 P_SCREEN: Final = 0.04
 """Chance that a photo is one of a screen."""
 P_OUTSIDE: Final = 0.25
 """Chance that the picture did not cover all of the page."""
 OUTSIDE_DEPTH: Final = 0.08
-"""How far a side without picture reaches into the page, as a part of its size."""
+"""Depth of a side without picture over the page's size."""
 LEAST_SEEN: Final = 0.4
-"""Part of a box that has to be on the page; less is no box."""
+"""Share of a box on the page, at least; with less it is no box."""
 LEAST_SIDE: Final = 3.0
-"""Pixels; boxes that are narrower on the page are left out."""
+"""Side, px, of a box on the page, at least."""
 
 MIX_ODDS: Final[dict[str, float]] = {"photo": 0.5, "scan": 0.2, "worn": 0.18, "clean": 0.12}
 """Share of each kind of page."""
@@ -57,30 +57,30 @@ MIX_ODDS: Final[dict[str, float]] = {"photo": 0.5, "scan": 0.2, "worn": 0.18, "c
 
 @dataclass(frozen=True)
 class DrawnFlatPage:
-    """A flattened page with its truth."""
+    """Flattened page with its truth."""
 
     image: Image
-    """(h, w) grey, longer side 640 px."""
+    """(h, w) page, grey, longer side 640 px."""
     boxes: Boxes
-    """(k, 4) edge coordinates, within the image."""
+    """(k, 4) boxes, px, edge coordinates, within the image."""
     classes: NDArray[np.int64]
-    """(k,) 0 to 12."""
+    """(k,) class of each box, 0 to 12."""
     labels: NDArray[np.bool_]
-    """(11,) diagnoses in the order of ``CLASSES``; all False where ``labelled`` is."""
+    """(11,) diagnoses in the order of ``CLASSES``; all False where the page is not labelled."""
     labelled: bool
     """Whether the diagnoses are known."""
     record: int
-    """PTB-XL's ``ecg_id``; of other databases -1 - the row in ``records.csv``."""
+    """Number of the record: PTB-XL's ``ecg_id``; for other databases -1 - the row in ``records.csv``."""
     layout: str
-    """Name in ``ecgpage.synth.page.layout.LAYOUTS``."""
+    """Name of the layout in ``ecgpage.synth.page.layout.LAYOUTS``."""
     mix: str
-    """``photo``, ``scan``, ``worn`` or ``clean``, with `` cut`` behind where only the ECG was kept."""
+    """Mix: ``photo``, ``scan``, ``worn`` or ``clean``, followed by `` cut`` where only the ECG was kept."""
     origin: str = ""
     """Pack, database and fold of the record (``ecgpage.synth.origins``); "" where they are not known."""
 
 
 def page_mix(name: str, width: int, rng: Rng, any_look: float) -> Mix:
-    """Pages of ``width`` px as they are before the residues of flattening are added."""
+    """Mix of pages of ``width`` px before the residues of flattening are added."""
     turn = float(rng.uniform(-MOST_TURN, MOST_TURN)) if rng.random() < P_TURNED else 0.0
     photo = replace(
         small_page(width, chance_of_any_look=any_look),
@@ -145,10 +145,10 @@ def draw_flat_page(
     in_any_order: float = 0.0,
     mix_odds: Mapping[str, float] = MIX_ODDS,
 ) -> tuple[Image, Boxes, NDArray[np.int64], str, str]:
-    """Draw ``signal`` (n_samples, 12) mV as a flattened page; ``any_look`` of the pages are not the Challenge's,
-    and ``in_any_order`` of those have their leads exchanged.
+    """Draw ``signal`` (n_samples, 12), mV, as a flattened page.
 
-    Returns image, boxes, classes, layout and mix as in ``DrawnFlatPage``.
+    ``any_look``: share of pages that are not the Challenge's; ``in_any_order``: share of those with exchanged leads.
+    Returns image, boxes, classes, layout and mix of ``DrawnFlatPage``.
     """
     rng = np.random.default_rng(seed)
     mix = str(rng.choice(list(mix_odds), p=list(mix_odds.values())))
@@ -180,7 +180,7 @@ def draw_flat_page(
 
 
 def _list_boxes(truth: PageTruth) -> tuple[Boxes, NDArray[np.int64]]:
-    """All boxes of a page in edge coordinates, and their classes."""
+    """Boxes of a page, edge coordinates, and their classes."""
     boxes = [s.box for s in truth.segments] + list(truth.pulses)
     classes = [LEADS.index(s.lead) for s in truth.segments] + [PULSE_CLASS] * len(truth.pulses)
     return np.array(boxes, np.float32).reshape(-1, 4) + np.float32(0.5), np.array(classes, np.int64)
@@ -189,7 +189,7 @@ def _list_boxes(truth: PageTruth) -> tuple[Boxes, NDArray[np.int64]]:
 def _choose_window(
     shape: tuple[int, ...], boxes: Boxes, px_per_mm: float, rng: Rng
 ) -> tuple[int, int, int, int]:
-    """Pixels x0, y0, x1, y1 of the ECG with a random margin on each side."""
+    """Window x0, y0, x1, y1, px, of the ECG with a random margin on each side."""
     rows, columns = shape[:2]
     margin = rng.uniform(0, MOST_MARGIN_MM, 4) * px_per_mm
     margin[rng.random(4) < P_WHOLE_SIDE] = max(rows, columns)
@@ -199,7 +199,7 @@ def _choose_window(
 
 
 def clip_boxes(boxes: Boxes, shape: tuple[int, int]) -> tuple[Boxes, NDArray[np.bool_]]:
-    """The parts of the boxes within an image of ``shape`` (rows, columns), and which boxes are left."""
+    """Parts of the boxes within an image of ``shape`` (rows, columns), and which boxes are left."""
     rows, columns = shape
     inside = np.clip(boxes, 0, np.array([columns, rows, columns, rows], np.float32)).astype(np.float32)
     size, whole = inside[:, 2:] - inside[:, :2], boxes[:, 2:] - boxes[:, :2]
@@ -208,14 +208,14 @@ def clip_boxes(boxes: Boxes, shape: tuple[int, int]) -> tuple[Boxes, NDArray[np.
 
 
 def _make_grey(image: Image, rng: Rng) -> Image:
-    """(h, w, 3) RGB to (h, w): mostly luma, sometimes the brightest channel, in which coloured grids fade."""
+    """Grey picture (h, w) of RGB (h, w, 3): mostly luma, sometimes the brightest channel, in which coloured grids fade."""
     if rng.random() < 0.3:
         return np.asarray(image.max(axis=2), np.uint8)
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def _add_residues(image: Image, boxes: Boxes, rng: Rng) -> Image:
-    """What flattening leaves: no picture beyond some edges, blur, the file's JPEG."""
+    """Page with the residues of flattening: no picture beyond some edges, blur, the file's JPEG."""
     if rng.random() < P_OUTSIDE:
         for _ in range(int(rng.integers(1, 3))):
             image = lose_edge(image, boxes, rng)
@@ -229,7 +229,7 @@ def _add_residues(image: Image, boxes: Boxes, rng: Rng) -> Image:
 
 
 def lose_edge(image: Image, boxes: Boxes, rng: Rng) -> Image:
-    """A side of the page of which the picture shows nothing: white, black, or its border's pixels repeated.
+    """Page with one side that the picture does not show: white, black, or the border's pixels repeated.
 
     The edge runs at a slant and stays outside the boxes.
     """

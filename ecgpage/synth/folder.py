@@ -1,8 +1,8 @@
 """Write drawn pages as the Challenge's training folder: headers, signals, pictures, truth files.
 
 Per record: ``<rec>.hea`` (labels and image names in comments), ``<rec>.dat``, ``<rec>-0.png`` (one
-picture per full 10 s), ``<rec>-0.npz`` with the truth. The header is written last, so a record whose
-header is there is complete.
+picture per full 10 s), ``<rec>-0.npz`` with the truth. The header is written last, so a record with a
+header is complete.
 """
 
 import json
@@ -22,29 +22,31 @@ from ecgpage.synth.sources import Recording
 from ecgpage.synth.truth import DrawnPage, PageTruth
 
 PAGE_SECONDS = 10.0
+"""Time, s, on one page."""
 GAIN = 1000.0
-"""Digital units per mV in the written signals."""
+"""Gain, digital units per mV, of the written signals."""
 MISSING = -32768
+"""Digital unit of a missing sample: NaN's code in 16-bit WFDB files."""
 LATTICE_STEP = 32
-"""Pixels between the points of the map in a truth file."""
+"""Distance, px, of the points of the map in a truth file."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """How the pages of one folder are drawn."""
+    """Options of drawing the pages of one folder."""
 
     output: Path
     mixes: tuple[str, ...] = ("generator-clean",)
-    """One of them is drawn for each picture."""
+    """Names of the mixes; each picture has one at random."""
     seed: int = 0
     mask: bool = True
-    """Signals are blank outside the printed windows."""
+    """Whether signals are blank outside the printed windows."""
     extension: str = ".png"
     truth: bool = True
 
 
 def write_record(task: Task, recording: Recording) -> bool:
-    """Draw and write one record; False when it was there already."""
+    """Draw and write one record; False when it existed."""
     target = task.output / recording.name
     header = target.with_name(target.name + ".hea")
     if header.exists():
@@ -72,7 +74,7 @@ def write_record(task: Task, recording: Recording) -> bool:
 
 
 def draw_recording(task: Task, recording: Recording) -> list[DrawnPage]:
-    """One picture per full 10 s; what is drawn depends on the task's seed and the record's name alone."""
+    """Pictures, one per full 10 s, which depend on the task's seed and the record's name alone."""
     window = round(PAGE_SECONDS * recording.fs)
     count = len(recording.signal) // window
     if count == 0:
@@ -123,7 +125,7 @@ def truth_arrays(truth: PageTruth, image: NDArray[np.uint8]) -> dict[str, Any]:
 
 
 def map_lattice(truth: PageTruth, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Page position (mm) at every ``LATTICE_STEP``-th pixel, (rows, columns, 2)."""
+    """Page position (rows, columns, 2), mm, at every ``LATTICE_STEP``-th pixel."""
     x, y = np.meshgrid(np.arange(0, shape[1], LATTICE_STEP), np.arange(0, shape[0], LATTICE_STEP))
     points = np.stack([x, y], axis=-1).reshape(-1, 2).astype(np.float64)
     return truth.page_map.page_from_image(points).reshape(*x.shape, 2).astype(np.float32)

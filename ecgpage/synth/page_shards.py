@@ -3,8 +3,8 @@
     OMP_NUM_THREADS=1 python -m ecgpage.synth.page_shards --data FOLDER --folds 1234567 --out DIR --workers 16 --minutes 10
     OMP_NUM_THREADS=1 python -m ecgpage.synth.page_shards --data FOLDER --folds 8 --out DIR --workers 16 --count 2176 --seed 8
 
-FOLDER as in ``ecgpage.synth.training_records``, pages as in ``ecgpage.synth.flat_pages``. Page k of a seed is always the
-same page, whichever worker draws it. One core at 2 GHz draws some 14 pages a second.
+FOLDER as in ``ecgpage.synth.training_records``, pages as in ``ecgpage.synth.flat_pages``. Seed and number decide a page,
+whichever worker draws it. One core at 2 GHz draws some 14 pages a second.
 """
 
 import argparse
@@ -26,11 +26,11 @@ from ecgpage.synth.training_records import TRAINING_FOLDS, TrainingRecords
 log = logging.getLogger(__name__)
 
 SHARD_PAGES: Final = 256
-"""Pages of a full shard."""
+"""Number of pages in a full shard."""
 
 
 class PageDrawer:
-    """Page k of a seed, over and over through all records in random order."""
+    """Drawer of page k of a seed, in endless passes of random order through all records."""
 
     def __init__(
         self, records: TrainingRecords, seed: int, any_look: float, in_any_order: float = 0.0
@@ -39,7 +39,7 @@ class PageDrawer:
         self._pass, self._order = -1, np.zeros(0, np.intp)
 
     def draw(self, number: int) -> DrawnFlatPage:
-        """Page ``number`` from 0; the same at each call."""
+        """Page ``number``, from 0, which depends on seed and number alone."""
         turn, place = divmod(number, len(self.records))
         if turn != self._pass:
             self._order = np.random.default_rng([self.seed, turn]).permutation(len(self.records))
@@ -78,10 +78,10 @@ def save_shard(path: Path, pages: list[DrawnFlatPage]) -> None:
 
 
 class PageShards:
-    """The shards of a folder; iterating yields their pages, shard by shard in the order of the names."""
+    """Shards of a folder; iterating yields their pages, shard by shard in the order of the names."""
 
     def __init__(self, folder: str | Path) -> None:
-        """Raises EcgPageError when the folder holds no shard."""
+        """List the shards; raises ``EcgPageError`` when the folder holds none."""
         self.folder = Path(folder)
         self.paths = sorted(self.folder.glob("shard_*.npz"))
         if not self.paths:
@@ -90,13 +90,13 @@ class PageShards:
             )
 
     def load(self, path: Path) -> list[DrawnFlatPage]:
-        """All pages of one shard."""
+        """Pages of one shard."""
         with np.load(path, allow_pickle=False) as file:
             data = {key: file[key] for key in file.files}
         shapes = data["shapes"].astype(np.int64)
         pixels = np.split(data["images"], np.cumsum(shapes.prod(axis=1))[:-1])
         ends = np.cumsum(data["counts"])[:-1]
-        origins = data.get("origin", np.full(len(shapes), ""))  # older shards name none
+        origins = data.get("origin", np.full(len(shapes), ""))  # older shards lack it
         boxes, classes = np.split(data["boxes"], ends), np.split(data["classes"], ends)
         return [
             DrawnFlatPage(
@@ -114,7 +114,7 @@ class PageShards:
 
 @dataclass(frozen=True)
 class Order:
-    """What the workers are to draw."""
+    """Options of the workers' drawing."""
 
     out: Path
     seed: int
@@ -122,15 +122,15 @@ class Order:
     any_look: float
     in_any_order: float = 0.0
     count: int | None = None
-    """Pages of all workers together."""
+    """Number of pages of all workers together."""
     seconds: float | None = None
-    """Time of each worker."""
+    """Time, s, of each worker."""
     shard_pages: int = SHARD_PAGES
-    """Pages of a full shard."""
+    """Number of pages in a full shard."""
 
 
 def draw_shards(records: TrainingRecords, order: Order, worker: int) -> int:
-    """Draw the share of ``worker``: pages worker, worker + workers, ...; returns how many."""
+    """Draw the pages of ``worker``: worker, worker + workers, ...; returns their number."""
     cv2.setNumThreads(1)
     drawer = PageDrawer(records, order.seed, order.any_look, order.in_any_order)
     began, done, shard = time.monotonic(), 0, 0
@@ -150,7 +150,7 @@ def draw_shards(records: TrainingRecords, order: Order, worker: int) -> int:
 
 
 def draw_all(records: TrainingRecords, order: Order) -> None:
-    """Let all workers draw; raises EcgPageError when one of them fails."""
+    """Draw with all workers; raises ``EcgPageError`` when one of them fails."""
     order.out.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)  # before the workers fork: OpenCV's threads do not survive it
     fork = multiprocessing.get_context("fork")  # the records are shared, not copied

@@ -1,4 +1,4 @@
-"""Draw a picture of a page as somebody would send it: scanned, photographed, from a screen.
+"""Draw a picture of a page: scanned, photographed, or from a screen.
 
 The flat sheet is drawn once at about the picture's resolution, marks are laid on it, and one remap takes
 it into the picture; light, lens and file format follow. The truth is exact after all of it.
@@ -32,7 +32,7 @@ ASPECTS = (4 / 3, 4 / 3, 3 / 2, 16 / 9)
 
 @dataclass(frozen=True)
 class View:
-    """Where the camera stands and what it sees."""
+    """Camera's pose and field of view."""
 
     page_map: PageMap
     shape: tuple[int, int]
@@ -70,9 +70,9 @@ def photograph(
     *,
     shape: tuple[int, int] | None = None,
 ) -> DrawnPage:
-    """A picture of the kind ``mix`` of a page, with ``signal`` (n_samples, n_channels) mV.
+    """Picture of the kind ``mix`` of a page, with ``signal`` (n_samples, n_channels), mV.
 
-    ``shape`` (rows, columns) fixes the picture's size, which the mix else draws at random.
+    ``shape`` (rows, columns) fixes the picture's size, which the mix otherwise draws at random.
     """
     view = _view(mix, page, rng, shape)
     image, covered = _photograph(mix, page, signal, view, rng)
@@ -90,7 +90,7 @@ def invent_page(
     header: Mapping[str, str] | None = None,
     in_any_order: bool = False,
 ) -> Page:
-    """The page before it is photographed."""
+    """Page of a mix before it is photographed."""
     if rng.random() < mix.p_any_look:
         style = random_style(rng)
         if in_any_order and style.name_place != "none":
@@ -119,7 +119,7 @@ def invent_page(
 
 
 def _printed_grid(mix: Mix, rng: Rng) -> Grid:
-    """The generator's grid, in the colours that printing and age leave of it."""
+    """Generator's grid in the colours left by printing and age."""
     chance = rng.random()
     if chance < 0.75:
         major, minor = GRID_COLORS["red"]
@@ -169,7 +169,7 @@ def _relief(mix: Mix, page: Page, rng: Rng) -> Relief | None:
 
 
 def _view(mix: Mix, page: Page, rng: Rng, size: tuple[int, int] | None = None) -> View:
-    """Choose the camera's pose, lens and the paper's shape."""
+    """Random pose and lens of the camera and shape of the paper."""
     width, height = page.paper.width, page.paper.height
     relief = _relief(mix, page, rng)
     rotation = _signed(mix.rotation, rng)
@@ -227,7 +227,7 @@ def _view(mix: Mix, page: Page, rng: Rng, size: tuple[int, int] | None = None) -
 def _photograph(
     mix: Mix, page: Page, signal: NDArray[np.floating], view: View, rng: Rng
 ) -> tuple[Image, marks.Covered | None]:
-    """The picture from the model (sheet, marks, scene, camera) and what the marks hide."""
+    """Picture of the model (sheet, marks, scene, camera) and the parts that the marks hide."""
     middle = (page.paper.width / 2, page.paper.height / 2)
     dpi = float(np.clip(view.page_map.px_per_mm(middle) * 25.4, 40, 400))
     flat = mix.long_side is None and view.relief is None and mix.rotation == (0.0, 0.0)
@@ -258,7 +258,7 @@ def _photograph(
 
 
 def draw_sheet(page: Page, signal: NDArray[np.floating], dpi: float) -> tuple[Image, tuple[int, int]]:
-    """The flat sheet with its blank margin, and the pixel (x, y) of the page's corner in it."""
+    """Flat sheet with its blank margin, and the pixel (x, y) of the page's corner in it."""
     margin = round(page.paper.margin * dpi / 25.4)
     image = draw_page(page, signal, dpi)
     if margin:
@@ -271,7 +271,7 @@ def draw_sheet(page: Page, signal: NDArray[np.floating], dpi: float) -> tuple[Im
 
 
 def _lamp(mix: Mix, rng: Rng) -> light.Lamp:
-    """Draw the strengths of the light."""
+    """Random strengths of the light."""
     if mix.p_even and rng.random() < mix.p_even:
         mix = replace(mix, gradient=(0.0, 0.0), vignette=(0.0, 0.0), shadows=0)
     return light.Lamp(
@@ -289,7 +289,7 @@ def _lamp(mix: Mix, rng: Rng) -> light.Lamp:
 
 
 def _develop(mix: Mix, image: Image, px_per_mm: float, rng: Rng) -> Image:
-    """Lens, sensor, processing, file."""
+    """Picture after lens, sensor, processing and file."""
     gray = bool(rng.random() < mix.p_gray)
     image = camera.blur(image, _signed(mix.blur, rng))
     if rng.random() < mix.p_motion:

@@ -43,10 +43,10 @@ def add_artifacts(signal: NDArray[np.floating], fs: float, rng: Rng, *, chance: 
 
 
 def change_rate(signal: NDArray[np.floating], fs: float, factor: float, rng: Rng) -> Signal:
-    """The recording with its time compressed by ``factor``, as long as it was: a faster heart above 1.
+    """Recording with its time compressed by ``factor`` (above 1: a faster heart) and its length kept.
 
-    A slower one shows a window of the stretched recording. For a faster one a second copy follows where it
-    agrees best with the first one's end, over whose last fifth of a second the two are blended.
+    A slower one is a window of the stretched recording. For a faster one, a second copy follows where it agrees
+    best with the end of the first, and the two are blended over 0.2 s.
     """
     n = len(signal)
     length = int(np.floor((n - 1) / factor)) + 1
@@ -64,7 +64,7 @@ def change_rate(signal: NDArray[np.floating], fs: float, factor: float, rng: Rng
 def _continue(signal: Signal, overlap: int) -> Signal:
     """``signal`` followed by itself from where ``overlap`` samples agree best with its end."""
     end = signal[-overlap:]
-    # late starts would add little: only the first half is searched
+    # only the first half is searched: late starts would add little
     starts = np.arange(0, max(len(signal) // 2 - overlap, 1), 4)
     grid = np.linspace(0, overlap - 1, 12).astype(np.intp)
     off = signal[starts[:, None] + grid] - end[grid]
@@ -75,7 +75,7 @@ def _continue(signal: Signal, overlap: int) -> Signal:
 
 
 def detach_electrode(lead: NDArray[np.float32], fs: float, rng: Rng) -> NDArray[np.float32]:
-    """A lead whose electrode comes off: driven to the amplifier's limit, from where it recovers or not."""
+    """Lead whose electrode comes off: driven to the amplifier's limit, from which it may recover."""
     limit, at = float(rng.choice([-1, 1]) * rng.uniform(1.0, 2.5)), int(rng.integers(len(lead)))
     held = int(rng.uniform(0.1, 2.0) * fs)
     since = np.maximum(np.arange(len(lead)) - at - held, 0) / fs
@@ -116,7 +116,7 @@ def make_pacing(seconds: NDArray[np.float64], fs: float, rng: Rng) -> NDArray[np
 
 
 def spread_over_leads(course: NDArray[np.float64], n_leads: int, rng: Rng) -> Signal:
-    """One artifact in all leads, (n, n_leads) mV; the constraints that bind the limb leads still hold."""
+    """One artifact in all leads, (n, n_leads) mV, under Einthoven's and Goldberger's constraints."""
     strength = rng.normal(0, 1, n_leads)
     if n_leads == 12:
         strength[:6] = np.array(LIMB_MIX) @ strength[:2]

@@ -1,4 +1,4 @@
-"""What a printed page and its digitization leave of a recorded ECG, simulated on the signal alone.
+"""Simulate on the signal alone how a printed page and its digitization alter a recorded ECG.
 
 Windows are (n, 12, 1000): leads in the order ``LEADS``, 10 s at 100 Hz, mV, NaN where not known.
 """
@@ -19,9 +19,9 @@ from ecgpage.layout.known_layouts import KNOWN_LAYOUTS, LAYOUT_OF
 
 
 def page_mask(layout: str, rhythm: Sequence[int], starts: Sequence[float] | None = None) -> NDArray[np.bool_]:
-    """Samples (12, 1000) that a page prints: the columns of ``layout`` one after the other, and full rhythm strips.
+    """Samples (12, 1000) printed on a page: the columns of ``layout`` one after the other, and full rhythm strips.
 
-    ``starts`` gives each column's place in time, in units of its own length (default 0, 1, 2, ...).
+    ``starts``: start of each column in time, in units of its length (default 0, 1, 2, ...).
     """
     columns = LAYOUT_OF[layout].columns
     mask = np.zeros((len(LEADS), WINDOW), bool)
@@ -34,7 +34,7 @@ def page_mask(layout: str, rhythm: Sequence[int], starts: Sequence[float] | None
 
 
 STANDARD_MASK: Final = page_mask("3x4", [LEADS.index("II")])
-"""3x4 with lead II as rhythm strip: the page of the Challenge."""
+"""Mask of the Challenge's page: 3x4 with lead II as rhythm strip."""
 SIMULATED_ODDS: Final = {known.name: known.simulated for known in KNOWN_LAYOUTS if known.simulated}
 """Share of each layout among simulated pages."""
 
@@ -55,24 +55,24 @@ def random_mask(rng: Rng) -> NDArray[np.bool_]:
     starts: Sequence[float] = range(columns)
     if order < 0.04:  # columns that all show the same moment
         starts = [int(rng.integers(columns))] * columns
-    elif order < 0.54:  # any moments: no page is like that, but a record gives more different ones
+    elif order < 0.54:  # any moments: unlike real pages, but with more variety from each record
         starts = rng.uniform(0, columns - 1, columns).tolist()
     return page_mask(layout, rhythm, starts)
 
 
 def mask_as_page(x: Tensor) -> Tensor:
-    """(n, 12, 1000) -> the windows of a 3x4 page with lead II over 10 s; a partial record keeps its own."""
+    """Windows (n, 12, 1000) of a 3x4 page with lead II over 10 s; a partial record keeps its own windows."""
     shown = torch.from_numpy(STANDARD_MASK).to(x.device) | _partial(x)[:, None, None]
     return x.masked_fill(~shown, math.nan)
 
 
 def _partial(x: Tensor) -> Tensor:
-    """bool (n,): records of which a good part is not known, as if they had been through a page already."""
+    """Whether a good part of each record is unknown, bool (n,), as after a page."""
     return x.isfinite().float().mean((1, 2)) < 0.85
 
 
 def simulate_digitization(x: Tensor, rng: Rng, *, mixed_layouts: bool = True) -> Tensor:
-    """What a page and its digitization leave of windows (n, 12, 1000), mV, light errors.
+    """Windows (n, 12, 1000), mV, after a page and its digitization with light errors.
 
     Time shift +-30 ms (one record in two up to +-0.4 s) and scale 0.5 %, gain 4 %, low-pass, noise, offset
     and drift per lead, the printed windows, lost leads, gaps. A record that already is partial keeps its own
@@ -86,7 +86,7 @@ def simulate_digitization(x: Tensor, rng: Rng, *, mixed_layouts: bool = True) ->
     def chance(p: float, *shape: int) -> Tensor:
         return torch.from_numpy(rng.random(shape) < p).to(device)
 
-    # time: linear interpolation at shifted, stretched positions; beyond the ends nothing is known
+    # time: linear interpolation at shifted, stretched positions; unknown beyond the ends
     far = torch.from_numpy(rng.uniform(-40, 40, (n, 1, 1)).astype(np.float32)).to(device)
     shift = 1.5 * normal(n, 1, 1) + 0.5 * normal(n, 12, 1) + far * chance(0.5, n, 1, 1)
     centred = torch.arange(WINDOW, device=device) - WINDOW / 2

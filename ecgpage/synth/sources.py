@@ -1,4 +1,4 @@
-"""Where recordings come from: folders of WFDB records and packs of many."""
+"""Sources of recordings: folders of WFDB records and packs of many recordings."""
 
 import csv
 import logging
@@ -16,24 +16,25 @@ from ecgpage.core.signal_packs import load_pack, twelve_leads
 log = logging.getLogger(__name__)
 
 TO_MV = {"mv": 1.0, "uv": 1e-3, "v": 1e3, "nv": 1e-6}
+"""Factor to mV by unit."""
 SEXES = {"0": "Male", "1": "Female", "m": "Male", "f": "Female", "male": "Male", "female": "Female"}
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One ECG."""
+    """One recorded ECG."""
 
     name: str
     """Path of the record below its folder, without extension."""
     signal: NDArray[np.float32]
-    """(n_samples, 12) mV, leads in the order ``LEADS``."""
+    """(n_samples, 12) signals, mV, in the order of ``LEADS``."""
     fs: float
     comments: tuple[str, ...] = ()
-    """Header comments without labels and image names, as ``Age: 56``."""
+    """Header comments without labels and image names, such as ``Age: 56``."""
     labels: tuple[str, ...] = field(default=())
 
     def patient(self) -> dict[str, str]:
-        """What a page's header prints of the patient."""
+        """Patient's data for a page's printed header."""
         found = dict(c.split(": ", 1) for c in self.comments if ": " in c)
         known = {
             key: found[key]
@@ -44,16 +45,16 @@ class Recording:
 
 
 class Source(Protocol):
-    """A sized collection of recordings that can be read in any order."""
+    """Sized collection of recordings that can be read in any order."""
 
     names: Sequence[str]
 
     def read(self, index: int) -> Recording:
-        """Recording ``index``; raises EcgPageError when it cannot be used."""
+        """Recording ``index``; raises ``EcgPageError`` when it cannot be used."""
 
 
 class WfdbFolder:
-    """All WFDB records at any depth of a folder, sorted by name; twelve leads in any order and spelling."""
+    """WFDB records at any depth of a folder, sorted by name, of twelve leads in any order and spelling."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -66,7 +67,7 @@ class WfdbFolder:
             )
 
     def read(self, index: int) -> Recording:
-        """Read record ``index``."""
+        """Recording of record ``index``."""
         import wfdb  # slow to import, and packs do without  # noqa: PLC0415
 
         name = self.names[index]
@@ -102,7 +103,7 @@ def _in_order(
 
 
 class Pack:
-    """A pack of recordings, with the table that belongs to it when there is one.
+    """Pack of recordings, with its table where there is one.
 
     The table's columns ``ecg_id`` or ``record``, ``age``, ``sex``, ``labels`` (separated by ';') are
     used; row k belongs to recording k, after the rows of other folds are dropped where the table holds
@@ -154,7 +155,7 @@ class Pack:
 
 
 def usable(source: Source) -> Iterator[Recording]:
-    """All recordings that can be read; the others are logged."""
+    """Recordings that can be read; the others are logged."""
     for index in range(len(source.names)):
         try:
             yield source.read(index)
