@@ -51,7 +51,7 @@ def draw_picture(
 ) -> DrawnPage:
     """Draw ``signal`` (n_samples, 12) mV at ``fs`` Hz as a picture of the kind ``mix``.
 
-    The same arguments give the same picture. ``header`` is what ``draw_challenge_page`` prints; ``in_any_order`` exchanges
+    The arguments decide every pixel. ``header``: text that ``draw_challenge_page`` prints; ``in_any_order`` exchanges
     the leads of pages that are not the Challenge's, as far as their names are printed.
     """
     rng = np.random.default_rng(seed)

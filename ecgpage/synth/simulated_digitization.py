@@ -53,7 +53,7 @@ def random_mask(rng: Rng) -> NDArray[np.bool_]:
         rhythm = [1, 6, int(rng.integers(7, 12))]
     order = rng.random()
     starts: Sequence[float] = range(columns)
-    if order < 0.04:  # columns that all show the same moment
+    if order < 0.04:  # all columns show one moment
         starts = [int(rng.integers(columns))] * columns
     elif order < 0.54:  # any moments: unlike real pages, but with more variety from each record
         starts = rng.uniform(0, columns - 1, columns).tolist()

@@ -1,4 +1,4 @@
-"""Draw windows of printed pages with the words in them, to train the text reader on.
+"""Draw windows of printed pages with the words in them, for the training of the text reader.
 
     python -m ecgpage.synth.text_windows --data FOLDER --folds 1234567 --out DIR --minutes 20
     python -m ecgpage.synth.text_windows --data FOLDER --folds 8 --out VALID --minutes 2 --seed 8
@@ -43,40 +43,40 @@ from ecgpage.synth.truth import PageTruth, text_box
 log = logging.getLogger(__name__)
 
 Spot = tuple[float, float]
-"""x, y on a page, mm."""
+"""Page x, y, mm."""
 
 SIDE: Final = 112
-"""px of a window's sides: 28 mm."""
+"""Side, px, of a window: 28 mm."""
 MOST_WORDS: Final = 12
-"""Words of one window, at most; more are left out."""
+"""Number of words of one window, at most; more are left out."""
 SHARD_WINDOWS: Final = 4096
-"""Windows of a shard, about."""
+"""Number of windows of a shard, about."""
 FONTS: Final = (
     "DejaVuSans-BoldOblique", "DejaVuSansMono-Oblique", "DejaVuSerif-Italic", "DejaVuSerif-BoldItalic",
     "STIXGeneralItalic", "STIXGeneralBolIta", "cmb10", "cmti10",
 )  # fmt: skip
-"""Beyond those that pages have."""
+"""Fonts of words beyond those of pages."""
 ODDS: Final = {"name": 15, "printed": 20, "word": 3, "pulse": 1, "anything": 3}
-"""Windows of each kind on a page, at most."""
+"""Number of windows of each kind on a page, at most."""
 ON_PICTURE: Final = 3
-"""Windows of a page anywhere on its picture."""
+"""Number of windows of a page anywhere on its picture."""
 MOST_LINES: Final = 4
-"""Lines of scales on a page."""
+"""Number of lines of scales on a page, at most."""
 MOST_MORE: Final = 12
-"""Further names on a page."""
+"""Number of further names on a page, at most."""
 ASIDE: Final = 0.2
-"""Share of pages whose names are printed left of their leads, beside those that do so in any case."""
+"""Share of pages whose names are moved left of their leads, besides pages whose style has them there."""
 BEFORE: Final = {0: ("Speed: ", "Paper ", "v = "), len(SPEEDS): ("Gain: ", "Limb: ", "Chest: ", "Sens. ")}
-"""Printed before a speed and a gain now and then."""
+"""Words printed before a speed and a gain now and then."""
 BEHIND: Final = (
     "0.05-150Hz", "40Hz", "~ 50Hz", "50 Hz", "F 60~ 0.15-100 Hz", "AC 50Hz", "0.5-25 Hz", "100 ms", "10 s", "12SL v241",
     "HR 50", "25", "BF on",
 )  # fmt: skip
-"""Printed behind the scales now and then."""
+"""Words printed behind the scales now and then."""
 ROOM_MM: Final = 1.0
-"""Between words, at least."""
+"""Distance, mm, between words, at least."""
 TRIES: Final = 12
-"""Places that are tried for a word."""
+"""Number of places that are tried for a word."""
 
 
 @dataclass(frozen=True)
@@ -84,18 +84,18 @@ class Windows:
     """Windows with the words in them."""
 
     light: Light
-    """(n, SIDE, SIDE)."""
+    """(n, SIDE, SIDE) windows, light."""
     places: NDArray[np.float32]
-    """(n, MOST_WORDS, 2) px, NaN where there is no further word."""
+    """(n, MOST_WORDS, 2) places of the words, px, NaN where there is no further word."""
     classes: NDArray[np.int64]
-    """(n, MOST_WORDS)."""
+    """(n, MOST_WORDS) class of each word."""
 
     def __len__(self) -> int:
         return len(self.light)
 
 
 def print_words(page: Page, rng: Rng) -> tuple[Page, list[tuple[Text, int]]]:
-    """Page with its names written in other ways and with scales and further names printed, and those words with classes.
+    """Page with names in other spellings, scales and further names, and these words with their classes.
 
     The returned scales are cut behind their first unit.
     """
@@ -157,8 +157,9 @@ def spell_name(name: str, style: float) -> str:
 
 
 def compose_scale_line(font: str, rng: Rng) -> tuple[list[Text], list[tuple[Text, int]]]:
-    """A line from (0, 0) on: a speed, a gain or both, with more before and behind; and the scales in it, cut behind the
-    first unit, with their classes.
+    """Line from (0, 0) on with a speed, a gain or both and words around them; and its scales with their classes.
+
+    The scales are cut behind their first unit.
     """
     size = float(rng.uniform(2.3, 4.5))
     gap = float(np.exp(rng.uniform(np.log(1.2), np.log(25.0))))
@@ -191,7 +192,7 @@ def compose_scale_line(font: str, rng: Rng) -> tuple[list[Text], list[tuple[Text
 def find_free_place(
     box: Box, page: Page, taken: Sequence[Box], rng: Rng, level: float | None = None
 ) -> tuple[float, float] | None:
-    """Move (mm) that puts a box on the paper clear of those ``taken``, y = 0 to ``level`` if there is one; None without."""
+    """Shift, mm, of a box to a place on the paper clear of those ``taken``, by ``level`` in y if given; None without one."""
     for _ in range(TRIES):
         x = rng.uniform(2 - box[0], max(page.paper.width - 2 - box[2], 3 - box[0]))
         y = rng.uniform(2 - box[1], page.paper.height - 2 - box[3]) if level is None else level
@@ -236,7 +237,7 @@ def draw_windows(signal: NDArray[np.floating[Any]], fs: float, seed: Sequence[in
 
 
 def cut_windows(drawn: DrawnPage, printed: Sequence[tuple[Text, int]], rng: Rng) -> Windows:
-    """Windows of a drawn page around leads' names, what else is ``printed`` (text, class), other words, pulses, anywhere."""
+    """Windows of a drawn page around leads' names, further ``printed`` words (text, class), other text, pulses, anywhere."""
     truth = drawn.truth
     named = [(name_text(truth.page, s), s) for s in truth.page.segments]
     names = [(t, LEAD_WORDS.index("-aVR" if s.gain < 0 else s.lead)) for t, s in named if t is not None]
@@ -262,7 +263,7 @@ def cut_windows(drawn: DrawnPage, printed: Sequence[tuple[Text, int]], rng: Rng)
 def _choose_spots(
     truth: PageTruth, names: list[Spot], more: list[Spot], printed: Sequence[tuple[Text, int]], rng: Rng
 ) -> list[Spot]:
-    """Middles of windows in page mm, as many of each kind as ODDS says, of leads' ``names`` and what ``more`` is printed."""
+    """Middles of windows, page mm, the number of each kind by ``ODDS``; ``names``: of leads; ``more``: further words."""
     own = {(text.x, text.y) for text, _ in printed}
     spots: dict[str, list[Spot]] = {
         "name": names,
@@ -275,9 +276,9 @@ def _choose_spots(
 
 
 def _scale_light(drawn: DrawnPage, rng: Rng) -> tuple[Light, NDArray[np.float64]]:
-    """Light of a page at about PX_PER_MM, and its px per px of the picture (x, y).
+    """Light of a page at about ``PX_PER_MM``, and its px per px of the picture (x, y).
 
-    Fonts are made narrower or wider than those drawn here, and scales a little wrong.
+    The scales vary, as fonts may be narrower or wider than those drawn here and maps a little wrong.
     """
     stretch = PX_PER_MM / drawn.truth.px_per_mm * np.array([rng.uniform(0.8, 1.12), rng.uniform(0.94, 1.06)])
     light = brightest_channel(drawn.image)
@@ -306,7 +307,7 @@ def _cut_window(light: Light, places: NDArray[np.float64], classes: NDArray[np.i
 
 
 def join_windows(parts: Sequence[Windows]) -> Windows:
-    """All windows of several parts."""
+    """Windows of several parts in one."""
     if not parts:
         empty = np.zeros((0, MOST_WORDS), np.int64)
         return Windows(np.zeros((0, SIDE, SIDE), np.uint8), np.zeros((0, MOST_WORDS, 2), np.float32), empty)
@@ -357,12 +358,12 @@ class WindowPool:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.origins: dict[int, str] = {}
-        """Origin of each record that the windows' pages show; shards drawn before this was kept name none."""
+        """Origin of each record on the windows' pages; older shards lack it."""
         self._known: set[Path] = set()
         self._windows = join_windows([])
 
     def windows(self) -> Windows:
-        """All windows that are there by now; EcgPageError when there are none."""
+        """Windows of all shards at present; ``EcgPageError`` when there are none."""
         new = [path for path in sorted(self.folder.glob("words_*.npz")) if path not in self._known]
         parts = []
         for path in new:

@@ -1,8 +1,8 @@
-"""Read the recorded ECGs that training pages are drawn of.
+"""Read the recorded ECGs for the drawing of training pages.
 
 FOLDER holds ``ptbxl100/fold<k>.xz`` with ``ptbxl100/labels.csv``, ``hires500/signals.xz`` with ``hires500/records.csv``
-(see ``ecgpage.core.signal_packs``), or some of these. Where a record is there in both forms, the 500-Hz one is taken.
-Records without a fold go with the training folds 1-7.
+(see ``ecgpage.core.signal_packs``), or some of these. Of a record in both, the 500-Hz form is taken. Records without a
+fold go with the training folds 1-7.
 """
 
 import csv
@@ -26,19 +26,19 @@ class _Records:
     """Recorded ECGs of one pack."""
 
     microvolts: NDArray[np.int16]
-    """(n, 8, n_samples)."""
+    """(n, 8, n_samples) signals, uV, of the eight independent leads."""
     labels: list[str]
-    """Separated by ';'."""
+    """Labels of each record, separated by ';'."""
     numbers: NDArray[np.int64]
     origins: list[str]
-    """Pack, database and fold of each."""
+    """Pack, database and fold of each record."""
 
 
 class TrainingRecords:
-    """All records of some folds, each once; signals stay packed until they are drawn."""
+    """Records of some folds, each once; signals stay packed until they are drawn."""
 
     def __init__(self, data: Path, folds: set[str]) -> None:
-        """Read what ``data`` holds of ``folds``; EcgPageError when that is nothing."""
+        """Read the records of ``folds`` in ``data``; ``EcgPageError`` when there is none."""
         self.parts: list[_Records] = []
         hires = data / "hires500" / "signals.xz"
         if hires.exists():
@@ -64,7 +64,7 @@ class TrainingRecords:
         return len(self.numbers)
 
     def signal(self, index: int) -> tuple[NDArray[np.float32], float]:
-        """(n_samples, 12) mV and its rate in Hz."""
+        """Signals (n_samples, 12), mV, of a record and their sampling frequency, Hz."""
         part = int(np.searchsorted(self.starts, index, side="right")) - 1
         microvolts = self.parts[part].microvolts[index - self.starts[part]]
         return twelve_leads(microvolts).T, microvolts.shape[1] / 10.0
@@ -76,7 +76,7 @@ def _read_table(path: Path) -> list[dict[str, str]]:
 
 
 def _read_hires(path: Path, folds: set[str]) -> _Records:
-    """The 500-Hz records of ``folds``; labels that were mapped from another coding than PTB-XL's count as none."""
+    """500-Hz records of ``folds``; labels that were mapped from another coding than PTB-XL's count as none."""
     rows = _read_table(path.with_name("records.csv"))
     kept = [k for k, row in enumerate(rows) if row["strat_fold"] in folds]
     ours = [rows[k]["database"] == "ptbxl" for k in kept]
@@ -92,7 +92,7 @@ def _read_hires(path: Path, folds: set[str]) -> _Records:
 
 
 def _read_fold(path: Path, fold: str, known: set[int]) -> _Records:
-    """The records of a fold without those whose numbers are ``known``."""
+    """Records of a fold without those whose numbers are ``known``."""
     rows = [row for row in _read_table(path.with_name("labels.csv")) if row["strat_fold"] == fold]
     microvolts = load_pack(path)
     if len(rows) != len(microvolts):

@@ -1,4 +1,4 @@
-"""What a drawn picture shows, exactly.
+"""Exact truth of a drawn picture.
 
 Conventions:
     image positions   x right, y down, pixel centres at integers
@@ -16,59 +16,58 @@ from ecgpage.synth.scene.marks import Covered
 from ecgpage.synth.scene.page_map import PageMap, Points
 
 MIN_HALF_HEIGHT_MM = 5.0
-"""A lead's box reaches at least this far above and below its baseline."""
+"""Reach, mm, of a lead's box above and below its baseline, at least."""
 
 
 @dataclass(frozen=True)
 class SegmentTruth:
-    """A drawn piece of a lead."""
+    """Drawn piece of a lead."""
 
     lead: str
     start: int
-    """First sample that is drawn."""
+    """First drawn sample."""
     stop: int
-    """One past the last."""
+    """One past the last drawn sample."""
     xy: Points
     """(stop - start, 2) image position of each sample; NaN where the signal is NaN."""
     box: Box
-    """Drawn time span x range of the trace, at least 5 mm on both sides of the baseline."""
+    """Box of the drawn time span and the range of the trace, at least 5 mm on both sides of the baseline."""
     polygon: Points
-    """(4, 2) the corners of the box's rectangle on the page, from the top-left one clockwise."""
+    """(4, 2) image positions of the corners of the box's rectangle on the page, from the top-left clockwise."""
     name_box: Box | None
     strip: bool
     baseline: Points
-    """(2, 2) the ends of the 0-mV line."""
+    """(2, 2) image positions of the ends of the 0-mV line."""
     gain: float
-    """mm/mV; negative where the lead is drawn upside down."""
+    """Gain, mm/mV; negative where the lead is drawn upside down."""
     visible: NDArray[np.bool_]
-    """(stop - start,) drawn, within the picture, and not hidden by a hole or something opaque."""
+    """(stop - start,) whether each sample is drawn, within the picture, and not hidden by a hole or something opaque."""
 
 
 @dataclass(frozen=True)
 class PageTruth:
-    """All that is known about a drawn page."""
+    """Truth of a drawn page."""
 
     segments: tuple[SegmentTruth, ...]
     pulses: tuple[Box, ...]
     px_per_mm: float
-    """Resolution of the drawn page; in a warped picture the value at its centre."""
+    """Resolution, px/mm, of the drawn page; at the centre of a warped picture."""
     layout: str
     speed: float
-    """mm/s."""
+    """Paper speed, mm/s."""
     gain: float
-    """mm/mV."""
+    """Gain, mm/mV."""
     corners: Points
     """(4, 2) image positions of the paper's corners, from the page's top-left clockwise."""
     paper: tuple[float, float]
-    """Width and height of the printed page in mm."""
+    """Width and height, mm, of the printed page."""
     sheet_corners: Points
-    """(4, 2) image positions of the sheet's corners; they lie outside the page's when it was printed with
-    a margin.
+    """(4, 2) image positions of the sheet's corners, outside the page's where it was printed with a margin.
     """
     page_map: PageMap
-    """Image positions <-> page mm at any point."""
+    """Map between image positions and page mm."""
     page: Page
-    """The model that was drawn."""
+    """Model that was drawn."""
 
 
 def page_truth(
@@ -92,7 +91,7 @@ def page_truth(
     pulses = [np.stack([p.x, p.y], axis=1) for p in page.pulses]
     sheet = (-margin, -margin, width + margin, height + margin)
     corners = [rectangle((0.0, 0.0, width, height)), rectangle(sheet)]
-    # the map's iterations are dear for few points: one call for all of them
+    # the map's iterations are slow for few points: one call for all of them
     hidden = [covered.at(path) if covered else np.zeros(len(path), np.bool_) for path in paths]
     groups = [paths, [rectangle(f) for f in frames], ends, names, pulses, corners]
     paths, polygons, ends, names, pulses, corners = _project_all(page_map, groups)
@@ -146,7 +145,7 @@ def _frame(page: Page, segment: Segment, path: Points) -> Box:
 
 
 def _within(xy: Points, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Which positions lie in a picture of ``shape`` (rows, columns); NaN does not."""
+    """Whether positions lie in a picture of ``shape`` (rows, columns); NaN does not."""
     with np.errstate(invalid="ignore"):
         inside = (xy >= -0.5) & (xy <= np.array(shape[::-1]) - 0.5)
     return np.asarray(inside.all(axis=1), np.bool_)
@@ -176,10 +175,10 @@ def bounds(points: Points) -> Box:
 
 @dataclass(frozen=True)
 class DrawnPage:
-    """A picture of an ECG and everything that is known about it."""
+    """Picture of an ECG and its truth."""
 
     image: NDArray[np.uint8]
-    """(H, W, 3) RGB."""
+    """(H, W, 3) picture, RGB."""
     truth: PageTruth
     masked_signal: NDArray[np.float32]
-    """(n_samples, 12) mV, NaN outside the drawn windows."""
+    """(n_samples, 12) signals, mV, NaN outside the drawn windows."""

@@ -1,4 +1,4 @@
-"""The truth of a drawn page as the stages would put it: its grid map, its boxes, and how a layout compares with it."""
+"""Truth of a drawn page in the form of the stages' results: its grid map, its boxes, the comparison with a layout."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ from ecgpage.synth.page.model import Grid
 from ecgpage.synth.truth import DrawnPage, rectangle
 
 MOST_AWAY_MM: Final = 1.0
-"""Distance in mm up to which an end of a lead is right."""
+"""Distance, mm, up to which an end of a lead is right."""
 MOST_MOVED_MM: Final = (15.0, 8.0)
-"""Distances in mm, along and across the rows, beyond which a lead stands elsewhere."""
+"""Distances, mm, along and across the rows, beyond which a lead stands elsewhere."""
 P_MISSING: Final = 0.03
 """Chance that a detector misses a box; it and the chances below are invented, not measured on the shipped detector."""
 P_MISNAMED: Final = 0.02
@@ -31,7 +31,7 @@ Key = tuple[str, bool, bool]
 
 
 def exact_grid(drawn: DrawnPage) -> GridMap:
-    """Map of a drawn page from its truth: nodes on the printed 5-mm lines, as far as the picture goes."""
+    """Map of a drawn page from its truth: nodes on the printed 5-mm lines within the picture."""
     truth = drawn.truth
     width, height = truth.paper
     left, _, _, bottom = (truth.page.grid or Grid()).area_on(truth.page.paper)
@@ -43,16 +43,16 @@ def exact_grid(drawn: DrawnPage) -> GridMap:
 
 
 def find_visible(drawn: DrawnPage, points: Array) -> NDArray[np.bool_]:
-    """Whether each of the points (..., 2), px, lies in the picture; (...)."""
+    """Whether each of ``points`` (..., 2), px, lies in the picture: (...)."""
     height, width = drawn.image.shape[:2]
     return np.asarray(((points >= -0.5) & (points < (width - 0.5, height - 0.5))).all(axis=-1), np.bool_)
 
 
 def true_boxes(drawn: DrawnPage, grid: GridMap, rng: Rng | None = None) -> PageBoxes:
-    """Boxes of the drawn leads and pulses in the map's page mm, sure of their names.
+    """Boxes of the drawn leads and pulses, in the map's page mm, sure of their names.
 
-    With ``rng`` as a detector might see them: some are missing or misnamed, their edges are off by half a millimetre,
-    now and then there is one too many.
+    With ``rng`` they have a detector's faults: some are missing or misnamed, edges are off by half a millimetre, and
+    now and then there is a stray box.
     """
     truth = drawn.truth
     to_map = fit_page_to_map(drawn, grid)
@@ -108,23 +108,23 @@ def _bound(to_map: Array, corners: Array) -> tuple[float, float, float, float]:
 
 @dataclass(frozen=True)
 class PlanComparison:
-    """How a layout compares with what was drawn."""
+    """Comparison of a layout with the drawn one."""
 
     is_right: bool
-    """Every lead is there under its name, with its ends within 1 mm, upside down where it was drawn so, and nothing else."""
+    """Whether exactly the drawn leads are found, under their names, ends within 1 mm, upside down where drawn so."""
     is_named: bool
-    """All leads are there in their rows and columns, wherever their ends are."""
+    """Whether all leads stand in their rows and columns, wherever their ends are."""
     is_scaled: bool
-    """Speed and gains are right."""
+    """Whether speed and gains are right."""
     edge_mm: float
     """Mean distance of the ends, page mm; NaN where leads are missing."""
     wrong: str
-    """What is wrong; empty where nothing is."""
+    """Faults in words; empty without any."""
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a lead stands on the page and its gain; mm, mm/mV."""
+    """Place, mm, of a lead on the page, and its gain, mm/mV."""
 
     x0: float
     x1: float
@@ -137,7 +137,7 @@ class _Place:
 
 
 def compare_plan(drawn: DrawnPage, grid: GridMap, layout: PageLayout) -> PlanComparison:
-    """Compare a layout that was read on ``grid`` with what was drawn."""
+    """Compare a layout that was read on ``grid`` with the drawn one."""
     page = drawn.truth.page
     wanted, found = _drawn_places(drawn), _read_places(drawn, grid, layout)
     lost, extra = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))

@@ -1,4 +1,4 @@
-"""The page of the Challenge's own generator: 3x4 leads of 2.5 s, a 10-s strip of lead II, landscape letter.
+"""Page of the Challenge's own generator: 3x4 leads of 2.5 s, a 10-s strip of lead II, landscape letter.
 
 The geometry was measured on pages of that generator; ``tests/pages`` holds three.
 """
@@ -12,16 +12,21 @@ from ecgpage.layout.known_layouts import LAYOUT_OF
 from ecgpage.synth.page.model import BLACK, MM_PER_POINT, Color, Grid, Page, Paper, Pulse, Segment, Text, Tick
 
 SPEED = 25.0
+"""Paper speed, mm/s."""
 GAIN = 10.0
+"""Gain, mm/mV."""
 MARGIN = 10.0
-"""Start of the first column, mm."""
+"""Page x, mm, of the first column."""
 PULSE_WIDTH = 5.0
-"""0.2 s; where a pulse is drawn every row starts so much later."""
+"""Width, mm, of a pulse (0.2 s), by which every row starts later where pulses are drawn."""
 COLUMNS = LAYOUT_OF["3x4"].columns
+"""Leads of each column, from the top."""
 ROW_STEP = 215.9 / 6
+"""Distance, mm, of neighbouring rows."""
 STRIP_BASELINE = 215.9 - 0.5 * ROW_STEP - 3.0
+"""Page y, mm, of the strip's 0-mV line."""
 TICK_HALF = 3.125
-"""Half the length of a separator, mm; within 0.04 mm of what the reference pages show."""
+"""Half the length, mm, of a separator; within 0.04 mm of the reference pages."""
 HEADER_CELLS = (
     ("ID", 0, 0, "ID: {}"),
     ("Name", 0, 1, "Name: {}"),
@@ -31,6 +36,7 @@ HEADER_CELLS = (
     ("Weight", 1, 2, "Weight: {} kg"),
     ("Sex", 2, 0, "Sex: {}"),
 )
+"""Cells of the printed header: key, column, line, text."""
 
 GRID_COLORS: dict[str, tuple[Color, Color]] = {
     "brown": ((108.885, 49.98, 46.92), (149.94, 107.1, 100.98)),
@@ -97,7 +103,7 @@ def challenge_page(
 
 
 def generator_pulse(x0: float, baseline: float, fs: float, lead: str | None = None) -> Pulse:
-    """A 0.2-s, 1-mV pulse, drawn sample by sample: its flanks lean by one sample, as the generator's do."""
+    """Pulse of 0.2 s and 1 mV, drawn sample by sample: its flanks lean by one sample, like the generator's."""
     top = round(0.2 * fs)
     height = np.concatenate([[0.0, 0.0], np.ones(top), [0.0, 0.0]])
     x = x0 + np.arange(len(height), dtype=np.float64) * (SPEED / fs)
@@ -113,7 +119,7 @@ def _header_texts(header: Mapping[str, str]) -> tuple[Text, ...]:
 
 
 def invent_patient(rng: np.random.Generator) -> dict[str, str]:
-    """A made-up patient for the printed header."""
+    """Invented patient for the printed header."""
     date = f"{rng.integers(1, 29):02d}-{rng.integers(1, 13):02d}-{rng.integers(1984, 2025)}"
     cells = {
         "ID": f"{rng.integers(1, 100000):05d}",
@@ -130,7 +136,7 @@ def invent_patient(rng: np.random.Generator) -> dict[str, str]:
 
 
 def random_grid_colors(rng: np.random.Generator) -> tuple[Color, Color]:
-    """Colours as the generator draws them at random: reddish to greenish dark lines."""
+    """Random colours by the generator's rule: reddish to greenish dark lines."""
     red, green, blue = 255 * rng.uniform(0, (0.8, 0.5, 0.5))
     more_red, minor_green, minor_blue = 255 * rng.uniform(0, (0.2, 0.5, 0.5))
     return (red, green, blue), (red + more_red, minor_green, minor_blue)

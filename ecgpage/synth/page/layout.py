@@ -30,56 +30,56 @@ from ecgpage.synth.page.model import (
 
 @dataclass(frozen=True)
 class Layout:
-    """Leads of each column, from the top; all columns have the same number of rows."""
+    """Leads of each column, from the top; all columns have one number of rows."""
 
     columns: tuple[tuple[str, ...], ...]
     strips: int = 0
-    """Rhythm strips below, over the full width."""
+    """Number of rhythm strips below, over the full width."""
 
 
 LAYOUTS: Final[dict[str, Layout]] = {
     known.name: Layout(known.columns, known.strips) for known in KNOWN_LAYOUTS if known.drawn
 }
-"""Layouts of drawn pages; "-aVR" is drawn upside down, as the Cabrera order wants it."""
+"""Layouts of drawn pages; "-aVR" is drawn upside down, as in the Cabrera order."""
 
 
 @dataclass(frozen=True)
 class PageStyle:
-    """How a page is printed. Lengths in mm."""
+    """Style of a printed page; lengths in mm."""
 
     layout: str = "3x4+1"
     order: Layout | None = None
-    """Leads of its own in the places of the layout; None for the layout's."""
+    """Leads in the places of the layout; None: those of the layout."""
     strip_leads: tuple[str, ...] = ("II", "V1", "V5")
     speed: float = 25.0
     gain: float = 10.0
     chest_gain: float | None = None
-    """Gain of V1 to V6 where it differs (half gain)."""
+    """Gain, mm/mV, of V1 to V6 where it differs (half gain); None where not."""
     seconds: float = 10.0
-    """Longest time along a row; less is drawn where the paper ends."""
+    """Time, s, along a row, at most; less is drawn where the paper ends."""
     continuous: bool = True
-    """Columns run on in time; otherwise each starts at 0."""
+    """Whether columns follow each other in time; otherwise each starts at 0."""
     paper: Paper = field(default_factory=Paper)
     grid: Grid | None = field(default_factory=Grid)
     left: float = 10.0
     right: float = 8.0
     top: float = 60.0
-    """Height of the header space; rows share what is left."""
+    """Height, mm, of the header space; rows share the rest."""
     bottom: float = 15.0
     snap_to_grid: bool = True
-    """Baselines and the first sample sit on 5-mm lines, as on most devices' pages."""
+    """Whether baselines and the first sample sit on 5-mm lines, as on most devices' pages."""
     pulse: Literal["left", "right", "none"] = "left"
     pulse_foot: float = 1.0
-    """Flat line before and after the pulse."""
+    """Length, mm, of the flat line before and after the pulse."""
     pulse_span: float = 5.0
-    """Width of the pulse's top at 25 mm/s, mm: 0.2 s, or half of it; it is a signal and grows with the speed."""
+    """Width, mm, of the pulse's top at 25 mm/s: 0.2 s, or half of it; it grows with the speed."""
     separator: Literal["tick", "marks", "dotted", "gap", "none"] = "tick"
     separator_length: float = 6.25
     gap: float = 0.0
-    """Blank between columns."""
+    """Width, mm, of the blank between columns."""
     name_place: Literal["below", "above", "left", "none"] = "below"
     name_offset: float = 7.0
-    """Distance of the name's baseline from the lead's baseline."""
+    """Distance, mm, of the name's baseline from the lead's baseline."""
     name_size: float = 11 * MM_PER_POINT
     name_font: str = "DejaVuSans"
     ink: Color = BLACK
@@ -153,11 +153,11 @@ def _channels(lead_names: Sequence[str]) -> dict[str, int]:
 
 
 def _baselines(style: PageStyle, rows: int) -> Axis:
-    """Baseline of each row: the middle of its share of the page."""
+    """Page y, mm, of each row's baseline: the middle of its share of the page."""
     step = (style.paper.height - style.top - style.bottom) / rows
     y: Axis = style.top + step * (np.arange(rows, dtype=np.float64) + 0.5)
     if style.snap_to_grid:
-        # counted from the bottom edge, where the grid's lines are counted from
+        # counted from the bottom edge, like the grid's lines
         bottom = style.grid.area[3] if style.grid and style.grid.area else style.paper.height
         y = bottom - np.round((bottom - y) / 5) * 5
     return y
@@ -168,7 +168,7 @@ def _drawn_before(column: int, columns: int, total: int) -> int:
 
 
 def _window(column: int, columns: int, total: int, continuous: bool) -> tuple[int, int]:
-    """Samples that a column shows."""
+    """First and one past the last sample of a column."""
     first, last = _drawn_before(column, columns, total), _drawn_before(column + 1, columns, total)
     return (first, last) if continuous else (0, last - first)
 
@@ -182,7 +182,7 @@ def _segment(
     *,
     strip: bool = False,
 ) -> Segment:
-    """A lead whose first sample and 0-mV line stand at ``place``."""
+    """Segment of a lead with its first sample and 0-mV line at ``place``."""
     x0, baseline = place
     name = lead.removeprefix("-")
     if name not in channel:
@@ -205,12 +205,12 @@ def _segment(
 
 
 def _pulse_width(style: PageStyle) -> float:
-    """mm."""
+    """Width, mm, of the pulse's top at the style's speed."""
     return style.pulse_span * style.speed / 25
 
 
 def _pulses(style: PageStyle, segments: Sequence[Segment], left: float, end: float) -> list[Pulse]:
-    """One pulse a row, beside its first or last segment."""
+    """Pulses, one a row, beside its first or last segment."""
     if style.pulse == "none":
         return []
     foot = style.pulse_foot

@@ -1,4 +1,4 @@
-"""Invent how pages look: presets after real devices, and random mixtures of them."""
+"""Invent page styles: presets after real devices, and random mixtures of them."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,7 +17,9 @@ from ecgpage.synth.page.model import Color, Grid, Paper, Plotter, Stamp, Text
 from ecgpage.synth.page.text import FONTS
 
 LETTER: Final = (279.4, 215.9)
+"""Width and height, mm, of landscape US letter."""
 A4: Final = (297.0, 210.0)
+"""Width and height, mm, of landscape A4."""
 
 LAYOUT_ODDS: Final[dict[str, float]] = {
     # the Challenge's layout stands first: which page a seed draws rests on this sequence
@@ -38,7 +40,7 @@ PRINTED_GRIDS: Final[tuple[tuple[Color, Color], ...]] = (
     ((60, 60, 60), (150, 150, 150)),
     ((190, 110, 170), (232, 200, 225)),
 )
-"""Major and minor colours seen on chart paper."""
+"""Colours of the major and minor lines of chart paper."""
 
 STATEMENTS: Final = (
     "Normal sinus rhythm", "Sinus bradycardia", "Sinus tachycardia", "Nonspecific ST and T wave abnormality",
@@ -59,19 +61,19 @@ __all__ = [
 
 
 def random_style(rng: np.random.Generator) -> PageStyle:
-    """A page of any look and layout."""
+    """Random style of any look and layout."""
     look = rng.choice(list(LOOKS), p=[0.38, 0.19, 0.14, 0.12, 0.09, 0.08])
     return LOOKS[str(look)](rng)
 
 
 def any_layout(rng: np.random.Generator) -> str:
-    """Name of a layout, common ones more often."""
+    """Name of a random layout, common ones more often."""
     odds = np.array(list(LAYOUT_ODDS.values()))
     return str(rng.choice(list(LAYOUT_ODDS), p=odds / odds.sum()))
 
 
 def mixed(rng: np.random.Generator) -> PageStyle:
-    """Everything varied independently."""
+    """Random style with everything varied independently."""
     width, height = LETTER if rng.random() < 0.5 else A4
     layout = any_layout(rng)
     ink = _ink(rng)
@@ -182,7 +184,7 @@ def edan(rng: np.random.Generator) -> PageStyle:
 
 
 def monitor(rng: np.random.Generator) -> PageStyle:
-    """A viewer's window on a screen: pale pink page, thin lines, sometimes 5-mm lines alone or none."""
+    """Viewer's window on a screen: pale pink page, thin lines, sometimes only 5-mm lines or none."""
     style = PageStyle(
         layout=str(rng.choice(["3x4+1", "3x4", "6x2", "12x1"], p=[0.6, 0.2, 0.1, 0.1])),
         paper=Paper(*LETTER, color=(255, 250, 250)),
@@ -201,7 +203,7 @@ def monitor(rng: np.random.Generator) -> PageStyle:
 
 
 def thermal(rng: np.random.Generator) -> PageStyle:
-    """A portable recorder: blue-grey print of a thermal head on tinted paper, all of it in the head's dots."""
+    """Portable recorder: blue-grey print of a thermal head on tinted paper, all in the head's dots."""
     printed = rng.random() < 0.4  # the head prints the grid, too
     colors = ((90, 92, 110), (170, 172, 185)) if printed else PRINTED_GRIDS[int(rng.integers(3))]
     minor = str(rng.choice(["lines", "dots"], p=[0.5, 0.5])) if printed else "lines"
@@ -231,7 +233,7 @@ def thermal(rng: np.random.Generator) -> PageStyle:
 
 
 def shuffled(style: PageStyle, rng: np.random.Generator) -> PageStyle:
-    """The style with leads in an order of their own: all, columns or rows permuted, or two exchanged; any strips."""
+    """Style with leads in random order: all, columns or rows permuted, or two exchanged; any strips."""
     columns = [list(column) for column in LAYOUTS[style.layout].columns]
     kind = str(rng.choice(["leads", "columns", "rows", "two"], p=[0.55, 0.15, 0.15, 0.15]))
     if kind == "columns" and len(columns) > 1:
@@ -253,7 +255,7 @@ def shuffled(style: PageStyle, rng: np.random.Generator) -> PageStyle:
 
 
 def random_plotter(rng: np.random.Generator) -> Plotter:
-    """A device that redraws the recording at 100 to 250 points a second, or on the dots of a bitmap."""
+    """Random device that redraws the recording at 100 to 250 points a second, or on the dots of a bitmap."""
     if rng.random() < 0.5:
         points = float(rng.choice([100, 120, 125, 150, 200, 240, 250]))
         return Plotter(25.0 / points, stairs=bool(rng.random() < 0.35), smooth=bool(rng.random() < 0.5))
@@ -272,7 +274,7 @@ LOOKS: Final[dict[str, Callable[[np.random.Generator], PageStyle]]] = {
 
 
 def random_grid(rng: np.random.Generator) -> Grid | None:
-    """A grid of any colour and contrast; none on a few pages."""
+    """Random grid of any colour and contrast; None on a few pages."""
     kind = rng.random()
     if kind < 0.04:
         return None
@@ -298,7 +300,7 @@ def random_grid(rng: np.random.Generator) -> Grid | None:
 
 
 def with_print(style: PageStyle, rng: np.random.Generator) -> PageStyle:
-    """Add the printed words around the leads: patient, measurements, scales, codes."""
+    """Style with the printed text around the leads: patient, measurements, scales, codes."""
     width, height = style.paper.width, style.paper.height
     font = str(rng.choice(FONTS))
     size = float(rng.uniform(2.3, 4.2))
@@ -357,7 +359,7 @@ def _measurement_lines(rng: np.random.Generator) -> list[str]:
 
 
 def code_stamp(x: float, y: float, size: float, rng: np.random.Generator) -> Stamp:
-    """A QR code of an invented number, or a bar code."""
+    """Stamp of a QR code of an invented number, or of a bar code."""
     if size > 8 and rng.random() < 0.6:
         return Stamp((x, y, x + size, y + size), _qr_code(int(rng.integers(100))), background=True)
     bars = (rng.random(60) < 0.5).astype(np.uint8) * 255
@@ -374,7 +376,7 @@ def _qr_code(number: int) -> NDArray[np.uint8]:
 
 
 def _logo_stamp(x: float, y: float, rng: np.random.Generator) -> Stamp:
-    """A simple hospital sign: a disc, ring or shield with a cross."""
+    """Stamp of a simple hospital sign: a disc, ring or shield with a cross."""
     mask: NDArray[np.uint8] = np.zeros((96, 96), np.uint8)
     cv2.circle(mask, (48, 48), 44, 255, -1 if rng.random() < 0.5 else 6)
     ink = 0 if mask[48, 48] else 255
@@ -384,7 +386,7 @@ def _logo_stamp(x: float, y: float, rng: np.random.Generator) -> Stamp:
 
 
 def _ink(rng: np.random.Generator) -> Color:
-    """Black, grey, or the blue or brown of some printers."""
+    """Random ink: black, grey, or the blue or brown of some printers."""
     grey = float(rng.uniform(0, 90))
     tint = rng.random()
     if tint < 0.1:
@@ -402,7 +404,7 @@ def _paper_color(rng: np.random.Generator) -> Color:
 
 
 def _margin(rng: np.random.Generator) -> float:
-    """Blank paper around the print: laser printers leave some millimetres."""
+    """Random width, mm, of the blank paper around the print: laser printers leave some millimetres."""
     return 0.0 if rng.random() < 0.5 else float(rng.uniform(2, 12))
 
 

@@ -1,4 +1,4 @@
-"""What stands on a page, in millimetres, before any pixel is drawn.
+"""Model of a page in millimetres, before any pixel is drawn.
 
 Conventions:
     page    millimetres, origin at the top-left corner of the paper, x right (time), y down
@@ -14,24 +14,25 @@ from numpy.typing import NDArray
 Axis = NDArray[np.float64]
 Color = tuple[float, float, float]
 Box = tuple[float, float, float, float]
-"""x0, y0, x1, y1."""
+"""Corners x0, y0, x1, y1."""
 
 BLACK: Color = (0.0, 0.0, 0.0)
 WHITE: Color = (255.0, 255.0, 255.0)
 MM_PER_POINT = 25.4 / 72
+"""Length, mm, of a typographic point."""
 
 
 @dataclass(frozen=True)
 class Paper:
-    """The sheet; landscape US letter unless said otherwise."""
+    """Sheet of paper, by default landscape US letter."""
 
     width: float = 279.4
     height: float = 215.9
     color: Color = WHITE
     frame: float = 0.0
-    """Width in mm of a black line along the edge of the printed page; 0 for none."""
+    """Width, mm, of a black line along the edge of the printed page; 0 for none."""
     margin: float = 0.0
-    """Blank sheet around the page on all sides; the page's origin stays at the corner of the print."""
+    """Width, mm, of the blank sheet around the page; the page's origin stays at the corner of the print."""
 
 
 @dataclass(frozen=True)
@@ -47,39 +48,39 @@ class Grid:
     minor_kind: Literal["lines", "dots", "none"] = "lines"
     major_kind: Literal["lines", "dots", "none"] = "lines"
     snap: bool = True
-    """Lines sit on whole pixels, as a plotting library or a laser printer puts them."""
+    """Whether lines sit on whole pixels, like those of a plotting library or a laser printer."""
     snap_dpi: float = 0.0
-    """Resolution of those pixels when the page was plotted on another raster than it is drawn on; 0 for the same."""
+    """Resolution, dpi, of these pixels where it differs from the drawn page's; 0 where not."""
     heavy_step: float = 0.0
-    """Every so many mm a line is drawn more than twice as wide, 25 on many devices; 0 for none."""
+    """Distance, mm, of lines drawn more than twice as wide, 25 on many devices; 0 for none."""
     area: Box | None = None
-    """The printed part, the whole paper when None. Lines are counted from its left and bottom edges."""
+    """Printed part, the whole paper when None; lines are counted from its left and bottom edges."""
 
     def area_on(self, paper: Paper) -> Box:
-        """The printed part on this paper."""
+        """Printed part on this paper."""
         return self.area or (0.0, 0.0, paper.width, paper.height)
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A drawn piece of one lead: samples ``start`` to ``stop`` of column ``channel``."""
+    """Drawn piece of one lead: samples ``start`` to ``stop`` of column ``channel``."""
 
     lead: str
     channel: int
     start: int
     stop: int
     x0: float
-    """Place of sample ``start`` along x, mm."""
+    """Page x, mm, of sample ``start``."""
     baseline: float
-    """Place of 0 mV along y, mm."""
+    """Page y, mm, of 0 mV."""
     gain: float = 10.0
-    """mm/mV."""
+    """Gain, mm/mV."""
     strip: bool = False
-    """A rhythm strip below the twelve leads."""
+    """Whether it is a rhythm strip below the twelve leads."""
     name_at: tuple[float, float] | None = None
-    """Start of the printed name's baseline, mm; None when the name is not printed."""
+    """Start, page mm, of the printed name's baseline; None when the name is not printed."""
     name: str | None = None
-    """What is printed, when it is not the lead's own name."""
+    """Printed name where it is not the lead's own; None: the lead's."""
 
 
 @dataclass(frozen=True)
@@ -95,33 +96,33 @@ class Pulse:
 
 @dataclass(frozen=True)
 class Tick:
-    """A vertical line with square ends that separates two leads."""
+    """Vertical line with square ends that separates two leads."""
 
     x: float
     y0: float
     y1: float
     width: float = 2.25 * MM_PER_POINT
     snap: bool = True
-    """Centre and ends sit on whole pixels, see ``Grid.snap``."""
+    """Whether centre and ends sit on whole pixels, see ``Grid.snap``."""
 
 
 @dataclass(frozen=True)
 class Plotter:
-    """A device that draws fewer points than were recorded, or only on the dots of its own bitmap."""
+    """Device that draws fewer points than were recorded, or only on the dots of its own bitmap."""
 
     step: float
-    """Time between two drawn points, mm on the page."""
+    """Distance, page mm, of two drawn points along time."""
     quantum: float = 0.0
-    """Heights are whole multiples of this above or below the baseline, mm; 0 for any height."""
+    """Step, mm, of heights above or below the baseline; 0 for any height."""
     stairs: bool = False
-    """Each point is held over its step; otherwise straight lines join the points."""
+    """Whether each point is held over its step; otherwise straight lines join the points."""
     smooth: bool = True
-    """A point is the trace's mean over its step; otherwise its value in the middle of the step."""
+    """Whether a point is the trace's mean over its step; otherwise its value in the middle of the step."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A filled upright rectangle: frames, logos, bar codes."""
+    """Filled upright rectangle of frames, logos and bar codes."""
 
     box: Box
     color: Color | None = None
@@ -130,18 +131,18 @@ class Bar:
 
 @dataclass(frozen=True)
 class Stamp:
-    """A printed picture in one ink: QR or bar code, logo."""
+    """Printed picture in one ink: QR or bar code, logo."""
 
     box: Box
     mask: NDArray[np.uint8]
-    """(h, w), 255 where there is ink; stretched over the box."""
+    """(h, w) ink, 255 where there is any; stretched over the box."""
     background: bool = False
-    """The box is blanked to the paper's colour first."""
+    """Whether the box is blanked to the paper's colour first."""
 
 
 @dataclass(frozen=True)
 class Text:
-    """Printed text whose baseline starts at (x, y) mm; ``size`` is the em in mm."""
+    """Printed text whose baseline starts at (x, y), mm; ``size``: em, mm."""
 
     text: str
     x: float
@@ -159,17 +160,17 @@ class Page:
     layout: str
     fs: float
     speed: float = 25.0
-    """mm/s."""
+    """Paper speed, mm/s."""
     gain: float = 10.0
-    """mm/mV, as printed on the page."""
+    """Gain, mm/mV, as printed on the page."""
     paper: Paper = field(default_factory=Paper)
     grid: Grid | None = field(default_factory=Grid)
     ink: Color = BLACK
     trace_width: float = 0.75 * MM_PER_POINT
     wear: float = 0.0
-    """Uneven ink, 0 to 1: how much of the trace the palest spots lose."""
+    """Share of ink, 0 to 1, that the palest spots of a trace lose."""
     plotter: Plotter | None = None
-    """How the traces' ink is put down; the truth stays the recorded trace. None draws every sample."""
+    """Device that draws the traces; the truth stays the recorded trace. None draws every sample."""
     name_size: float = 11 * MM_PER_POINT
     name_font: str = "DejaVuSans"
     segments: tuple[Segment, ...] = ()
@@ -191,13 +192,13 @@ def segment_path(page: Page, segment: Segment, signal: NDArray[np.floating]) -> 
 
 
 def ink_path(page: Page, segment: Segment, signal: NDArray[np.floating]) -> tuple[Axis, Axis]:
-    """Where the pen goes, mm: ``segment_path`` as the page's plotter draws it, x (m,) rising and y (m,)."""
+    """Path of the pen, mm: ``segment_path`` drawn by the page's plotter, x (m,) rising and y (m,)."""
     x, y = segment_path(page, segment, signal)
     return (x, y) if page.plotter is None else plotted(page.plotter, x, y, segment.baseline)
 
 
 def plotted(plotter: Plotter, x: Axis, y: Axis, baseline: float) -> tuple[Axis, Axis]:
-    """Path (m,), (m,) that ``plotter`` makes of a trace x (n,) rising, y (n,), mm; NaN leaves a gap."""
+    """Path (m,), (m,), mm, of ``plotter`` for a trace x (n,) rising, y (n,), mm; NaN leaves a gap."""
     known = np.isfinite(y)
     ends = np.flatnonzero(np.diff(known, prepend=False, append=False))
     paths = [

@@ -28,6 +28,7 @@ from ecgpage.synth.page.stroke import Patch, blend, span_coverage, stroke_box, s
 from ecgpage.synth.page.text import text_patch
 
 MM_PER_INCH = 25.4
+"""Length, mm, of an inch."""
 
 
 def draw_page(page: Page, signal: NDArray[np.floating], dpi: float = 200.0) -> Image:
@@ -83,7 +84,7 @@ def draw_curve(image: Image, x: Axis, y: Axis, width: float, ink: Color, *, wear
 
 
 def name_text(page: Page, segment: Segment) -> Text | None:
-    """The printed name of a segment, if it is printed."""
+    """Printed name of a segment; None when it is not printed."""
     if segment.name_at is None:
         return None
     return Text(segment.name or segment.lead, *segment.name_at, page.name_size, page.name_font)
@@ -111,7 +112,7 @@ def tick_patch(tick: Tick, scale: float, shape: tuple[int, int]) -> Patch:
 
 
 def draw_grid(grid: Grid | None, paper: Paper, dpi: float) -> Image:
-    """The empty page: uint8 (H, W, 3).
+    """Empty page with its grid: uint8 (H, W, 3).
 
     Each column and row of pixels falls into one of a few classes of line coverage, so only one pixel per pair
     of classes is mixed and the rest is looked up.
@@ -133,7 +134,7 @@ def draw_grid(grid: Grid | None, paper: Paper, dpi: float) -> Image:
 
 
 def _draw_heavy_lines(image: Image, grid: Grid, paper: Paper, scale: float) -> None:
-    """The lines of ``Grid.heavy_step``, counted as all others from the left and bottom edges."""
+    """Draw the lines of ``Grid.heavy_step``, counted from the left and bottom edges like all others."""
     x0, y0, x1, y1 = grid.area_on(paper)
     half = 1.2 * grid.major_width
     shape = (image.shape[0], image.shape[1])
@@ -194,7 +195,7 @@ def _axis_classes(
     inside = np.zeros(length)
     first, part = span_coverage(low - 1, high + 1, length)
     inside[first : first + len(part)] = part
-    # the three in one number: sorting those is several times faster than sorting rows
+    # all three in one number: sorting numbers is several times faster than sorting rows
     parts = (
         1000 if grid.snap and not grid.snap_dpi else 100
     )  # lines between pixels have as many coverages as there are lines
@@ -218,7 +219,7 @@ def _line_coverage(centre: Axis, width: float, length: int) -> Axis:
 
 
 def _draw_frame(image: Image, width: float) -> None:
-    """Black line along the edge; the half of it that lies outside is not seen."""
+    """Draw a black line along the edge; its outer half is not seen."""
     if width <= 0:
         return
     rows, columns = image.shape[:2]

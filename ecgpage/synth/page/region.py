@@ -13,11 +13,10 @@ from ecgpage.synth.page.rasterize import draw_page
 def draw_region(
     page: Page, signal: NDArray[np.floating], box: Box, scale: float
 ) -> tuple[NDArray[np.uint8], tuple[float, float]]:
-    """Draw what ``page`` shows within ``box`` (mm) at ``scale`` px/mm.
+    """Draw the part of ``page`` within ``box``, mm, at ``scale`` px/mm.
 
-    Returns uint8 (h, w, 3) and the page position (mm) of its corner, which lies on a whole pixel of the
-    page drawn at that scale: every line falls on the same pixels as there. Beyond the paper its colour
-    goes on.
+    Returns uint8 (h, w, 3) and the page position, mm, of its corner, which lies on a whole pixel of the page
+    drawn at that scale, so that lines fall on identical pixels. The paper's colour extends beyond it.
     """
     x0, y0 = np.floor(box[0] * scale) / scale, np.floor(box[1] * scale) / scale
     x1, y1 = np.ceil(box[2] * scale) / scale, np.ceil(box[3] * scale) / scale
@@ -88,5 +87,5 @@ def _stamps(page: Page, near: Box) -> Iterator[Stamp]:
 
 
 def _text_near(at: tuple[float, float], near: Box, reach: float = 25) -> bool:
-    """A text that starts here may show within the box."""
+    """Whether a text that starts here may show within the box."""
     return near[0] - reach < at[0] < near[2] and near[1] - 2 < at[1] < near[3] + 8

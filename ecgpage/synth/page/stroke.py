@@ -2,7 +2,7 @@
 
 Conventions:
     edge coordinates    pixel (r, c) covers [c, c + 1) x [r, r + 1); a pixel centre lies at (c + 0.5, r + 0.5)
-    coverage            float32 in [0, 1], the part of the pixel that is inked
+    coverage            float32 in [0, 1], inked share of the pixel
 """
 
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 Coverage = NDArray[np.float32]
 
 SUBCOLUMNS = 6
-"""Vertical slices a pixel column is cut into; each is covered exactly along y."""
+"""Number of vertical slices of a pixel column; each is covered exactly along y."""
 ANGLES = 15
-"""Directions in which the round pen's rim is sampled, from -90 to 90 degrees."""
+"""Number of directions in which the round pen's rim is sampled, from -90 to 90 degrees."""
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,7 @@ def _fill_intervals(top: NDArray[np.float64], bottom: NDArray[np.float64], heigh
 
 
 def worn(patch: Patch, wear: float, width: float) -> Patch:
-    """The stroke with ink missing in spots some pen widths long, as weak toner and worn thermal heads
-    print.
-    """
+    """Stroke with ink missing in spots some pen widths long, like print of weak toner and worn thermal heads."""
     rng = np.random.default_rng((patch.row, patch.col, int(wear * 1e6)))
     columns = patch.coverage.shape[1]
     knots = max(int(columns / (3 * width)), 2)
@@ -127,7 +125,7 @@ def stroke_box(box: tuple[float, float, float, float], shape: tuple[int, int]) -
 
 
 def blend(image: NDArray[np.uint8], patch: Patch, color: tuple[float, float, float]) -> None:
-    """Lay ink of ``color`` (RGB, 0-255) over ``image`` (H, W, 3) in place; what lies outside is dropped."""
+    """Lay ink of ``color`` (RGB, 0-255) over ``image`` (H, W, 3) in place; parts outside are dropped."""
     top, left = max(patch.row, 0), max(patch.col, 0)
     bottom = min(patch.row + patch.coverage.shape[0], image.shape[0])
     right = min(patch.col + patch.coverage.shape[1], image.shape[1])

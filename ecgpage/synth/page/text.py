@@ -33,7 +33,7 @@ def font_folder() -> Path:
 
 @lru_cache(maxsize=256)
 def _font(name: str, size: float) -> ImageFont.FreeTypeFont:
-    # the basic layout rounds each letter's advance, as the reference pages do
+    # the basic layout rounds each letter's advance, like the reference pages
     return ImageFont.truetype(str(font_folder() / f"{name}.ttf"), size, layout_engine=ImageFont.Layout.BASIC)
 
 

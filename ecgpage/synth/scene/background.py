@@ -1,4 +1,4 @@
-"""What the sheet lies on: wood, cloth, stone, plain colours, a cluttered desk. uint8 (H, W, 3) RGB."""
+"""Backgrounds of the sheet, uint8 (H, W, 3) RGB: wood, cloth, stone, plain colours, a cluttered desk."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 from ecgpage.core.types import Image, Rng
 
 SMALL: Final = 640
-"""Longer side at which textures are made before they are enlarged."""
+"""Longer side, px, at which textures are made before they are enlarged."""
 
 
 WOODS: Final = ((150, 112, 80), (176, 132, 92), (120, 85, 58), (60, 55, 52), (45, 45, 48), (200, 170, 135))
+"""Colours of boards, RGB."""
 DARK_WOODS: Final = ((60, 55, 52), (45, 45, 48), (38, 36, 36))
+"""Colours of dark boards, RGB."""
 
 
 def wood(shape: tuple[int, int], rng: Rng, *, colors: Sequence[tuple[int, int, int]] = WOODS) -> Image:
@@ -59,7 +61,7 @@ def plain(shape: tuple[int, int], rng: Rng) -> Image:
 
 
 def desk(shape: tuple[int, int], rng: Rng) -> Image:
-    """A board with other papers, pens and round things on it."""
+    """Board with other papers, pens and round things on it."""
     image = wood(shape, rng) if rng.random() < 0.6 else plain(shape, rng)
     rows, columns = shape
     for _ in range(int(rng.integers(1, 5))):
@@ -78,12 +80,12 @@ def desk(shape: tuple[int, int], rng: Rng) -> Image:
 
 
 def black(shape: tuple[int, int], rng: Rng) -> Image:
-    """Nothing."""
+    """Black, as without any background."""
     return np.zeros((*shape, 3), np.uint8)
 
 
 def white(shape: tuple[int, int], rng: Rng) -> Image:
-    """The lid of a scanner."""
+    """White lid of a scanner."""
     return np.full((*shape, 3), int(rng.integers(235, 256)), np.uint8)
 
 
@@ -101,7 +103,7 @@ BACKGROUNDS: Final[dict[str, Callable[[tuple[int, int], Rng], Image]]] = {
 
 
 def background(kind: str, shape: tuple[int, int], rng: Rng) -> Image:
-    """A background of ``shape`` (rows, columns), made small, turned and enlarged."""
+    """Background of ``shape`` (rows, columns), made small, turned and enlarged."""
     if kind in {"black", "white"}:
         return BACKGROUNDS[kind](shape, rng)
     shrink = SMALL / max(shape)

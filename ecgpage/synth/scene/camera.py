@@ -1,4 +1,4 @@
-"""What lens, sensor, scanner and file format do to a picture. uint8 (H, W, 3) RGB in and out; no geometry."""
+"""Effects of lens, sensor, scanner and file format on a picture, uint8 (H, W, 3) RGB in and out; no geometry."""
 
 from functools import lru_cache
 from typing import Any, Final
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from ecgpage.core.types import Image, Rng
 
 NOISE_SIDE: Final = 509
-"""Side of the noise tile; a prime, so that it does not repeat in step with the grid."""
+"""Side, px, of the noise tile; a prime, so that it does not repeat in step with the grid."""
 BANK_SIDE: Final = 2048
+"""Side, px, of the noise from which pictures take windows."""
 
 
 def blur(image: Image, sigma: float) -> Image:
@@ -38,7 +39,7 @@ def motion_blur(image: Image, length: float, angle: float) -> Image:
 
 
 def sharpen(image: Image, amount: float, sigma: float) -> Image:
-    """Unsharp mask, as phones and scanners apply it."""
+    """Unsharp mask of phones and scanners."""
     if amount <= 0:
         return image
     soft = cv2.GaussianBlur(image, (0, 0), sigma)
@@ -74,9 +75,7 @@ def noise(image: Image, sigma: float, rng: Rng, *, grain: float = 1.0, gray: boo
 
 
 def tone(image: Image, *, gamma: float, black: float, white: float, gains: NDArray[np.float32]) -> Image:
-    """Contrast curve and colour balance: ``black`` and ``white`` are what 0 and 255 become before the
-    gamma.
-    """
+    """Contrast curve and colour balance; ``black`` and ``white``: values of 0 and 255 before the gamma."""
     ramp = np.linspace(0, 1, 256)[:, None] ** gamma
     table = np.clip((black + (white - black) * ramp) * gains, 0, 255).round().astype(np.uint8)
     return np.asarray(cv2.LUT(image, table[None]), np.uint8)
@@ -107,8 +106,8 @@ def threshold(image: Image, rng: Rng, *, dither: bool) -> Image:
 
 
 def one_bit(gray: Image, rng: Rng) -> Image:
-    """Scanned or copied with one bit a pixel, (H, W) grey in and out: a level, rough (faint print turns to
-    speckle), fixed or after the surroundings, or a dither.
+    """Scan or copy with one bit a pixel, grey (H, W) in and out: thresholded, by a rough level (faint print turns
+    to speckle), a fixed or a local one, or dithered.
     """
     kind = rng.random()
     paper = float(np.median(gray))
@@ -136,8 +135,8 @@ def _dither_levels(shape: tuple[int, int]) -> NDArray[np.float32]:
 
 
 def fax(gray: Image, px_per_mm: float, rng: Rng) -> Image:
-    """Sent by fax: (H, W) grey in, black and white out, 4 to 8 dots a millimetre, half as many down the page
-    in the coarse mode; edges are ragged and now and then a line is shifted by a dot.
+    """Fax, grey (H, W) in, black and white out: 4 to 8 dots a millimetre, half of that down the page in the coarse
+    mode; edges are ragged, and now and then a line is shifted by a dot.
     """
     across = float(rng.uniform(4, 8.1))
     down = across * float(rng.choice([1.0, 0.5, 1.0]))
@@ -159,9 +158,10 @@ def fax(gray: Image, px_per_mm: float, rng: Rng) -> Image:
 
 
 def hdr(image: Image, strength: float, flatten: float, radius: float) -> Image:
-    """Local tone mapping as phones do it, (H, W) or (H, W, 3): differences from the surroundings (``radius``
-    px) grow by ``strength``, which leaves pale halos around dark strokes; the surroundings' own differences
-    shrink by ``flatten`` (0 to 1).
+    """Local tone mapping of phones, (H, W) or (H, W, 3).
+
+    Differences from the surroundings (``radius`` px) grow by ``strength``, which leaves pale halos around dark
+    strokes; the surroundings' own differences shrink by ``flatten`` (0 to 1).
     """
     small = cv2.resize(image, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(small, (0, 0), max(radius / 4, 0.5))
@@ -173,8 +173,8 @@ def hdr(image: Image, strength: float, flatten: float, radius: float) -> Image:
 def screen_pattern(
     shape: tuple[int, int], pitch: float, angle: float, depth: float, phase: float
 ) -> NDArray[np.float32]:
-    """What the pixels of a screen leave in a picture of it, (rows, columns) factor: waves ``pitch`` px apart
-    along ``angle``; a pitch below 2 px gives moiré.
+    """Factor (rows, columns) by a screen's pixels in a picture of it: waves ``pitch`` px apart along ``angle``; a pitch
+    below 2 px gives moiré.
     """
     across = np.exp(2j * np.pi * (np.arange(shape[1]) * np.cos(angle) / pitch + phase)).astype(np.complex64)
     down = np.exp(2j * np.pi * np.arange(shape[0]) * np.sin(angle) / pitch).astype(np.complex64)
@@ -193,7 +193,7 @@ def jpeg(image: Image, quality: int) -> Image:
 
 
 def resample(image: Image, factor: float) -> Image:
-    """Shrink and enlarge again, as messengers and document tools do; same size, no shift."""
+    """Shrink and enlarge again, like messengers and document tools; size and place are kept."""
     if factor >= 0.98:
         return image
     size = (max(round(image.shape[1] * factor), 1), max(round(image.shape[0] * factor), 1))

@@ -23,12 +23,12 @@ class Lamp:
     gradient: float = 0.0
     vignette: float = 0.0
     shadows: tuple[float, ...] = ()
-    """Depth of each."""
+    """Depth of each shadow."""
     glare: float = 0.0
     mixed: float = 0.0
     cast: float = 0.0
     screen: bool = False
-    """The page shines by itself, through the pixels of a panel."""
+    """Whether the page is shown by a screen, through the pixels of a panel."""
     refresh: float = 0.0
     """Depth of the bands that a screen's refresh leaves."""
 
@@ -72,7 +72,7 @@ def glare(x: Light, y: Light, strength: float, rng: Rng) -> Light:
 
 
 def refresh_band(y: Light, strength: float, rng: Rng) -> Light:
-    """Bands across a picture of a screen that was redrawn while the shutter ran down."""
+    """Bands across a picture of a screen that was redrawn during the exposure."""
     wave = np.sin(2 * np.pi * (y * rng.uniform(0.5, 4) + rng.random()))
     return np.asarray(1 - strength * (0.5 + 0.5 * np.tanh(wave * rng.uniform(0.7, 5))), np.float32)
 

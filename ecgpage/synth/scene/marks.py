@@ -1,8 +1,7 @@
-"""What people and time leave on a sheet: handwriting, pen marks, stains, mould, holes, tape, faded print.
+"""Marks of people and time on a sheet: handwriting, pen marks, stains, mould, holes, tape, faded print.
 
-All functions work in place on the picture of the flat sheet, uint8 (H, W, 3) RGB at ``scale`` px/mm, and
-are drawn at random from the generator that they are given. Those of ``COVERS`` return what they put over
-the print, so that the truth knows where nothing is left to see.
+All functions draw at random, in place on the picture of the flat sheet, uint8 (H, W, 3) RGB at ``scale`` px/mm.
+Those of ``COVERS`` return the parts that they cover, for the truth of what is visible.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from ecgpage.synth.page.stroke import Patch, blend
 from ecgpage.synth.scene.relief import ReliefSpec, make_relief
 
 PENS: Final = ((30, 40, 130), (20, 20, 25), (60, 60, 70), (170, 30, 40), (25, 80, 60))
+"""Colours of ball pens, RGB."""
 WORDS: Final = (
     "ST elevation", "sinus", "normal", "LVH?", "AF", "seen", "ok", "old inf. MI", "T wave inversion", "RBBB",
     "chest pain", "repeat 6h", "pre-op", "no change", "Dr. M", "78/min", "compare", "QTc 440", "14/3", "PVC",
@@ -25,7 +25,7 @@ WORDS: Final = (
 
 
 def pen(rng: Rng) -> tuple[float, float, float]:
-    """Colour of a ball pen."""
+    """Random colour, RGB, of a ball pen."""
     red, green, blue = PENS[int(rng.integers(len(PENS)))]
     return float(red), float(green), float(blue)
 
@@ -43,7 +43,7 @@ def stroke_mask(points: NDArray[np.float64], width: float) -> Patch:
 
 
 def scribble(length: float, size: float, rng: Rng) -> NDArray[np.float64]:
-    """A line of invented cursive, (n, 2): loops that advance, as handwriting looks when it cannot be read."""
+    """Line of illegible cursive (n, 2): loops that advance."""
     letters = max(int(length / (0.55 * size)), 2)
     t = np.linspace(0, letters, letters * 24)
     knot = np.arange(letters + 2)
@@ -174,7 +174,7 @@ def fading(image: Image, scale: float, rng: Rng) -> None:
 
 
 def holes(image: Image, scale: float, rng: Rng) -> list[Patch]:
-    """Two punched holes at an edge, dark as what lies below, or some holes anywhere: burns, pins, tears."""
+    """Two punched holes at an edge, as dark as the background, or some holes anywhere: burns, pins, tears."""
     height, width = image.shape[:2]
     shade = float(rng.uniform(20, 120))
     if rng.random() < 0.4:
@@ -190,7 +190,7 @@ def holes(image: Image, scale: float, rng: Rng) -> list[Patch]:
 
 
 def punch(image: Image, at: tuple[float, float], radius: float, shade: float) -> Patch:
-    """A round hole of ``radius`` px around ``at`` (edge pixels), through which the grey ``shade`` is seen."""
+    """Round hole of ``radius`` px around ``at`` (edge pixels), through which the grey ``shade`` is seen."""
     t = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     patch = filled(np.stack([np.cos(t), np.sin(t)], axis=1) * radius + at)
     blend(image, patch, (shade,) * 3)
@@ -207,7 +207,7 @@ def filled(corners: NDArray[np.float64]) -> Patch:
 
 
 def tape(image: Image, scale: float, rng: Rng) -> list[Patch]:
-    """A strip of clear or yellowed tape; one in three is opaque."""
+    """Strip of clear or yellowed tape; one in three is opaque."""
     centre = rng.uniform(0, 1, 2) * image.shape[1::-1]
     size = rng.uniform((40, 12), (120, 20)) * scale
     corners = cv2.boxPoints((tuple(centre), tuple(size), float(rng.uniform(0, 180))))
@@ -253,9 +253,7 @@ def toner_loss(image: Image, scale: float, rng: Rng, lines: int) -> None:
 
 
 def wrinkle_texture(image: Image, rng: Rng) -> None:
-    """Crumpled look without displacement: hard-light blend with a texture of mean 0.4, as the generator
-    does it.
-    """
+    """Crumpled look without displacement: the generator's hard-light blend with a texture of mean 0.4."""
     spec = ReliefSpec(crumples=60, crumple_slope=0.25)
     shade = make_relief(spec, (250.0, 250.0), rng).shading((1.0, 0.6), 0.8)
     shade = (shade - shade.mean()) / max(float(shade.std()), 0.01)
@@ -264,7 +262,7 @@ def wrinkle_texture(image: Image, rng: Rng) -> None:
 
 
 def paper_grain(image: Image, scale: float, rng: Rng) -> None:
-    """The fine relief of paper in raking light."""
+    """Fine relief of paper in raking light."""
     size = (max(int(image.shape[1] / (0.3 * scale)), 2), max(int(image.shape[0] / (0.3 * scale)), 2))
     noise = rng.standard_normal((min(size[1], 400), min(size[0], 400)), np.float32)
     level = np.clip(255 - 255 * float(rng.uniform(0.01, 0.05)) * np.abs(noise), 0, 255).astype(np.uint8)
@@ -323,7 +321,7 @@ COVERS: Final[dict[str, Callable[[Image, float, Rng], list[Patch]]]] = {
 
 
 def lay_on(name: str, image: Image, scale: float, rng: Rng) -> list[Patch]:
-    """Put the mark ``name`` on the sheet; returns what hides the print (pixels of ``image``)."""
+    """Put the mark ``name`` on the sheet; returns the parts (pixels of ``image``) that hide the print."""
     if name in COVERS:
         return COVERS[name](image, scale, rng)
     MARKS[name](image, scale, rng)
@@ -332,17 +330,17 @@ def lay_on(name: str, image: Image, scale: float, rng: Rng) -> list[Patch]:
 
 @dataclass(frozen=True)
 class Covered:
-    """Where on a page nothing is left to see."""
+    """Hidden parts of a page."""
 
     mask: NDArray[np.bool_]
-    """(H, W) of the flat picture."""
+    """(H, W) whether each pixel of the flat picture is hidden."""
     scale: float
-    """px/mm."""
+    """Resolution, px/mm, of the flat picture."""
     corner: tuple[float, float]
     """Edge pixel (x, y) of the page's origin."""
 
     def at(self, page: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Whether page positions (n, 2) mm are hidden; beyond the picture and at NaN they are not."""
+        """Whether page positions (n, 2), mm, are hidden; those beyond the picture and NaN are not."""
         place = page * self.scale + np.array(self.corner)
         with np.errstate(invalid="ignore"):
             known = (place >= 0).all(axis=1) & (place < self.mask.shape[::-1]).all(axis=1)
@@ -355,7 +353,7 @@ class Covered:
 def covered(
     patches: Sequence[Patch], shape: tuple[int, int], scale: float, corner: tuple[float, float]
 ) -> Covered | None:
-    """What ``patches`` hide of a flat picture of ``shape`` (rows, columns); None when there are none."""
+    """Parts of a flat picture of ``shape`` (rows, columns) that ``patches`` hide; None without patches."""
     if not patches:
         return None
     mask = np.zeros(shape, np.bool_)

@@ -1,13 +1,13 @@
-"""One smooth map between a picture and the flat page: lens, perspective and the relief of the paper in one.
+"""Smooth map between a picture and the flat page: lens, perspective and the relief of the paper in one.
 
 Conventions:
     image   positions (n, 2) x, y in pixels, pixel centres at integers
-    sheet   the plane on which the paper would lie if it were flat, mm, axes of the page
-    page    position on the paper itself, mm; equal to sheet where the paper is flat
+    sheet   positions, mm, in the plane of flat paper, axes of the page
+    page    positions, mm, on the paper itself; equal to sheet where the paper is flat
 
 The map is defined from image to page, the direction in which pictures are drawn: lens polynomial, then
 homography to the sheet, then a displacement (cubic spline through a lattice) that holds folds, wrinkles
-and curvature. The way back solves the same equations by iteration.
+and curvature. The inverse solves these equations by iteration.
 """
 
 from dataclasses import dataclass, field
@@ -27,17 +27,17 @@ class Displacement:
     coefficients: NDArray[np.float64]
     """(2, rows, columns), for x and y, mm."""
     values: NDArray[np.float64]
-    """(2, rows, columns) what the spline takes at its lattice points."""
+    """(2, rows, columns) values of the spline at its lattice points, mm."""
     origin: float
-    """Sheet coordinate, both axes, of the first lattice point, mm."""
+    """Sheet coordinate, mm, of the first lattice point on both axes."""
     step: float
 
     def __call__(self, sheet: Points) -> Points:
-        """Displacement (n, 2) at ``sheet`` (n, 2); beyond the lattice that of its edge."""
+        """Displacement (n, 2), mm, at ``sheet`` (n, 2); beyond the lattice, that of its edge."""
         return self._interpolate(sheet, self.coefficients, order=3)
 
     def roughly(self, sheet: Points) -> Points:
-        """The same by linear interpolation: five times faster, for first guesses."""
+        """Displacement (n, 2), mm, by linear interpolation: five times faster, for first guesses."""
         return self._interpolate(sheet, self.values, order=1)
 
     def _interpolate(self, sheet: Points, lattices: NDArray[np.float64], order: Literal[1, 3]) -> Points:
@@ -56,7 +56,7 @@ def spline_displacement(values: NDArray[np.float64], origin: float, step: float)
 
 @dataclass(frozen=True)
 class PageMap:
-    """Image <-> page, exact in both directions."""
+    """Map between image and page, exact in both directions."""
 
     to_sheet: NDArray[np.float64]
     """(3, 3) homography, undistorted image to sheet."""
@@ -69,21 +69,21 @@ class PageMap:
     iterations: int = field(default=30, repr=False)
 
     def page_from_image(self, image: Points) -> Points:
-        """Page position (n, 2) mm that is seen at image positions (n, 2) px."""
+        """Page positions (n, 2), mm, seen at image positions (n, 2), px."""
         sheet = self.sheet_from_image(image)
         return sheet if self.displacement is None else sheet + self.displacement(sheet)
 
     def sheet_from_image(self, image: Points) -> Points:
-        """Sheet position (n, 2) mm behind image positions (n, 2) px."""
+        """Sheet positions (n, 2), mm, behind image positions (n, 2), px."""
         return apply_homography(self.to_sheet, self._undistort(image))
 
     def image_from_page(self, page: Points) -> Points:
-        """Image position (n, 2) px of page positions (n, 2) mm; NaN stays NaN."""
+        """Image positions (n, 2), px, of page positions (n, 2), mm; NaN stays NaN."""
         to_image = np.asarray(np.linalg.inv(self.to_sheet), np.float64)
         return self._distort(apply_homography(to_image, self._sheet_from_page(page)))
 
     def px_per_mm(self, page: tuple[float, float]) -> float:
-        """Mean scale of the picture at a page position: the square root of the area's magnification."""
+        """Mean scale, px/mm, of the picture at a page position: square root of the area's magnification."""
         x, y = page
         around = np.array([[x - 0.5, y], [x + 0.5, y], [x, y - 0.5], [x, y + 0.5]], np.float64)
         seen = self.image_from_page(around)

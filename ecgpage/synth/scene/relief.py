@@ -1,4 +1,4 @@
-"""The shape of the paper: one height field gives both the displacement of what is printed and its shading.
+"""Shape of the paper: one height field gives both the displacement of the print and its shading.
 
 Heights are in mm over the sheet's plane, on a lattice of ``STEP`` mm that reaches ``PAD`` mm beyond the
 page on all sides.
@@ -15,18 +15,20 @@ from scipy.interpolate import LinearNDInterpolator
 from ecgpage.synth.scene.page_map import Displacement, spline_displacement
 
 STEP: Final = 1.5
+"""Distance, mm, of the lattice's points."""
 PAD: Final = 30.0
+"""Reach, mm, of the lattice beyond the page."""
 EDGE: Final = 0.8
-"""Roundness of the edges between facets, standard deviation in mm."""
+"""Standard deviation, mm, of the smoothing of edges between facets."""
 MAX_SLOPE: Final = 0.7
-"""Rise over run."""
+"""Slope, rise over run, of the paper, at most."""
 
 Field = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Fold:
-    """A crease along a straight line: normal direction, distance from the page's centre, change of slope."""
+    """Crease along a straight line: normal direction, distance from the page's centre, change of slope."""
 
     angle: float
     distance: float
@@ -35,28 +37,28 @@ class Fold:
 
 @dataclass(frozen=True)
 class ReliefSpec:
-    """How much the paper is bent. Slopes are rise over run."""
+    """Strengths of the paper's bending; slopes are rise over run."""
 
     curl: float = 0.0
-    """Sag of the paper over its length, mm: a cylinder."""
+    """Sag, mm, of the paper over its length: a cylinder."""
     curl_angle: float = 0.0
-    """Direction along which it is bent, radians."""
+    """Direction, radians, along which the paper is bent."""
     book: float = 0.0
-    """Rise towards one edge as in a bound book, mm."""
+    """Rise, mm, towards one edge, as in a bound book."""
     folds: tuple[Fold, ...] = ()
     crumples: int = 0
     """Number of local creases."""
     crumple_slope: float = 0.0
     facets: int = 0
-    """Crushed paper: number of corners of flat facets between sharp edges."""
+    """Number of corners of the flat facets of crushed paper, which meet at sharp edges."""
     facet_slope: float = 0.0
-    """Their mean slope."""
+    """Mean slope of the facets."""
     wave: float = 0.0
-    """Standard deviation of a smooth random relief, mm."""
+    """Standard deviation, mm, of a smooth random relief."""
     feed: float = 0.0
-    """Standard deviation, mm, of what a scanner's uneven transport displaces; it bends no paper."""
+    """Standard deviation, mm, of the displacement by a scanner's uneven transport, which bends no paper."""
     feed_down: bool = False
-    """The paper ran along y, not along x."""
+    """Whether the paper ran along y, not along x."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,9 @@ class Relief:
     """Height field over a page."""
 
     height: Field
-    """(rows, columns) mm."""
+    """(rows, columns) heights, mm."""
     transport: Field | None = None
-    """(rows or 1, 1 or columns) mm by which a scanner's feed was ahead, see ``ReliefSpec.feed``."""
+    """(rows or 1, 1 or columns) lead, mm, of a scanner's feed, see ``ReliefSpec.feed``."""
     transport_down: bool = False
 
     def normals(self) -> tuple[Field, Field]:
@@ -77,8 +79,8 @@ class Relief:
     def displacement(self, camera: tuple[float, float], distance: float) -> Displacement:
         """Page minus sheet position for a camera above the sheet position ``camera`` at ``distance`` mm.
 
-        Two effects: paper that rises covers less of the sheet than its length (arc length minus its
-        projection), and what lies higher is seen farther from the camera's foot.
+        It has two parts: rising paper covers less of the sheet than its length (arc length minus its
+        projection), and higher points are seen farther from the camera's foot.
         """
         slope_x, slope_y = self.normals()
         rows, columns = self.height.shape
@@ -104,7 +106,7 @@ class Relief:
 
 
 def _excess_length(slope: Field, axis: int) -> Field:
-    """Arc length minus projected length along ``axis``, counted from the middle; overall scale taken out."""
+    """Arc length minus projected length, mm, along ``axis`` from the middle, without the overall scale."""
     excess = np.sqrt(1 + slope**2) - 1
     excess -= excess.mean()
     length = np.cumsum(excess, axis=axis) * STEP
@@ -139,13 +141,13 @@ def make_relief(spec: ReliefSpec, page_size: tuple[float, float], rng: np.random
 
 
 def _tamed(relief: Relief) -> Relief:
-    """Flatten a relief that is steeper than ``MAX_SLOPE``: it would hide parts of itself."""
+    """Relief flattened to ``MAX_SLOPE``: a steeper one would hide parts of itself."""
     steepest = float(np.hypot(*relief.normals()).max())
     return relief if steepest <= MAX_SLOPE else Relief(relief.height * (MAX_SLOPE / steepest))
 
 
 def _transport(spec: ReliefSpec, along: Field, rng: np.random.Generator) -> Field:
-    """Uneven feed: stretches of slightly different speed, and a few places where it stutters."""
+    """Lead of an uneven feed: stretches of slightly different speed, and a few stutters."""
     knots = np.sort(rng.uniform(along.min(), along.max(), 4))
     speed = rng.normal(0, 1, 5)[np.searchsorted(knots, along)]
     drift = np.cumsum(speed.ravel()).reshape(along.shape)
@@ -158,7 +160,7 @@ def _transport(spec: ReliefSpec, along: Field, rng: np.random.Generator) -> Fiel
 
 
 def _crumples(spec: ReliefSpec, x: Field, y: Field, rng: np.random.Generator) -> Field:
-    """Many short creases, each within its own neighbourhood, as crushed paper has them."""
+    """Many short creases of crushed paper, each within its own neighbourhood."""
     field = np.zeros((y.size, x.size))
     for _ in range(spec.crumples):
         reach = float(np.exp(rng.uniform(np.log(8), np.log(60))))
@@ -191,7 +193,7 @@ def _facets(spec: ReliefSpec, x: Field, y: Field, rng: np.random.Generator) -> F
 
 
 def _levelled(field: Field, x: Field, y: Field) -> Field:
-    """Take out the plane that fits best: the camera sees to tilts."""
+    """Field without its best-fitting plane: tilts are the camera's."""
     field = field - field.mean()
     field = field - x * float((field * x).mean() / (x**2).mean())
     return field - y * float((field * y).mean() / (y**2).mean())
@@ -200,7 +202,7 @@ def _levelled(field: Field, x: Field, y: Field) -> Field:
 def random_folds(
     count: int, bend: float, page_size: tuple[float, float], rng: np.random.Generator
 ) -> tuple[Fold, ...]:
-    """Creases as people fold letters: in halves or thirds, or a corner over."""
+    """Creases of folded letters: halves, thirds, or a corner."""
     width, height = page_size
     folds = []
     for _ in range(count):

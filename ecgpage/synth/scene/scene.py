@@ -1,4 +1,4 @@
-"""Bring the flat sheet into the picture: one remap, lit, over its background.
+"""Compose the picture of the flat sheet: one remap, lit, over its background.
 
 Geometry and light are evaluated on a lattice of ``STRIDE`` pixels and interpolated between (the residual
 is below 0.1 px for every relief that ``relief`` makes); the picture is made in bands of rows to stay in
@@ -21,37 +21,38 @@ from ecgpage.synth.scene.relief import PAD, STEP, Relief
 Lattice = NDArray[np.float32]
 
 STRIDE: Final = 8
+"""Distance, px, of the lattice's nodes."""
 BAND: Final = 8
-"""Lattice rows that are drawn at a time."""
+"""Number of lattice rows drawn at a time."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What is seen: a sheet, its place, what it lies on."""
+    """Sheet, its place and its background."""
 
     sheet: Image
     scale: float
-    """px/mm of ``sheet``."""
+    """Resolution, px/mm, of ``sheet``."""
     corner: tuple[int, int]
     """Edge pixel of ``sheet`` at the page's origin."""
     under: Image
-    """Background; sets the size of the picture and is drawn over."""
+    """Background, which sets the size of the picture and is drawn over."""
     page_map: PageMap
     relief: Relief | None
 
 
 @dataclass(frozen=True)
 class Panel:
-    """The pixels of a screen."""
+    """Pixels of a screen."""
 
     transmission: Image
-    """(64, 3) across one pixel, for red, green, blue."""
+    """(64, 3) transmission across one pixel, for red, green, blue."""
     axes: NDArray[np.float32] | None = None
-    """(2, 2) dots of the page to pixels of the screen; None when they are the same."""
+    """(2, 2) map from dots of the page to pixels of the screen; None where they coincide."""
 
 
 def compose(scene: Scene, lamp: Lamp, rng: Rng) -> Image:
-    """The lit picture, uint8 (H, W, 3)."""
+    """Lit picture, uint8 (H, W, 3)."""
     shape = scene.under.shape[:2]
     nodes, rows, columns = lattice_nodes((shape[0], shape[1]))
     flat = scene.page_map.sheet_from_image(nodes)
@@ -71,7 +72,7 @@ def compose(scene: Scene, lamp: Lamp, rng: Rng) -> Image:
 
 
 def lattice_nodes(shape: tuple[int, int]) -> tuple[NDArray[np.float64], int, int]:
-    """Image positions (n, 2) of the lattice, its rows and columns; it reaches one node beyond the picture."""
+    """Image positions (n, 2) of the lattice, and its rows and columns; it reaches one node beyond the picture."""
     rows, columns = (-(-n // STRIDE) + 2 for n in shape)
     x = (np.arange(columns, dtype=np.float64) - 0.5) * STRIDE - 0.5
     y = (np.arange(rows, dtype=np.float64) - 0.5) * STRIDE - 0.5
@@ -102,15 +103,13 @@ def _draw_band(sheet: Image, band: Image, at: Lattice, panel: Panel | None) -> N
 
 
 def _remap(source: NDArray[Any], at: Lattice, **options: Any) -> NDArray[Any]:
-    """Bilinear ``cv2.remap`` with x and y in one map; its type hints do not know that the second may be
-    None.
-    """
+    """Bilinear ``cv2.remap`` with x and y in one map, typed here as its hints do not allow None for the second."""
     second: Any = None
     return np.asarray(cv2.remap(source, at, second, cv2.INTER_LINEAR, **options))
 
 
 def _panel(rng: Rng) -> Panel:
-    """A screen: as a rule one dot of the page in three stripes, else coarser pixels or lozenges."""
+    """Random screen: mostly three stripes for each dot of the page, else coarser pixels or lozenges."""
     phase = np.arange(64) / 64
     kind = rng.random()
     depth = float(rng.uniform(0.05, 0.45))
@@ -144,7 +143,7 @@ def _light(scene: Scene, lamp: Lamp, flat: NDArray[np.float64], source: Lattice,
         if scene.relief is not None:
             shade = scene.relief.shading((-np.cos(angle), -np.sin(angle)), elevation).astype(np.float32)
             seen = _remap(shade, ((flat + PAD) / STEP).astype(np.float32), borderMode=cv2.BORDER_REPLICATE)
-            # beside the sheet it fades out, without a step that would show the lattice
+            # beside the sheet it fades out: a step would show the lattice
             level *= 1 + np.float32(lamp.shading) * (seen - 1) * np.clip(1 + inside / 10, 0, 1)
     if lamp.refresh:
         level *= light.refresh_band(y, lamp.refresh, rng)
@@ -157,7 +156,7 @@ def _light(scene: Scene, lamp: Lamp, flat: NDArray[np.float64], source: Lattice,
 
 
 def _distance_inside(scene: Scene, source: Lattice) -> Lattice:
-    """Distance of each lattice node from the sheet's nearest edge, mm; negative beside the sheet."""
+    """Distance, mm, of each lattice node from the sheet's nearest edge; negative beside the sheet."""
     rows, columns = scene.sheet.shape[:2]
     x, y = source[..., 0], source[..., 1]
     edges = np.stack([x, columns - x, y, rows - y])
