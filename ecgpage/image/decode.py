@@ -1,9 +1,12 @@
 """Decode any picture into the one form that the stages read: uint8 (H, W, 3) RGB, upright as its EXIF says."""
 
+import functools
 import io
 import logging
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import cv2
@@ -21,8 +24,23 @@ Source = str | os.PathLike[str] | bytes | NDArray[np.uint8]
 """A picture: the path of its file, the file's bytes, or its pixels, uint8 (H, W) grey or (H, W, 3) RGB."""
 UNNAMED: Final = "picture"
 """What errors call a picture that comes without a path."""
-ORIENTATION = 0x0112
+ORIENTATION: Final = 0x0112
 """EXIF tag."""
+FORMATS: Final[tuple[str, ...]] = (
+    "AVIF",
+    "BMP",
+    "DIB",
+    "GIF",
+    "JPEG",
+    "JPEG2000",
+    "PNG",
+    "PPM",
+    "TIFF",
+    "WEBP",
+)
+"""Formats that Pillow decodes by itself; none of those for which it starts programs (EPS)."""
+HEVC_BRANDS: Final = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
+"""Brands, bytes 8 to 11, of HEIF files with HEVC pictures (ISO/IEC 23008-12), which phones call HEIC."""
 MAX_SIDE_PX = 6000
 """Longer pictures are box-averaged by a whole factor first: A4 at 500 dpi already has 20 px/mm."""
 MAX_PIXELS = 250_000_000
@@ -34,23 +52,30 @@ MIN_SIDE_PX = 200
 def read_image(source: Source) -> Image:
     """Picture as uint8 (H, W, 3) RGB, upright as its EXIF says, from a path, a file's bytes or an array.
 
-    Takes 8- and 16-bit, grey, palette, RGB(A) and CMYK pictures; transparency lies on white; a side of more than MAX_SIDE_PX
-    is averaged down by a whole factor.
+    Takes PNG, JPEG, BMP, WebP, AVIF, JPEG 2000, GIF, TIFF and HEIC, of several pictures the first or main one; 8 and 16 bit,
+    grey, palette, RGB(A) and CMYK; transparency lies on white; a side of more than MAX_SIDE_PX is averaged down by a whole
+    factor. ``ecgpage.image.documents`` reads all pages of a file, and PDF and DICOM.
 
     Raises ``EcgPageError`` (file, reason, way out) when the file is missing, unreadable, truncated, too large or too small,
     and when an array is no picture.
     """
     name = name_source(source)
+    with explain_errors(name), open_picture(source) as picture:
+        return convert_picture(picture, name)
+
+
+@contextmanager
+def explain_errors(name: str) -> Iterator[None]:
+    """Turn what opening and decoding of the file ``name`` raise into ``EcgPageError``: file, reason, way out."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", PilImage.DecompressionBombWarning)
-            with _open_picture(source) as picture:
-                return _convert(picture, name)
+            yield
     except FileNotFoundError:
         raise EcgPageError(
             f"{name}: no such image; check the path, and put an image that a header names beside the header"
         ) from None
-    except (OSError, ValueError, SyntaxError, PilImage.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, EOFError, PilImage.DecompressionBombError) as error:
         unknown = isinstance(error, UnidentifiedImageError)  # whose text names an object in memory for bytes
         reason = "no known format" if unknown else str(error)
         raise EcgPageError(
@@ -75,7 +100,8 @@ def brightest_channel(image: Image) -> NDArray[np.uint8]:
     return np.asarray(cv2.max(cv2.max(red, green), blue), np.uint8)
 
 
-def _open_picture(source: Source) -> PilImage.Image:
+def open_picture(source: Source) -> PilImage.Image:
+    """Picture of a path, bytes or an array, not decoded yet; raises what ``explain_errors`` explains."""
     if isinstance(source, np.ndarray):
         if source.dtype != np.uint8 or source.ndim not in (2, 3) or source.shape[2:] not in ((), (3,)):
             raise EcgPageError(
@@ -85,10 +111,46 @@ def _open_picture(source: Source) -> PilImage.Image:
         if source.size == 0:
             raise EcgPageError(f"{UNNAMED}: the array {source.shape} is empty; give a picture with pixels")
         return PilImage.fromarray(source)
-    return PilImage.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+    formats = FORMATS
+    if _is_heic(read_head(source, 64)):
+        if not _register_heic():
+            raise EcgPageError(
+                f"{name_source(source)}: reading HEIC needs pi-heif: pip install pi-heif, or save the page as JPEG"
+            )
+        formats = (*FORMATS, "HEIF")
+    return PilImage.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=formats)
 
 
-def _convert(picture: PilImage.Image, name: str) -> Image:
+def read_head(source: str | os.PathLike[str] | bytes, size: int) -> bytes:
+    """First ``size`` bytes of a file, fewer where it is shorter; raises ``OSError``."""
+    if isinstance(source, bytes):
+        return source[:size]
+    with open(source, "rb") as file:
+        return file.read(size)
+
+
+def _is_heic(head: bytes) -> bool:
+    """Whether a file with this beginning holds HEIF pictures other than AVIF, which Pillow decodes by itself."""
+    brand = head[8:12] if head[4:8] == b"ftyp" else b""
+    return brand in HEVC_BRANDS or (brand in (b"mif1", b"msf1") and b"avif" not in head)
+
+
+@functools.cache
+def _register_heic() -> bool:
+    """Whether Pillow now decodes HEIC, by pi-heif, which turns pictures itself and takes the EXIF tag away."""
+    try:
+        from pi_heif import register_heif_opener  # noqa: PLC0415 - the Challenge's set has no pi-heif
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
+
+
+def convert_picture(picture: PilImage.Image, name: str) -> Image:
+    """Picture as ``read_image`` gives it, its current frame where it has several; raises what ``explain_errors`` explains.
+
+    Raises ``EcgPageError`` when it is too large or too small.
+    """
     width, height = picture.size
     if width * height > MAX_PIXELS:
         raise EcgPageError(f"{name}: {width} x {height} px is more than can be read; scan at 600 dpi or less")
@@ -102,6 +164,9 @@ def _convert(picture: PilImage.Image, name: str) -> Image:
         picture.draft("RGB", (width // factor, height // factor))  # JPEG decodes at a fraction at once
         factor = -(-max(picture.size) // MAX_SIDE_PX)
     orientation = picture.getexif().get(ORIENTATION, 1)
+    if factor > 1 and picture.mode in ("1", "L", "CMYK") and "transparency" not in picture.info:
+        picture = picture.convert("L") if picture.mode == "1" else picture
+        picture, factor = picture.reduce(factor), 1  # a third of the memory
     rgb = _to_rgb(picture)
     if factor > 1:
         rgb = rgb.reduce(factor)
