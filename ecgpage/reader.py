@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ecgpage.core.conventions import LEADS, EcgPageError
-from ecgpage.core.weights import TABLE
+from ecgpage.core.shipped_weights import find_weights
 from ecgpage.diagnosis.diagnoser import Diagnoser, RecordDiagnosis
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.image.decode import UNNAMED, Source, read_image
@@ -130,17 +130,6 @@ def choose_device(wanted: str) -> torch.device:
             "device 'cuda': PyTorch finds no GPU; use 'cpu' or 'auto', or install a PyTorch built for CUDA and its driver"
         )
     return torch.device("cuda" if found and wanted != "cpu" else "cpu")
-
-
-def find_weights() -> Path:
-    """Folder of the shipped weights: in the installed package, or beside it in the repository."""
-    package = Path(__file__).resolve().parent
-    for folder in (package / "model", package.parent / "model"):
-        if (folder / TABLE).exists():
-            return folder
-    raise EcgPageError(
-        f"{package / 'model'}: no weights there; install the package again, or name a folder: Reader(model=FOLDER)"
-    )
 
 
 def _list_networks(digitizer: Digitizer, diagnoser: Diagnoser) -> list[nn.Module]:

@@ -22,11 +22,10 @@ from safetensors.torch import save as serialize_tensors
 from torch import Tensor, nn
 
 from ecgpage.core.conventions import EcgPageError
+from ecgpage.core.shipped_weights import TABLE
 
 Module = TypeVar("Module", bound=nn.Module)
 
-TABLE: Final = "weights.json"
-"""File name of the table in a model folder."""
 WAY_OUT: Final = (
     "train with train_model.py, or copy the shipped weights from the repository's model/ folder "
     "(in the Docker image: /challenge/pretrained)"
