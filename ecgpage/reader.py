@@ -10,8 +10,9 @@ found.labels, found.probabilities["AFIB/AFL"]
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
@@ -119,6 +120,35 @@ class Reader:
         reading = self.digitizer.read_record([image], fs, round(fs * seconds))
         return _summarize(reading, self.diagnoser.diagnose(reading, fs), fs)
 
+    def join(self, pages: Sequence[Digitization], numbers: Sequence[int] | None = None) -> Digitization:
+        """One record from the pages that show it, digitized alike: each lead from the page on which it is expected best.
+
+        Args:
+            pages: at least one, of one rate and length. ``page`` of the result is the first that was recognised.
+            numbers: what reasons call the pages; 1, 2, ... when None.
+        """
+        best = [max(pages, key=partial(_quality, lead=lead)) for lead in LEADS]
+        reasons = [
+            f"page {number}: {reason}"
+            for number, page in zip(numbers or range(1, len(pages) + 1), pages, strict=True)
+            for reason in page.reasons
+        ]
+        reading = RecordReading(
+            mv=np.stack([page.signal[:, k] for k, page in enumerate(best)], axis=1),
+            readings=[page.readings[lead] for lead, page in zip(LEADS, best, strict=True)],
+            pages=sorted((page.page for page in pages), key=lambda page: page is None),
+            reasons=reasons,
+            located=[None if page.page is None else page.page.located for page in pages],
+        )
+        return _summarize(reading, self.diagnoser.diagnose(reading, pages[0].fs), pages[0].fs)
+
+
+def complete_each_other(pages: Sequence[Digitization]) -> bool:
+    """Whether several pages show all twelve leads together and none of them twice, such as limb leads and chest leads."""
+    layouts = [page.layout for page in pages]
+    shown = [set() if layout is None else {s.lead for s in layout.segments} for layout in layouts]
+    return len(pages) > 1 and all(shown) and sum(map(len, shown)) == len(LEADS) == len(set().union(*shown))
+
 
 def choose_device(wanted: str) -> torch.device:
     """Device of that name, "auto" being a GPU where there is one; ``EcgPageError`` with the way out when it is not there."""
@@ -130,6 +160,12 @@ def choose_device(wanted: str) -> torch.device:
             "device 'cuda': PyTorch finds no GPU; use 'cpu' or 'auto', or install a PyTorch built for CUDA and its driver"
         )
     return torch.device("cuda" if found and wanted != "cpu" else "cpu")
+
+
+def _quality(page: Digitization, lead: str) -> tuple[bool, float]:
+    """How good a lead of a page is beside that of another page."""
+    snr_db = page.expected_snr_db[lead]
+    return page.readings[lead].source != NOT_READ, snr_db if math.isfinite(snr_db) else -math.inf
 
 
 def _list_networks(digitizer: Digitizer, diagnoser: Diagnoser) -> list[nn.Module]:

@@ -1,6 +1,7 @@
 """One call reads a picture: by path, bytes or array; what cannot be read says why, what is no picture raises."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,7 @@ import torch
 
 from ecgpage import Digitization, EcgPageError, Reader, read_image
 from ecgpage.core.conventions import CLASSES, LEADS
-from ecgpage.reader import choose_device, find_weights
+from ecgpage.reader import choose_device, complete_each_other, find_weights
 from ecgpage.results import RecordReading
 from ecgpage.signal.types import LeadReading
 from helper_code import load_signals
@@ -191,3 +192,57 @@ def test_the_weights_of_the_repository_are_found() -> None:
 def test_a_folder_without_weights_is_named(tmp_path: Path) -> None:
     with pytest.raises(EcgPageError, match=str(tmp_path)):
         Reader(device="cpu", model=tmp_path)
+
+
+# pages that are one record
+
+
+def part_of(whole: Digitization, leads: tuple[str, ...]) -> Digitization:
+    """A page that shows some of the leads of another one."""
+    assert whole.page is not None
+    known = [lead in leads for lead in LEADS]
+    readings = {
+        lead: reading if lead in leads else LeadReading(lead, "none", 0.0, "not on this page")
+        for lead, reading in whole.readings.items()
+    }
+    segments = [s for s in whole.page.signals.segments if s.lead in leads]
+    page = replace(whole.page, signals=replace(whole.page.signals, segments=segments))
+    signal = np.where(known, whole.signal, np.float32(np.nan))
+    return replace(whole, signal=signal, readings=readings, page=page, status="partial", reasons=("cut",))
+
+
+def test_limb_leads_and_chest_leads_complete_each_other(photo: Digitization) -> None:
+    limb, chest = part_of(photo, LEADS[:6]), part_of(photo, LEADS[6:])
+    assert complete_each_other([limb, chest])
+    assert complete_each_other([chest, limb])
+
+
+def test_pages_that_share_a_lead_or_lack_one_are_records(photo: Digitization, blank: Digitization) -> None:
+    limb = part_of(photo, LEADS[:6])
+    for others in ([], [photo], [part_of(photo, LEADS[5:])], [part_of(photo, LEADS[7:])], [blank]):
+        assert not complete_each_other([limb, *others])
+
+
+def test_joined_pages_give_the_record_that_they_were_cut_from(reader: Reader, photo: Digitization) -> None:
+    joined = reader.join([part_of(photo, LEADS[6:]), part_of(photo, LEADS[:6])], [3, 4])
+    np.testing.assert_array_equal(joined.signal, photo.signal)
+    assert (joined.status, joined.labels, dict(joined.readings)) == ("ok", photo.labels, dict(photo.readings))
+    assert joined.reasons == ("page 3: cut", "page 4: cut")
+
+
+def test_a_lead_on_two_pages_is_taken_where_it_is_better(
+    reader: Reader, photo: Digitization, blank: Digitization
+) -> None:
+    worse = replace(
+        photo, signal=photo.signal + 1, readings={k: _worse(r) for k, r in photo.readings.items()}
+    )
+    unread = replace(blank, signal=np.full_like(photo.signal, np.nan), fs=photo.fs)
+    joined = reader.join([unread, worse, photo])
+    np.testing.assert_array_equal(joined.signal, photo.signal)
+    assert joined.page is photo.page
+
+
+def _worse(reading: LeadReading) -> LeadReading:
+    assert reading.expectation is not None
+    error, late, steep = reading.expectation.terms
+    return replace(reading, expectation=replace(reading.expectation, terms=(100 * error, late, steep)))
