@@ -7,10 +7,11 @@ found = reader.digitize("page.jpg")
 found.status, found.reasons  # "ok", ()
 found.signal  # float32 (5000, 12), mV, NaN where nothing is printed
 found.labels, found.probabilities["AFIB/AFL"]
+found.save("out")  # out/ecg.dat, .hea, .csv, .json
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,8 @@ from torch import nn
 from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.core.shipped_weights import find_weights
 from ecgpage.diagnosis.diagnoser import Diagnoser, RecordDiagnosis
+from ecgpage.export.formats import DEFAULT_FORMATS, save_formats
+from ecgpage.export.types import Metadata
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.image.decode import UNNAMED, Source, read_image
 from ecgpage.layout.types import PageLayout
@@ -81,6 +84,31 @@ class Digitization:
     def grid(self) -> GridMap | None:
         """Map from page mm to pixels of the picture as ``read_image`` gives it; None without a page."""
         return None if self.page is None else self.page.grid
+
+    def save(
+        self,
+        folder: str | Path,
+        formats: str | Iterable[str] = DEFAULT_FORMATS,
+        stem: str = "ecg",
+        *,
+        metadata: Metadata | None = None,
+    ) -> tuple[Path, ...]:
+        """Write the page as ``<folder>/<stem><suffix>`` in each format; existing files are replaced.
+
+        Args:
+            folder: where the files go; it is made when it is not there.
+            formats: names of ``ecgpage.export.formats.FORMATS``: wfdb, csv, json, edf, dicom, fhir, npz.
+            stem: name of the files without suffix; for WFDB of A-Z a-z 0-9 _ - only.
+            metadata: what else is known of the page, such as the path of its picture.
+
+        Returns the paths of all files. Raises ``EcgPageError`` when a format is not known or its library is missing, when
+        the folder cannot be written, and when the disk is full; nothing half-written is left then.
+
+        >>> found = Reader().digitize("page.jpg")  # doctest: +SKIP
+        >>> [path.name for path in found.save("out", ("wfdb", "csv"), stem="page")]  # doctest: +SKIP
+        ['page.dat', 'page.hea', 'page.csv']
+        """
+        return save_formats(self, folder, stem, formats, metadata=metadata)
 
 
 class Reader:

@@ -18,7 +18,11 @@ from typing import Final
 
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.export.csv_table import encode_csv
+from ecgpage.export.dicom_ecg import encode_dicom
+from ecgpage.export.edf_plus import encode_edf
+from ecgpage.export.fhir_observation import encode_fhir
 from ecgpage.export.json_report import encode_json
+from ecgpage.export.npz_arrays import encode_npz
 from ecgpage.export.types import Digitized, Encoded, Metadata
 from ecgpage.export.wfdb_record import encode_wfdb
 
@@ -52,6 +56,10 @@ class Format:
 FORMATS: Final[Mapping[str, Format]] = {
     "wfdb": Format(encode_wfdb, (".dat", ".hea"), "WFDB record, as PhysioNet's tools read it"),
     "csv": Format(encode_csv, (".csv",), "table of time in s and leads in mV"),
+    "edf": Format(encode_edf, (".edf",), "EDF+ file, for EDFbrowser, LabChart, MNE", "edfio", "edf"),
+    "dicom": Format(encode_dicom, (".dcm",), "DICOM 12-lead ECG waveform, for archives", "pydicom", "dicom"),
+    "fhir": Format(encode_fhir, (".fhir.json",), "FHIR R5 Observation, for hospitals' interfaces"),
+    "npz": Format(encode_npz, (".npz",), "NumPy arrays: signal, mask, leads, fs"),
     "json": Format(encode_json, (".json",), "report: status, reasons, labels, layout; no samples"),
 }
 """Every format by its name."""

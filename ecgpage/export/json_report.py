@@ -17,7 +17,8 @@ import numpy as np
 
 from ecgpage import __version__
 from ecgpage.export.layout_name import name_layout
-from ecgpage.export.types import Digitized, Encoded, Metadata, find_runs
+from ecgpage.export.samples import find_runs
+from ecgpage.export.types import Digitized, Encoded, Metadata
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.layout.types import PageLayout
 

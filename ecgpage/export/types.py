@@ -1,7 +1,6 @@
 """What every writer of a format takes and gives: a digitized page, its metadata, and the files made of them.
 
-Writers make the content of files, ``ecgpage.export.formats`` alone puts it on disk. A known sample is finite; everything
-else (NaN, infinite) is a gap. A gap is marked in every format, and no sample is changed without a note.
+Writers make the content of files, ``ecgpage.export.formats`` alone puts it on disk.
 """
 
 from collections.abc import Mapping
@@ -104,23 +103,3 @@ class Encoded:
     """Suffix with its dot -> content, in the order in which they are to appear on disk."""
     notes: tuple[str, ...] = ()
     """What was changed to fit the format, such as clipped samples; they stand in the files, too, where these have room."""
-
-
-def find_runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
-    """(start, stop) of each run of True in a mask (n,); stop is the index after the last."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8)))
-    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
-
-
-def clip_signal(
-    signal: NDArray[np.float32], leads: tuple[str, ...], limit_mv: float
-) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Copy of a signal (n, leads) within ±``limit_mv``, NaN in every gap, and a note for each lead that was clipped."""
-    values = np.where(np.isfinite(signal), signal, np.nan).astype(np.float64)
-    beyond = (np.abs(values) > limit_mv).sum(axis=0)
-    notes = tuple(
-        f"{lead}: {count} sample{'s' if count > 1 else ''} beyond {limit_mv:g} mV clipped to it"
-        for lead, count in zip(leads, beyond, strict=True)
-        if count
-    )
-    return np.clip(values, -limit_mv, limit_mv), notes

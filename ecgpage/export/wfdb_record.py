@@ -6,27 +6,22 @@ the specification reserves for samples that are not valid. Readers that do not k
 
 import re
 import textwrap
-import unicodedata
 from typing import Final
 
 import numpy as np
 
 from ecgpage import __version__
 from ecgpage.core.conventions import EcgPageError
-from ecgpage.export.types import Digitized, Encoded, Metadata, clip_signal
+from ecgpage.export.samples import clip_signal
+from ecgpage.export.texts import list_findings, list_unread, to_ascii
+from ecgpage.export.types import Digitized, Encoded, Metadata
 
 STEPS_PER_MV: Final = 1000
 """Digital units per mV."""
-LIMIT_MV: Final = 32.767
-"""Largest amplitude, mV, that 16 bits of 1 uV hold beside the value of a gap."""
 GAP: Final = -32768
 """Digital value of a sample that is not known."""
 RECORD_NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 """Names that all WFDB readers accept; others are written by many tools, then not found by readers."""
-PLAIN: Final = str.maketrans(
-    {"–": "-", "—": "-", "−": "-", "±": "+-", "×": "x", "µ": "u", "’": "'", "“": '"', "”": '"'}
-)
-"""Stand-ins for characters that decomposition does not bring to ASCII."""
 COMMENT_WIDTH: Final = 200
 """Longest comment line, characters; the WFDB library for C reads lines of up to 255."""
 
@@ -40,7 +35,7 @@ def encode_wfdb(digitized: Digitized, stem: str, metadata: Metadata) -> Encoded:
         raise EcgPageError(
             f"record name {stem!r}: WFDB readers need names of A-Z, a-z, 0-9, _ and - only; choose such a name"
         )
-    mv, notes = clip_signal(digitized.signal, digitized.leads, LIMIT_MV)
+    mv, notes = clip_signal(digitized.signal, digitized.leads)
     steps = np.rint(np.nan_to_num(mv) * STEPS_PER_MV).astype(np.int16)
     steps[np.isnan(mv)] = GAP
     fs = np.format_float_positional(digitized.fs, trim="-")
@@ -54,19 +49,10 @@ def encode_wfdb(digitized: Digitized, stem: str, metadata: Metadata) -> Encoded:
 
 def _comment_lines(digitized: Digitized, metadata: Metadata, notes: tuple[str, ...]) -> list[str]:
     """Comment lines of the header, ASCII."""
+    made = f"Digitized by ecgpage {__version__}"
     texts = [
-        f"Labels: {', '.join(digitized.labels)}",
-        f"Status: {digitized.status}",
-        *(f"Reason: {reason}" for reason in digitized.reasons),
-        *(f"{lead} not read: {reason}" for lead, reason in digitized.lead_reasons.items()),
-        *(f"Note: {note}" for note in notes),
-        f"Digitized by ecgpage {__version__}"
-        + (f" from sha256 {metadata.sha256}" if metadata.sha256 else ""),
+        *list_findings(digitized, notes),
+        *list_unread(digitized),
+        f"{made} from sha256 {metadata.sha256}" if metadata.sha256 else made,
     ]
-    return [f"# {line}" for text in texts for line in textwrap.wrap(_to_ascii(text), COMMENT_WIDTH)]
-
-
-def _to_ascii(text: str) -> str:
-    """Text without accents on its letters; other characters beyond ASCII become "?"."""
-    apart = unicodedata.normalize("NFKD", text.translate(PLAIN))
-    return "".join(c for c in apart if not unicodedata.combining(c)).encode("ascii", "replace").decode()
+    return [f"# {line}" for text in texts for line in textwrap.wrap(to_ascii(text), COMMENT_WIDTH)]
