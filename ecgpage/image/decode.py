@@ -1,6 +1,5 @@
 """Decode any picture into the one form that the stages read: uint8 (H, W, 3) RGB, upright as its EXIF says."""
 
-import functools
 import io
 import logging
 import os
@@ -111,8 +110,12 @@ def open_picture(source: Source) -> PilImage.Image:
         if source.size == 0:
             raise EcgPageError(f"{UNNAMED}: the array {source.shape} is empty; give a picture with pixels")
         return PilImage.fromarray(source)
-    formats = FORMATS
-    if _is_heic(read_head(source, 64)):
+    formats, head = FORMATS, read_head(source, 64)
+    if head.lstrip().startswith(b"%PDF-"):
+        raise EcgPageError(
+            f"{name_source(source)}: is a PDF; ecgpage.image.documents.read_pages gives its pages"
+        )
+    if _is_heic(head):
         if not _register_heic():
             raise EcgPageError(
                 f"{name_source(source)}: reading HEIC needs pi-heif: pip install pi-heif, or save the page as JPEG"
@@ -135,7 +138,6 @@ def _is_heic(head: bytes) -> bool:
     return brand in HEVC_BRANDS or (brand in (b"mif1", b"msf1") and b"avif" not in head)
 
 
-@functools.cache
 def _register_heic() -> bool:
     """Whether Pillow now decodes HEIC, by pi-heif, which turns pictures itself and takes the EXIF tag away."""
     try:

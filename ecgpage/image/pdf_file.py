@@ -114,11 +114,7 @@ def draw_page(page: Any, dpi: float, name: str) -> tuple[Image, float]:
 
 def _render(page: Any, scale: float) -> Image:
     """Page as uint8 (H, W, 3) RGB, ``scale`` pixels to a point, on white."""
-    bitmap = page.render(scale=scale, rev_byteorder=True, maybe_alpha=False)
-    try:
-        return np.array(bitmap.to_numpy()[..., :3])
-    finally:
-        bitmap.close()
+    return np.array(page.render(scale=scale, rev_byteorder=True).to_numpy()[..., :3])
 
 
 def take_scan(page: Any) -> tuple[Image, float] | None:
@@ -140,7 +136,7 @@ def take_scan(page: Any) -> tuple[Image, float] | None:
         return None
     pixels = _picture_pixels(found)
     if aside:
-        pixels = np.swapaxes(pixels, 0, 1)[:: -1 if b > 0 else 1, :: -1 if c < 0 else 1]
+        pixels = np.swapaxes(pixels, 0, 1)[:: -1 if b > 0 else 1, :: -1 if c > 0 else 1]
     else:
         pixels = pixels[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
     pixels = np.ascontiguousarray(np.rot90(pixels, -page.get_rotation() // 90))
@@ -205,14 +201,12 @@ def _fills(page: Any, matrix: Array) -> bool:
 
 def _picture_pixels(picture: Any) -> Image:
     """uint8 (H, W, 3) RGB as stored, neither turned nor mirrored."""
-    bitmap = picture.get_bitmap(render=False)
-    try:
-        stored = bitmap.to_numpy()
-        if stored.ndim == 2 or stored.shape[2] == 1:
-            return np.repeat(stored.reshape(*stored.shape[:2], 1), 3, axis=2)
-        return np.ascontiguousarray(stored[..., 2::-1])
-    finally:
-        bitmap.close()
+    stored = picture.get_bitmap(
+        render=False
+    ).to_numpy()  # a view: PDFium frees it with the last reference to it
+    if stored.ndim == 2 or stored.shape[2] == 1:
+        return np.repeat(stored.reshape(*stored.shape[:2], 1), 3, axis=2)
+    return np.array(stored[..., 2::-1])
 
 
 def _looks_like(page: Any, pixels: Image) -> bool:

@@ -131,3 +131,13 @@ def test_a_truncated_png_is_refused(tmp_path: Path, rgb: np.ndarray) -> None:
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(EcgPageError, match="cannot be decoded"):
         read_image(path)
+
+
+def test_a_pdf_says_what_reads_it() -> None:
+    with pytest.raises(EcgPageError, match=r"is a PDF; .*read_pages"):
+        read_image(b"%PDF-1.7\n")
+
+
+def test_no_format_that_starts_a_program_is_opened() -> None:
+    with pytest.raises(EcgPageError, match="no known format"):
+        read_image(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 400 400\nshowpage\n")
