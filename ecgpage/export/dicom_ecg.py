@@ -44,7 +44,7 @@ NAMESPACE: Final = uuid.UUID("6f0c3c7e-2f0e-5d0a-9d2b-3b1c5a5d8e41")
 RANGES_AT_A_TIME: Final = 1000
 """Gaps in one annotation; its list of positions holds fewer than 64 kB."""
 LONGEST_TEXT: Final = 1024
-"""Characters of an annotation (value representation ST)."""
+"""Bytes of an annotation: ST holds as many characters, which some readers count as bytes."""
 LONGEST_NAME: Final = 64
 """Characters of a name (value representation LO)."""
 
@@ -59,12 +59,9 @@ def encode_dicom(digitized: Digitized, stem: str, metadata: Metadata) -> Encoded
     steps = np.rint(np.nan_to_num(mv) * STEPS_PER_MV).astype("<i2")
     steps[known & (steps == PADDING)] = 1
     steps[~known] = PADDING
-    texts = [
-        line[:LONGEST_TEXT] for line in [*list_findings(digitized, notes), "Date of the recording: not known"]
-    ]
-    digest = hashlib.sha256(
-        repr((steps.tobytes(), fs, texts, dict(digitized.lead_reasons))).encode()
-    ).hexdigest()
+    texts = [*list_findings(digitized, notes), "Date of the recording: not known"]
+    words = repr((fs, texts, dict(digitized.lead_reasons)))
+    digest = hashlib.sha256(steps.tobytes() + words.encode()).hexdigest()
     dataset = _describe_study(metadata.record or stem, metadata, digest)
     dataset.WaveformSequence = [_describe_group(digitized.leads, steps, fs)]
     dataset.WaveformAnnotationSequence = [
@@ -161,7 +158,7 @@ def _describe_channel(lead: str) -> "Dataset":
 def _annotate_gaps(digitized: Digitized, lead: str, column: int, known: NDArray[np.bool_]) -> list["Dataset"]:
     """Annotations that together name every sample of a lead (n,) that is not known."""
     reason = digitized.lead_reasons.get(lead)
-    text = to_line(f"{lead} not read: {reason}" if reason else f"{lead} not read")[:LONGEST_TEXT]
+    text = to_line(f"{lead} not read: {reason}" if reason else f"{lead} not read")
     gaps = find_runs(~known)
     parts = [gaps[k : k + RANGES_AT_A_TIME] for k in range(0, len(gaps), RANGES_AT_A_TIME)]
     return [_annotate(text, column + 1, part) for part in parts]
@@ -172,7 +169,7 @@ def _annotate(text: str, channel: int = 0, ranges: Sequence[tuple[int, int]] = (
     from pydicom.dataset import Dataset  # noqa: PLC0415 (an extra)
 
     annotation = Dataset()
-    annotation.UnformattedTextValue = text
+    annotation.UnformattedTextValue = text.encode("utf-8")[:LONGEST_TEXT].decode("utf-8", "ignore")
     annotation.ReferencedWaveformChannels = [1, channel]
     if ranges:
         annotation.TemporalRangeType = "SEGMENT" if len(ranges) == 1 else "MULTISEGMENT"
