@@ -12,7 +12,6 @@ from scipy.interpolate import CubicSpline
 from scipy.signal import firwin
 
 from ecgpage.core.types import Array
-from ecgpage.signal.sampling import PASS_SHARE, TAPS_PER_SAMPLE, filter_symmetric
 
 LIMIT_MV: Final = 32.767
 """Largest amplitude, mV, that 16 bits of 1 uV hold beside one value for gaps."""
@@ -46,6 +45,8 @@ def change_rate(signal: NDArray[np.floating], fs: float, new_fs: float) -> Array
     Cubic between the samples of each run, low-passed before where the rate goes down. A new sample is known where the
     nearest old one is, so that gaps keep their places within half a sample.
     """
+    from ecgpage.signal.sampling import PASS_SHARE, TAPS_PER_SAMPLE, filter_symmetric  # loads PyTorch  # noqa: PLC0415
+
     at = np.arange(max(1, round(len(signal) * new_fs / fs))) * (fs / new_fs)  # places in old samples
     nearest = np.minimum(np.rint(at).astype(int), len(signal) - 1)
     out = np.full((len(at), signal.shape[1]), np.nan)
