@@ -4,7 +4,6 @@ Every stage is a folder with one entry; this module runs them in order, finds wh
 failure into a result with a reason.
 """
 
-import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,11 +17,10 @@ from numpy.typing import NDArray
 from ecgpage.core.conventions import LEADS, SPEED_MM_PER_S, EcgPageError
 from ecgpage.core.types import Image
 from ecgpage.core.weights import digest
-from ecgpage.grid.candidates import grid_candidates
+from ecgpage.grid.find_grids import find_grids
 from ecgpage.grid.flat_page import FlatPage, flatten_page
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.grid.options import GridOptions
-from ecgpage.grid.spectrum import find_grid_frequencies
 from ecgpage.image.decode import Source, name_source, read_image
 from ecgpage.layout.boxes import PageBoxes
 from ecgpage.layout.detector import LeadDetector
@@ -198,14 +196,7 @@ class Digitizer:
 
     def _grids(self, image: Image, failures: list[EcgPageError]) -> Iterator[GridMap]:
         """Candidate grids of a page, the likeliest first; reasons why there are no more are added to ``failures``."""
-        frequencies = find_grid_frequencies(image, options=self.options.grid)
-        for bridge_gaps, most in ((False, self.options.max_grids), (True, 1)):
-            options = replace(self.options.grid, bridge_gaps=bridge_gaps)
-            found = grid_candidates(image, frequencies, options=options)
-            try:
-                yield from itertools.islice(found, most)
-            except EcgPageError as error:
-                failures.append(error)
+        yield from find_grids(image, self.options.max_grids, failures, self.options.grid)
         try:
             yield map_without_grid(image, self.detector)
         except EcgPageError as error:

@@ -37,7 +37,7 @@ class GridMap:
     @property
     def is_printed(self) -> bool:
         """Whether the nodes lie on printed lines."""
-        return self.source in ("5 mm lines", "1 mm lines", "drawn")
+        return self.source in ("5 mm lines", "1 mm lines", "periodic grid", "drawn")
 
     @property
     def extent_mm(self) -> tuple[float, float, float, float]:

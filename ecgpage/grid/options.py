@@ -34,6 +34,17 @@ class GridOptions:
     max_small_period_px: float = 32.0
     """Period, working pixels, up to which a small page is looked for; longer ones are edges."""
 
+    # --- comb ---
+    comb_power: float = 0.3
+    """Mean surprise of what is no grid over that of a grid's harmonics."""
+    min_comb: float = 10.0
+    """Natural log of the likelihood ratio from which a strictly periodic grid is tried first."""
+
+    least_comb: float = 3.0
+    """Natural log of the likelihood ratio below which such a grid is not tried at all."""
+    comb_agrees: float = 0.03
+    """Natural log of the ratio of a tracked grid's distances to a periodic one's, up to which they are one grid."""
+
     # --- tracking ---
     min_lock: float = 2.0
     """Amplitude over that of neighbouring frequencies, both directions, from which a tile is locked.

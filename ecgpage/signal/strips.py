@@ -54,6 +54,8 @@ def align_columns_with_strips(
 
 def _mark_beats(values: NDArray[np.float32], fs: float) -> NDArray[np.float32]:
     """Absolute slope (n,) of a signal, mV a sample, smoothed over BEAT_S: high in a QRS complex of any form."""
+    if not len(values):
+        return values
     kernel = np.ones(max(1, round(BEAT_S * fs)))
     known = np.isfinite(values)
     steep = np.abs(np.gradient(np.where(known, values, 0.0))) if len(values) > 1 else values
