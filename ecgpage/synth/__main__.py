@@ -2,6 +2,7 @@
 
     python -m ecgpage.synth --records FOLDER --output OUT --mix photo-clean --processes 2
     python -m ecgpage.synth --pack fold1.xz --table labels.csv --output OUT --mix scan-color,scan-bw
+    python -m ecgpage.synth --pack fold1.xz --table labels.csv --output OUT --mix world
 
 Existing records are kept, so an interrupted run can be continued; a seed decides every byte, whatever the
 number of processes.
@@ -22,6 +23,7 @@ from ecgpage.core.conventions import EcgPageError
 from ecgpage.synth.folder import Task, write_record
 from ecgpage.synth.mixes import MIXES, mixes_hash
 from ecgpage.synth.sources import Pack, Source, WfdbFolder
+from ecgpage.synth.world import WORLD_MIXES, world_hash
 
 log = logging.getLogger("ecgpage.synth")
 
@@ -43,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         truth=not options.no_truth,
     )  # fmt: skip
     count = min(len(source.names), options.limit or len(source.names))
-    log.info("%d records, mixes %s (%s)", count, ", ".join(mixes), mixes_hash())
+    hashes = f"{mixes_hash()}, world {world_hash()}" if set(mixes) & set(WORLD_MIXES) else mixes_hash()
+    log.info("%d records, mixes %s (%s)", count, ", ".join(mixes), hashes)
     failed = draw_all(source, task, count, options.processes)
     for reason in failed:
         log.warning("skipped: %s", reason)
@@ -91,9 +94,10 @@ def open_source(options: argparse.Namespace) -> Source:
 
 def _mixes(names: str) -> tuple[str, ...]:
     chosen = tuple(MIXES) if names == "all" else tuple(names.split(","))
-    unknown = [name for name in chosen if name not in MIXES]
+    known = (*MIXES, *WORLD_MIXES)
+    unknown = [name for name in chosen if name not in known]
     if unknown:
-        raise EcgPageError(f"unknown mix {', '.join(unknown)}; there are {', '.join(MIXES)}, all")
+        raise EcgPageError(f"unknown mix {', '.join(unknown)}; there are {', '.join(known)}, all")
     return chosen
 
 

@@ -20,6 +20,7 @@ from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.synth.picture import draw_picture
 from ecgpage.synth.sources import Recording
 from ecgpage.synth.truth import DrawnPage, PageTruth
+from ecgpage.synth.world import WORLD_MIXES, WorldPage, draw_world_page
 
 PAGE_SECONDS = 10.0
 """Time, s, on one page."""
@@ -58,15 +59,17 @@ def write_record(task: Task, recording: Recording) -> bool:
         picture = target.with_name(f"{target.name}-{index}{task.extension}")
         _write_picture(picture, page.image)
         if task.truth:
-            np.savez_compressed(
-                target.with_name(f"{target.name}-{index}.npz"), **truth_arrays(page.truth, page.image)
-            )
+            arrays = truth_arrays(page.truth, page.image)
+            if isinstance(page, WorldPage):
+                arrays["facts"] = np.array(page.facts.to_json())
+            np.savez_compressed(target.with_name(f"{target.name}-{index}.npz"), **arrays)
         names.append(picture.name)
     signal = np.full(recording.signal.shape, np.nan, np.float32) if task.mask else recording.signal.copy()
     if task.mask:
         window = round(PAGE_SECONDS * recording.fs)
         for index, page in enumerate(pages):
-            signal[index * window :][: len(page.masked_signal)] = page.masked_signal
+            # a page may show what follows the record's end, which is not the record's
+            signal[index * window : (index + 1) * window] = page.masked_signal[:window]
     labels = f"Labels: {', '.join(recording.labels)}"
     comments = [*recording.comments, labels, f"Image: {', '.join(names)}"]
     _write_wfdb(target, signal, recording.fs, comments, header)
@@ -79,16 +82,16 @@ def draw_recording(task: Task, recording: Recording) -> list[DrawnPage]:
     count = len(recording.signal) // window
     if count == 0:
         raise EcgPageError(f"{recording.name}: shorter than {PAGE_SECONDS:g} s")
-    pages = []
+    pages: list[DrawnPage] = []
     for index in range(count):
         seed = (task.seed, zlib.crc32(recording.name.encode()), index)
         choice = np.random.default_rng((*seed, 1)).integers(len(task.mixes))
         part = recording.signal[index * window : (index + 1) * window]
-        pages.append(
-            draw_picture(
-                part, recording.fs, mix=task.mixes[int(choice)], seed=seed, header=recording.patient()
-            )
-        )
+        mix = task.mixes[int(choice)]
+        if mix in WORLD_MIXES:
+            pages.append(draw_world_page(part, recording.fs, mix=mix, seed=seed))
+        else:
+            pages.append(draw_picture(part, recording.fs, mix=mix, seed=seed, header=recording.patient()))
     return pages
 
 
@@ -99,7 +102,7 @@ def truth_arrays(truth: PageTruth, image: NDArray[np.uint8]) -> dict[str, Any]:
     stop, strip, gain, box, name_box; ``xy`` (n, 2) float32 the image positions of all segments' samples,
     one segment after the other; ``visible`` (n,); ``corners`` and ``sheet_corners`` (4, 2); ``polygons``
     (segments, 4, 2); ``lattice`` (rows, columns, 2) page mm at the image positions ``LATTICE_STEP`` *
-    (column, row).
+    (column, row). Pages of the world's mixes have ``facts``, too: JSON of ``ecgpage.synth.world.WorldFacts``.
     """
     segments = [
         {

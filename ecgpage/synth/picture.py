@@ -4,7 +4,7 @@ The flat sheet is drawn once at about the picture's resolution, marks are laid o
 it into the picture; light, lens and file format follow. The truth is exact after all of it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -27,6 +27,8 @@ from ecgpage.synth.scene.relief import Relief, ReliefSpec, make_relief, random_f
 from ecgpage.synth.scene.scene import Scene, compose
 from ecgpage.synth.truth import DrawnPage, page_truth
 
+DrawSheet = Callable[[Page, NDArray[np.floating], float], Image]
+"""Draws a page (model, signal mV, dpi) flat."""
 ASPECTS = (4 / 3, 4 / 3, 3 / 2, 16 / 9)
 
 
@@ -74,10 +76,38 @@ def photograph(
 
     ``shape`` (rows, columns) fixes the picture's size, which the mix otherwise draws at random.
     """
-    view = _view(mix, page, rng, shape)
-    image, covered = _photograph(mix, page, signal, view, rng)
-    truth = page_truth(page, signal, view.page_map, view.shape, covered)
+    image, page_map, covered = photograph_sheet(page, signal, mix, rng, shape=shape)
+    truth = page_truth(page, signal, page_map, (image.shape[0], image.shape[1]), covered)
     return DrawnPage(image, truth, masked_signal(page, signal))
+
+
+def photograph_sheet(
+    page: Page,
+    signal: NDArray[np.floating],
+    mix: Mix,
+    rng: Rng,
+    *,
+    shape: tuple[int, int] | None = None,
+    draw: DrawSheet = draw_page,
+    stretch: tuple[float, float] = (1.0, 1.0),
+) -> tuple[Image, PageMap, marks.Covered | None]:
+    """``photograph`` without the truth: the picture, its map, and what cannot be seen.
+
+    ``draw``: draws the flat page; ``stretch``: factors of its size along x and y.
+    """
+    view = _view(mix, page, rng, shape)
+    if stretch != (1.0, 1.0):
+        view = replace(view, page_map=_stretched(view.page_map, page, stretch))
+    image, covered = _photograph(mix, page, signal, view, rng, draw)
+    return image, view.page_map, covered
+
+
+def _stretched(page_map: PageMap, page: Page, stretch: tuple[float, float]) -> PageMap:
+    """Map of a page that was printed too wide or high; its middle stays."""
+    x, y = page.paper.width / 2, page.paper.height / 2
+    a, b = 1 / stretch[0], 1 / stretch[1]
+    shrink = np.array([[a, 0, x - a * x], [0, b, y - b * y], [0, 0, 1]], np.float64)
+    return replace(page_map, to_sheet=shrink @ page_map.to_sheet)
 
 
 def invent_page(
@@ -225,7 +255,7 @@ def _view(mix: Mix, page: Page, rng: Rng, size: tuple[int, int] | None = None) -
 
 
 def _photograph(
-    mix: Mix, page: Page, signal: NDArray[np.floating], view: View, rng: Rng
+    mix: Mix, page: Page, signal: NDArray[np.floating], view: View, rng: Rng, draw: DrawSheet
 ) -> tuple[Image, marks.Covered | None]:
     """Picture of the model (sheet, marks, scene, camera) and the parts that the marks hide."""
     middle = (page.paper.width / 2, page.paper.height / 2)
@@ -238,7 +268,7 @@ def _photograph(
     dpi = mix.dpi if mix.long_side is None else dpi
     if page.grid is not None and mix.long_side is not None:  # the printed page, plotted at its own resolution
         page = replace(page, grid=replace(page.grid, snap_dpi=mix.dpi))
-    sheet, corner = draw_sheet(page, signal, dpi)
+    sheet, corner = draw_sheet(page, signal, dpi, draw)
     over: list[Patch] = []
     for name, chance in mix.marks:
         if rng.random() < chance:
@@ -254,13 +284,15 @@ def _photograph(
         image = compose(
             Scene(sheet, dpi / 25.4, corner, under, view.page_map, view.relief), _lamp(mix, rng), rng
         )
-    return _develop(mix, image, view.page_map.px_per_mm(middle), rng), covered
+    return develop(mix, image, view.page_map.px_per_mm(middle), rng), covered
 
 
-def draw_sheet(page: Page, signal: NDArray[np.floating], dpi: float) -> tuple[Image, tuple[int, int]]:
+def draw_sheet(
+    page: Page, signal: NDArray[np.floating], dpi: float, draw: DrawSheet = draw_page
+) -> tuple[Image, tuple[int, int]]:
     """Flat sheet with its blank margin, and the pixel (x, y) of the page's corner in it."""
     margin = round(page.paper.margin * dpi / 25.4)
-    image = draw_page(page, signal, dpi)
+    image = draw(page, signal, dpi)
     if margin:
         paper = page.paper.color
         image = np.asarray(
@@ -288,7 +320,7 @@ def _lamp(mix: Mix, rng: Rng) -> light.Lamp:
     )
 
 
-def _develop(mix: Mix, image: Image, px_per_mm: float, rng: Rng) -> Image:
+def develop(mix: Mix, image: Image, px_per_mm: float, rng: Rng) -> Image:
     """Picture after lens, sensor, processing and file."""
     gray = bool(rng.random() < mix.p_gray)
     image = camera.blur(image, _signed(mix.blur, rng))
