@@ -11,7 +11,7 @@ Numbers that are not known are null, never NaN, which is no JSON.
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -19,8 +19,10 @@ from ecgpage import __version__
 from ecgpage.export.layout_name import name_layout
 from ecgpage.export.samples import find_runs
 from ecgpage.export.types import Digitized, Encoded, Metadata
-from ecgpage.grid.grid_map import GridMap
 from ecgpage.layout.types import PageLayout
+
+if TYPE_CHECKING:
+    from ecgpage.grid.grid_map import GridMap
 
 DECIMALS: Final = 4
 """Decimals of numbers that were measured on the page: 0.1 um, 0.1 ms, 0.0001 dB."""
@@ -109,7 +111,7 @@ def _describe_layout(layout: PageLayout) -> dict[str, Any]:
     }
 
 
-def _describe_grid(grid: GridMap) -> dict[str, Any]:
+def _describe_grid(grid: "GridMap") -> dict[str, Any]:
     return {
         "source": grid.source,
         "is_printed": grid.is_printed,

@@ -8,8 +8,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
-from scipy.signal import firwin
 
 from ecgpage.core.types import Array
 
@@ -45,7 +43,10 @@ def change_rate(signal: NDArray[np.floating], fs: float, new_fs: float) -> Array
     Cubic between the samples of each run, low-passed before where the rate goes down. A new sample is known where the
     nearest old one is, so that gaps keep their places within half a sample.
     """
-    from ecgpage.signal.sampling import PASS_SHARE, TAPS_PER_SAMPLE, filter_symmetric  # loads PyTorch  # noqa: PLC0415
+    from scipy.interpolate import CubicSpline  # noqa: PLC0415 (all of these take long to load, and are seldom needed)
+    from scipy.signal import firwin  # noqa: PLC0415
+
+    from ecgpage.signal.sampling import PASS_SHARE, TAPS_PER_SAMPLE, filter_symmetric  # noqa: PLC0415
 
     at = np.arange(max(1, round(len(signal) * new_fs / fs))) * (fs / new_fs)  # places in old samples
     nearest = np.minimum(np.rint(at).astype(int), len(signal) - 1)

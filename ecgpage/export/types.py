@@ -5,14 +5,15 @@ Writers make the content of files, ``ecgpage.export.formats`` alone puts it on d
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgpage.grid.grid_map import GridMap
-from ecgpage.layout.types import PageLayout
-from ecgpage.signal.types import LeadReading
+if TYPE_CHECKING:  # lists of formats load neither OpenCV nor PyTorch
+    from ecgpage.grid.grid_map import GridMap
+    from ecgpage.layout.types import PageLayout
+    from ecgpage.signal.types import LeadReading
 
 
 class Digitized(Protocol):
@@ -44,7 +45,7 @@ class Digitized(Protocol):
         ...
 
     @property
-    def readings(self) -> Mapping[str, LeadReading]:
+    def readings(self) -> "Mapping[str, LeadReading]":
         """Lead -> how it came about."""
         ...
 
@@ -69,12 +70,12 @@ class Digitized(Protocol):
         ...
 
     @property
-    def layout(self) -> PageLayout | None:
+    def layout(self) -> "PageLayout | None":
         """Speed, gain and segments; None without a page."""
         ...
 
     @property
-    def grid(self) -> GridMap | None:
+    def grid(self) -> "GridMap | None":
         """Map from page mm to pixels; None without a page."""
         ...
 

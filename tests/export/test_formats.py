@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -132,6 +133,15 @@ def test_stems_that_are_no_file_names_are_refused(stem: str, page: Page, tmp_pat
     with pytest.raises(EcgPageError, match="is no name for files"):
         save_formats(page, tmp_path, stem, ["csv"])
     assert names(tmp_path) == set()
+
+
+@pytest.mark.medium
+def test_formats_are_listed_without_loading_what_reads_pages() -> None:
+    code = "import sys; from ecgpage.export.formats import FORMATS; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
+    )
+    assert not {"torch", "cv2", "scipy", "pydicom", "edfio"} & set(done.stdout.split())
 
 
 # what goes wrong on the way
