@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.diagnosis.saliency import measure_saliency
 from ecgpage.diagnosis.signal_classifier import SignalClassifier
-from ecgpage.export.saliency_overlay import CAPTION_PX, draw_saliency
+from ecgpage.export.saliency_overlay import draw_saliency
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.layout.types import PageLayout, Row, Segment
 from ecgpage.results import PageReading
@@ -88,13 +88,13 @@ def test_what_speaks_for_a_class_is_orange_and_what_speaks_against_it_blue() -> 
     evidence[V3] = 0.0
     evidence[V3, 20:22], evidence[V3, 30:32] = 0.8, -0.8
     paper = np.full((160, 1040, 3), 255, np.uint8)
-    drawn = draw_saliency(paper, flat_reading(), evidence, "high").astype(int)
-    assert drawn.shape == (160 + CAPTION_PX, 1040, 3)
-    beside = drawn[CAPTION_PX + 80 + 6]  # 1.5 mm below the trace
+    drawn = draw_saliency(paper, flat_reading(), evidence, "high", area="page", width_px=1040).astype(int)
+    assert drawn.shape[1] == 1040
+    beside = drawn[-160 + 80 + 6]  # 1.5 mm below the trace
 
     def at(second: float) -> np.ndarray:
         return beside[round(4 * (5 + 25 * second))]
 
-    assert at(4.2)[0] > at(4.2)[2] + 60
-    assert at(6.2)[2] > at(6.2)[0] + 60
-    assert at(2.0).min() == 255
+    assert at(4.1)[0] > at(4.1)[2] + 60
+    assert at(6.1)[2] > at(6.1)[0] + 60
+    assert at(2.1).min() == 255  # between lines of the grid
