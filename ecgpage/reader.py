@@ -25,13 +25,15 @@ from torch import nn
 from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.core.shipped_weights import find_weights
 from ecgpage.diagnosis.diagnoser import Diagnoser, RecordDiagnosis
+from ecgpage.export.drawing import Drawing
 from ecgpage.export.formats import DEFAULT_FORMATS, save_formats
+from ecgpage.export.plot import plot_leads
 from ecgpage.export.types import Metadata
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.image.decode import UNNAMED, Source, read_image
 from ecgpage.layout.types import PageLayout
 from ecgpage.pipeline import Digitizer
-from ecgpage.results import PageReading, RecordReading
+from ecgpage.results import LocatedEcg, PageReading, RecordReading
 from ecgpage.signal.types import LeadReading
 
 Status = Literal["ok", "partial", "failed"]
@@ -62,6 +64,8 @@ class Digitization:
     """Everything that was read on the way, with the picture; None where no page was recognised."""
     leads: tuple[str, ...] = field(default=LEADS, repr=False)
     """Names of the columns of ``signal``."""
+    located: LocatedEcg | None = field(default=None, repr=False)
+    """Place of the ECG in the picture, also on a page that failed; None where none was found."""
 
     @property
     def lead_reasons(self) -> dict[str, str]:
@@ -109,6 +113,21 @@ class Digitization:
         ['page.dat', 'page.hea', 'page.csv']
         """
         return save_formats(self, folder, stem, formats, metadata=metadata)
+
+    def plot(self, path: str | Path | None = None, *, title: str = "") -> Drawing:
+        """Plot of the signals as a 12-lead ECG is printed: 3 x 4 leads with a rhythm strip, 25 mm/s, 10 mm/mV.
+
+        Args:
+            path: file to write, .svg or .png; none when None. Notebooks show the result by themselves.
+            title: text above it.
+
+        Returns the drawing, which ``to_svg``, ``to_image`` and ``save`` turn into files and pictures. Raises ``EcgPageError``
+        when the suffix is another one or the file cannot be written.
+        """
+        drawing = plot_leads(self, title)
+        if path is not None:
+            drawing.save(path)
+        return drawing
 
 
 class Reader:
@@ -216,4 +235,5 @@ def _summarize(reading: RecordReading, diagnosis: RecordDiagnosis, fs: float) ->
         labels=tuple(diagnosis.answer.labels),
         probabilities=dict(diagnosis.answer.probabilities),
         page=reading.pages[0],
+        located=next((place for place in reading.located if place is not None), None),
     )
