@@ -102,7 +102,7 @@ def random_grid_style(palette: Palette, px_per_mm: float, rng: Rng) -> tuple[str
         "mixed",
         "none",
     )
-    odds = np.array([0.24, 0.16, 0.05, 0.07, 0.10, 0.09, 0.08, 0.05, 0.06, 0.06, 0.04])
+    odds = np.array([0.22, 0.19, 0.05, 0.07, 0.10, 0.09, 0.08, 0.05, 0.06, 0.06, 0.03])
     if px_per_mm < 3.2:
         odds[[1, 2, 3, 5, 9]] *= 0.4
         odds[4] *= 3
@@ -120,7 +120,7 @@ def random_grid_style(palette: Palette, px_per_mm: float, rng: Rng) -> tuple[str
         minor_width=width,
         dot_step=float(rng.choice([0.2, 0.25, 1 / 3, 0.4, 0.5, 0.625, 1.0])),
         dash=_dash(rng),
-        heavy_step=25.0 if rng.random() < 0.06 else 0.0,
+        heavy_step=float(rng.choice([10.0, 25.0, 25.0])) if rng.random() < 0.07 else 0.0,
         snap=bool(rng.random() < 0.7),
         dropout=float(rng.uniform(0.1, 0.8)) if rng.random() < 0.05 else 0.0,
     )
@@ -178,3 +178,16 @@ def _dotted(style: GridStyle, paper: Color, rng: Rng) -> GridStyle:
     if rng.random() < 0.25 and dots.major_kind == "lines":
         dots = replace(dots, major=_mixed(dots.major, paper, 0.5))
     return dots
+
+
+def faxed(style: GridStyle, rng: Rng) -> GridStyle:
+    """The style as a copier or a fax takes it up: thin, of medium strength, often with patches that dropped out."""
+    tone = float(rng.uniform(60, 200))
+    return replace(
+        style,
+        major=(tone, tone, tone),
+        minor=(tone + (255 - tone) * float(rng.uniform(0, 0.7)),) * 3,
+        major_width=min(style.major_width, 0.2),
+        minor_width=min(style.minor_width, 0.12),
+        dropout=float(rng.uniform(0.2, 0.9)) if rng.random() < 0.5 else 0.0,
+    )

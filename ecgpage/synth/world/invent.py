@@ -15,7 +15,8 @@ from ecgpage.synth.page.looks import random_plotter
 from ecgpage.synth.page.model import Box, Color, Paper
 from ecgpage.synth.page.text import DEVICE_FONTS, FONTS
 from ecgpage.synth.world import rows, surround, texts
-from ecgpage.synth.world.grids import Palette, as_color, random_grid_style, random_palette
+from ecgpage.synth.world.extras import add_extras
+from ecgpage.synth.world.grids import Palette, as_color, faxed, random_grid_style, random_palette
 from ecgpage.synth.world.model import DevicePage, GridStyle, Place
 from ecgpage.synth.world.names import random_spelling
 from ecgpage.synth.world.plan import Plan, pick, random_plan
@@ -93,29 +94,40 @@ class _Sheet:
 
 
 def invent_device_page(
-    n_samples: int, fs: float, rng: Rng, *, lead_names: Sequence[str] = LEADS, p_dark: float = 0.1
+    n_samples: int,
+    fs: float,
+    rng: Rng,
+    *,
+    lead_names: Sequence[str] = LEADS,
+    p_dark: float = 0.1,
+    is_fax: bool = False,
 ) -> DevicePage:
     """Random page for a record of ``n_samples`` at ``fs`` Hz; it may draw samples beyond the record's end, where
-    ``picture.lengthened`` goes on with it.
+    ``picture.lengthened`` goes on with it. ``is_fax``: on white paper, in black, with a grid that leaves room for traces.
     """
-    looks = _choose_looks(n_samples, fs, p_dark, rng)
+    looks = _choose_looks(n_samples, fs, p_dark, is_fax, rng)
     channel = {name: k for k, name in enumerate(map(canonical_lead, lead_names)) if name is not None}
-    sheet, closeness = _place(looks, fs, channel, rng)
+    sheet, said = _place(looks, fs, channel, rng)
     around = Surround()
     boxes = _add_panels(looks, sheet, around, rng)
-    said = {"rows": closeness, "axes": _add_axes(looks, sheet, boxes, around, rng)}
+    said["axes"] = _add_axes(looks, sheet, boxes, around, rng)
     chance = {"sheet": 0.12, "below header": 0.3}.get(looks.plan.panel, 0.65)
     said["frame"] = surround.add_frames(around, boxes, looks.palette, chance, rng)
     _write(looks, sheet, around, rng)
+    said["extras"] = add_extras(around, looks.plan, sheet.body, sheet.whole, looks.palette, looks.small, rng)
     return _as_page(looks, sheet, boxes, around, said, fs, rng)
 
 
-def _choose_looks(n_samples: int, fs: float, p_dark: float, rng: Rng) -> _Looks:
+def _choose_looks(n_samples: int, fs: float, p_dark: float, is_fax: bool, rng: Rng) -> _Looks:
     plan = random_plan(n_samples, fs, rng)
     palette = random_palette(rng, p_dark=p_dark)
+    if is_fax:
+        palette = Palette("black ink", (255.0, 255.0, 255.0), (0.0, 0.0, 0.0))
     pulse = rows.random_pulse(plan, rng)
     scale = _random_scale(plan.length + 2 * pulse.reach + 20, rng)
     grid_kind, grid = random_grid_style(palette, scale, rng)
+    if is_fax and grid is not None:
+        grid = faxed(grid, rng)
     size = max(float(rng.uniform(1.8, 4.0)), MIN_EM_PX / scale)
     pitch = np.ones(2)
     if rng.random() < P_WIDE_GRID:
@@ -135,8 +147,8 @@ def _choose_looks(n_samples: int, fs: float, p_dark: float, rng: Rng) -> _Looks:
     )
 
 
-def _place(looks: _Looks, fs: float, channel: dict[str, int], rng: Rng) -> tuple[_Sheet, str]:
-    """Places of everything, and how close the rows are."""
+def _place(looks: _Looks, fs: float, channel: dict[str, int], rng: Rng) -> tuple[_Sheet, dict[str, str]]:
+    """Places of everything, and what was chosen."""
     plan, pulse, names, size = looks.plan, looks.pulse, looks.names, looks.writing.size
     baselines, closeness = rows.random_baselines(plan, rng)
     step = float(np.diff(baselines).mean()) if len(baselines) > 1 else 30.0
@@ -155,14 +167,14 @@ def _place(looks: _Looks, fs: float, channel: dict[str, int], rng: Rng) -> tuple
     whole = (left - reach - float(inset[0]), top, right, bottom)
     width = right + float(margins[1])
     height = bottom + float(rng.uniform(2.2, 5)) * size + float(margins[3])
-    segments, places = rows.place_leads(plan, baselines, left, names, fs, channel)
+    segments, places, levels = rows.place_leads(plan, baselines, left, names, (fs, channel), rng)
     half, pad = 0.46 * step, float(rng.uniform(0, 1.0)) if rng.random() < 0.5 else 0.0
     return _Sheet(
         paper=(0.0, 0.0, width, height),
         whole=whole,
         header=(whole[0], float(margins[2]), right, top),
         footer=(whole[0], bottom, right, height),
-        body=rows.Body(segments, places, baselines, left, step),
+        body=rows.Body(segments, places, baselines, left, step, names.size),
         ends=tuple(
             (
                 s.x0 - pad,
@@ -172,7 +184,7 @@ def _place(looks: _Looks, fs: float, channel: dict[str, int], rng: Rng) -> tuple
             )
             for s in segments
         ),
-    ), closeness
+    ), {"rows": closeness, "levels": levels}
 
 
 def _as_page(

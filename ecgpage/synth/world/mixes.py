@@ -51,7 +51,8 @@ MILD_SCAN: Final = replace(
 FAX: Final = replace(MILD_SCAN, p_gray=1.0, cast=0.0, p_threshold=0.55, p_dither=0.03, p_fax=0.45)
 MILD_PHOTO: Final = replace(
     PHOTO, rotation=(-6.0, 6.0), tilt=(0.0, 14.0), folds=2, fold_bend=0.08, crumples=(0.0, 8.0), crumple_slope=(0.0, 0.06),
-    curl=(-5.0, 5.0), wave=(0.0, 0.8), p_quarter_turn=0.0, long_side=(1400, 3200), fill=(0.85, 1.05),
+    curl=(-5.0, 5.0), wave=(0.0, 0.8), p_quarter_turn=0.0, long_side=(1400, 3200), fill=(0.88, 1.05),
+    shadows=1, shadow_depth=(0.05, 0.25), gradient=(0.0, 0.25), vignette=(0.0, 0.12), brightness=(0.78, 1.0), p_glare=0.04,
 )  # fmt: skip
 SCENES: Final[dict[Scene, Mix]] = {"screen": SCREEN, "scan": MILD_SCAN, "fax": FAX, "photo": MILD_PHOTO}
 """Strengths of what happens to the page in each kind of picture."""

@@ -25,6 +25,8 @@ from ecgpage.synth.world.truth import WorldFacts, world_facts
 
 MIN_SECONDS: Final = 5.0
 """Shortest record that is drawn."""
+MAX_PHOTO_ASPECT: Final = 2.6
+"""Width by height of the widest page that is photographed; wider ones are scanned."""
 MAX_CUT_MM: Final = 4.0
 """How far inside the traces a picture begins or ends, at most."""
 
@@ -66,9 +68,12 @@ def draw_world_page(
     rng = np.random.default_rng(seed)
     kind = WORLD_MIXES[mix] if isinstance(mix, str) else mix
     scene: Scene = pick(dict(kind.scenes), rng)
+    p_dark = kind.p_dark if scene == "screen" else 0.0
     page = invent_device_page(
-        len(signal), fs, rng, lead_names=lead_names, p_dark=kind.p_dark if scene == "screen" else 0.0
+        len(signal), fs, rng, lead_names=lead_names, p_dark=p_dark, is_fax=scene == "fax"
     )
+    if scene == "photo" and page.paper.width > MAX_PHOTO_ASPECT * page.paper.height:
+        scene = "scan"
     drawn, done = _prepared(signal, fs, page, kind, rng)
     page = replace(page, choices={**page.choices, **done, "scene": scene})
     return _finish(page, drawn, _take_picture(page, drawn, kind, scene, rng), scene)

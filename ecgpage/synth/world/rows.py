@@ -12,7 +12,7 @@ from ecgpage.layout.known_layouts import CHEST
 from ecgpage.synth.page.model import Bar, Color, Pulse, Segment, Tick
 from ecgpage.synth.world.model import Frame, Place
 from ecgpage.synth.world.names import Spelling
-from ecgpage.synth.world.plan import Interval, Plan, pick
+from ecgpage.synth.world.plan import Plan, pick
 
 PulsePlace = Literal["none", "left", "right", "left twice", "one below", "one in the middle", "boxed"]
 NamePlace = Literal["above", "high", "middle", "baseline", "below", "margin", "end", "none"]
@@ -24,6 +24,8 @@ PULSE_SHARES: Final[dict[PulsePlace, float]] = {
 NAME_SHARES: Final[dict[NamePlace, float]] = {
     "above": 0.36, "high": 0.1, "middle": 0.1, "baseline": 0.1, "below": 0.14, "margin": 0.1, "end": 0.05, "none": 0.05,
 }  # fmt: skip
+P_OWN_LEVELS: Final = 0.08
+"""Chance that each lead of a row has a level of its own."""
 FLANK: Final = 0.02
 """Width, mm, of the flank of a pulse."""
 
@@ -78,6 +80,7 @@ class Body:
     """Page x of the first column."""
     step: float
     """Distance of two rows, on average."""
+    name_size: float
 
 
 def random_pulse(plan: Plan, rng: Rng) -> PulseLook:
@@ -111,38 +114,40 @@ def random_baselines(plan: Plan, rng: Rng) -> tuple[Array, str]:
 
 
 def place_leads(
-    plan: Plan, baselines: Array, left: float, names: NameLook, fs: float, channel: dict[str, int]
-) -> tuple[tuple[Segment, ...], tuple[Place, ...]]:
-    """Segments of the plan with their names, and their places."""
+    plan: Plan, baselines: Array, left: float, names: NameLook, record: tuple[float, dict[str, int]], rng: Rng
+) -> tuple[tuple[Segment, ...], tuple[Place, ...], str]:
+    """Segments of the plan with their names, their places, and whether the leads of a row share one level.
+
+    ``record``: its sampling frequency, Hz, and the column of each lead.
+    """
     segments: list[Segment] = []
     places: list[Place] = []
+    step = float(np.diff(baselines).mean()) if len(baselines) > 1 else 30.0
+    shift = 0.25 * step if rng.random() < P_OWN_LEVELS and len(plan.columns) > 1 else 0.0
     for column, leads in enumerate(plan.columns):
-        x0 = left + plan.starts[column]
         for row, lead in enumerate(leads):
-            segments.append(
-                _segment(plan, lead, plan.times[column], (x0, float(baselines[row])), names, fs, channel)
-            )
+            at = left + plan.starts[column], float(baselines[row] + shift * rng.uniform(-1, 1))
+            segments.append(_segment(plan, lead, column, at, names, record))
             places.append(Place(row, column))
     for k, lead in enumerate(plan.strips):
-        assert plan.strip_time is not None
         row = len(plan.columns[0]) + k
-        at = left, float(baselines[row])
-        segments.append(_segment(plan, lead, plan.strip_time, at, names, fs, channel, strip=True))
+        segments.append(_segment(plan, lead, None, (left, float(baselines[row])), names, record))
         places.append(Place(row, None))
-    return tuple(segments), tuple(places)
+    return tuple(segments), tuple(places), "of each lead" if shift else "of the row"
 
 
 def _segment(
     plan: Plan,
     lead: str,
-    time: Interval,
+    column: int | None,
     at: tuple[float, float],
     names: NameLook,
-    fs: float,
-    channel: dict[str, int],
-    *,
-    strip: bool = False,
+    record: tuple[float, dict[str, int]],
 ) -> Segment:
+    fs, channel = record
+    strip = column is None
+    time = plan.strip_time if column is None else plan.times[column]
+    assert time is not None
     name = lead.removeprefix("-")
     if name not in channel:
         raise EcgPageError(f"lead {name} is not in the record: choose another layout than {plan.layout}")
@@ -159,13 +164,15 @@ def _segment(
         baseline=baseline,
         gain=-gain if lead.startswith("-") else gain,
         strip=strip,
-        name_at=_name_at(names, printed, at, (stop - start) / fs * plan.speed),
+        name_at=_name_at(names, printed, at, (stop - start) / fs * plan.speed, is_first=not column),
         name=printed,
     )
 
 
-def _name_at(look: NameLook, name: str, at: tuple[float, float], length: float) -> tuple[float, float] | None:
-    """Start of a name's baseline; None where it is not printed."""
+def _name_at(
+    look: NameLook, name: str, at: tuple[float, float], length: float, *, is_first: bool
+) -> tuple[float, float] | None:
+    """Start of a name's baseline; None where it is not printed; ``is_first``: whether the margin is beside the lead."""
     x0, y = at
     width = 0.62 * look.size * len(name)  # roughly
     above, beside = y - look.height, y + 0.35 * look.size
@@ -177,7 +184,7 @@ def _name_at(look: NameLook, name: str, at: tuple[float, float], length: float) 
         "middle": (x0 + (length - width) / 2, above),
         "baseline": (start, beside),
         "end": (x0 + length - width - look.inset, above),
-        "margin": (x0 - width - 1.0, beside),
+        "margin": (x0 - width - 1.0, beside) if is_first else (start, above),
     }
     return places.get(look.place)
 

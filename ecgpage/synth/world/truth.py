@@ -93,6 +93,7 @@ class WorldFacts:
     column_times: ColumnTimes
     strip_times: StripTimes
     grids: tuple[GridFacts, ...]
+    """Panels with a grid; none where the page has no grid."""
     segments: tuple[SegmentFacts, ...]
     pulses: tuple[PulseFacts, ...]
     texts: tuple[TextFacts, ...]
@@ -143,7 +144,7 @@ def world_facts(
         trace_px_per_mm=scale,
         column_times=page.column_times,
         strip_times=page.strip_times,
-        grids=tuple(_grid(page_map, panel) for panel in page.panels),
+        grids=tuple(_grid(page_map, panel) for panel in page.panels if _has_grid(panel)),
         segments=tuple(_segments(page, page_map, visible, printed)),
         pulses=tuple(_pulses(page, page_map)),
         texts=tuple(
@@ -233,3 +234,7 @@ def _pulses(page: DevicePage, page_map: PageMap) -> list[PulseFacts]:
         box = _box(page_map, (float(pulse.x[0]), top, float(pulse.x[-1]), foot))
         facts.append(PulseFacts(row, box, float(pulse.x[3] - pulse.x[2]), foot - top))
     return facts
+
+
+def _has_grid(panel: GridPanel) -> bool:
+    return (panel.style.minor_kind, panel.style.major_kind) != ("none", "none")
