@@ -181,7 +181,7 @@ class Digitizer:
 
         Other arguments and errors are those of ``read_page``.
         """
-        return self._on_some_grid(image, grid, lambda g: self._read_layout_on(image, g, record_s, boxes))
+        return self._on_some_grid(image, grid, lambda g: self._read_layout_on(image, g, record_s, boxes)[:2])
 
     def _on_some_grid(self, image: Image, known: GridMap | None, read: Callable[[GridMap], Answer]) -> Answer:
         """Result of ``read`` on the first grid on which it succeeds; its ``EcgPageError`` when there is none."""
@@ -206,11 +206,11 @@ class Digitizer:
         self, image: Image, grid: GridMap, fs: float, n_samples: int, boxes: PageBoxes | None
     ) -> PageReading:
         """Reading of a page on one grid; ``EcgPageError`` when it cannot be read on it."""
-        flat, layout = self._read_layout_on(image, grid, n_samples / fs, boxes)
+        flat, layout, boxes = self._read_layout_on(image, grid, n_samples / fs, boxes)
         n_samples = max(n_samples, round(PAGE_S * fs))
         traces = read_traces(image, flat, layout, self.network, self.options.trace)
         signals = assemble(traces, layout, fs, n_samples, self.options.signal)
-        located = LocatedEcg(image, flat.grid, layout.segments, traces)
+        located = LocatedEcg(image, flat.grid, layout.segments, traces, boxes)
         misread = find_contradiction(
             signals.as_read, fs * len(signals.as_read) / n_samples, self.options.signal
         )
@@ -220,38 +220,35 @@ class Digitizer:
 
     def _read_layout_on(
         self, image: Image, grid: GridMap, record_s: float, boxes: PageBoxes | None
-    ) -> tuple[FlatPage, PageLayout]:
-        """Upright flat page and its layout; ``RefusedPageError`` when the layout's confidence is too low."""
+    ) -> tuple[FlatPage, PageLayout, PageBoxes]:
+        """Upright flat page, its layout, and what it was made of; ``RefusedPageError`` when its confidence is too low."""
         if boxes is None:
-            flat, layout = self._upright(image, grid, record_s)
+            flat, boxes = self._upright(image, grid)
         else:
             flat = self._flatten(image, grid)
-            layout = read_layout(
-                flat, boxes, shown_seconds(flat, record_s, self.options.layout), self.options.layout
-            )
+        layout = read_layout(
+            flat, boxes, shown_seconds(flat, record_s, self.options.layout), self.options.layout
+        )
         if layout.confidence < self.options.min_confidence:
             raise RefusedPageError(
                 f"no 12-lead ECG recognised on the grid (confidence {layout.confidence:.2f})",
-                LocatedEcg(image, flat.grid, layout.segments)
+                LocatedEcg(image, flat.grid, layout.segments, boxes=boxes)
                 if layout.confidence >= self.options.min_located
                 else None,
             )
         if not flat.grid.is_printed:
             layout = replace(layout, notes=(*layout.notes, f"no grid seen: scale from {flat.grid.source}"))
-        return flat, layout
+        return flat, layout, boxes
 
-    def _upright(self, image: Image, grid: GridMap, record_s: float) -> tuple[FlatPage, PageLayout]:
-        """Flat page and its layout, turned so that rows run along x and the page most likely lies the right way up."""
+    def _upright(self, image: Image, grid: GridMap) -> tuple[FlatPage, PageBoxes]:
+        """Flat page, turned so that rows run along x and it most likely lies the right way up, and what is detected on it."""
         flat = self._flatten(image, grid)
         turn = find_upright_turn(flat, self.detector, self.options.layout)
         if turn is None:
             raise EcgPageError("no layout of leads is recognised, whichever way the page is turned")
         if turn:
             flat = self._flatten(image, grid.rotate(turn))
-        boxes = find_boxes(flat, self.detector, self.reader, self.options.layout)
-        return flat, read_layout(
-            flat, boxes, shown_seconds(flat, record_s, self.options.layout), self.options.layout
-        )
+        return flat, find_boxes(flat, self.detector, self.reader, self.options.layout)
 
     def _flatten(self, image: Image, grid: GridMap) -> FlatPage:
         return flatten_page(image, grid, options=self.options.grid)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.types import Image
 from ecgpage.grid.grid_map import GridMap
+from ecgpage.layout.boxes import PageBoxes
 from ecgpage.layout.types import PageLayout, Segment
 from ecgpage.signal.types import LeadReading, PageSignals
 from ecgpage.trace.reader import Trace
@@ -26,6 +27,8 @@ class LocatedEcg:
     """Where each lead is drawn, page mm."""
     traces: Sequence[Trace] = ()
     """Traces of these segments; empty where they were not read."""
+    boxes: PageBoxes | None = None
+    """Detections and text from which the segments were made, page mm; None where they were not kept."""
 
 
 @dataclass(frozen=True)
