@@ -101,20 +101,11 @@ def lay_sheet(
     width_px: int = 1800,
 ) -> Sheet | Image:
     """Overlay without its caption; a mere picture where nothing was located. Arguments are those of ``draw_overlay``."""
-    leads = _list_leads(page, located)
-    grid = page.grid if page else located.grid if located else None
-    if grid is None or not leads:
+    leads = list_leads(page, located)
+    sheet = new_sheet(image, page, located=located, area=area, width_px=width_px)
+    if sheet is None:
         shown = view_page(image, None, None, width_px).show(image)
         return {"page": shown, "ecg": _blur(shown), "none": np.full_like(shown, 255)}[area]
-    outline = _outline(leads, page.layout.pulses if page else [])
-    view = view_page(image, grid, None if area == "page" else outline, width_px)
-    canvas = view.show(image)
-    canvas = np.asarray(cv2.addWeighted(canvas, 1 - FADED, np.full_like(canvas, 255), FADED, 0), np.uint8)
-    inside = np.full(canvas.shape[:2], 255, np.uint8)
-    if area != "page":
-        inside = fill(canvas.shape[:2], view.place_mm(grid, *outline.T))
-        paint(canvas, 255 - inside if area == "ecg" else np.full_like(inside, 255), WHITE)
-    sheet = Sheet(canvas, view, grid, inside)
     sheet.draw_grid()
     for lead in leads:
         sheet.draw_unread(lead)
@@ -124,7 +115,34 @@ def lay_sheet(
     return sheet
 
 
-def _list_leads(page: PageReading | None, located: LocatedEcg | None) -> list[DrawnLead]:
+def new_sheet(
+    image: Image,
+    page: PageReading | None,
+    *,
+    located: LocatedEcg | None = None,
+    area: Area = "ecg",
+    width_px: int = 1800,
+) -> Sheet | None:
+    """The picture of a page, upright and paler, to be drawn onto; None where nothing was located.
+
+    Arguments are those of ``draw_overlay``.
+    """
+    leads = list_leads(page, located)
+    grid = page.grid if page else located.grid if located else None
+    if grid is None or not leads:
+        return None
+    outline = _outline(leads, page.layout.pulses if page else [])
+    view = view_page(image, grid, None if area == "page" else outline, width_px)
+    canvas = view.show(image)
+    canvas = np.asarray(cv2.addWeighted(canvas, 1 - FADED, np.full_like(canvas, 255), FADED, 0), np.uint8)
+    inside = np.full(canvas.shape[:2], 255, np.uint8)
+    if area != "page":
+        inside = fill(canvas.shape[:2], view.place_mm(grid, *outline.T))
+        paint(canvas, 255 - inside if area == "ecg" else np.full_like(inside, 255), WHITE)
+    return Sheet(canvas, view, grid, inside)
+
+
+def list_leads(page: PageReading | None, located: LocatedEcg | None) -> list[DrawnLead]:
     """What is drawn of a page: strips by their final names, leads that do not count without their trace; places at least."""
     if page is None:
         return [
