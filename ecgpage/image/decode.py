@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,6 +41,10 @@ FORMATS: Final[tuple[str, ...]] = (
 """Formats that Pillow decodes by itself; none of those for which it starts programs (EPS)."""
 HEVC_BRANDS: Final = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs")
 """Brands, bytes 8 to 11, of HEIF files with HEVC pictures (ISO/IEC 23008-12), which phones call HEIC."""
+DAMAGED: Final = (
+    OSError, ValueError, SyntaxError, EOFError, TypeError, LookupError, ArithmeticError, struct.error,
+)  # fmt: skip
+"""What Pillow raises on damaged files: its plugins do not turn every error of their own into one of decoding."""
 MAX_SIDE_PX = 6000
 """Longer pictures are box-averaged by a whole factor first: A4 at 500 dpi already has 20 px/mm."""
 MAX_PIXELS = 250_000_000
@@ -74,7 +79,9 @@ def explain_errors(name: str) -> Iterator[None]:
         raise EcgPageError(
             f"{name}: no such image; check the path, and put an image that a header names beside the header"
         ) from None
-    except (OSError, ValueError, SyntaxError, EOFError, PilImage.DecompressionBombError) as error:
+    except PilImage.DecompressionBombError as error:
+        raise EcgPageError(f"{name}: has more pixels than can be read; scan at 600 dpi or less") from error
+    except DAMAGED as error:
         unknown = isinstance(error, UnidentifiedImageError)  # whose text names an object in memory for bytes
         reason = "no known format" if unknown else str(error)
         raise EcgPageError(

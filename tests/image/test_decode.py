@@ -1,5 +1,7 @@
 """Any picture file becomes the same uint8 RGB array, or an error that names file, reason and way out."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -131,6 +133,15 @@ def test_a_truncated_png_is_refused(tmp_path: Path, rgb: np.ndarray) -> None:
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(EcgPageError, match="cannot be decoded"):
         read_image(path)
+
+
+@pytest.mark.parametrize("size", [(100_000, 2_100), (250_000, 3_000)])
+def test_more_pixels_than_can_be_read_are_refused_by_the_head(size: tuple[int, int]) -> None:
+    head = b"IHDR" + struct.pack(">IIBBBBB", *size, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+    end = struct.pack(">I", 0) + b"IEND" + struct.pack(">I", zlib.crc32(b"IEND"))
+    with pytest.raises(EcgPageError, match="than can be read; scan at 600 dpi or less"):
+        read_image(b"\x89PNG\r\n\x1a\n" + chunk + end)
 
 
 def test_a_pdf_says_what_reads_it() -> None:

@@ -195,6 +195,15 @@ def test_a_damaged_page_names_its_number_and_the_others_are_read(tmp_path: Path)
     assert numbers(path, pages=[1]) + numbers(path, pages=[3]) == [(1, 3), (3, 3)]
 
 
+@pytest.mark.parametrize("share", [0.2, 0.4, 0.6, 0.8])
+def test_a_tiff_that_was_cut_off_cannot_be_decoded(tmp_path: Path, share: float) -> None:
+    path = tmp_path / "cut.tif"
+    fax(1).save(path, save_all=True, append_images=[fax(2), fax(3)])
+    path.write_bytes(path.read_bytes()[: round(share * path.stat().st_size)])
+    with pytest.raises(EcgPageError, match=r"cut\.tif.*: cannot be decoded"):
+        numbers(path)
+
+
 # files that hold no page
 
 
