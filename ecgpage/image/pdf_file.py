@@ -4,6 +4,7 @@ import logging
 import math
 import os
 import threading
+from contextlib import suppress
 from typing import Any, Final
 
 import cv2
@@ -32,6 +33,8 @@ LOOK_PX: Final = 256
 """Longer side, px, of the small drawing that a scanned picture is compared with."""
 MAX_DIFFERENCE: Final = (10.0, 64.0)
 """Mean and largest difference, grey levels of 255, blurred over 5 px, up to which the two are the same page. Not measured."""
+NO_PDF: Final = b"no PDF"
+"""What PDFium does not open."""
 PASSWORD_ERROR, SECURITY_ERROR = 4, 5
 """Numbers of PDFium's errors (fpdfview.h)."""
 
@@ -51,11 +54,14 @@ class PdfFile:
                 f"{name}: reading PDF needs pypdfium2: pip install pypdfium2, or save the page as PNG"
             ) from None
         self._failure = pypdfium2.PdfiumError
+        content = source if isinstance(source, bytes) else os.fspath(source)
         with PDFIUM:
+            with suppress(
+                pypdfium2.PdfiumError
+            ):  # PDFium may keep the number of an earlier error: now it is this one's
+                pypdfium2.PdfDocument(NO_PDF)
             try:
-                self._document = pypdfium2.PdfDocument(
-                    source if isinstance(source, bytes) else os.fspath(source), password=password
-                )
+                self._document = pypdfium2.PdfDocument(content, password=password)
                 self._document.init_forms()
                 self.count = len(self._document)
             except pypdfium2.PdfiumError as error:

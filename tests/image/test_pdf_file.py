@@ -323,3 +323,12 @@ def test_a_pdf_is_known_by_its_content(drawn: Path, tmp_path: Path) -> None:
     path = tmp_path / "scan.jpg"
     path.write_bytes(b"\n\n" + drawn.read_bytes())
     assert count_pages(path) == 3
+
+
+def test_a_pdf_without_pages_is_not_blamed_for_the_password_of_the_one_before(tmp_path: Path) -> None:
+    (tmp_path / "locked.pdf").write_bytes(write_pdf([Page(b"")], password="secret"))
+    (tmp_path / "empty.pdf").write_bytes(write_pdf([]))
+    with pytest.raises(EcgPageError, match="needs a password"):
+        count_pages(tmp_path / "locked.pdf")
+    with pytest.raises(EcgPageError, match="damaged, cut off or without pages"):
+        count_pages(tmp_path / "empty.pdf")
