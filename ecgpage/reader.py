@@ -185,7 +185,7 @@ class Reader:
             readings=[page.readings[lead] for lead, page in zip(LEADS, best, strict=True)],
             pages=sorted((page.page for page in pages), key=lambda page: page is None),
             reasons=reasons,
-            located=[None if page.page is None else page.page.located for page in pages],
+            located=[page.located for page in pages],
         )
         return _summarize(reading, self.diagnoser.diagnose(reading, pages[0].fs), pages[0].fs)
 

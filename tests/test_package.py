@@ -106,6 +106,7 @@ def test_the_wheel_needs_pytorch_only_as_an_extra(metadata: Message) -> None:
     always = {re.split(r"[^\w-]", r)[0] for r in requirements if "extra ==" not in r}
     assert always == {
         "numpy", "opencv-python-headless", "pi-heif", "pillow", "pypdfium2", "safetensors", "scipy", "threadpoolctl",
+        "tqdm",
     }  # fmt: skip
     assert all(">=" in r for r in requirements)
     assert {"torch", "train", "challenge"} <= set(metadata.get_all("Provides-Extra", []))
