@@ -43,9 +43,9 @@ class SegmentFacts:
     x0_mm: float
     x1_mm: float
     baseline_mm: float
-    x0_px: float
-    """Image x of its start, on the 0-mV line."""
-    x1_px: float
+    start_px: tuple[float, float]
+    """Image position of its start, on the 0-mV line."""
+    end_px: tuple[float, float]
     t0: float
     """Time, s, of its first sample, from the start of the drawn record."""
     t1: float
@@ -99,6 +99,8 @@ class WorldFacts:
     texts: tuple[TextFacts, ...]
     shape: tuple[int, int]
     """Rows and columns of the picture."""
+    middle_px: tuple[float, float]
+    """Image position of the page's middle, where the scales are given."""
     corner_mm: tuple[float, float]
     """Page position of the picture's top-left pixel."""
     cut_mm: tuple[float, float]
@@ -136,6 +138,7 @@ def world_facts(
         max(-0.5 - float(edges[0, 0]), 0.0) / scale[0],
         max(float(edges[1, 0]) - shape[1] + 0.5, 0.0) / scale[0],
     )
+    centre = page_map.image_from_page(np.array([middle]))[0]
     corner = page_map.page_from_image(np.zeros((1, 2)))[0]
     return WorldFacts(
         layout=page.layout,
@@ -152,6 +155,7 @@ def world_facts(
             for text in page.texts
         ),
         shape=shape,
+        middle_px=(float(centre[0]), float(centre[1])),
         corner_mm=(float(corner[0]), float(corner[1])),
         cut_mm=cut,
         scene=scene,
@@ -212,8 +216,8 @@ def _segments(
                 x0_mm=segment.x0,
                 x1_mm=end,
                 baseline_mm=segment.baseline,
-                x0_px=float(at[0, 0]),
-                x1_px=float(at[1, 0]),
+                start_px=(float(at[0, 0]), float(at[0, 1])),
+                end_px=(float(at[1, 0]), float(at[1, 1])),
                 t0=segment.start / page.fs,
                 t1=segment.stop / page.fs,
                 gain=segment.gain,

@@ -267,8 +267,8 @@ def test_pictures_cut_inside_the_traces_say_so() -> None:
     cuts = []
     for seed in range(8):
         drawn = draw_world_page(ecg(), FS, mix=mix, seed=seed)
-        left = min(s.x0_px for s in drawn.facts.segments)
-        right = max(s.x1_px for s in drawn.facts.segments) - drawn.image.shape[1] + 1
+        left = min(s.start_px[0] for s in drawn.facts.segments)
+        right = max(s.end_px[0] for s in drawn.facts.segments) - drawn.image.shape[1] + 1
         scale = drawn.facts.trace_px_per_mm[0]
         assert drawn.facts.cut_mm[0] == pytest.approx(max(-left - 0.5, 0) / scale, abs=1e-6)
         assert drawn.facts.cut_mm[1] == pytest.approx(max(right - 0.5, 0) / scale, abs=1e-6)

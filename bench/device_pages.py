@@ -1,0 +1,85 @@
+"""Measure how drawn pages of other devices and viewers are read, by each kind of look.
+
+    python -m bench.device_pages --data FOLDER --out FILE.csv [--pages 200] [--mix world] [--fold 9] [--by grid panel ...]
+
+FOLDER holds ``ptbxl100`` and ``hires500``; records of a fold are drawn by ``ecgpage.synth.world`` and digitized by
+``ecgpage.Reader`` as it comes, without the record's length. FILE.csv gets a line for each page, with what was chosen of each
+kind of look, and is gone on with where it exists. Prints a Markdown table for each key of ``--by``.
+"""
+
+import argparse
+import csv
+import json
+import os
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+from typing import Final
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import cv2
+import numpy as np
+
+from bench.page_comparison import Comparison, load_rows, read_one, tabulate
+from ecgpage.reader import Reader
+from ecgpage.synth.training_records import TrainingRecords
+from ecgpage.synth.world import draw_world_page, world_hash
+
+SEED: Final = 20_260_101
+"""Seed of the pages; page k rests on it and on k."""
+
+
+def main() -> int:
+    """Draw, read, and print the tables."""
+    options = _parser().parse_args()
+    cv2.setNumThreads(1)
+    rows = load_rows(options.out) if options.out.exists() else []
+    records = TrainingRecords(options.data, {options.fold})
+    order = np.random.default_rng(SEED).permutation(len(records))
+    reader = Reader()
+    for k in range(len(rows), options.pages):
+        row = read_page(reader, records, int(order[k % len(order)]), options.mix, k)
+        _add(options.out, row, is_first=not rows)
+        rows.append(row)
+    print(f"mix {options.mix} (world {world_hash()}), fold {options.fold}\n")
+    for key in options.by:
+        print(tabulate(rows, [key]) + "\n")
+    return 0
+
+
+def read_page(reader: Reader, records: TrainingRecords, index: int, mix: str, number: int) -> dict[str, str]:
+    """Result line of page ``number``, drawn from record ``index``."""
+    signal, fs = records.signal(index)
+    drawn = draw_world_page(signal, fs, mix=mix, seed=(SEED, number))
+    began = time.process_time()
+    seen = read_one(reader, drawn.image, json.loads(drawn.facts.to_json()))
+    seconds = f"{time.process_time() - began:.2f}"
+    told = {field.name: str(getattr(seen, field.name)) for field in fields(Comparison)}
+    return {"page": str(number), **drawn.facts.choices, "seconds": seconds, **told}
+
+
+def _add(path: Path, row: dict[str, str], *, is_first: bool) -> None:
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        if is_first:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Drawn pages of other devices and viewers, read.")
+    parser.add_argument("--data", type=Path, required=True, help="folder with ptbxl100 and hires500")
+    parser.add_argument(
+        "--out", type=Path, required=True, help="CSV of results, gone on with where it exists"
+    )
+    parser.add_argument("--pages", type=int, default=200)
+    parser.add_argument("--mix", default="world")
+    parser.add_argument("--fold", default="9", help="fold of the records: 9 reports, 8 chooses")
+    parser.add_argument("--by", nargs="+", default=["scene", "grid", "columns"], help="kinds of look")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
