@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -176,7 +176,7 @@ class Batch:
         else:
             rows: list[Row] = answer.result
             for row in rows:
-                self._note(row, task.path, len(task.pages) if len(rows) == 1 else 1)
+                self._note(row, task.path, len(task.pages) if len(rows) == 1 else 1, task.several)
 
     def _lose(self, task: Task, reason: str) -> None:
         """Give a task once more that a worker died of; then each of its pages alone; then give it up."""
@@ -191,7 +191,7 @@ class Batch:
             )
             shown = name_anonymously(sha256) if self._settings.anonymous else task.path
             row = Row(shown, page, "", sha256, "failed", reason=reason)
-            self._note(row, task.path, len(task.pages))
+            self._note(row, task.path, len(task.pages), task.several)
         else:
             self._note(Row(self._show(task.path), "", "", "", "failed", reason=reason), task.path, 1)
 
@@ -219,47 +219,41 @@ class Batch:
         together = Target(self._order.out, name, facts.sha256)
         each = [replace(together, record=name_page(name, n, facts.pages)) for n in chosen]
         as_one = {"one": len(chosen) > 1, "auto": 1 < len(chosen) <= MOST_OF_A_RECORD, "records": False}
-        if as_one[self._settings.pages_are]:
-            self._ask(number, path, chosen, each, together)
-        else:
-            for n, target in reversed(list(zip(chosen, each, strict=True))):
-                self._ask(number, path, [n], [target], None)
+        whole = Digitize(number, path, tuple(chosen), tuple(each), facts.pages > 1, together)
+        for one in [whole] if as_one[self._settings.pages_are] else reversed(whole.split()):
+            self._ask(one)
 
-    def _ask(
-        self, number: int, path: str, pages: list[int], each: list[Target], together: Target | None
-    ) -> None:
-        """Have pages read that are one record or may be one, unless that was done before."""
-        if self._settings.existing == "skip":
-            rows = self._find_rows(path, pages, each, together)
-            for row in rows:
-                self._note(row, path, len(pages) if len(rows) == 1 else 1, finished=True)
-            if rows:
-                return
-        self._tasks.appendleft(Digitize(number, path, tuple(pages), tuple(each), together))
+    def _ask(self, task: Digitize) -> None:
+        """Have pages read, unless that was done before."""
+        rows = self._find_rows(task) if self._settings.existing == "skip" else []
+        for row in rows:
+            self._note(row, task.path, len(task.pages) if len(rows) == 1 else 1, task.several, finished=True)
+        if not rows:
+            self._tasks.appendleft(task)
 
-    def _find_rows(
-        self, path: str, pages: list[int], each: list[Target], together: Target | None
-    ) -> list[Row]:
+    def _find_rows(self, task: Digitize) -> list[Row]:
         """Rows of pages that were read before; none unless all of them were."""
         wanted = self._settings.describe_result()
 
-        def find(target: Target, numbers: list[int]) -> Row | None:
-            row = find_finished(target, numbers, wanted)
-            shown = name_anonymously(target.sha256) if self._settings.anonymous else path
+        def find(target: Target, pages: Sequence[int]) -> Row | None:
+            row = find_finished(target, pages, wanted)
+            shown = name_anonymously(target.sha256) if self._settings.anonymous else task.path
             return None if row is None else rename(row, shown, target.record)
 
-        whole = find(together, pages) if together else None
+        whole = find(task.together, task.pages) if task.together else None
         if whole is not None:
             return [whole]
-        if together and self._settings.pages_are == "one":
+        if task.together and self._settings.pages_are == "one":
             return []
-        rows = [find(target, [n]) for n, target in zip(pages, each, strict=True)]
+        rows = [find(target, [n]) for n, target in zip(task.pages, task.each, strict=True)]
         found = [row for row in rows if row is not None]
-        return found if len(found) == len(pages) else []
+        return found if len(found) == len(rows) else []
 
-    def _note(self, row: Row, path: str, pages: int, *, finished: bool = False) -> None:
+    def _note(
+        self, row: Row, path: str, pages: int, several: bool = False, *, finished: bool = False
+    ) -> None:
         self.rows.append(row)
-        self.teller.note(row, path, pages, finished=finished)
+        self.teller.note(row, f"{path} page {row.page}" if several else path, pages, finished=finished)
 
     def _show(self, path: str) -> str:
         """What the table calls a file of which nothing is known."""

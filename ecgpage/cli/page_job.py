@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ecgpage.cli.names import name_anonymously
-from ecgpage.cli.pictures import OVERLAY, PLOT, write_overlay, write_plot
+from ecgpage.cli.pictures import OVERLAY, PLOT, write_overlay, write_plot, write_stages
 from ecgpage.cli.results import Target, publish, written_aside
 from ecgpage.cli.settings import Settings
 from ecgpage.cli.summary import Row, in_one_line
@@ -142,6 +142,10 @@ class _Page:
     reason: str = ""
     """Why there is nothing."""
 
+    def name(self, stem: str, pages: "list[_Page]") -> str:
+        """Name of files of this page alone, where ``pages`` are one record."""
+        return stem if len(pages) == 1 else f"{stem}_p{self.number}"
+
 
 @dataclass(frozen=True)
 class _Job:
@@ -212,6 +216,7 @@ class _Job:
     def _write(self, row: Row, found: "Digitization", pages: list[_Page], target: Target) -> Row:
         began = time.perf_counter()
         with written_aside(target) as aside:
+            self._debug(pages, target)
             self._draw(found, pages, aside, target.stem)
             self._export(found, pages, aside, target, row)
             seconds = sum(page.seconds for page in pages) + time.perf_counter() - began
@@ -236,8 +241,22 @@ class _Job:
             return
         for page in pages:
             if page.image is not None and page.found is not None:
-                name = stem if len(pages) == 1 else f"{stem}_p{page.number}"
-                write_overlay(page.image, page.found, aside / f"{name}{OVERLAY}", self.settings.overlay)
+                write_overlay(
+                    page.image,
+                    page.found,
+                    aside / f"{page.name(stem, pages)}{OVERLAY}",
+                    self.settings.overlay,
+                )
+
+    def _debug(self, pages: list[_Page], target: Target) -> None:
+        """Write how each page was read, where a folder for it is given."""
+        if self.settings.debug is None:
+            return
+        home = Path(self.settings.debug, target.record).parent
+        for page in pages:
+            if page.image is not None and page.found is not None:
+                name = page.name(target.stem, pages)
+                write_stages(page.image, page.found, home, name, self.settings.overlay)
 
     def _export(
         self, found: "Digitization", pages: list[_Page], aside: Path, target: Target, row: Row

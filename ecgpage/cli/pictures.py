@@ -40,6 +40,15 @@ def write_plot(found: "Digitization", path: Path) -> None:
     _write_picture(plot_leads(found).to_image(), path, PNG)
 
 
+def write_stages(image: Image, found: "Digitization", folder: Path, stem: str, overlay: Overlay) -> None:
+    """Write what each stage found on a page to a folder for reports of faults; headers only with "page"."""
+    from ecgpage.export.debug import write_debug  # noqa: PLC0415 - loads PyTorch
+
+    reasons = () if found.page is not None else found.reasons
+    area: Overlay = "page" if overlay == "page" else "ecg"
+    write_debug(folder, stem, found.page, image, located=found.located, reasons=reasons, area=area)
+
+
 def _write_picture(image: Image, path: Path, options: Sequence[int]) -> None:
     """Write a picture uint8 (H, W, 3) RGB; ``OSError`` when the disk is full."""
     done, encoded = cv2.imencode(path.suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)

@@ -44,6 +44,8 @@ class Digitize:
     """Numbers from 1; several where they may be one record."""
     each: tuple[Target, ...]
     """Where the results of each page go."""
+    several: bool = False
+    """Whether the file has more pages than one."""
     together: Target | None = None
     """Where the results of all pages go when they are one record; None for a page that is one."""
     attempt: int = 1

@@ -31,14 +31,13 @@ class Teller:
         """A line on stderr, above the progress bar."""
         tqdm.write(text, file=sys.stderr)
 
-    def note(self, row: Row, path: str, pages: int, *, finished: bool = False) -> None:
-        """Count ``pages`` pages of the file ``path``; tell what is wrong with them, if anything."""
+    def note(self, row: Row, name: str, pages: int, *, finished: bool = False) -> None:
+        """Count ``pages`` pages, which the user knows as ``name``; tell what is wrong with them, if anything."""
         self.counts[row.status] += pages
         self.finished += pages if finished else 0
-        if self._verbosity > 0 or (
-            self._verbosity == 0 and row.status in ("failed", "partial") and not finished
-        ):
-            self.say(_describe(row, path))
+        bad = row.status in ("failed", "partial") and not finished
+        if self._verbosity > 0 or (self._verbosity == 0 and bad):
+            self.say(f"{name}: {row.status}: {_describe(row)}")
         self._bar.update(pages)
 
     def close(self) -> None:
@@ -53,14 +52,11 @@ class Teller:
         return f"{total} page{'s'[: total != 1]}: {', '.join(parts)} ({summary})"
 
 
-def _describe(row: Row, path: str) -> str:
-    """Page and what became of it, in one line."""
-    name = (
-        f"{path} page {row.page}" if row.page and not (row.page == "1" and "_p" not in row.record) else path
-    )
+def _describe(row: Row) -> str:
+    """What became of a page, in one line."""
     if row.status in ("failed", "skipped"):
-        return f"{name}: {row.status}: {row.reason}"
+        return row.reason
     units = {"leads": row.leads, "": row.layout, "mm/s": row.speed, "mm/mV": row.gain, "dB": row.snr_db}
     facts = [*(f"{value} {unit}".strip() for unit, value in units.items() if value), row.labels]
     reason = f" ({row.reason})" if row.reason else ""
-    return f"{name}: {row.status}: {', '.join(fact for fact in facts if fact)}{reason}"
+    return f"{', '.join(fact for fact in facts if fact)}{reason}"
