@@ -22,8 +22,10 @@ Mask = NDArray[np.uint8]
 """(h, w) opacity, 0 to 255."""
 SHIFT: Final = 4
 """Fractional bits of positions in drawing."""
-FINER: Final = 3
+FINER: Final = 4
 """Factor by which lines are drawn larger before they are averaged down."""
+DRAWN_PX: Final = {1: 1.4} | {k: k + 1.4 for k in range(2, 200, 2)}
+"""Thickness asked of OpenCV -> width, px, of the smooth line that it draws (5.0.0; odd ones are drawn as the next)."""
 MEASURED_PX: Final = 64.0
 """Size of the font at which widths are measured: small sizes are rounded to whole pixels."""
 WHITE: Final[Colour] = (255, 255, 255)
@@ -55,14 +57,18 @@ def draw_lines(
     if wide <= 0 or tall <= 0:
         return
     fine = np.zeros((tall * FINER, wide * FINER), np.uint8)  # thin lines of many short steps need the room
-    thickness = max(1, round(width_px * FINER))
+    thickness, drawn = next(
+        (item for item in DRAWN_PX.items() if item[1] >= width_px * FINER), next(reversed(DRAWN_PX.items()))
+    )
     for line in lines:
         at = (line - low + 0.5) * FINER - 0.5
         cv2.polylines(fine, [_fixed(at)], False, 255, thickness, cv2.LINE_AA, SHIFT)
     mask = np.asarray(cv2.resize(fine, (wide, tall), interpolation=cv2.INTER_AREA), np.uint8)
     if within is not None:
         mask = np.minimum(mask, within[low[1] : low[1] + tall, low[0] : low[0] + wide])
-    paint(canvas, mask, colour, opacity * min(1.0, width_px * FINER), corner=(int(low[0]), int(low[1])))
+    paint(
+        canvas, mask, colour, opacity * min(1.0, width_px * FINER / drawn), corner=(int(low[0]), int(low[1]))
+    )
 
 
 def fill(shape: tuple[int, int], outline: Array) -> Mask:

@@ -33,7 +33,7 @@ GRID_COLOUR: Final[Colour] = (0, 140, 150)
 """Colour of the map's 5-mm lines, RGB: teal."""
 UNREAD_COLOUR: Final[Colour] = (190, 100, 0)
 """Colour of what could not be read, RGB: amber."""
-TRACE_SIZE, MARK_SIZE, LINE_SIZE = 0.3, 0.25, 0.12
+TRACE_SIZE, MARK_SIZE, LINE_SIZE = 0.36, 0.32, 0.16
 """Width of traces, of marks and of the grid's lines, sheet units."""
 NAME_SIZE, SMALL_SIZE = 4.6, 3.2
 """Size of the font of names, and of reasons, sheet units."""

@@ -39,7 +39,7 @@ THIN_LINE: Final[Colour] = (250, 222, 218)
 """Colour of the 1-mm lines, RGB."""
 THICK_LINE: Final[Colour] = (238, 178, 172)
 """Colour of the 5-mm lines, RGB."""
-TRACE_MM, NAME_MM, SMALL_MM = 0.28, 4.2, 2.9
+TRACE_MM, NAME_MM, SMALL_MM = 0.32, 4.2, 2.9
 """Width, mm, of traces; size, mm, of the font of names and of small print."""
 SIDE_MM, PULSE_MM, HEAD_MM, FOOT_MM = 5.0, 15.0, 5.0, 20.0
 """Margin left and right; room for the pulse before a row; margin above the first row's traces; room for the foot, mm."""
@@ -179,7 +179,8 @@ def _explain_gaps(cell: Cell, level: float, digitized: Digitized) -> list[Text]:
     """Small print in the gaps of a cell that have room for it."""
     reason = digitized.lead_reasons.get(cell.lead)
     if reason is not None:
-        return _print_small(f"not read: {reason}", cell.left_mm, cell.seconds, level)
+        why = reason if reason.startswith("not ") else f"not read: {reason}"
+        return _print_small(why, cell.left_mm, cell.seconds, level)
     missing = np.ones(round(cell.seconds * digitized.fs), bool)
     missing[: len(cell.mv)] = ~np.isfinite(cell.mv)
     texts: list[Text] = []
@@ -225,9 +226,7 @@ def _draw_foot(digitized: Digitized, width: float, height: float) -> list[Lines 
         [[right - SPEED_MM_PER_S, base - GAIN_MM_PER_MV], [right - SPEED_MM_PER_S, base], [right, base]]
     )
     shapes: list[Lines | Text] = [
-        Text(
-            f"{SPEED_MM_PER_S:g} mm/s   {GAIN_MM_PER_MV:g} mm/mV", (SIDE_MM + 1.0, base - 9.0), NAME_MM, INK
-        ),
+        Text(f"{SPEED_MM_PER_S:g} mm/s, {GAIN_MM_PER_MV:g} mm/mV", (SIDE_MM + 1.0, base - 9.0), NAME_MM, INK),
         Text(made, (SIDE_MM + 1.0, base - 4.5), SMALL_MM, GREY),
         Lines([bar], INK, 0.4, {"scale": "1 s, 1 mV"}),
         Text("1 mV", (bar[0, 0] - 1.0, base - 4.0), SMALL_MM, INK, "end"),
