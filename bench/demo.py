@@ -16,9 +16,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import cv2
 import numpy as np
 
-from bench.sheets import write_small
 from ecgpage.challenge.habits import challenge_options
-from ecgpage.core.conventions import EcgPageError
 from ecgpage.diagnosis.diagnoser import Diagnoser
 from ecgpage.diagnosis.saliency import measure_saliency
 from ecgpage.export.overlay import draw_overlay
@@ -33,11 +31,8 @@ from helper_code import (
     get_sampling_frequency,
     load_header,
     load_labels,
-    load_signals,
 )
 
-PHOTO = "01226_hr"
-"""Name of the example page that is a photo."""
 ROOT = Path(__file__).resolve().parent.parent
 """Folder of the repository."""
 
@@ -45,7 +40,6 @@ ROOT = Path(__file__).resolve().parent.parent
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "demo")
-    parser.add_argument("--overview", type=Path, help="also draw the README's picture of the photo")
     parser.add_argument(
         "--evidence", nargs="?", const="", metavar="CLASS", help="draw what speaks for a class"
     )
@@ -64,36 +58,6 @@ def main() -> None:
             f"{', '.join(load_labels(str(out / record)))} ({', '.join(load_labels(str(reference / record)))})"
         )
         print(f"{record:<12} {found:>8}/12 {snr:>7.2f}  {labels:<24} {os.path.relpath(picture)}")
-    if args.overview:
-        draw_overview(source / PHOTO, out / PHOTO, args.overview)
-
-
-def draw_overview(record: Path, answer: Path, picture: Path) -> None:
-    """Photo, overlay and signals side by side, for the README."""
-    photo = read_image(record.parent / get_image_files(str(record))[0])
-    overlay = read_image(answer.with_name(f"{answer.name}.png"))
-    signal, fields = load_signals(str(answer))
-    if signal is None or fields is None:
-        raise EcgPageError(f"{answer}: no signal; run the demo first")
-    height = 620
-    panels = [
-        cv2.resize(p, (round(p.shape[1] * height / p.shape[0]), height), interpolation=cv2.INTER_AREA)
-        for p in (photo, overlay)
-    ]
-    plot = np.full((height, 560, 3), 255, np.uint8)
-    time_s = np.arange(len(signal)) / fields["fs"]
-    for k, name in enumerate(fields["sig_name"]):
-        level = (k + 0.65) * height / 12
-        points = np.stack([50 + 490 * time_s / 10, level - 28 * signal[:, k]], axis=1)
-        known = np.isfinite(signal[:, k])
-        cv2.polylines(
-            plot, [np.rint(points[known] * 16).astype(np.int32)], False, (30, 30, 30), 1, cv2.LINE_AA, 4
-        )
-        cv2.putText(
-            plot, name, (8, round(level) + 4), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (20, 90, 220), 1, cv2.LINE_AA
-        )
-    sheet = np.concatenate([*panels, plot], axis=1)
-    write_small(picture, sheet)
 
 
 def _draw(record: Path, picture: Path, evidence: str | None) -> tuple[int, Path]:

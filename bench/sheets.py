@@ -18,8 +18,8 @@ SHRINK: Final = 0.9
 """Scale of the next try where no quality gives a small enough file."""
 
 
-def write_small(path: Path, sheet: Image) -> None:
-    """Write a sheet uint8 (h, w, 3) RGB as WebP or JPEG, by the name's ending, of at most ``MOST_BYTES``; makes the folder.
+def write_small(path: Path, sheet: Image, *, most_bytes: int = MOST_BYTES) -> None:
+    """Write a sheet uint8 (h, w, 3) RGB as WebP or JPEG, by the name's ending, of at most ``most_bytes``; makes the folder.
 
     The best quality that fits is taken; where none fits, the sheet is shrunk.
     """
@@ -29,7 +29,7 @@ def write_small(path: Path, sheet: Image) -> None:
         small = cv2.resize(sheet, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
         for quality in QUALITIES:
             done, data = cv2.imencode(path.suffix, small[..., ::-1], [flag, quality])
-            if done and len(data) <= MOST_BYTES:
+            if done and len(data) <= most_bytes:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(np.asarray(data).tobytes())
                 return
