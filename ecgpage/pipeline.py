@@ -36,8 +36,9 @@ from ecgpage.layout.types import PageLayout
 from ecgpage.results import LocatedEcg, PageReading, RecordReading, RefusedPageError
 from ecgpage.signal.assembly import assemble
 from ecgpage.signal.combine import combine_readings
-from ecgpage.signal.consistency import find_contradiction
+from ecgpage.signal.consistency import find_contradiction, find_disagreement
 from ecgpage.signal.options import SignalOptions
+from ecgpage.signal.types import PageSignals
 from ecgpage.trace.network import TraceNet
 from ecgpage.trace.options import TraceOptions
 from ecgpage.trace.reader import read_traces
@@ -210,12 +211,16 @@ class Digitizer:
         n_samples = max(n_samples, round(PAGE_S * fs))
         traces = read_traces(image, flat, layout, self.network, self.options.trace)
         signals = assemble(traces, layout, fs, n_samples, self.options.signal)
+        if signals.speed_mm_per_s != layout.speed_mm_per_s:
+            layout = _change_speed(layout, signals)
         located = LocatedEcg(image, flat.grid, layout.segments, traces, boxes)
-        misread = find_contradiction(
-            signals.as_read, fs * len(signals.as_read) / n_samples, self.options.signal
-        )
+        as_read_fs = fs * len(signals.as_read) / n_samples
+        misread = find_contradiction(signals.as_read, as_read_fs, self.options.signal)
         if misread:
             raise RefusedPageError(misread, located)
+        disagreement = find_disagreement(signals.as_read, as_read_fs, self.options.signal)
+        if disagreement:
+            signals = replace(signals, notes=(*signals.notes, disagreement))
         return PageReading(flat.grid, layout, traces, signals, located)
 
     def _read_layout_on(
@@ -265,3 +270,9 @@ def shown_seconds(page: FlatPage, record_s: float, options: LayoutOptions = Layo
     lengths_mm = [row.end_mm - row.start_mm for row in find_rows(page, options)]
     is_whole = not lengths_mm or float(np.median(lengths_mm)) > options.long_share * record_s * SPEED_MM_PER_S
     return PAGE_S if is_whole else record_s
+
+
+def _change_speed(layout: PageLayout, signals: PageSignals) -> PageLayout:
+    """The layout at the speed that all evidence gives, without what was said of the first one."""
+    notes = tuple(note for note in layout.notes if " mm/s" not in note)
+    return replace(layout, speed_mm_per_s=signals.speed_mm_per_s, notes=notes)

@@ -85,7 +85,7 @@ def _map_combs(
     image: Image, combs: list[GridComb], failures: list[EcgPageError], options: GridOptions
 ) -> Iterator[GridMap]:
     for comb in combs:
-        if comb.score < options.least_comb:
+        if comb.score < max(options.least_comb, combs[0].score - options.rival_comb):
             return
         try:
             with one_thread():

@@ -36,6 +36,8 @@ ROUNDS: Final = 2
 """Times that the lattice is bent before the last measurement."""
 MIN_AROUND: Final = 0.2
 """Mean weight of the squares around one that is seen."""
+BEYOND_SQUARES: Final = 3
+"""Squares by which the map goes on beyond where its pattern shows, within the picture."""
 MIN_LINES: Final = 6
 """Lines in each direction that must be seen."""
 
@@ -141,6 +143,9 @@ def _keep_seen(
         raise EcgPageError("the ECG grid shows on too small a part of the picture; photograph the whole page")
     quality = np.zeros(shows.shape, np.uint8)
     cv2.fillConvexPoly(quality, cv2.convexHull(inside.astype(np.int32)), 1)
+    # an unbent grid goes on as it was, below frames and where traces cover it
+    wide = cv2.dilate(quality, np.ones((2 * BEYOND_SQUARES + 1,) * 2, np.uint8))
+    quality = np.where(grid.quality > 0, wide, 0).astype(np.uint8)
     rows, columns = np.flatnonzero(quality.any(axis=1)), np.flatnonzero(quality.any(axis=0))
     part = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     kept = replace(grid, nodes=grid.nodes[part], quality=quality[part].astype(float))

@@ -109,10 +109,18 @@ class LayoutOptions:
     """Share of the rows that is inked beside a gap, at least: with less the traces are too faint to tell."""
 
     # scales
+    print_odds: float = 5.0
+    """Log odds that a printed scale, once it counts as read, is right."""
+    most_pulses_told: int = 2
+    """Number of pulses that count: what misleads one misleads all."""
+    pulse_width_error: float = 0.25
+    """Natural log of a pulse's width over that at a speed, up to which they agree."""
+    length_error: float = 0.02
+    """Error of the rows' length, as a share of the record's."""
+    longer_than_record: float = 0.01
+    """Share of pages whose rows show more than the record."""
     long_share: float = 1.03
-    """Length of rows over the record's at a speed, above which that speed is wrong."""
-    fast_pulse_mm: float = 8.5
-    """Width, mm, of pulses, above which the paper ran at 50 mm/s: 0.2 s are 5 mm at 25 mm/s and 10 mm at 50."""
+    """Length of rows over a short record's at 25 mm/s, above which the page shows more than the record."""
 
     # find boxes
     min_box_score: float = 0.1

@@ -26,7 +26,7 @@ from ecgpage.layout.gaps import measure_gap
 from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.pulses import measure_pulses
 from ecgpage.layout.rows import find_row_at, find_rows
-from ecgpage.layout.scales import CHEST, tell_gains, tell_speed
+from ecgpage.layout.scales import CHEST, tell_gains, tell_speed, weigh_speeds, weigh_speeds_seen
 from ecgpage.layout.types import PageLayout, Pulse, Row, Segment
 
 log = logging.getLogger(__name__)
@@ -150,11 +150,13 @@ def measure_layout(
         measure_gap(page, rows_without_strips(arrangement, rows), boxed, options) if boxed.count > 1 else 0.0
     )
     length_mm = boxed.end_mm - boxed.first_mm - max(boxed.gap_mm, gap, 0.0) * (boxed.count - 1)
-    speed = tell_speed(length_mm, found, boxes.speed_mm_per_s, duration_s, notes, options)
+    written = boxes.speed_mm_per_s
+    odds = weigh_speeds(length_mm, found, written, duration_s, options)
+    speed = tell_speed(odds, found, written, length_mm, notes)
     columns, ticks_mm = measure_columns(
         page, arrangement, rows, found, boxes.pulses, gap, duration_s * speed, options
     )
-    gains = tell_gains(arrangement, pulses, columns, boxes.gain_mm_per_mv, notes)
+    gains = tell_gains(arrangement, pulses, columns, boxes.gain_mm_per_mv, notes, options)
     segments = [
         _make_segment(page, cell, columns, rows, speed, duration_s, gains, pulses, options)
         for cell in arrangement.cells
@@ -164,7 +166,10 @@ def measure_layout(
     if not arrangement.known_order:
         notes.append("leads stand in no usual order: each name as it was read")
     usual = gains["limb"] if any(c.lead not in CHEST for c in arrangement.cells) else gains["chest"]
-    return PageLayout(rows, segments, found, ticks_mm, speed, usual, arrangement.confidence, tuple(notes))
+    speed_odds = weigh_speeds_seen(found, written, options)
+    return PageLayout(
+        rows, segments, found, ticks_mm, speed, usual, arrangement.confidence, tuple(notes), speed_odds
+    )
 
 
 def _make_segment(

@@ -1,6 +1,7 @@
 """What a page's layout is made of: rows of traces, segments of leads, calibration pulses."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -105,6 +106,8 @@ class PageLayout:
     confidence: float
     """Agreement, 0 to 1, of ink, separators and pulses with the layout."""
     notes: tuple[str, ...] = ()
+    speed_odds: Mapping[float, float] = field(default_factory=dict)
+    """Log odds of paper speeds, mm/s, by print and pulses alone; empty where the speed is settled."""
 
 
 def inked_ends(ink: Array, least: int = 8) -> tuple[int, int]:

@@ -17,7 +17,8 @@ from ecgpage.signal.expected_snr import Expectation, expect
 from ecgpage.signal.limb_leads import Part, estimate_time_error, is_upside_down, reconcile_limb_leads
 from ecgpage.signal.options import SignalOptions
 from ecgpage.signal.sampling import median_offset, oversampling, reduce_rate, sample_trace
-from ecgpage.signal.strips import align_columns_with_strips, name_strips
+from ecgpage.signal.strips import name_strips
+from ecgpage.signal.times import find_times
 from ecgpage.signal.types import LeadReading, PageSignals
 from ecgpage.trace.reader import Trace
 
@@ -43,10 +44,15 @@ def assemble(
         fine = assemble(traces, layout, fs * factor, n_samples * factor, options)
         return replace(fine, mv=reduce_rate(fine.mv, factor))
     readings = {lead: LeadReading(lead, "none", 0.0, "not drawn on this page") for lead in LEADS}
-    traces, notes = correct_sign(traces, layout, fs, options) if options.constraints else (traces, ())
-    short = [t for t in traces if not t.segment.is_strip]
+    times = find_times(traces, layout, fs, options)
+    layout = replace(layout, speed_mm_per_s=times.speed_mm_per_s)
+    notes = times.notes
+    traces = [*times.columns, *times.strips]
+    if options.constraints:
+        traces, turned = correct_sign(traces, layout, fs, options)
+        notes += turned
     long = [t for t in traces if t.segment.is_strip]
-    short = align_columns_with_strips(short, long, layout, fs, options)
+    short = [t for t in traces if not t.segment.is_strip]
     strips = name_strips(long, short, layout, fs, options) if options.strips else []
     found = {
         k: _make_part(trace, layout, fs, n_samples)
@@ -71,7 +77,9 @@ def assemble(
     as_read = _join_parts(parts, kept, n_samples)
     mv = _join_parts(reconcile_limb_leads(parts, fs), kept, n_samples) if options.constraints else as_read
     segments = [t.segment for t in short + strips]
-    return PageSignals(mv, [readings[lead] for lead in LEADS], segments, as_read, notes)
+    return PageSignals(
+        mv, [readings[lead] for lead in LEADS], segments, as_read, notes, layout.speed_mm_per_s
+    )
 
 
 def correct_sign(
@@ -84,10 +92,8 @@ def correct_sign(
     """
     short = [t for t in traces if not t.segment.is_strip]
     long = [t for t in traces if t.segment.is_strip]
-    short = align_columns_with_strips(short, long, layout, fs, options)
-    used = [
-        t for t in short + name_strips(long, short, layout, fs, options) if not _explain_refusal(t, options)
-    ]
+    strips = name_strips(long, short, layout, fs, options)
+    used = [t for t in short + strips if not _explain_refusal(t, options)]
     if not any(t.segment.lead == TURNED for t in used):
         return traces, ()
     parts = [_make_part(t, layout, fs, round(fs * (t.segment.start_s + t.segment.duration_s))) for t in used]

@@ -1,11 +1,16 @@
 """Find signals that contradict the names of their leads."""
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ecgpage.core.conventions import LEADS
 from ecgpage.core.types import Array
 from ecgpage.signal.options import SignalOptions
+
+CABRERA_RATIO: Final = (1.42, 1.58)
+"""Ratio of both sides of Einthoven's constraint on pages in Cabrera's order whose names are taken for the standard ones."""
 
 
 def find_contradiction(mv: NDArray[np.float32], fs: float, options: SignalOptions = SignalOptions()) -> str:
@@ -16,8 +21,12 @@ def find_contradiction(mv: NDArray[np.float32], fs: float, options: SignalOption
     """
     lead = {name: mv[:, k].astype(float) for k, name in enumerate(LEADS)}
     constraints = ((lead["I"] + lead["III"], lead["II"]), (-lead["aVL"] - lead["aVF"], lead["aVR"]))
-    agreement = [_correlate_sides(a, b, fs, options.max_size_ratio) for a, b in constraints]
-    known = [r for r in agreement if np.isfinite(r)]
+    agreement = [_correlate_sides(a, b, fs) for a, b in constraints]
+    sure = [
+        r if np.isnan(r) or _are_alike(ratio, options) or _is_clear(r, ratio, options) else 0.0
+        for r, ratio in agreement
+    ]
+    known = [r for r in sure if np.isfinite(r)]
     if known and max(known) < options.min_constraint_correlation:
         return "I + III and II, aVL + aVF and -aVR do not agree: the layout was misread"
     total = lead["V4"] + lead["V5"] + lead["V6"]
@@ -29,13 +38,36 @@ def find_contradiction(mv: NDArray[np.float32], fs: float, options: SignalOption
     return ""
 
 
-def _correlate_sides(a: Array, b: Array, fs: float, max_ratio: float) -> float:
-    """Correlation coefficient of both sides of a constraint; NaN with less than 1 s in common.
+def find_disagreement(mv: NDArray[np.float32], fs: float, options: SignalOptions = SignalOptions()) -> str:
+    """What to say of limb leads of signals (n_samples, 12) mV that agree in form but not in size; empty when they do."""
+    lead = {name: mv[:, k].astype(float) for k, name in enumerate(LEADS)}
+    sides = ((lead["I"] + lead["III"], lead["II"], "II"), (-lead["aVL"] - lead["aVF"], lead["aVR"], "aVR"))
+    for a, b, name in sides:
+        correlation, ratio = _correlate_sides(a, b, fs)
+        if correlation >= options.min_constraint_correlation and not _are_alike(ratio, options):
+            return (
+                f"the limb leads disagree in size ({name} has {1 / ratio:.2f} of what the others give): "
+                "they may have been drawn at scales of their own"
+            )
+    return ""
 
-    0 when the ratio of their standard deviations is beyond ``max_ratio`` either way.
+
+def _is_clear(correlation: float, ratio: float, options: SignalOptions) -> bool:
+    """Whether both sides agree in form so well that names are right, whatever their sizes; but aVL - aVR is 1.5 times I:
+    that is Cabrera's order under the standard names.
+    """
+    return correlation >= options.sure_correlation and not CABRERA_RATIO[0] < ratio < CABRERA_RATIO[1]
+
+
+def _are_alike(ratio: float, options: SignalOptions) -> bool:
+    return bool(1 / options.max_size_ratio < ratio < options.max_size_ratio)
+
+
+def _correlate_sides(a: Array, b: Array, fs: float) -> tuple[float, float]:
+    """Correlation coefficient of both sides of a constraint and the ratio of their standard deviations; NaN with less than
+    1 s in common.
     """
     both = np.isfinite(a) & np.isfinite(b)
     if both.sum() < fs or a[both].std() == 0 or b[both].std() == 0:
-        return float("nan")
-    ratio = a[both].std() / b[both].std()
-    return float(np.corrcoef(a[both], b[both])[0, 1]) if 1 / max_ratio < ratio < max_ratio else 0.0
+        return float("nan"), float("nan")
+    return float(np.corrcoef(a[both], b[both])[0, 1]), float(a[both].std() / b[both].std())

@@ -1,6 +1,7 @@
 """Options of the assembly of signals."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -17,10 +18,41 @@ class SignalOptions:
     """Expected SNR, dB, below which a lead is left out: zeros would be as good; -inf keeps all."""
     min_strip_correlation: float = 0.5
     """Correlation coefficient from which a strip repeats a lead; other strips are left out."""
-    min_restart: float = 0.15
-    """Gain in the correlation of beats with the strip, from which all columns begin at the strip's beginning."""
+    # times of columns
+    time_odds: Mapping[str, float] = field(
+        default_factory=lambda: {"drawn": 0.0, "axis": -0.5, "together": -3.0}
+    )
+    """Log odds of the hypotheses of ``find_times`` before a page is looked at."""
+    totals_s: tuple[tuple[float, float], ...] = (
+        (10.0, 0.8),
+        (5.0, 0.03),
+        (12.0, 0.02),
+        (6.0, 0.01),
+        (2.5, 0.02),
+    )
+    """Times, s, that pages show as a rule, each with its share."""
+    total_error_s: float = 0.04
+    """Error, s, of the time that columns show: their ends are known to about a millimetre."""
+    other_total: float = 0.12
+    """Share of pages that show any other time up to 30 s."""
+    strip_beats: float = 8.0
+    """Log odds for each column whose beats stand below a strip's, a correlation of 1 over one of 0."""
+    min_strip_beats: float = 0.3
+    """Mean correlation of beats, below which a strip was recorded at another time."""
+    together_totals_s: tuple[tuple[float, float], ...] = ((2.5, 0.3), (5.0, 0.35), (10.0, 0.25))
+    """The same of pages whose columns show the same seconds."""
+    together_lag_s: float = 0.008
+    """Lag, s, between the beats of columns that show the same seconds: leads differ, and places have errors."""
+    usual_beat_s: float = 0.8
+    """Time, s, from beat to beat: by chance columns stand anywhere within it."""
+    beat_spread: float = 0.35
+    """Standard deviation of the natural log of that time over people."""
+    least_speed_odds: float = 12.0
+    """Log odds below the likeliest paper speed's, from which a speed is not tried on the traces."""
     min_constraint_correlation: float = 0.4
     """Correlation coefficient of both sides of a constraint, below which leads are misnamed."""
+    sure_correlation: float = 0.93
+    """Correlation coefficient of one constraint, from which names are right whatever the sizes of the other's sides."""
     max_size_ratio: float = 1.4
     """Ratio of the standard deviations of both sides, from which they disagree; Cabrera's order under standard names: 1.5."""
     max_cancelled: float = 0.1

@@ -1,4 +1,4 @@
-"""Compare rhythm strips with the columns: which lead each repeats, and whether columns follow each other in time."""
+"""Compare rhythm strips with the columns: which lead each repeats."""
 
 import logging
 from dataclasses import replace
@@ -16,8 +16,6 @@ log = logging.getLogger(__name__)
 
 MAX_LAG_S: Final = 0.04
 """Largest lag, s, between a strip and the lead that it repeats."""
-BEAT_S: Final = 0.06
-"""Width, s, of the smoothing that makes a QRS complex one hump."""
 
 
 def name_strips(
@@ -32,35 +30,6 @@ def name_strips(
         elif lead not in best or agreement > best[lead][0]:
             best[lead] = (agreement, replace(strip, segment=replace(strip.segment, lead=lead)))
     return [strip for _, strip in best.values()]
-
-
-def align_columns_with_strips(
-    short: list[Trace], strips: list[Trace], layout: PageLayout, fs: float, options: SignalOptions
-) -> list[Trace]:
-    """Segments at the times where the rhythm strips show their beats: one column after the other, or all from the start."""
-    gains = []
-    for strip in (s for s in strips if s.segment.start_s == 0):
-        beats = _mark_beats(sample_trace(strip, layout, fs, round(strip.segment.duration_s * fs))[1], fs)
-        for trace in (t for t in short if t.segment.start_s > 0):
-            first, values = sample_trace(trace, layout, fs, 10**9)
-            part = _mark_beats(values, fs)
-            on, anew = (_correlate(beats[k : k + len(part)], part, fs) for k in (first, 0))
-            gains.append(anew - on)
-    if not gains or np.median(gains) < options.min_restart:
-        return short
-    log.info("all columns start at the beginning of the rhythm strip")
-    return [replace(t, segment=replace(t.segment, start_s=0.0)) for t in short]
-
-
-def _mark_beats(values: NDArray[np.float32], fs: float) -> NDArray[np.float32]:
-    """Absolute slope (n,) of a signal, mV a sample, smoothed over BEAT_S: high in a QRS complex of any form."""
-    if not len(values):
-        return values
-    kernel = np.ones(max(1, round(BEAT_S * fs)))
-    known = np.isfinite(values)
-    steep = np.abs(np.gradient(np.where(known, values, 0.0))) if len(values) > 1 else values
-    smooth = np.convolve(steep, kernel / len(kernel), "same")[: len(values)]
-    return np.where(known, smooth, np.nan).astype(np.float32)
 
 
 def _find_repeated_lead(strip: Trace, short: list[Trace], layout: PageLayout, fs: float) -> tuple[str, float]:

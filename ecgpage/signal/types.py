@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ecgpage.core.conventions import SPEED_MM_PER_S
 from ecgpage.layout.types import Segment
 from ecgpage.signal.expected_snr import Expectation
 
@@ -44,3 +45,5 @@ class PageSignals:
     """(n, 12) mV before the limb leads corrected each other, at the rate of assembly: ``fs`` or a multiple of it."""
     notes: tuple[str, ...] = ()
     """Findings about the page that its layout did not show, such as an aVR drawn upside down."""
+    speed_mm_per_s: float = SPEED_MM_PER_S
+    """Paper speed by all evidence, mm/s."""

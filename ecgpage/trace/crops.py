@@ -31,16 +31,21 @@ SMOOTH_CELLS: Final = 9
 
 @dataclass(frozen=True)
 class Reading:
-    """Trace of one window; arrays have one value a step, from the window's left end to its right."""
+    """Trace of one window; arrays have one value a step, from MARGIN_MM before the window to as far behind it."""
 
     x_mm: Array
-    """(n,) page x, mm, ``STEP_MM`` apart; the first is the window's x0."""
+    """(n,) page x, mm, ``STEP_MM`` apart; one of them is the window's x0."""
     y_mm: Array
     """(n,) page y of the trace, mm, NaN where the lead is not drawn."""
     sigma_mm: Array
     """(n,) expected error (one standard deviation) of ``y_mm``, mm."""
     visible: Array
     """(n,) probability, 0 to 1, that the lead is drawn."""
+
+    def cut(self, x0_mm: float, x1_mm: float) -> "Reading":
+        """The part from ``x0_mm`` to ``x1_mm``, page x; the steps stay, so the first one lies up to a step behind x0."""
+        inside = (self.x_mm >= x0_mm - 1e-6) & (self.x_mm <= x1_mm + 1e-6)
+        return Reading(*(v[inside] for v in (self.x_mm, self.y_mm, self.sigma_mm, self.visible)))
 
 
 def local_contrast(crop: Tensor) -> Tensor:
@@ -145,13 +150,12 @@ def join_tiles(tiles: list[Tile]) -> Decoded:
 
 
 def reading_of_tiles(decoded: Decoded, window: Window, options: TraceOptions) -> Reading:
-    """Reading of a window, in page mm: a decoded crop without its margins."""
+    """Reading of a window with its margins, in page mm."""
     x0_mm, x1_mm, level_mm = window
-    first = round(MARGIN_MM / STEP_MM)
-    count = int(np.floor((x1_mm - x0_mm) / STEP_MM + 1e-6)) + 1
+    count = int(np.floor((x1_mm - x0_mm + 2 * MARGIN_MM) / STEP_MM + 1e-6)) + 1
     height, sigma, visible = (
-        np.asarray(v[0, first : first + count].cpu(), np.float64)
+        np.asarray(v[0, :count].cpu(), np.float64)
         for v in (decoded.height_mm, decoded.sigma_mm, decoded.visible)
     )
-    x_mm = x0_mm + STEP_MM * np.arange(len(height), dtype=np.float64)
+    x_mm = x0_mm - MARGIN_MM + STEP_MM * np.arange(len(height), dtype=np.float64)
     return Reading(x_mm, np.where(visible >= options.min_visible, level_mm - height, np.nan), sigma, visible)

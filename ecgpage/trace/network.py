@@ -166,7 +166,14 @@ class TraceNet(nn.Module):
     def read(
         self, image: Image, grid: GridMap, windows: Sequence[Window], options: TraceOptions = TraceOptions()
     ) -> list[Reading]:
-        """Readings of the windows of a page, one each.
+        """Readings of the windows of a page, one each, from their left to their right ends."""
+        wide = self.read_wide(image, grid, windows, options)
+        return [r.cut(x0, x1) for r, (x0, x1, _) in zip(wide, windows, strict=True)]
+
+    def read_wide(
+        self, image: Image, grid: GridMap, windows: Sequence[Window], options: TraceOptions = TraceOptions()
+    ) -> list[Reading]:
+        """Readings of the windows of a page with MARGIN_MM before and behind each.
 
         ``image``: original picture, uint8 (H, W, 3) RGB, from which each window is resampled once. A trace that comes near
         a crop's edge is read again from a taller crop.

@@ -17,3 +17,20 @@ class TraceOptions:
     """Distance, mm, of a trace from a crop's edge, below which it is read again from a taller crop."""
     tall: int = 2
     """Height of the taller crop, in heights of the first."""
+
+    # --- extents ---
+    places: bool = True
+    """Whether columns that are clearly elsewhere move to where the network sees their leads drawn."""
+    max_rereads: int = 3
+    """Times that leads are read again in wider windows where they run on beyond those that were looked at."""
+    bridge_mm: float = 3.0
+    """Width, mm, of gaps in a lead up to which it is one."""
+    misplaced_mm: float = 0.8
+    """Distance, mm, of where a column is drawn from where the layout has it, from which it is moved: less is the network's
+    own error, and ends of ink, separators and the record's length know better."""
+    same_end_mm: float = 0.7
+    """Distance, mm, within which leads of a column begin or end together."""
+    agreeing_share: float = 0.6
+    """Share of a column's leads that have to agree."""
+    shortest_mm: float = 15.0
+    """Length, mm, of a column at least."""
