@@ -109,6 +109,21 @@ def test_everything_that_the_readme_asks_of_a_reading_is_there(photo: Digitizati
     assert 'digitize("examples/input/' + PHOTO.name in block
 
 
+def test_a_plot_of_the_scan_shows_twelve_leads_and_the_strip(scan: Digitization, tmp_path: Path) -> None:
+    path = tmp_path / "scan.svg"
+    assert scan.plot(path, title="Scan").to_svg() == path.read_text(encoding="utf-8")
+    assert {lead: path.read_text(encoding="utf-8").count(f'data-lead="{lead}"') for lead in LEADS} == {
+        lead: 2 if lead == "II" else 1 for lead in LEADS
+    }
+
+
+def test_the_place_of_the_ecg_comes_with_its_boxes(scan: Digitization, blank: Digitization) -> None:
+    assert scan.located is not None
+    assert scan.located.boxes is not None
+    assert len(scan.located.boxes.leads) >= 13
+    assert blank.located is None
+
+
 # a page that is not
 
 

@@ -23,8 +23,14 @@ Mask = NDArray[np.uint8]
 SHIFT: Final = 4
 """Fractional bits of positions in drawing."""
 FINER: Final = 4
-"""Factor by which lines are drawn larger before they are averaged down."""
-DRAWN_PX: Final = {1: 1.4} | {k: k + 1.4 for k in range(2, 200, 2)}
+"""Factor by which lines are drawn larger before they are averaged down: thin lines of many short steps need the room."""
+LARGE_PX: Final = 500_000
+"""Area, px, from which on a factor of two must do, as it does for grids."""
+MOST_PX: Final = 200
+"""Largest thickness of lines."""
+THIN_PX: Final = 3.0
+"""Width of lines below which OpenCV has no width within one pixel."""
+DRAWN_PX: Final = {1: 1.4} | {k: k + 1.4 for k in range(2, MOST_PX, 2)}
 """Thickness asked of OpenCV -> width, px, of the smooth line that it draws (5.0.0; odd ones are drawn as the next)."""
 MEASURED_PX: Final = 64.0
 """Size of the font at which widths are measured: small sizes are rounded to whole pixels."""
@@ -56,19 +62,23 @@ def draw_lines(
     wide, tall = (high - low).astype(int)
     if wide <= 0 or tall <= 0:
         return
-    fine = np.zeros((tall * FINER, wide * FINER), np.uint8)  # thin lines of many short steps need the room
-    thickness, drawn = next(
-        (item for item in DRAWN_PX.items() if item[1] >= width_px * FINER), next(reversed(DRAWN_PX.items()))
-    )
+    finer = FINER if wide * tall < LARGE_PX else 2
+    fine = np.zeros((tall * finer, wide * finer), np.uint8)
+    thickness, drawn = _choose_thickness(width_px * finer)
     for line in lines:
-        at = (line - low + 0.5) * FINER - 0.5
+        at = (line - low + 0.5) * finer - 0.5
         cv2.polylines(fine, [_fixed(at)], False, 255, thickness, cv2.LINE_AA, SHIFT)
     mask = np.asarray(cv2.resize(fine, (wide, tall), interpolation=cv2.INTER_AREA), np.uint8)
     if within is not None:
         mask = np.minimum(mask, within[low[1] : low[1] + tall, low[0] : low[0] + wide])
-    paint(
-        canvas, mask, colour, opacity * min(1.0, width_px * FINER / drawn), corner=(int(low[0]), int(low[1]))
-    )
+    paleness = min(1.0, width_px * finer / drawn)
+    paint(canvas, mask, colour, opacity * paleness, corner=(int(low[0]), int(low[1])))
+
+
+def _choose_thickness(width_px: float) -> tuple[int, float]:
+    """Thickness to ask of OpenCV, and width, px, of the line that it draws: a thin line may be wider and paler."""
+    least = width_px - 1 if width_px > THIN_PX else width_px
+    return next((item for item in DRAWN_PX.items() if item[1] >= least), (MOST_PX, MOST_PX + 1.4))
 
 
 def fill(shape: tuple[int, int], outline: Array) -> Mask:

@@ -35,7 +35,7 @@ AMBER: Final[Colour] = (176, 92, 0)
 """Colour of what was not read, RGB."""
 PAPER: Final[Colour] = (255, 252, 250)
 """Colour of the paper, RGB."""
-THIN_LINE: Final[Colour] = (250, 222, 218)
+THIN_LINE: Final[Colour] = (248, 214, 210)
 """Colour of the 1-mm lines, RGB."""
 THICK_LINE: Final[Colour] = (238, 178, 172)
 """Colour of the 5-mm lines, RGB."""
