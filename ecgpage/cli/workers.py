@@ -182,7 +182,7 @@ def serve(pipe: Connection, settings: Settings) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     threading.Thread(target=_die_with_parent, daemon=True).start()
     _set_up(settings.verbosity)
-    from ecgpage.cli.page_job import load_reader, run_task  # noqa: PLC0415 - reads the number of threads that was set
+    from ecgpage.cli.page_job import load_reader, make_hints, run_task  # noqa: PLC0415 - reads the number of threads that was set
 
     try:
         while True:
@@ -190,6 +190,7 @@ def serve(pipe: Connection, settings: Settings) -> None:
             if task.needs_reader:
                 try:
                     load_reader(settings.reader, settings.device, settings.model)
+                    make_hints(settings.overrides)
                 except EcgPageError as error:
                     pipe.send(("unusable", str(error)))
                     return

@@ -64,7 +64,7 @@ class FakeReader:
         if (self.marks / "dies_at_start").exists():
             os._exit(9)
 
-    def digitize(self, image: Any, *, fs: float, seconds: float) -> FakeDigitization:
+    def digitize(self, image: Any, *, fs: float, seconds: float, hints: Any = None) -> FakeDigitization:
         """What a page of that colour gives."""
         kind = KINDS[round(int(image[0, 0, 0]) / 20)]
         self._act(kind)
@@ -80,6 +80,7 @@ class FakeReader:
         }
         status = "ok" if len(read) == len(LEADS) else "partial" if read else "failed"
         reasons = ("no 12-lead ECG recognised",) if status == "failed" else ()
+        reasons += (f"told: {hints}",) if hints is not None else ()
         return FakeDigitization(signal, fs, status, reasons, readings)
 
     def _act(self, kind: str) -> None:

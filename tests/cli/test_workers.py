@@ -164,7 +164,9 @@ def test_an_idle_worker_that_is_killed_is_replaced(pool: WorkerPool, program: Pr
 def start(program: Program, *more: str) -> "subprocess.Popen[str]":
     """The program, as a process of its own."""
     command = [sys.executable, "-m", "tests.cli.fake_program", *program.arguments(*more)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
 
 
 def wait_for(ready: Callable[[], bool]) -> None:
@@ -197,7 +199,10 @@ def test_a_program_that_is_killed_goes_on_without_loss(program: Program, how: si
     wait_for(lambda: len(list(program.out.glob("*.json"))) >= 2)
     workers = children_of(running.pid)
     assert len(workers) >= 2
-    running.send_signal(how)
+    if how == signal.SIGINT:
+        os.killpg(running.pid, how)  # a terminal sends it to the workers, too
+    else:
+        running.send_signal(how)
     out, err = running.communicate(timeout=PATIENCE_S)
     assert running.returncode == (-9 if how == signal.SIGKILL else 130)
     assert out == ""
