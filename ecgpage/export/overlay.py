@@ -156,7 +156,7 @@ def list_leads(page: PageReading | None, located: LocatedEcg | None) -> list[Dra
         segment = final.get((trace.segment.row, trace.segment.x0_mm))
         reading = None if segment is None else readings.get(segment.lead)
         if segment is None:
-            reason = "repeats no lead, left out"
+            reason = "left out: repeats no lead at this time"
         else:
             reason = reading.reason or "not read" if reading and reading.source == "none" else ""
         y_mm = np.full_like(trace.y_mm, np.nan) if reason else trace.y_mm
