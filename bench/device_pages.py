@@ -1,10 +1,12 @@
 """Measure how drawn pages of other devices and viewers are read, by each kind of look.
 
     python -m bench.device_pages --data FOLDER --out FILE.csv [--pages 200] [--mix world] [--fold 9] [--by grid panel ...]
+    python -m bench.device_pages --data FOLDER --sheet FILE.webp [--pages 40]
 
 FOLDER holds ``ptbxl100`` and ``hires500``; records of a fold are drawn by ``ecgpage.synth.world`` and digitized by
 ``ecgpage.Reader`` as it comes, without the record's length. FILE.csv gets a line for each page, with what was chosen of each
-kind of look, and is gone on with where it exists. Prints a Markdown table for each key of ``--by``.
+kind of look, and is gone on with where it exists. Prints a Markdown table for each key of ``--by``. ``--sheet`` shows pages
+instead, beside each other.
 """
 
 import argparse
@@ -23,18 +25,26 @@ import cv2
 import numpy as np
 
 from bench.page_comparison import Comparison, load_rows, read_one, tabulate
+from bench.sheets import write_small
+from ecgpage.core.types import Image
 from ecgpage.reader import Reader
 from ecgpage.synth.training_records import TrainingRecords
 from ecgpage.synth.world import draw_world_page, world_hash
 
 SEED: Final = 20_260_101
 """Seed of the pages; page k rests on it and on k."""
+TILE: Final = (440, 320)
+"""Width and height, px, of a page on the sheet."""
+COLUMNS: Final = 5
 
 
 def main() -> int:
     """Draw, read, and print the tables."""
     options = _parser().parse_args()
     cv2.setNumThreads(1)
+    if options.sheet is not None:
+        write_small(options.sheet, sheet(options))
+        return 0
     rows = load_rows(options.out) if options.out.exists() else []
     records = TrainingRecords(options.data, {options.fold})
     order = np.random.default_rng(SEED).permutation(len(records))
@@ -60,6 +70,25 @@ def read_page(reader: Reader, records: TrainingRecords, index: int, mix: str, nu
     return {"page": str(number), **drawn.facts.choices, "seconds": seconds, **told}
 
 
+def sheet(options: argparse.Namespace) -> Image:
+    """Pages beside each other, uint8 (h, w, 3)."""
+    records = TrainingRecords(options.data, {options.fold})
+    order = np.random.default_rng(SEED).permutation(len(records))
+    tiles = []
+    for k in range(options.pages):
+        signal, fs = records.signal(int(order[k % len(order)]))
+        picture = draw_world_page(signal, fs, mix=options.mix, seed=(SEED, k)).image
+        scale = min(TILE[0] / picture.shape[1], TILE[1] / picture.shape[0])
+        small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)[
+            : TILE[1], : TILE[0]
+        ]
+        tile: Image = np.full((TILE[1] + 4, TILE[0] + 4, 3), 110, np.uint8)
+        tile[: small.shape[0], : small.shape[1]] = small
+        tiles.append(tile)
+    tiles += [np.full_like(tiles[0], 110)] * (-len(tiles) % COLUMNS)
+    return np.vstack([np.hstack(tiles[k : k + COLUMNS]) for k in range(0, len(tiles), COLUMNS)])
+
+
 def _add(path: Path, row: dict[str, str], *, is_first: bool) -> None:
     with path.open("a", newline="") as file:
         writer = csv.DictWriter(file, list(row))
@@ -71,9 +100,9 @@ def _add(path: Path, row: dict[str, str], *, is_first: bool) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Drawn pages of other devices and viewers, read.")
     parser.add_argument("--data", type=Path, required=True, help="folder with ptbxl100 and hires500")
-    parser.add_argument(
-        "--out", type=Path, required=True, help="CSV of results, gone on with where it exists"
-    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--out", type=Path, help="CSV of results, gone on with where it exists")
+    what.add_argument("--sheet", type=Path, help="picture of pages to write")
     parser.add_argument("--pages", type=int, default=200)
     parser.add_argument("--mix", default="world")
     parser.add_argument("--fold", default="9", help="fold of the records: 9 reports, 8 chooses")

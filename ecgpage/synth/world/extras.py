@@ -13,7 +13,7 @@ from ecgpage.synth.world.rows import Body
 from ecgpage.synth.world.surround import Surround, Writing
 
 CHANCES: Final = {
-    "zero lines": 0.05, "row lines": 0.06, "beat marks": 0.05, "cursors": 0.03, "name boxes": 0.05, "band": 0.03,
+    "zero lines": 0.05, "row lines": 0.06, "beat marks": 0.05, "cursors": 0.03, "name boxes": 0.05, "selection": 0.03,
     "side table": 0.05, "crop marks": 0.03,
 }  # fmt: skip
 """Chance of each kind on a page."""
@@ -41,9 +41,9 @@ def add_extras(
                 around.bars.append(Bar((x - 0.1, y0, x + 0.1, y1), as_color(rng.integers(0, 256, 3))))
         elif kind == "name boxes":
             _add_name_boxes(around, body, palette, rng)
-        elif kind == "band":
+        elif kind == "selection":
             a, b = np.sort(rng.uniform(x0, x1, 2))
-            around.bars.append(Bar((float(a), y0, float(b), y1), _towards_paper(faint, palette, 0.75)))
+            around.frames.append(Frame((float(a), y0, float(b), y1), 0.3, as_color(rng.integers(0, 256, 3))))
         elif kind == "side table":
             for k in range(int(rng.integers(3, 9))):
                 text = f"{rng.choice(['J', 'ST', 'R', 'S', 'T', 'QTc'])} {rng.uniform(-2, 2):.2f}"

@@ -16,6 +16,8 @@ HUES: Final[tuple[Color, ...]] = (
     (110, 135, 205), (60, 90, 190), (120, 120, 120), (60, 60, 60), (0, 0, 0), (190, 110, 170), (170, 140, 90), (90, 170, 175),
 )  # fmt: skip
 """Colours of 5-mm lines on light paper, RGB."""
+PALE_BELOW_PX: Final = 6.0
+"""Pixels of a millimetre below which its lines are paler than their kind says."""
 GREYS: Final = ((0, 0, 0), (60, 60, 60), (120, 120, 120), (160, 160, 160))
 
 
@@ -124,7 +126,11 @@ def random_grid_style(palette: Palette, px_per_mm: float, rng: Rng) -> tuple[str
         snap=bool(rng.random() < 0.7),
         dropout=float(rng.uniform(0.1, 0.8)) if rng.random() < 0.05 else 0.0,
     )
-    return kind, _as_kind(kind, style, palette, rng)
+    style = _as_kind(kind, style, palette, rng)
+    if style.minor_kind in ("lines", "dashes"):  # where every third pixel is a line, lines are pale
+        pale = float(np.clip((PALE_BELOW_PX - px_per_mm) / PALE_BELOW_PX, 0, 0.6))
+        style = replace(style, minor=_mixed(style.minor, palette.paper, pale))
+    return kind, style
 
 
 def _hue(palette: Palette, kind: str, rng: Rng) -> Color:

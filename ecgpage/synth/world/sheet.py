@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ecgpage.core.types import Image
 from ecgpage.synth.page.model import Axis, Box, Color, Text, ink_path
 from ecgpage.synth.page.rasterize import draw_curve
-from ecgpage.synth.page.stroke import Patch, blend, span_coverage, stroke_box
+from ecgpage.synth.page.stroke import Patch, blend, span_coverage
 from ecgpage.synth.page.text import text_patch
 from ecgpage.synth.world.model import DevicePage, GridPanel, Label, Place
 
@@ -19,6 +19,8 @@ Scale = tuple[float, float]
 Layer = tuple[Axis, Axis, Color]
 """Coverage of a grid's pixels down (rows,) and across (columns,), whose product is the ink's, and its colour."""
 
+COVERAGES: Final = 32
+"""Number of coverages of a pixel that grids tell apart."""
 MAJOR_EVERY: Final = 5
 """Number of printed mm from one 5-mm line to the next."""
 PATCH_MM: Final = 9.0
@@ -74,7 +76,14 @@ def _fill(image: Image, box: Box, scale: Scale, color: Color, *, least: bool) ->
     x0, y0, x1, y1 = box[0] * sx, box[1] * sy, box[2] * sx, box[3] * sy
     if least:
         (x0, x1), (y0, y1) = _on_pixels(x0, x1), _on_pixels(y0, y1)
-    blend(image, stroke_box((x0, y0, x1, y1), (image.shape[0], image.shape[1])), color)
+    row, down = span_coverage(y0, y1, image.shape[0])
+    column, across = span_coverage(x0, x1, image.shape[1])
+    part = image[row : row + len(down), column : column + len(across)]
+    if part.size and down.min() == across.min() == 1:
+        part[:] = np.array(color, np.float64).round().astype(np.uint8)
+    else:
+        alpha = np.outer(down, across)[..., None]
+        part[:] = (part + (np.array(color, np.float32) - part) * alpha + np.float32(0.5)).astype(np.uint8)
 
 
 def _on_pixels(low: float, high: float) -> tuple[float, float]:
@@ -127,34 +136,63 @@ def _draw_jagged(image: Image, x: Axis, y: Axis, width: int, ink: Color) -> None
         np.round((np.stack([x[a:b], y[a:b]], axis=1) - 0.5) * (1 << SHIFT)).astype(np.int32)[:, None]
         for a, b in zip(ends[::2], ends[1::2], strict=True)
     ]
-    whole = np.ascontiguousarray(image)  # OpenCV draws into contiguous memory alone
+    if not lines:
+        return
+    low, high = float(np.nanmin(y)) - width, float(np.nanmax(y)) + width
+    top = int(np.clip(low, 0, image.shape[0] - 1))
+    band = image[top : int(np.clip(high, top, image.shape[0])) + 1]
+    for line in lines:
+        line[..., 1] -= top << SHIFT
+    whole = np.ascontiguousarray(band)  # OpenCV draws into contiguous memory alone
     cv2.polylines(whole, lines, False, tuple(round(c) for c in ink), width, cv2.LINE_8, SHIFT)
-    image[:] = whole
+    if whole is not band:
+        band[:] = whole
 
 
 # --- grids ----------------------------------------------------------------------------------------------------
 
 
 def draw_panel(image: Image, panel: GridPanel, scale: Scale) -> None:
-    """Draw a panel and its grid, in place."""
+    """Draw a panel and its grid, in place; the panel's part of the image is of one colour before."""
     if panel.fill is not None:
         _fill(image, panel.box, scale, panel.fill, least=panel.style.snap)
-    keep = _kept(image, panel, scale) if panel.style.dropout else None
-    for down, across, color in _layers(panel, (image.shape[0], image.shape[1]), scale):
-        rows, columns = np.flatnonzero(down > 1 / 512), np.flatnonzero(across > 1 / 512)
-        if len(rows) == 0 or len(columns) == 0:
-            continue
-        at = np.ix_(rows, columns)
-        alpha = np.outer(down[rows], across[columns]).astype(np.float32)
-        if keep is not None:
-            alpha *= keep[at]
-        old = image[at].astype(np.float32)
-        old += (np.array(color, np.float32) - old) * alpha[..., None]
-        image[at] = (old + 0.5).astype(np.uint8)
+    layers = list(_layers(panel, (image.shape[0], image.shape[1]), scale))
+    if not layers:
+        return
+    rows = np.flatnonzero(np.max([down for down, _, _ in layers], axis=0))
+    columns = np.flatnonzero(np.max([across for _, across, _ in layers], axis=0))
+    if len(rows) == 0 or len(columns) == 0:
+        return
+    part = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    down = [layer[0][rows[0] : rows[-1] + 1] for layer in layers]
+    across = [layer[1][columns[0] : columns[-1] + 1] for layer in layers]
+    # most rows and columns are alike: each pair of kinds is mixed once, the rest is looked up
+    (row_kind, row_values), (column_kind, column_values) = _kinds(down), _kinds(across)
+    color = np.empty((row_values.shape[1], column_values.shape[1], 3))
+    color[:] = part[part.shape[0] // 2, 0]
+    for (_, _, ink), y, x in zip(layers, row_values, column_values, strict=True):
+        color += (np.array(ink) - color) * np.outer(y, x)[..., None]
+    palette = (color + 0.5).astype(np.uint8)
+    lines = np.take(palette, column_kind, axis=1).reshape(len(palette), -1)
+    drawn = np.take(lines, row_kind, axis=0).reshape(part.shape)
+    if panel.style.dropout:
+        keep = _kept(part, panel, scale)
+        drawn = np.asarray(cv2.blendLinear(drawn, np.ascontiguousarray(part), keep, 1 - keep), np.uint8)
+    np.copyto(part, drawn)
+
+
+def _kinds(values: list[Axis]) -> tuple[NDArray[np.intp], Axis]:
+    """Kind (n,) of each pixel row or column, and each kind's coverage (layers, kinds), rounded to ``COVERAGES``."""
+    whole = [np.rint(value * COVERAGES).astype(np.int64) for value in values]
+    key = np.zeros_like(whole[0])
+    for value in whole:
+        key = key * (COVERAGES + 1) + value
+    _, first, kind = np.unique(key, return_index=True, return_inverse=True)
+    return np.asarray(kind, np.intp).reshape(-1), np.stack([value[first] for value in whole]) / COVERAGES
 
 
 def _kept(image: Image, panel: GridPanel, scale: Scale) -> NDArray[np.float32]:
-    """Share of the grid's ink (H, W) that is left where it drops out in patches."""
+    """Share of the grid's ink (h, w) that is left of a panel's picture where it drops out in patches."""
     height, width = image.shape[:2]
     seed = [round(abs(v) * 1000) for v in (*panel.box, *panel.origin)]
     cells = max(round(height / scale[1] / PATCH_MM), 2), max(round(width / scale[0] / PATCH_MM), 2)
