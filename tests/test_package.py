@@ -112,6 +112,17 @@ def test_the_wheel_needs_pytorch_only_as_an_extra(metadata: Message) -> None:
     assert {"torch", "train", "challenge"} <= set(metadata.get_all("Provides-Extra", []))
 
 
+def test_the_wheel_brings_the_command(wheel: Path, names: set[str]) -> None:
+    (entries,) = (name for name in names if name.endswith(".dist-info/entry_points.txt"))
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.read(entries).decode().split() == [
+            "[console_scripts]",
+            "ecgpage",
+            "=",
+            "ecgpage.cli.main:main",
+        ]
+
+
 def test_wheel_and_citation_name_one_version_and_licence(metadata: Message) -> None:
     citation = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"\nversion: {metadata['Version']}\n" in citation

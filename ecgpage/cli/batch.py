@@ -91,7 +91,8 @@ class Batch:
         """Whether the batch had to be given up."""
         self._owners: dict[str, int] = {}
         """sha256 -> number of the file that is read for it, in anonymous batches."""
-        self._tasks: deque[Task] = deque(Examine(k, file.path) for k, file in enumerate(self._files))
+        self._unopened: Iterator[Task] = (Examine(k, file.path) for k, file in enumerate(self._files))
+        self._tasks: deque[Task] = deque()
         self._pool = WorkerPool(order.jobs, self._settings, order.timeout_s)
         self.teller = Teller(len(self._files) + len(self._problems), self._settings.verbosity)
 
@@ -144,9 +145,11 @@ class Batch:
         sweep(self._homes)
         for argument, reason in self._problems:
             self._note(Row(self._show(argument), "", "", "", "failed", reason=reason), argument, 1)
-        while self._tasks or self._pool.busy:
-            while self._tasks and self._pool.free > 0:
-                self._pool.give(self._tasks.popleft())
+        while True:
+            while self._pool.free > 0 and (task := self._choose_task()) is not None:
+                self._pool.give(task)
+            if not self._pool.busy:
+                return
             for answer in self._pool.collect(LOOK_S):
                 self._take(answer)
 
@@ -164,6 +167,10 @@ class Batch:
             self.teller.say(f"{SUMMARY}: {explain_write_error(error, self._order.out)}")
             return False
         return True
+
+    def _choose_task(self) -> Task | None:
+        """The next task: pages of files that are open before other files; None where there is none now."""
+        return self._tasks.popleft() if self._tasks else next(self._unopened, None)
 
     def _take(self, answer: Answer) -> None:
         task = answer.task

@@ -15,6 +15,8 @@ from ecgpage.core.conventions import EcgPageError
 
 NOTHING_DONE: Final = 2
 """Exit status when nothing was done: usage, inputs, weights, device, output folder."""
+INTERRUPTED: Final = 130
+"""Exit status after Ctrl-C."""
 
 
 class Command(NamedTuple):
@@ -82,6 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except EcgPageError as error:
         print(f"ecgpage: {error}", file=sys.stderr)
         return NOTHING_DONE
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except BrokenPipeError:  # whoever read the output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NOTHING_DONE

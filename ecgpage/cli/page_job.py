@@ -123,10 +123,12 @@ def load_reader(name: str, device: str, model: str | None) -> "Reader":
     module, _, attribute = name.partition(":")
     try:
         make: Callable[..., Any] = getattr(import_module(module), attribute)
-    except ModuleNotFoundError as error:
-        raise EcgPageError(
-            f'{error.name} is not installed; install it with: pip install "ecgpage[torch]"'
-        ) from error
+    except ImportError as error:
+        if error.name in ("torch", "efficientnet_pytorch"):
+            raise EcgPageError(
+                f'{error.name} is not installed; install it with: pip install "ecgpage[torch]"'
+            ) from error
+        raise EcgPageError(f"the reader cannot be loaded: {error}; see ecgpage info") from error
     reader: Reader = make(device=device, model=model)
     return reader
 

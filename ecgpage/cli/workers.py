@@ -182,24 +182,36 @@ def serve(pipe: Connection, settings: Settings) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     threading.Thread(target=_die_with_parent, daemon=True).start()
     _set_up(settings.verbosity)
-    from ecgpage.cli.page_job import load_reader, make_hints, run_task  # noqa: PLC0415 - reads the number of threads that was set
+    from ecgpage.cli.page_job import run_task  # noqa: PLC0415 - reads the number of threads that was set
 
     try:
         while True:
             task: Task = pipe.recv()
-            if task.needs_reader:
-                try:
-                    load_reader(settings.reader, settings.device, settings.model)
-                    make_hints(settings.overrides)
-                except EcgPageError as error:
-                    pipe.send(("unusable", str(error)))
-                    return
+            if task.needs_reader and (reason := _prepare(settings)):
+                pipe.send(("unusable", reason))
+                return
             pipe.send(("begun", None))
             pipe.send(("done", run_task(task, settings)))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
     except MemoryError:
         os._exit(OUT_OF_MEMORY)  # at once: there may not be the memory for anything else
+
+
+def _prepare(settings: Settings) -> str:
+    """Load the reader, once; why it cannot be, if so."""
+    from ecgpage.cli.page_job import load_reader, make_hints  # noqa: PLC0415 - as in ``serve``
+
+    try:
+        load_reader(settings.reader, settings.device, settings.model)
+        make_hints(settings.overrides)
+    except EcgPageError as error:
+        return str(error)
+    except MemoryError:
+        raise
+    except Exception as error:  # drivers of GPUs and broken installations raise anything
+        return f"the reader cannot be loaded: {type(error).__name__}: {error}; see ecgpage info"
+    return ""
 
 
 def _set_up(verbosity: int) -> None:

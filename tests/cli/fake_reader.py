@@ -61,6 +61,8 @@ class FakeReader:
         self.marks = Path(model or ".")
         if (self.marks / "unusable").exists():
             raise EcgPageError("weights cannot be used: they are marked so")
+        if (self.marks / "broken").exists():
+            raise RuntimeError("no driver")
         if (self.marks / "dies_at_start").exists():
             os._exit(9)
 

@@ -160,6 +160,17 @@ def test_a_format_without_its_library_names_the_extra(
     assert '--to edf needs edfio; install it with: pip install "ecgpage[edf]"' in capsys.readouterr().err
 
 
+def test_an_interruption_before_anything_is_done_is_quiet(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(digitize_command, "read_order", interrupt)
+    assert main(["digitize", "a.png", "-o", "out"]) == 130
+    assert capsys.readouterr().err == ""
+
+
 # what it means
 
 

@@ -14,7 +14,7 @@ from ecgpage.cli import batch as batch_module
 from ecgpage.cli import results
 from ecgpage.cli.batch import Batch
 from ecgpage.cli.names import name_anonymously
-from ecgpage.cli.page_job import digitize_one, hash_file, make_hints
+from ecgpage.cli.page_job import digitize_one, hash_file, load_reader, make_hints
 from ecgpage.cli.settings import Overrides, Settings
 from ecgpage.core.conventions import EcgPageError
 from tests.cli.conftest import Program
@@ -316,13 +316,29 @@ def test_a_summary_that_cannot_be_written_is_said_and_fails(
 # weights and interruption
 
 
-def test_weights_that_cannot_be_used_end_the_batch(program: Program) -> None:
+@pytest.mark.parametrize(
+    ("mark", "said"),
+    [
+        ("unusable", "weights cannot be used: they are marked so"),
+        ("broken", "the reader cannot be loaded: RuntimeError: no driver; see ecgpage info"),
+    ],
+)
+def test_a_reader_that_cannot_be_loaded_ends_the_batch(program: Program, mark: str, said: str) -> None:
     program.draw("a.png", "ok")
-    (program.model / "unusable").touch()
+    (program.model / mark).touch()
     done = program()
-    assert done.status == 2
-    assert done.err == "ecgpage: weights cannot be used: they are marked so\n"
-    assert done.out == ""
+    assert (done.status, done.out, done.err) == (2, "", f"ecgpage: {said}\n")
+
+
+@pytest.mark.parametrize("name", ["torch", "efficientnet_pytorch", "somethingelse"])
+def test_what_the_reader_lacks_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: str) -> None:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+    monkeypatch.setattr("ecgpage.cli.page_job.import_module", fail)
+    way_out = "see ecgpage info" if name == "somethingelse" else 'pip install "ecgpage[torch]"'
+    with pytest.raises(EcgPageError, match=re.escape(way_out)):
+        load_reader(f"{name}:Reader", "cpu", None)
 
 
 def test_a_reader_that_dies_at_its_start_ends_the_batch(program: Program) -> None:
