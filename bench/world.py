@@ -132,15 +132,15 @@ def describe(found: PageReading) -> dict[str, Any]:
 
 def shape_of(found: PageReading) -> tuple[int, int, int]:
     """Columns, rows and strips of a layout."""
-    short = [s for s in found.layout.segments if not s.is_strip]
+    short = [s for s in found.signals.segments if not s.is_strip]
     columns = len({round(s.x0_mm) for s in short})
-    return columns, len({s.row for s in short}), sum(s.is_strip for s in found.layout.segments)
+    return columns, len({s.row for s in short}), sum(s.is_strip for s in found.signals.segments)
 
 
 def time_scale(found: PageReading) -> float:
     """Image pixels a second along the segments, median."""
     values = []
-    for s in found.layout.segments:
+    for s in found.signals.segments:
         y = np.full(2, s.baseline(found.layout.rows))
         x, y = found.grid.to_image(np.array([s.x0_mm, s.x1_mm]), y)
         values.append(
@@ -156,14 +156,14 @@ def judge_edan(facts: dict[str, str], found: PageReading) -> dict[str, Any]:
     rate = heart_rate(found.signals.mv)
     printed = float(facts["printed_bpm"]) if facts["printed_bpm"] else float("nan")
     order_right = all(
-        [s.lead for s in found.layout.segments if not s.is_strip and s.row == row][:1] == [LEADS[row]]
+        [s.lead for s in found.signals.segments if not s.is_strip and s.row == row][:1] == [LEADS[row]]
         for row in range(columns[1])
     )
     right = {
         "speed": found.layout.speed_mm_per_s == 25.0,
         "gain": found.layout.gain_mm_per_mv == 10.0,
         "layout": shape_of(found) == columns and order_right,
-        "names": len({s.lead for s in found.layout.segments}) == len(LEADS),
+        "names": len({s.lead for s in found.signals.segments}) == len(LEADS),
         "time": abs(scale) < 0.012,
     }
     is_rate_right = abs(rate - printed) < max(3.0, 0.04 * printed)

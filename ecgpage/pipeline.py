@@ -22,6 +22,7 @@ from ecgpage.grid.flat_page import FlatPage, flatten_page
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.grid.options import GridOptions
 from ecgpage.image.decode import Source, name_source, read_image
+from ecgpage.image.polarity import as_positive
 from ecgpage.layout.boxes import PageBoxes
 from ecgpage.layout.detector import LeadDetector
 from ecgpage.layout.find_boxes import find_boxes
@@ -168,6 +169,7 @@ class Digitizer:
             grid: map of the upright page, when it is known.
             boxes: detections on it, page mm, when they are known.
         """
+        image = as_positive(image)
         return self._on_some_grid(image, grid, lambda g: self._read_on_grid(image, g, fs, n_samples, boxes))
 
     def read_layout(

@@ -14,7 +14,7 @@ from ecgpage.grid.candidates import grid_candidates
 from ecgpage.grid.comb import TURNS_RAD, GridComb, find_combs
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.grid.options import GridOptions
-from ecgpage.grid.periodic_map import map_comb
+from ecgpage.grid.periodic_map import lay_lattice, map_comb
 from ecgpage.grid.spectrum import GridFrequency, find_grid_frequencies
 from ecgpage.image.decode import darkest_channel
 
@@ -87,10 +87,15 @@ def _map_combs(
     for comb in combs:
         if comb.score < max(options.least_comb, combs[0].score - options.rival_comb):
             return
+        dark = 255 - darkest_channel(image)
         try:
             with one_thread():
-                grid = map_comb(255 - darkest_channel(image), comb, options)
+                grid = map_comb(dark, comb, options)
             if grid.residual_px < options.max_error_mm * grid.px_per_mm:
                 yield grid
         except EcgPageError as error:
             failures.append(error)
+            if (
+                comb.score >= options.min_comb
+            ):  # panels, each with a grid that begins anew, are no one pattern
+                yield lay_lattice(dark, comb)

@@ -47,7 +47,7 @@ def map_comb(dark: Light, comb: GridComb, options: GridOptions = GridOptions()) 
 
     Raises ``EcgPageError`` where the pattern shows on too small a part.
     """
-    grid = _lay_lattice(dark, comb)
+    grid = lay_lattice(dark, comb)
     grid = _centre_lines(grid, _average(_profile_squares(dark, grid), grid))
     for number in range(ROUNDS + 1):
         profiles = _profile_squares(dark, grid)
@@ -62,14 +62,14 @@ def map_comb(dark: Light, comb: GridComb, options: GridOptions = GridOptions()) 
     return refine_map(grid, lines, options)
 
 
-def _lay_lattice(dark: Light, comb: GridComb) -> GridMap:
-    """Lattice of the comb's pitches and direction over the whole picture."""
+def lay_lattice(dark: Light, comb: GridComb) -> GridMap:
+    """Lattice of the comb's pitches and direction over the whole uint8 (H, W) picture, its expected error not known."""
     height, width = dark.shape
     across = comb.pitch_px[0] * np.array([np.cos(comb.angle_rad), np.sin(comb.angle_rad)])
     down = comb.pitch_px[1] * np.array([-np.sin(comb.angle_rad), np.cos(comb.angle_rad)])
     corners = np.array([(0, 0), (width - 1, 0), (0, height - 1), (width - 1, height - 1)], float)
     steps = corners @ np.linalg.inv(np.stack([across, down]))
-    low, high = np.ceil(steps.min(axis=0)).astype(int), np.floor(steps.max(axis=0)).astype(int)
+    low, high = np.floor(steps.min(axis=0)).astype(int), np.ceil(steps.max(axis=0)).astype(int)
     i, j = np.meshgrid(np.arange(low[0], high[0] + 1), np.arange(low[1], high[1] + 1))
     nodes = i[..., None] * across + j[..., None] * down
     inside = (nodes[..., 0] >= 0) & (nodes[..., 0] < width) & (nodes[..., 1] >= 0) & (nodes[..., 1] < height)

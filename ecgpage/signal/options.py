@@ -41,7 +41,14 @@ class SignalOptions:
     """Mean correlation of beats, below which a strip was recorded at another time."""
     together_totals_s: tuple[tuple[float, float], ...] = ((2.5, 0.3), (5.0, 0.35), (10.0, 0.25))
     """The same of pages whose columns show the same seconds."""
-    together_lag_s: float = 0.008
+    together_fit: tuple[float, float] = (0.96, 0.035)
+    """Mean and standard deviation of the correlation of the beats of limb and chest leads of the same seconds; this and the
+    next two were counted on 150 records of 500 Hz."""
+    other_fit_long: tuple[float, float] = (0.62, 0.28)
+    """The same of different 5 s, at the lag at which they agree best."""
+    other_fit_short: tuple[float, float] = (0.8, 0.2)
+    """The same of different 2.5 s."""
+    together_lag_s: float = 0.006
     """Lag, s, between the beats of columns that show the same seconds: leads differ, and places have errors."""
     usual_beat_s: float = 0.8
     """Time, s, from beat to beat: by chance columns stand anywhere within it."""

@@ -29,6 +29,8 @@ BEAT_S: Final = 0.04
 """Width, s, of the smoothing that makes a QRS complex one hump."""
 ALIKE_S: Final = 0.02
 """Difference, s, of two hypotheses up to which they are one."""
+LONG_S: Final = 3.5
+"""Length, s, of columns from which their beats hardly agree unless they are the same."""
 PEAK_SHARE: Final = 0.45
 """Height of a mark over the highest from which it is a beat."""
 LAG_STEP: Final = 2
@@ -243,21 +245,28 @@ def _weigh_together(marks: list[NDArray[np.float32]], fs: float, options: Signal
     """Log likelihood ratio of the lags between the beats of columns if these show the same seconds, over columns that follow
     each other, where any lag within a beat's distance is as likely.
     """
-    lags_s = [_find_lag(marks[0], mark, fs, options) for mark in marks[1:]]
-    log.debug("beats stand apart by %s s", np.round(lags_s, 3))
-    if not np.isfinite(lags_s).any():
-        return 0.0
-    off = float(np.nanmedian(np.abs(lags_s)))
-    same = np.exp(-0.5 * (off / options.together_lag_s) ** 2) / (options.together_lag_s * np.sqrt(np.pi / 2))
-    return float(np.log(same + 1e-3) - np.log(2 / options.usual_beat_s))
+    found = [_find_lag(marks[0], mark, fs, options) for mark in marks[1:]]
+    fit, lag = (float(np.median(v)) for v in np.array(found).T)
+    log.debug("beats agree by %.2f, %.3f s apart", fit, lag)
+    seconds = min(map(len, marks)) / fs
+    usual = options.other_fit_long if seconds > LONG_S else options.other_fit_short
+    same = _normal(lag, 0.0, options.together_lag_s) * 2 * _normal(fit, *options.together_fit)
+    other = 2 / options.usual_beat_s * _normal(fit, *usual)
+    return float(np.log(same + 1e-3) - np.log(other + 1e-3))
 
 
-def _find_lag(a: NDArray[np.float32], b: NDArray[np.float32], fs: float, options: SignalOptions) -> float:
-    """Lag, s, within half a beat at which the beats of two columns agree best; NaN where they do so nowhere."""
+def _normal(value: float, mean: float, spread: float) -> float:
+    return float(np.exp(-0.5 * ((value - mean) / spread) ** 2) / (spread * np.sqrt(2 * np.pi)))
+
+
+def _find_lag(
+    a: NDArray[np.float32], b: NDArray[np.float32], fs: float, options: SignalOptions
+) -> tuple[float, float]:
+    """Correlation of the beats of two columns at the lag, within half a beat, at which they agree best, and its size, s."""
     reach = round(options.usual_beat_s / 2 * fs)
     fits = [_correlate(a[max(0, lag) :], b[max(0, -lag) :], fs) for lag in range(-reach, reach + 1, LAG_STEP)]
     best = int(np.argmax(fits))
-    return (best * LAG_STEP - reach) / fs if fits[best] > options.min_strip_beats else float("nan")
+    return fits[best], abs(best * LAG_STEP - reach) / fs
 
 
 def _correlate(a: NDArray[np.float32], b: NDArray[np.float32], fs: float) -> float:

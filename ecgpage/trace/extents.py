@@ -6,10 +6,12 @@ before the trace or columns of another width, the network still tells its lead f
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 
+from ecgpage.core.types import Array
 from ecgpage.layout.types import PageLayout, Segment
 from ecgpage.trace.crops import MARGIN_MM, Reading, Window
 from ecgpage.trace.geometry import STEP_MM
@@ -69,24 +71,45 @@ def move_columns(
     groups: dict[tuple[float, bool], list[int]] = {}
     for k, segment in enumerate(layout.segments):
         groups.setdefault((round(segment.x0_mm, 2), segment.is_strip), []).append(k)
-    places = []
-    is_wrong = False
-    for members in groups.values():
-        usual = layout.segments[members[0]]
-        start, end = (_agree([extents[k] for k in members], side, options) for side in (_start, _end))
-        off = np.abs([start - usual.x0_mm, end - usual.x1_mm])
-        is_wrong |= bool((off > options.misplaced_mm).any())
-        places.append(
-            (members, *np.where(np.isfinite([start, end]), [start, end], [usual.x0_mm, usual.x1_mm]))
-        )
-    if not is_wrong:
+    seen = {
+        key: np.array([_agree([extents[k] for k in members], side, options) for side in (_start, _end)])
+        for key, members in groups.items()
+    }
+    usual = {
+        key: np.array([layout.segments[m[0]].x0_mm, layout.segments[m[0]].x1_mm]) for key, m in groups.items()
+    }
+    columns = sorted(key for key in groups if not key[1])
+    # where there is one column, nothing depends on its beginning but the common time of all
+    least = options.misplaced_mm if len(columns) > 1 else options.misplaced_alone_mm
+    if not any((np.abs(seen[key] - usual[key]) > least).any() for key in groups):
         return layout
+    if columns:
+        _divide_touching([seen[key] for key in columns], [usual[key] for key in columns])
+    # separators and the record's length know better than the network what it agrees with
+    places = [
+        (
+            members,
+            *np.where(np.abs(seen[key] - usual[key]) > options.own_error_mm, seen[key], usual[key]),
+        )
+        for key, members in groups.items()
+    ]
     segments = list(layout.segments)
     for members, x0, x1 in places:
         if x1 - x0 > options.shortest_mm:
             for k in members:
                 segments[k] = _place(segments[k], float(x0), float(x1), layout.speed_mm_per_s)
-    return replace(layout, segments=segments)
+    moved = replace(layout, segments=segments)
+    return layout if _shows_record(layout, options) and not _shows_record(moved, options) else moved
+
+
+def _shows_record(layout: PageLayout, options: TraceOptions) -> bool:
+    """Whether the columns, or the axis that they stand on, last as long as records do."""
+    short = [s for s in layout.segments if not s.is_strip] or layout.segments
+    spans = sorted({(s.x0_mm, s.x1_mm) for s in short})
+    drawn, axis = sum(b - a for a, b in spans), spans[-1][1] - spans[0][0]
+    seconds = np.array([drawn, axis]) / layout.speed_mm_per_s
+    away = np.abs(seconds[:, None] - np.array(options.record_s))
+    return bool(away.min() < options.record_error_s)
 
 
 def _start(extent: Extent) -> tuple[float, bool]:
@@ -97,16 +120,37 @@ def _end(extent: Extent) -> tuple[float, bool]:
     return extent.end_mm, extent.runs_right
 
 
+def _divide_touching(seen: list[Array], usual: list[Array]) -> None:
+    """Put the unseen borders of columns that touch, (2,) begin and end each, evenly between the outer ends, in place."""
+    edges = [
+        seen[0][0],
+        *(np.nanmean([a[1], b[0]]) if np.isfinite([a[1], b[0]]).any() else np.nan for a, b in pairwise(seen)),
+        seen[-1][1],
+    ]
+    edges[0] = edges[0] if np.isfinite(edges[0]) else usual[0][0]
+    edges[-1] = edges[-1] if np.isfinite(edges[-1]) else usual[-1][1]
+    known = np.flatnonzero(np.isfinite(edges))
+    filled = np.interp(np.arange(len(edges)), known, np.array(edges)[known])
+    for k, (a, b) in enumerate(pairwise(seen), 1):
+        if not np.isfinite([a[1], b[0]]).any():
+            a[1] = b[0] = filled[k]
+
+
 def _agree(
     extents: Sequence[Extent], side: Callable[[Extent], tuple[float, bool]], options: TraceOptions
 ) -> float:
-    """Page x, mm, of an end that most leads of a column show; NaN where they disagree or run on."""
+    """Page x, mm, of an end that most leads of a column show; NaN where they disagree or run on.
+
+    Text over a trace may hide its end, so of two ends that equally many leads show the outer one counts.
+    """
     places = np.array([x for x, runs_on in map(side, extents) if np.isfinite(x) and not runs_on])
-    if len(places) < max(1.0, options.agreeing_share * len(extents)):
+    if not len(places):
         return float("nan")
-    middle = float(np.median(places))
-    agreeing = (np.abs(places - middle) < options.same_end_mm).sum()
-    return middle if agreeing >= options.agreeing_share * len(extents) else float("nan")
+    alike = np.abs(places[:, None] - places) < options.same_end_mm
+    outwards = -places if side is _start else places
+    best = max(range(len(places)), key=lambda k: (int(alike[k].sum()), float(outwards[k])))
+    enough = alike[best].sum() >= options.agreeing_share * len(extents)
+    return float(np.median(places[alike[best]])) if enough else float("nan")
 
 
 def _place(segment: Segment, start_mm: float, end_mm: float, speed_mm_per_s: float) -> Segment:

@@ -28,9 +28,17 @@ class TraceOptions:
     misplaced_mm: float = 0.8
     """Distance, mm, of where a column is drawn from where the layout has it, from which it is moved: less is the network's
     own error, and ends of ink, separators and the record's length know better."""
+    misplaced_alone_mm: float = 3.0
+    """The same where all leads stand below each other."""
+    own_error_mm: float = 0.45
+    """Error, mm, of where the network sees an end: the layout's is kept where it is no further away."""
     same_end_mm: float = 0.7
     """Distance, mm, within which leads of a column begin or end together."""
-    agreeing_share: float = 0.6
+    agreeing_share: float = 0.5
     """Share of a column's leads that have to agree."""
     shortest_mm: float = 15.0
     """Length, mm, of a column at least."""
+    record_s: tuple[float, ...] = (10.0, 5.0, 2.5, 6.0, 12.0, 20.0)
+    """Times, s, that columns show together as a rule: places that do not are the worse ones."""
+    record_error_s: float = 0.08
+    """Error, s, of that time."""

@@ -1,12 +1,13 @@
 """Read the trace of every segment by the network."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ecgpage.core.types import Array, Image
 from ecgpage.grid.flat_page import FlatPage
 from ecgpage.layout.types import PageLayout, Segment
+from ecgpage.trace.crops import Reading, Window
 from ecgpage.trace.extents import Extent, find_extent, move_columns, widen
 from ecgpage.trace.network import TraceNet
 from ecgpage.trace.options import TraceOptions
@@ -46,14 +47,16 @@ def read_traces(
     segments differ from the layout's then.
     """
     windows = [(s.x0_mm, s.x1_mm, s.baseline(layout.rows)) for s in layout.segments]
-    readings = network.read_wide(image, page.grid, windows, options)
+    readings = _read_inside(image, page, network, windows, options)
     if options.places:
         extents = [find_extent(r, options) for r in readings]
-        for _ in range(options.max_rereads if _begin_elsewhere(layout, extents, options) else 0):
+        for _ in range(
+            options.max_rereads if layout.segments and _begin_elsewhere(layout, extents, options) else 0
+        ):
             wider = [widen(w, e) for w, e in zip(windows, extents, strict=True)]
             again = [k for k, (a, b) in enumerate(zip(windows, wider, strict=True)) if a != b]
             for k, reading in zip(
-                again, network.read_wide(image, page.grid, [wider[k] for k in again], options), strict=True
+                again, _read_inside(image, page, network, [wider[k] for k in again], options), strict=True
             ):
                 windows[k], readings[k], extents[k] = wider[k], reading, find_extent(reading, options)
         layout = move_columns(layout, extents, options)
@@ -67,12 +70,43 @@ def read_traces(
     ]
 
 
+def _read_inside(
+    image: Image, page: FlatPage, network: TraceNet, windows: list[Window], options: TraceOptions
+) -> list[Reading]:
+    """Readings with margins, without what lies beyond the picture: its edge is all that is seen there."""
+    found = []
+    width = image.shape[1]
+    height = image.shape[0]
+    for reading, (_, _, level) in zip(
+        network.read_wide(image, page.grid, windows, options), windows, strict=True
+    ):
+        x, y = page.grid.to_image(reading.x_mm, np.full(len(reading.x_mm), level))
+        outside = (x < -0.5) | (x > width - 0.5) | (y < -0.5) | (y > height - 0.5)
+        found.append(
+            replace(
+                reading,
+                y_mm=np.where(outside, np.nan, reading.y_mm),
+                visible=np.where(outside, 0.0, reading.visible),
+            )
+            if outside.any()
+            else reading
+        )
+    return found
+
+
 def _begin_elsewhere(layout: PageLayout, extents: list[Extent], options: TraceOptions) -> bool:
-    """Whether some leads are drawn from or to clearly other places than the layout's."""
+    """Whether some leads are drawn from or to clearly other places than the layout's, or run on beyond its ends."""
     off = [
         abs(place - usual)
         for s, e in zip(layout.segments, extents, strict=True)
         for place, usual, runs_on in ((e.start_mm, s.x0_mm, e.runs_left), (e.end_mm, s.x1_mm, e.runs_right))
         if np.isfinite(place) and not runs_on
     ]
-    return sum(d > options.misplaced_mm for d in off) >= 2
+    first, last = min(s.x0_mm for s in layout.segments), max(s.x1_mm for s in layout.segments)
+    outer = [
+        runs_on
+        for s, e in zip(layout.segments, extents, strict=True)
+        for at_end, runs_on in ((s.x0_mm < first + 1, e.runs_left), (s.x1_mm > last - 1, e.runs_right))
+        if at_end
+    ]
+    return sum(d > options.misplaced_mm for d in off) >= 2 or sum(outer) > len(outer) / 3
