@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import cv2
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
@@ -36,6 +37,16 @@ CONTRAST_LIMIT: Final = 1.5
 """Standard deviations at which contrast is clipped: a faint grid everywhere outweighs dark traces."""
 BLUR_PX: Final = 12.0
 """Standard deviation, working pixels, of the surroundings that contrast is measured against."""
+STROKE_QUANTILE: Final = 0.995
+"""Share of the pixels that are paler than strokes of traces and print."""
+INK_SHARE: Final = 0.6
+"""Darkness over that of strokes, from which a pixel is ink."""
+LEAST_PIECE_PX: Final = 60
+"""Working pixels of a connected piece of ink, from which it is no dot or dash of a grid."""
+BESIDE_PX: Final = 9
+"""Side, working pixels, of the square around a stroke that is left out with it."""
+MOST_COVERED: Final = 0.3
+"""Share of the picture beyond which dark pieces are lines of the grid."""
 MAX_STRETCH: Final = 50
 """Steps of PITCHES_PX by which the distances along x and y may differ: 5 %, as printers and viewers stretch pages."""
 SAME_PITCH: Final = 0.06
@@ -73,7 +84,7 @@ def find_combs(
     """
     scale = min(1.0, WORK_SIDE_PX / max(image.shape[:2]))
     dark = measure_darkness(darkest_channel(image), scale)
-    contrast = normalise_contrast(dark, BLUR_PX, CONTRAST_LIMIT)
+    contrast = _blank_strokes(normalise_contrast(dark, BLUR_PX, CONTRAST_LIMIT), dark)
     spectrum = _Spectrum(contrast)
     turns = np.unique(np.concatenate([[a + t for t in TURNS_RAD] for a in angles_rad]).round(5))
     scores = np.array(
@@ -95,6 +106,21 @@ def find_combs(
             seen = (float(scores[turn, 0, place]), float(scores[turn, 1, other]))
             found.append(GridComb(pitch, float(turns[turn]), score, seen))
     return found
+
+
+def _blank_strokes(contrast: Grey, dark: Grey) -> Grey:
+    """Contrast without traces, frames and letters, which beat and stand in rows: large dark pieces and what is beside them.
+
+    Where they cover much of the picture they are the grid's own lines, and stay.
+    """
+    is_ink = (dark > INK_SHARE * np.quantile(dark[::3, ::3], STROKE_QUANTILE)).astype(np.uint8)
+    _, labels, pieces, _ = cv2.connectedComponentsWithStats(is_ink, connectivity=8)
+    large = pieces[:, cv2.CC_STAT_AREA] >= LEAST_PIECE_PX
+    large[0] = False
+    covered = cv2.dilate(large[labels].astype(np.uint8), np.ones((BESIDE_PX, BESIDE_PX), np.uint8)) > 0
+    if covered.mean() > MOST_COVERED:
+        return contrast
+    return np.where(covered, np.float32(0), contrast)
 
 
 class _Spectrum:

@@ -4,6 +4,7 @@ import itertools
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
@@ -15,10 +16,15 @@ from ecgpage.grid.comb import TURNS_RAD, GridComb, find_combs
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.grid.options import GridOptions
 from ecgpage.grid.periodic_map import lay_lattice, map_comb
-from ecgpage.grid.spectrum import GridFrequency, find_grid_frequencies
+from ecgpage.grid.spectrum import FINE_LINES, GridFrequency, find_grid_frequencies
 from ecgpage.image.decode import darkest_channel
 
 log = logging.getLogger(__name__)
+
+UPRIGHT_RAD: Final = float(np.deg2rad(15))
+"""Directions up to which a picture lies as upright as scans and screens do."""
+MOST_TILTED_RAD: Final = float(np.deg2rad(40))
+"""Directions up to which other ones are looked at."""
 
 
 def find_grids(
@@ -31,13 +37,14 @@ def find_grids(
     tracked grids.
     """
     frequencies = find_grid_frequencies(image, options=options)
-    combs = find_combs(image, _list_angles(frequencies), options=options)
-    tracked = _track_grids(image, frequencies, most, failures, options)
+    combs = _find_combs(image, frequencies, options)
     if not combs or combs[0].score < options.min_comb:
-        yield from tracked
+        yield from _track_grids(image, frequencies, most, failures, options)
         yield from _map_combs(image, combs, failures, options)
         return
     log.debug("periodic grid: %.2f, %.2f px, score %.1f", *combs[0].pitch_px, combs[0].score)
+    alike = [f for f in frequencies if _may_be(f, combs[0], options)]
+    tracked = _track_grids(image, alike, most, failures, options, again=False) if alike else iter(())
     others: list[GridMap] = []
     for grid in tracked:
         if agrees(grid, combs[0], options):
@@ -48,6 +55,25 @@ def find_grids(
     yield from _map_combs(image, combs, failures, options)
     yield from others
     yield from tracked
+
+
+def _find_combs(image: Image, frequencies: list[GridFrequency], options: GridOptions) -> list[GridComb]:
+    """Strictly periodic grids near the picture's axes; in other directions only where none shows there, for the diagonals of
+    a grid are periodic, too.
+    """
+    angles = _list_angles(frequencies)
+    upright = find_combs(image, [a for a in angles if abs(a) < UPRIGHT_RAD], options=options)
+    if (upright and upright[0].score >= options.min_comb) or all(abs(a) < UPRIGHT_RAD for a in angles):
+        return upright
+    tilted = [a for a in angles if UPRIGHT_RAD <= abs(a) < MOST_TILTED_RAD]
+    found = upright + (find_combs(image, tilted, options=options) if tilted else [])
+    return sorted(found, key=lambda comb: -comb.score)
+
+
+def _may_be(frequency: GridFrequency, comb: GridComb, options: GridOptions) -> bool:
+    """Whether lines of a frequency may be the 5-mm or the 1-mm lines of a periodic grid."""
+    ratio = frequency.period_px / float(np.sqrt(comb.pitch_px[0] * comb.pitch_px[1]))
+    return min(abs(np.log(ratio)), abs(np.log(ratio * FINE_LINES))) < options.comb_agrees
 
 
 def agrees(grid: GridMap, comb: GridComb, options: GridOptions = GridOptions()) -> bool:
@@ -72,8 +98,11 @@ def _track_grids(
     most: int,
     failures: list[EcgPageError],
     options: GridOptions,
+    *,
+    again: bool = True,
 ) -> Iterator[GridMap]:
-    for bridge_gaps, limit in ((False, most), (True, 1)):
+    """Tracked grids, and with ``again`` one that is found behind gaps."""
+    for bridge_gaps, limit in ((False, most), (True, 1))[: 1 + again]:
         found = grid_candidates(image, frequencies, options=replace(options, bridge_gaps=bridge_gaps))
         try:
             yield from itertools.islice(found, limit)

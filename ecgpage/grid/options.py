@@ -44,8 +44,9 @@ class GridOptions:
     """Natural log of the likelihood ratio below which such a grid is not tried at all."""
     rival_comb: float = 5.0
     """Natural log of the likelihood ratio to the likeliest such grid, up to which another one is tried, too."""
-    comb_agrees: float = 0.03
-    """Natural log of the ratio of a tracked grid's distances to a periodic one's, up to which they are one grid."""
+    comb_agrees: float = 0.12
+    """Natural log of the ratio of a tracked grid's distances to a periodic one's, up to which they are one grid, seen at an
+    angle perhaps; multiples differ by more."""
 
     # --- tracking ---
     min_lock: float = 2.0

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 SOURCE: Final = "periodic grid"
 """What the scale of such a map rests on."""
+STIFF: Final = STIFFNESS[4:]
+"""Stiffnesses that are tried: such a page is hardly bent."""
 CELL_PX: Final = 40
 """Flat pixels from one 5-mm line to the next."""
 ALONG_SQUARES: Final = 7
@@ -57,9 +59,9 @@ def map_comb(dark: Light, comb: GridComb, options: GridOptions = GridOptions()) 
             grid, offsets = _keep_seen(grid, offsets)
         lines = measure_displacements(grid, offsets)
         if number < ROUNDS:
-            stiffness = choose_stiffness(lines.displacement_mm, lines.weights, STIFFNESS[1:])
+            stiffness = choose_stiffness(lines.displacement_mm, lines.weights, STIFF)
             grid = lines.follow(grid, stiffness, options)
-    return refine_map(grid, lines, options)
+    return refine_map(grid, lines, options, STIFF)
 
 
 def lay_lattice(dark: Light, comb: GridComb) -> GridMap:

@@ -78,14 +78,19 @@ def measure_displacements(grid: GridMap, offsets: list[tuple[Array, Array]]) -> 
     return LineDisplacements(plane, page, displacement_mm, [weight_x * seen, (weight_y * seen).T])
 
 
-def refine_map(grid: GridMap, lines: LineDisplacements, options: GridOptions = GridOptions()) -> GridMap:
-    """The map with its nodes fitted to lines for the last time, and with its expected error.
+def refine_map(
+    grid: GridMap,
+    lines: LineDisplacements,
+    options: GridOptions = GridOptions(),
+    choice: Sequence[float] = STIFFNESS[1:],
+) -> GridMap:
+    """The map with its nodes fitted to lines for the last time, by a stiffness of ``choice``, and with its expected error.
 
     A plotting program's pixels are looked for in the constants by which whole lines stand off; where they show, the lines are
     followed as they were before they were moved onto them.
     """
     offsets, weights = lines.displacement_mm, lines.weights
-    stiffness = choose_stiffness(offsets, weights, STIFFNESS[1:])
+    stiffness = choose_stiffness(offsets, weights, choice)
     fits = [smooth_lines(d, w, stiffness, options.max_snap_mm) for d, w in zip(offsets, weights, strict=True)]
     shifts = [
         _measure_line_shifts(d - fit.surface, w, options)

@@ -79,6 +79,9 @@ def move_columns(
         key: np.array([layout.segments[m[0]].x0_mm, layout.segments[m[0]].x1_mm]) for key, m in groups.items()
     }
     columns = sorted(key for key in groups if not key[1])
+    if layout.ticks_mm:  # separators are surer than the network
+        for left, right in pairwise(columns):
+            seen[left][1], seen[right][0] = usual[left][1], usual[right][0]
     # where there is one column, nothing depends on its beginning but the common time of all
     least = options.misplaced_mm if len(columns) > 1 else options.misplaced_alone_mm
     if not any((np.abs(seen[key] - usual[key]) > least).any() for key in groups):
