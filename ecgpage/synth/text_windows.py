@@ -16,7 +16,7 @@ Conventions:
 import argparse
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -92,6 +92,10 @@ class Windows:
 
     def __len__(self) -> int:
         return len(self.light)
+
+
+DrawWindows = Callable[[NDArray[np.floating[Any]], float, Sequence[int]], Windows]
+"""Windows of one page that is drawn of a signal (n_samples, 12) mV, its sampling frequency, Hz, and a seed."""
 
 
 def print_words(page: Page, rng: Rng) -> tuple[Page, list[tuple[Text, int]]]:
@@ -256,7 +260,7 @@ def cut_windows(drawn: DrawnPage, printed: Sequence[tuple[Text, int]], rng: Rng)
     for middle in at[len(known) :][inside[len(known) :]]:
         corner = np.rint(middle - SIDE / 2 + rng.uniform(-SIDE / 3, SIDE / 3, 2)).astype(int)
         x, y = np.clip(corner, 0, (columns - SIDE, rows - SIDE))
-        windows.append(_cut_window(light[y : y + SIDE, x : x + SIDE], places - (x, y), classes))
+        windows.append(cut_window(light[y : y + SIDE, x : x + SIDE], places - (x, y), classes))
     return join_windows(windows)
 
 
@@ -294,7 +298,7 @@ def _find_middle(text: Text) -> Spot:
     return (x0 + x1) / 2, (y0 + y1) / 2
 
 
-def _cut_window(light: Light, places: NDArray[np.float64], classes: NDArray[np.int64]) -> Windows:
+def cut_window(light: Light, places: NDArray[np.float64], classes: NDArray[np.int64]) -> Windows:
     """One window of ``light`` (SIDE, SIDE) with the words whose ``places`` (n, 2) px lie in it."""
     here = np.flatnonzero(((places > 0) & (places < SIDE)).all(axis=1))[:MOST_WORDS]
     at = np.full((1, MOST_WORDS, 2), np.nan, np.float32)
@@ -330,8 +334,10 @@ def save_shard(path: Path, windows: Windows, origins: Mapping[int, str] | None =
     path.with_suffix(".new").replace(path)
 
 
-def draw_shards(records: TrainingRecords, out: Path, seconds: float, seed: int) -> None:
-    """Draw pages of ``records`` in turn for ``seconds``; shards of SHARD_WINDOWS windows."""
+def draw_shards(
+    records: TrainingRecords, out: Path, seconds: float, seed: int, draw: DrawWindows = draw_windows
+) -> None:
+    """Draw pages of ``records`` in turn for ``seconds``, the windows of each by ``draw``; shards of SHARD_WINDOWS windows."""
     began, number, shard = time.monotonic(), 0, 0
     parts: list[Windows] = []
     origins: dict[int, str] = {}
@@ -347,7 +353,7 @@ def draw_shards(records: TrainingRecords, out: Path, seconds: float, seed: int) 
             return
         k = int(order[number % len(order)])
         signal, fs = records.signal(k)
-        parts.append(draw_windows(signal, fs, [seed, 2, number]))
+        parts.append(draw(signal, fs, [seed, 2, number]))
         origins[int(records.numbers[k])] = records.origins[k]
         number += 1
 
@@ -381,8 +387,9 @@ class WindowPool:
         return self._windows
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+def run(doc: str | None, draw: DrawWindows) -> None:
+    """Command line that draws shards by ``draw``; ``doc`` begins with what it does."""
+    parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="folder with ptbxl100/ or hires500/ or both")
     parser.add_argument("--folds", required=True, help="digits: 1234567 to train, 8 to validate")
     parser.add_argument("--out", type=Path, required=True, help="folder of the shards")
@@ -394,8 +401,8 @@ def main() -> None:
     folds = set(args.folds)
     if folds <= TRAINING_FOLDS:
         folds.add("")
-    draw_shards(TrainingRecords(args.data, folds), args.out, 60 * args.minutes, args.seed)
+    draw_shards(TrainingRecords(args.data, folds), args.out, 60 * args.minutes, args.seed, draw)
 
 
 if __name__ == "__main__":
-    main()
+    run(__doc__, draw_windows)

@@ -2,9 +2,9 @@
 
     python -m ecgpage.train.text_reader --windows DIR --valid VALID --out model --minutes 20
 
-DIR and VALID hold shards of windows (``ecgpage.synth.text_windows``); shards drawn meanwhile join in. Training windows
-are stretched, turned a little, made brighter, paler, blurred or noisy. ``--work`` holds checkpoint and log; ``--resume``
-continues a stopped run; ``--start model --lr 1e-3`` trains weights further.
+DIR and VALID hold shards of windows (``ecgpage.synth.text_windows``, ``ecgpage.synth.world_text_windows``); shards drawn
+meanwhile join in. Training windows are stretched, turned a little, made brighter, paler, blurred or noisy. ``--work`` holds
+checkpoint and log; ``--resume`` continues a stopped run; ``--start model --lr 1e-3`` trains weights further.
 """
 
 from collections.abc import Iterator
