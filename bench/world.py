@@ -5,8 +5,8 @@
 FOLDER holds ``world`` (``pages``, ``truth``, ``expected.csv``) and ``edan`` (pages of one device, ``pages.csv``), see its
 README. Pages are read without a record's length. On ``world`` the leads that have a truth are scored: the offset is removed,
 then one lag within 120 ms and one time scale within 0.5 % a page (or a lag of its own for each lead); printed samples
-that are not read count as 0 mV. On ``edan`` the scale, the layout, the names, the time scale and the heart rate are known. Prints a
-Markdown table; ``--out`` gets one JSON line a page.
+that are not read count as 0 mV. On ``edan`` the scale, the layout, the names, the time scale and the heart rate are
+known. Prints a Markdown table; ``--out`` gets one JSON line a page.
 """
 
 import argparse
@@ -94,7 +94,7 @@ def read_one(task: tuple[Task, str]) -> dict[str, Any]:
     except EcgPageError as error:
         row |= {"reason": str(error), "leads": [], "seconds": time.perf_counter() - began}
         if page.truth is not None:
-            printed = np.isfinite(_load_truth(page.truth)).any(axis=0)
+            printed = np.atleast_1d(np.isfinite(_load_truth(page.truth)).any(axis=0))
             row["snr"] = row["snr_own_lags"] = {n: 0.0 for n, p in zip(LEADS, printed, strict=True) if p}
         return row
     row |= describe(found) | {"seconds": time.perf_counter() - began}

@@ -17,15 +17,17 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ecgpage.core.conventions import EcgPageError
     from ecgpage.image.decode import read_image
+    from ecgpage.layout.options import Hints
     from ecgpage.reader import Digitization, Reader
 
 __version__ = "0.1.0"
 
-__all__ = ["Digitization", "EcgPageError", "Reader", "__version__", "read_image"]
+__all__ = ["Digitization", "EcgPageError", "Hints", "Reader", "__version__", "read_image"]
 
 _HOMES = {
     "Digitization": "ecgpage.reader",
     "EcgPageError": "ecgpage.core.conventions",
+    "Hints": "ecgpage.layout.options",
     "Reader": "ecgpage.reader",
     "read_image": "ecgpage.image.decode",
 }

@@ -26,7 +26,8 @@ from ecgpage.image.polarity import as_positive
 from ecgpage.layout.boxes import PageBoxes
 from ecgpage.layout.detector import LeadDetector
 from ecgpage.layout.find_boxes import find_boxes
-from ecgpage.layout.options import LayoutOptions
+from ecgpage.layout.known_layouts import order_of
+from ecgpage.layout.options import Hints, LayoutOptions
 from ecgpage.layout.orientation import find_upright_turn
 from ecgpage.layout.page_layout import read_layout
 from ecgpage.layout.rows import find_rows
@@ -97,6 +98,14 @@ class Digitizer:
         """
         reader = TextReader.load(folder) if digest(folder, WORDS) else None
         return cls(TraceNet.load(folder), LeadDetector.load(folder), reader, options)
+
+    def with_hints(self, hints: Hints) -> "Digitizer":
+        """This digitizer with what is known of its pages beforehand; ``EcgPageError`` when the layout is not known."""
+        if hints.layout is not None:
+            order_of(hints.layout)
+        layout = replace(self.options.layout, hints=hints)
+        options = replace(self.options, layout=layout)
+        return Digitizer(self.network, self.detector, self.reader, options)
 
     def read_record(self, pictures: Sequence[Source], fs: float, n_samples: int) -> RecordReading:
         """Signals (n_samples, 12) mV at ``fs`` Hz from the images of one record.

@@ -31,6 +31,7 @@ from ecgpage.export.plot import plot_leads
 from ecgpage.export.types import Metadata
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.image.decode import UNNAMED, Source, read_image
+from ecgpage.layout.options import Hints
 from ecgpage.layout.types import PageLayout
 from ecgpage.pipeline import Digitizer
 from ecgpage.results import LocatedEcg, PageReading, RecordReading
@@ -148,13 +149,16 @@ class Reader:
         for network in _list_networks(self.digitizer, self.diagnoser):
             network.to(self.device)
 
-    def digitize(self, source: Source, *, fs: float = 500.0, seconds: float = 10.0) -> Digitization:
+    def digitize(
+        self, source: Source, *, fs: float = 500.0, seconds: float = 10.0, hints: Hints | None = None
+    ) -> Digitization:
         """Signals and diagnoses of one page.
 
         Args:
             source: path or bytes of a picture file, or an array uint8 (H, W, 3) RGB or (H, W) grey.
             fs: samples per second that are wanted, Hz.
             seconds: length of ``signal``, s; pages of 10 s are assumed: less is their start, what is beyond them NaN.
+            hints: speed, gain and layout where they are known and are to overrule what is read.
 
         A page that cannot be read gives the status "failed" and the reasons. Raises ``EcgPageError`` when ``source`` is no
         picture or cannot be opened, ``ValueError`` when ``fs`` and ``seconds`` make no sample.
@@ -164,7 +168,8 @@ class Reader:
                 f"fs={fs} Hz and seconds={seconds} s make no sample; give both as positive numbers"
             )
         image = read_image(source)
-        reading = self.digitizer.read_record([image], fs, round(fs * seconds))
+        digitizer = self.digitizer if hints is None else self.digitizer.with_hints(hints)
+        reading = digitizer.read_record([image], fs, round(fs * seconds))
         return _summarize(reading, self.diagnoser.diagnose(reading, fs), fs)
 
     def join(self, pages: Sequence[Digitization], numbers: Sequence[int] | None = None) -> Digitization:

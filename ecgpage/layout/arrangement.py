@@ -22,7 +22,7 @@ from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.core.types import Array
 from ecgpage.layout.boxes import ROW_APART_MM, PageBoxes, merge_boxes, refuse_two_pages
 from ecgpage.layout.columns import Columns, fit_columns, shared_span
-from ecgpage.layout.known_layouts import COUNTS, GRAMMAR, Order
+from ecgpage.layout.known_layouts import COUNTS, GRAMMAR, Order, order_of
 from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.printed_names import add_named_boxes, add_printed_names
 from ecgpage.layout.row_assignment import (
@@ -194,7 +194,7 @@ def _read_columns(
         if columns.count > 1 and whole.any() and _is_next_below(level, rows_mm[has_box]):
             strip_gain[row] = options.ink_only_strip
     found = []
-    for order in GRAMMAR:
+    for order in GRAMMAR if options.hints.layout is None else (order_of(options.hints.layout),):
         if order.columns == columns.count and len(order.cells) <= len(rows_mm):
             rows, strips, score = _align_order(order, evidence, strip_gain, options)
             cells = [
@@ -203,7 +203,8 @@ def _read_columns(
                 for column, name in enumerate(names)
             ]
             found.append((score + order.log_odds, cells, strips, True))
-    found += _read_any_order(evidence, columns.count, strip_gain, options)
+    if options.hints.layout is None:
+        found += _read_any_order(evidence, columns.count, strip_gain, options)
     readings = []
     for score, cells, strips, known in found:
         strip_cells = _name_strip_cells(evidence, strips, strip_odds, options)

@@ -134,6 +134,15 @@ def _orders(layouts: Iterable[KnownLayout]) -> tuple[Order, ...]:
 
 GRAMMAR: Final = _orders(KNOWN_LAYOUTS)
 """Orders that the reader knows."""
+
+
+def order_of(name: str) -> Order:
+    """Order of leads of a layout of the table by its name; ``EcgPageError`` for other names."""
+    if name not in LAYOUT_OF:
+        raise EcgPageError(f"layout {name!r} is not known; use one of {', '.join(LAYOUT_OF)}")
+    return Order(LAYOUT_OF[name].rows, LAYOUT_OF[name].log_odds or 0.0)
+
+
 COUNTS: Final = tuple(sorted({order.columns for order in GRAMMAR}))
 """Numbers of columns that the reader tries."""
 

@@ -4,11 +4,25 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Hints:
+    """What is known of a page beforehand and overrules what is read there; None where nothing is."""
+
+    speed_mm_per_s: float | None = None
+    """Paper speed, mm/s."""
+    gain_mm_per_mv: float | None = None
+    """Gain of all leads, mm/mV."""
+    layout: str | None = None
+    """Name in ``ecgpage.layout.known_layouts.KNOWN_LAYOUTS``."""
+
+
+@dataclass(frozen=True)
 class LayoutOptions:
     """Switches of ``ecgpage.layout``; the defaults made the tables in docs/results.md."""
 
     text: bool = True
     """Whether names and scales are read, where there is a reader for them."""
+    hints: Hints = Hints()
+    """What is known beforehand."""
     line_ahead_mm: float | None = None
     """Distance, mm, by which rows begin left of a printed 5-mm line where they begin close to one; None: anywhere.
 

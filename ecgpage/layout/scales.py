@@ -49,6 +49,8 @@ def weigh_speeds_seen(
     pulses: list[Pulse], written: float | None, options: LayoutOptions = LayoutOptions()
 ) -> dict[float, float]:
     """Log odds of each paper speed, mm/s, by print and pulses."""
+    if options.hints.speed_mm_per_s is not None:
+        return {options.hints.speed_mm_per_s: 0.0}
     odds = dict(SPEED_ODDS)
     if written is not None:
         for speed in odds:
@@ -70,7 +72,7 @@ def _weigh_length(length_mm: float, speed: float, duration_s: float, options: La
     seconds, error = length_mm / speed, options.length_error * duration_s
     whole = sum(
         share * np.exp(-0.5 * ((seconds - part * duration_s) / error) ** 2) / (error * np.sqrt(2 * np.pi))
-        for part, share in SHOWN[speed]
+        for part, share in SHOWN.get(speed, SHOWN[SPEED_MM_PER_S])
     )
     other = 0.15 / duration_s if seconds < duration_s + error else options.longer_than_record / duration_s
     return float(np.log(whole + other))
@@ -85,6 +87,9 @@ def tell_speed(
 ) -> float:
     """The likeliest paper speed, mm/s, with a note of what it rests on unless all is as usual."""
     best = max(odds, key=lambda speed: odds[speed])
+    if len(odds) == 1:
+        notes.append(f"{best:g} mm/s as given")
+        return best
     widths = [p.width_mm for p in pulses if p.score]
     by_pulse = bool(widths) and abs(float(np.median(widths)) - PULSE_S * best) < 1.0
     if written is not None and written != best:
@@ -116,6 +121,9 @@ def tell_gains(
     A group without clear pulses of its own has the other's gain.
     """
     clear: dict[str, list[float]] = {"limb": [], "chest": []}
+    if options.hints.gain_mm_per_mv is not None:
+        notes.append(f"{options.hints.gain_mm_per_mv:g} mm/mV as given")
+        return dict.fromkeys(clear, options.hints.gain_mm_per_mv)
     vague: list[float] = []
     for row, pulse in pulses:
         here = [c for c in arrangement.cells if c.row == row]
