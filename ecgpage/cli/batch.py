@@ -1,7 +1,6 @@
 """Read all pages that a command line names: files are opened, pages given to workers, results counted.
 
-One batch goes through four steps, each of them a method: find the inputs and name their results, refuse what would be
-overwritten, read, tell. Workers do everything that touches a file's content, so no file can end the batch.
+Workers do everything that touches a file's content, so no file can end the batch.
 """
 
 import os
@@ -192,12 +191,9 @@ class Batch:
         elif isinstance(task, Digitize) and len(task.pages) > 1 and self._settings.pages_are != "one":
             self._tasks.extend(task.split())
         elif isinstance(task, Digitize):
-            page, sha256 = (
-                "-".join(str(n) for n in sorted({task.pages[0], task.pages[-1]})),
-                task.each[0].sha256,
-            )
-            shown = name_anonymously(sha256) if self._settings.anonymous else task.path
-            row = Row(shown, page, "", sha256, "failed", reason=reason)
+            page = "-".join(str(n) for n in sorted({task.pages[0], task.pages[-1]}))
+            sha256 = task.each[0].sha256
+            row = Row(self._show(task.path, sha256), page, "", sha256, "failed", reason=reason)
             self._note(row, task.path, len(task.pages), task.several)
         else:
             self._note(Row(self._show(task.path), "", "", "", "failed", reason=reason), task.path, 1)
@@ -213,13 +209,13 @@ class Batch:
         if not reason and self._settings.pages_are == "one" and len(chosen) > LONGEST_RECORD:
             reason = f"{len(chosen)} pages are no one record, which has {LONGEST_RECORD} at most; choose with --pages"
         if reason:
-            row = Row(self._show(path), "", "", facts.sha256, "failed", reason=reason)
+            row = Row(self._show(path, facts.sha256), "", "", facts.sha256, "failed", reason=reason)
             self._note(row, path, 1)
             return
         self.teller.expect(len(chosen) - 1)
         if self._settings.anonymous and self._owners.setdefault(facts.sha256, number) != number:
-            name = name_anonymously(facts.sha256)
-            row = Row(name, "", "", facts.sha256, "skipped", reason="its content is that of another file")
+            shown = self._show(path, facts.sha256)
+            row = Row(shown, "", "", facts.sha256, "skipped", reason="its content is that of another file")
             self._note(row, path, len(chosen))
             return
         name = self._names[number] or name_anonymously(facts.sha256)
@@ -244,8 +240,7 @@ class Batch:
 
         def find(target: Target, pages: Sequence[int]) -> Row | None:
             row = find_finished(target, pages, wanted)
-            shown = name_anonymously(target.sha256) if self._settings.anonymous else task.path
-            return None if row is None else rename(row, shown, target.record)
+            return None if row is None else rename(row, self._show(task.path, target.sha256), target.record)
 
         whole = find(task.together, task.pages) if task.together else None
         if whole is not None:
@@ -262,14 +257,16 @@ class Batch:
         self.rows.append(row)
         self.teller.note(row, f"{path} page {row.page}" if several else path, pages, finished=finished)
 
-    def _show(self, path: str) -> str:
-        """What the table calls a file of which nothing is known."""
-        return f"unread-{len(self.rows) + 1}" if self._settings.anonymous else path
+    def _show(self, path: str, sha256: str = "") -> str:
+        """What the table calls a file; ``sha256``: empty where nothing of it is known."""
+        if not self._settings.anonymous:
+            return path
+        return name_anonymously(sha256) if sha256 else f"unread-{len(self.rows) + 1}"
 
 
 @contextmanager
 def _ended_like_interrupted() -> Iterator[None]:
-    """While it is entered, a request of the system to end is like Ctrl-C."""
+    """While it is entered, a request of the system to end is like Ctrl-C; what is ignored (nohup) stays so."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -278,7 +275,8 @@ def _ended_like_interrupted() -> Iterator[None]:
         raise KeyboardInterrupt
 
     signals = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name)]
-    before = {number: signal.signal(number, interrupt) for number in signals}
+    heard = [number for number in signals if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in heard}
     try:
         yield
     finally:

@@ -120,9 +120,13 @@ class WorkerPool:
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=serve, args=(theirs, self._settings), daemon=True)
-        with _interrupts_held():
-            process.start()
-        theirs.close()
+        try:
+            with _interrupts_held():
+                process.start()
+        except OSError as error:
+            raise EcgPageError(f"no worker can be started ({error}); ask for fewer with -j") from error
+        finally:
+            theirs.close()
         worker = _Worker(process, ours)
         self._workers.append(worker)
         return worker
@@ -136,7 +140,8 @@ class WorkerPool:
         assert worker.task is not None
         task = worker.task
         if kind == "begun":
-            worker.began, self._failed_starts = True, 0
+            worker.began = True
+            self._failed_starts = 0 if task.needs_reader else self._failed_starts
             worker.deadline = time.monotonic() + self._timeout_s * max(1, len(task.pages))
             return None
         if kind == "unusable":

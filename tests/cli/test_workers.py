@@ -15,6 +15,7 @@ import pytest
 from ecgpage.cli.settings import Settings
 from ecgpage.cli.tasks import Digitize, Examine
 from ecgpage.cli.workers import Answer, WorkerPool
+from ecgpage.core.conventions import EcgPageError
 from tests.cli.conftest import Program
 from tests.cli.fake_reader import NAME
 
@@ -155,6 +156,18 @@ def test_an_idle_worker_that_is_killed_is_replaced(pool: WorkerPool, program: Pr
         pool.give(Examine(1, path))
         answers += collect(pool, lambda found: len(found) == 1)
     assert answers[-1].result.pages == 1
+    pool.stop()
+
+
+def test_a_machine_without_room_for_a_process_ends_the_batch(
+    pool: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise OSError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("multiprocessing.context.SpawnProcess.start", fail)
+    with pytest.raises(EcgPageError, match=r"no worker can be started .*; ask for fewer with -j"):
+        pool.give(Examine(0, "a.png"))
     pool.stop()
 
 
