@@ -44,6 +44,8 @@ ROW_MM: Final = 250.0
 """Length, mm, of a row: ten seconds at 25 mm/s."""
 PULSE_MM: Final = 10.0
 """Height, mm, of a calibration pulse: 1 mV at 10 mm/mV."""
+FOURTHS: Final = (0.18, 0.32)
+"""Width of a lead's box over that of a row, between which a page has four columns."""
 SAME: Final = 0.2
 """Natural log of the ratio of the scales by rows and by pulses, below which they agree."""
 
@@ -85,10 +87,11 @@ def map_without_grid(
         )
     px_per_mm, source = _tell_scale(best.leads, best.pulses)
     grid = _make_map(best, px_per_mm, source)
-    page = flatten_page(image, grid)
-    pitch = measure_separator_pitch(page, find_rows(page, options), ROW_MM, options)
-    if pitch is not None:
-        grid = _make_map(best, px_per_mm * pitch, f"{source}, separators")
+    if _stand_in_four(best.leads):
+        page = flatten_page(image, grid)
+        pitch = measure_separator_pitch(page, find_rows(page, options), ROW_MM, options)
+        if pitch is not None:
+            grid = _make_map(best, px_per_mm * pitch, f"{source}, separators")
     log.info("no grid: %.2f px/mm from the %s", grid.px_per_mm, grid.source)
     return grid
 
@@ -169,6 +172,12 @@ def _tell_scale(leads: Array, pulses: Array) -> tuple[float, str]:
     if abs(np.log(by_rows / by_pulses)) < SAME:
         return by_rows, "calibration pulses and length of the rows"
     return by_pulses, "calibration pulses"
+
+
+def _stand_in_four(leads: Array) -> bool:
+    """Whether most boxes (n, 4) of leads are about a quarter as wide as all of them: separators stand a quarter apart."""
+    share = float(np.median(leads[:, 2] - leads[:, 0])) / float(leads[:, 2].max() - leads[:, 0].min())
+    return FOURTHS[0] < share < FOURTHS[1]
 
 
 def _make_map(view: _View, px_per_mm: float, source: str) -> GridMap:

@@ -89,15 +89,15 @@ def move_columns(
     if columns:
         _divide_touching([seen[key] for key in columns], [usual[key] for key in columns])
     # separators and the record's length know better than the network what it agrees with
-    places = [
-        (
-            members,
-            *np.where(np.abs(seen[key] - usual[key]) > options.own_error_mm, seen[key], usual[key]),
-        )
-        for key, members in groups.items()
-    ]
+    places = {
+        key: np.where(np.abs(seen[key] - usual[key]) > options.own_error_mm, seen[key], usual[key])
+        for key in groups
+    }
+    if not layout.ticks_mm:
+        _make_equal([places[key] for key in columns], options)
     segments = list(layout.segments)
-    for members, x0, x1 in places:
+    for key, members in groups.items():
+        x0, x1 = places[key]
         if x1 - x0 > options.shortest_mm:
             for k in members:
                 segments[k] = _place(segments[k], float(x0), float(x1), layout.speed_mm_per_s)
@@ -137,6 +137,20 @@ def _divide_touching(seen: list[Array], usual: list[Array]) -> None:
     for k, (a, b) in enumerate(pairwise(seen), 1):
         if not np.isfinite([a[1], b[0]]).any():
             a[1] = b[0] = filled[k]
+
+
+def _make_equal(places: list[Array], options: TraceOptions) -> None:
+    """Make columns that touch, (2,) begin and end each, equally wide where they nearly are, in place: one trace jumps to the
+    next at their borders, which tells badly where.
+    """
+    if len(places) < 2:
+        return
+    borders = np.array([places[0][0], *((a[1] + b[0]) / 2 for a, b in pairwise(places)), places[-1][1]])
+    gaps = np.array([b[0] - a[1] for a, b in pairwise(places)])
+    even = np.linspace(borders[0], borders[-1], len(borders))
+    if np.abs(gaps).mean() < options.touching_mm and np.abs(borders - even).max() < options.uneven_mm:
+        for place, ends in zip(places, pairwise(even), strict=True):
+            place[:] = ends
 
 
 def _agree(

@@ -32,6 +32,10 @@ class TraceOptions:
     """The same where all leads stand below each other."""
     own_error_mm: float = 0.45
     """Error, mm, of where the network sees an end: the layout's is kept where it is no further away."""
+    touching_mm: float = 0.6
+    """Mean distance, mm, of columns' ends from the next ones' beginnings, up to which they touch."""
+    uneven_mm: float = 1.2
+    """Distance, mm, of their borders from equal parts, up to which they are equal parts."""
     same_end_mm: float = 0.7
     """Distance, mm, within which leads of a column begin or end together."""
     agreeing_share: float = 0.5
