@@ -47,7 +47,7 @@ def main() -> int:
             check_packages()
             draw_pages(options.data, options.out, options.pages)
         elif options.command == "read":
-            read_pages(sorted(p for p in options.pages.glob("*.json") if options.only in p.name), options.out)
+            read_pages(_truths(options.pages, options.only), options.out)
     except EcgPageError as error:
         print(error, file=sys.stderr)
         return 2
@@ -61,15 +61,21 @@ def draw_pages(data: Path, out: Path, count: int) -> None:
     records = TrainingRecords(data, {REPORT_FOLD})
     chosen = np.random.default_rng(9).permutation(len(records))[:count]
     out.mkdir(parents=True, exist_ok=True)
-    for number, setting in enumerate(SETTINGS):
-        for index in chosen:
+    for index in chosen:
+        signal, fs = records.signal(int(index))
+        for number, setting in enumerate(SETTINGS):
             target = out / f"{setting.package}-{number:02d}-{index:05d}.png"
             if target.with_suffix(".json").exists():
                 continue
-            signal, fs = records.signal(int(index))
             image, facts = draw_plotted(setting, signal.T, fs)
             cv2.imwrite(str(target), image[..., ::-1])
             target.with_suffix(".json").write_text(json.dumps(facts))
+
+
+def _truths(pages: Path, only: str) -> list[Path]:
+    """Truths of pages whose names hold ``only``, record by record: any part of the list holds all settings."""
+    found = (path for path in pages.glob("*.json") if only in path.name)
+    return sorted(found, key=lambda path: (path.stem[-5:], path.stem))
 
 
 def read_pages(truths: Iterable[Path], out: Path) -> None:

@@ -15,7 +15,7 @@ from ecgpage.synth import mixes_hash
 from ecgpage.synth.mixes import Mix
 from ecgpage.synth.page.model import segment_path
 from ecgpage.synth.picture import photograph_sheet
-from ecgpage.synth.scene.page_map import flat_map
+from ecgpage.synth.scene.page_map import PageMap, flat_map
 from ecgpage.synth.truth import page_truth
 from ecgpage.synth.world import WORLD_MIXES, WorldMix, draw_world_page, world_hash
 from ecgpage.synth.world.invent import invent_device_page
@@ -302,3 +302,46 @@ def test_texts_that_run_upwards_stand_where_their_box_is() -> None:
     assert turned.coverage.shape == upright.coverage.shape[::-1]
     assert turned.row + turned.coverage.shape[0] <= 30 * 4 + 3
     assert turned.col >= 20 * 4 - 12
+
+
+@pytest.mark.medium
+def test_the_grid_of_a_scan_lies_where_its_truth_says() -> None:
+    phases = []
+    for seed in range(12):
+        page, signal = invented(seed)
+        style, box = page.panels[0].style, page.panels[0].box
+        has_grid = (style.minor_kind, style.major_kind) != ("none", "none") and not style.dropout
+        if not has_grid or box[2] - box[0] < 60 or box[3] - box[1] < 40:
+            continue
+        page = replace(bare(page), panels=page.panels[:1], segments=(), places=(), stretch=(1.008, 0.993))
+
+        def draw(model: object, mv: NDArray[np.floating], dpi: float) -> NDArray[np.uint8]:
+            assert isinstance(model, DevicePage)
+            return draw_device_page(model, mv, (dpi / MM, dpi / MM))
+
+        image, page_map, _ = photograph_sheet(
+            page, signal, quiet(SCENES["scan"]), np.random.default_rng(seed), draw=draw, stretch=page.stretch
+        )
+        phases += [grid_phase(image, page_map, page.panels[0], axis) for axis in (0, 1)]
+    assert len(phases) > 14
+    assert np.median(np.abs(phases)) < 0.03  # mm
+    assert np.max(np.abs(phases)) < 0.12  # lines lie on whole pixels
+
+
+def grid_phase(image: NDArray[np.uint8], page_map: PageMap, panel: GridPanel, axis: int) -> float:
+    """Distance, printed mm, of the seen lines from the true ones along x or y, over up to 20 periods."""
+    period = 5.0 if panel.style.minor_kind == "none" else 1.0
+    low, high = np.array(panel.box[:2]) + 6, np.array(panel.box[2:]) - 6
+    count = min(int((high[axis] - low[axis]) / panel.pitch[axis] / period), 20)
+    # an odd number of samples a square: none of them stands at the same place of each pixel
+    along = low[axis] + np.arange(count * 83) / 83 * period * panel.pitch[axis]
+    across = np.linspace(low[1 - axis], high[1 - axis], 40)
+    points = np.stack(np.meshgrid(along, across, indexing="ij"), axis=-1).reshape(-1, 2)
+    at = page_map.image_from_page(points[:, ::-1] if axis else points)
+    parts = np.array_split(at, 1 + len(at) // 20_000)  # OpenCV takes no longer ones
+    picture = image.astype(np.float32)
+    light = np.concatenate([sample(picture, part).sum(axis=1) for part in parts]).reshape(len(along), -1)
+    profile = light.mean(axis=1)
+    number = (along - panel.origin[axis]) / panel.pitch[axis]
+    wave = ((profile - profile.mean()) * np.exp(-2j * np.pi * number / period)).sum()
+    return float(np.angle(-wave)) / (2 * np.pi) * period
