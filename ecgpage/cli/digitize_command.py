@@ -21,11 +21,11 @@ from ecgpage.cli.settings import (
     SPEEDS_MM_PER_S,
     Order,
     Overlay,
-    Overrides,
     Settings,
 )
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.shipped_weights import TABLE, find_weights
+from ecgpage.layout.options import Hints
 
 WORKER_GB: Final = 1.5
 """Memory of one worker, GB: what it needs for a page of 12,000 x 12,000 px."""
@@ -181,9 +181,7 @@ def read_order(options: argparse.Namespace) -> Order:
         seconds=options.seconds,
         overlay=overlay,
         anonymous=options.anonymous,
-        overrides=Overrides(
-            options.speed, options.gain, None if options.layout == "auto" else options.layout
-        ),
+        hints=Hints(options.speed, options.gain, None if options.layout == "auto" else options.layout),
         pages_are=options.pages_are,
         dpi=options.dpi,
         password=options.password,
@@ -219,7 +217,7 @@ def check_order(order: Order) -> None:
             raise EcgPageError(f'--to {name} needs {module}; install it with: pip install "ecgpage[{extra}]"')
     from ecgpage.layout.known_layouts import LAYOUT_OF  # noqa: PLC0415 - help needs nothing of it
 
-    layout = settings.overrides.layout
+    layout = settings.hints.layout
     if layout is not None and layout not in LAYOUT_OF:
         raise EcgPageError(f"--layout {layout!r} is not known; choose auto, {', '.join(LAYOUT_OF)}")
 

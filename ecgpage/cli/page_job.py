@@ -13,7 +13,7 @@ import re
 import stat
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ecgpage.cli.names import name_anonymously
 from ecgpage.cli.pictures import OVERLAY, PLOT, write_overlay, write_plot, write_stages
 from ecgpage.cli.results import Target, publish, written_aside
-from ecgpage.cli.settings import Overrides, Settings
+from ecgpage.cli.settings import Settings
 from ecgpage.cli.summary import Row, in_one_line
 from ecgpage.cli.tasks import Examine, FileFacts, Task
 from ecgpage.core.conventions import EcgPageError
@@ -108,7 +108,7 @@ def digitize_pages(
     Returns one row for a record, else one for each page. Raises as ``digitize_one`` does.
     """
     reader = load_reader(settings.reader, settings.device, settings.model)
-    job = _Job(path, settings, reader, make_hints(settings.overrides))
+    job = _Job(path, settings, reader)
     if together is None:
         return [job.save_page(job.read(n), target) for n, target in zip(pages, each, strict=True)]
     shown = [job.read(number) for number in pages]
@@ -133,20 +133,6 @@ def load_reader(name: str, device: str, model: str | None) -> "Reader":
     return reader
 
 
-def make_hints(overrides: Overrides) -> dict[str, Any]:
-    """Argument of ``Reader.digitize`` for what is known of every page; ``EcgPageError`` when the reader takes none."""
-    if overrides == Overrides():
-        return {}
-    from ecgpage import reader  # noqa: PLC0415 - loads PyTorch
-
-    hints = getattr(reader, "Hints", None)
-    if hints is None:
-        raise EcgPageError(
-            "this version's reader takes neither --speed nor --gain nor --layout; leave them out"
-        )
-    return {"hints": hints(**asdict(overrides))}
-
-
 @dataclass
 class _Page:
     """One page on its way."""
@@ -169,7 +155,6 @@ class _Job:
     path: str
     settings: Settings
     reader: "Reader"
-    hints: dict[str, Any]
 
     def read(self, number: int) -> _Page:
         """One page: picture and what was found, or the reason why not."""
@@ -177,8 +162,9 @@ class _Job:
         page = _Page(number, 0.0)
         try:
             page.image = self._picture(number)
-            fs, seconds = self.settings.fs, self.settings.seconds
-            page.found = self.reader.digitize(page.image, fs=fs, seconds=seconds, **self.hints)
+            page.found = self.reader.digitize(
+                page.image, fs=self.settings.fs, seconds=self.settings.seconds, hints=self.settings.hints
+            )
             _raise_if_out_of_memory(page.found.reasons)
         except EcgPageError as error:
             page.reason = str(error)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Literal
 
 from ecgpage.cli.page_choice import ALL_PAGES, PageChoice
+from ecgpage.layout.options import Hints
 
 Overlay = Literal["ecg", "page", "none"]
 PagesAre = Literal["records", "one", "auto"]
@@ -28,16 +29,6 @@ GAINS_MM_PER_MV: Final = (2.5, 5.0, 10.0, 20.0, 40.0)
 
 
 @dataclass(frozen=True)
-class Overrides:
-    """Facts about every page that overrule what is read there; None where nothing is known."""
-
-    speed_mm_per_s: float | None = None
-    gain_mm_per_mv: float | None = None
-    layout: str | None = None
-    """Name in the table of layouts."""
-
-
-@dataclass(frozen=True)
 class Settings:
     """What is done with each page."""
 
@@ -51,8 +42,8 @@ class Settings:
     """Picture of the traces on their page: on the ECG alone, with all that the page shows, or none."""
     anonymous: bool = False
     """Whether results are named by their content and name no source."""
-    overrides: Overrides = field(default_factory=Overrides)
-    """Speed, gain and layout that are known."""
+    hints: Hints = field(default_factory=Hints)
+    """Speed, gain and layout that overrule what is read."""
     pages_are: PagesAre = "auto"
     """Whether the pages of a file are records, one record, or one where they complete each other."""
     dpi: float | None = None
@@ -81,7 +72,7 @@ class Settings:
             "seconds": self.seconds,
             "overlay": self.overlay,
             "anonymous": self.anonymous,
-            "overrides": asdict(self.overrides),
+            "hints": asdict(self.hints),
             "pages_are": self.pages_are,
             "dpi": self.dpi,
             "weights": self.weights,

@@ -205,11 +205,10 @@ def serve(pipe: Connection, settings: Settings) -> None:
 
 def _prepare(settings: Settings) -> str:
     """Load the reader, once; why it cannot be, if so."""
-    from ecgpage.cli.page_job import load_reader, make_hints  # noqa: PLC0415 - as in ``serve``
+    from ecgpage.cli.page_job import load_reader  # noqa: PLC0415 - as in ``serve``
 
     try:
         load_reader(settings.reader, settings.device, settings.model)
-        make_hints(settings.overrides)
     except EcgPageError as error:
         return str(error)
     except MemoryError:

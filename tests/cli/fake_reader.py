@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from ecgpage.core.conventions import LEADS, EcgPageError
+from ecgpage.layout.options import Hints
 from ecgpage.signal.expected_snr import Expectation
 from ecgpage.signal.types import LeadReading
 
@@ -66,7 +67,7 @@ class FakeReader:
         if (self.marks / "dies_at_start").exists():
             os._exit(9)
 
-    def digitize(self, image: Any, *, fs: float, seconds: float, hints: Any = None) -> FakeDigitization:
+    def digitize(self, image: Any, *, fs: float, seconds: float, hints: Hints) -> FakeDigitization:
         """What a page of that colour gives."""
         kind = KINDS[round(int(image[0, 0, 0]) / 20)]
         self._act(kind)
@@ -82,7 +83,7 @@ class FakeReader:
         }
         status = "ok" if len(read) == len(LEADS) else "partial" if read else "failed"
         reasons = ("no 12-lead ECG recognised",) if status == "failed" else ()
-        reasons += (f"told: {hints}",) if hints is not None else ()
+        reasons += (f"told {hints}",) if hints != Hints() else ()
         return FakeDigitization(signal, fs, status, reasons, readings)
 
     def _act(self, kind: str) -> None:

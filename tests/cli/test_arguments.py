@@ -187,7 +187,7 @@ def test_nothing_but_input_and_output_is_needed() -> None:
         "auto",
         None,
     )
-    assert settings.overrides.layout is None
+    assert settings.hints.layout is None
 
 
 def test_pictures_are_drawn_where_they_are_asked_for() -> None:
@@ -196,9 +196,7 @@ def test_pictures_are_drawn_where_they_are_asked_for() -> None:
 
 
 def test_facts_that_overrule_the_page_are_kept_together() -> None:
-    found = order_of(
-        "a.png", "-o", "out", "--speed", "50", "--gain", "5", "--layout", "6x2"
-    ).settings.overrides
+    found = order_of("a.png", "-o", "out", "--speed", "50", "--gain", "5", "--layout", "6x2").settings.hints
     assert (found.speed_mm_per_s, found.gain_mm_per_mv, found.layout) == (50.0, 5.0, "6x2")
 
 

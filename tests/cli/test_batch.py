@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ from ecgpage.cli import batch as batch_module
 from ecgpage.cli import results
 from ecgpage.cli.batch import Batch
 from ecgpage.cli.names import name_anonymously
-from ecgpage.cli.page_job import digitize_one, hash_file, load_reader, make_hints
-from ecgpage.cli.settings import Overrides, Settings
+from ecgpage.cli.page_job import digitize_one, hash_file, load_reader
+from ecgpage.cli.settings import Settings
 from ecgpage.core.conventions import EcgPageError
 from tests.cli.conftest import Program
 from tests.cli.fake_reader import NAME
@@ -401,24 +400,12 @@ def test_a_page_is_read_without_any_batch(program: Program) -> None:
 # facts that overrule what is read
 
 
-@dataclass
-class Hints:
-    """Stands for the reader's."""
-
-    speed_mm_per_s: float | None
-    gain_mm_per_mv: float | None
-    layout: str | None
-
-
-def test_what_is_known_of_all_pages_is_told_to_the_reader(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ecgpage.reader.Hints", Hints, raising=False)
-    assert make_hints(Overrides()) == {}
-    assert make_hints(Overrides(50.0, None, "6x2")) == {"hints": Hints(50.0, None, "6x2")}
-
-
-def test_a_reader_that_cannot_be_told_ends_the_batch_before_a_page_is_read_wrong(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.delattr("ecgpage.reader.Hints", raising=False)
-    with pytest.raises(EcgPageError, match="takes neither --speed nor --gain nor --layout"):
-        make_hints(Overrides(gain_mm_per_mv=5.0))
+def test_what_is_known_of_all_pages_is_told_to_the_reader(program: Program) -> None:
+    program.draw("a.png", "ok")
+    done = program("--speed", "50", "--layout", "6x2")
+    assert done.rows[0]["reason"] == "told Hints(speed_mm_per_s=50.0, gain_mm_per_mv=None, layout='6x2')"
+    assert done.report("a")["settings"]["hints"] == {
+        "speed_mm_per_s": 50.0,
+        "gain_mm_per_mv": None,
+        "layout": "6x2",
+    }

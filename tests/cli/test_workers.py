@@ -55,9 +55,9 @@ def test_pages_that_take_too_long_fail_and_the_rest_is_read(program: Program) ->
     for name, kind in (("a.png", "hangs"), ("b.png", "hangs_once"), ("c.png", "slow")):
         program.draw(name, kind)
     began = time.monotonic()
-    done = program("-j", "3", "--timeout", "1.5")
+    done = program("-j", "3", "--timeout", "5")
     assert done.statuses == {"a.png": "failed", "b.png": "ok", "c.png": "ok"}
-    assert [row["reason"] for row in done.rows if row["status"] == "failed"] == ["more than 1.5 s"]
+    assert [row["reason"] for row in done.rows if row["status"] == "failed"] == ["more than 5 s"]
     assert time.monotonic() - began < PATIENCE_S
 
 
