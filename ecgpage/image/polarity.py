@@ -2,6 +2,7 @@
 
 from typing import Final
 
+import cv2
 import numpy as np
 
 from ecgpage.core.types import Image
@@ -17,9 +18,11 @@ MOST_LIGHT: Final = 0.3
 
 def is_negative(image: Image) -> bool:
     """Whether a uint8 (H, W, 3) RGB picture shows light traces on a dark ground."""
-    light = brightest_channel(image[::4, ::4])
-    ground = float(np.median(light))
-    return ground < DARK and float((light > ground + MUCH_LIGHTER).mean()) < MOST_LIGHT
+    # all pixels: a part in steps may fall on the lines of a grid only
+    counts = cv2.calcHist([brightest_channel(image)], [0], None, [256], [0, 256]).ravel()
+    darker = np.cumsum(counts, dtype=np.float64) / counts.sum(dtype=np.float64)
+    ground = int(np.searchsorted(darker, 0.5))
+    return ground < DARK and bool(1.0 - darker[ground + MUCH_LIGHTER] < MOST_LIGHT)
 
 
 def as_positive(image: Image) -> Image:
