@@ -1,0 +1,177 @@
+"""Columns move to where the network sees their leads drawn, and nowhere else."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ecgpage.core.conventions import LEADS
+from ecgpage.layout.types import PageLayout, Segment
+from ecgpage.trace.crops import MARGIN_MM, Reading
+from ecgpage.trace.extents import Extent, find_extent, move_columns, widen
+from ecgpage.trace.geometry import STEP_MM
+
+SPEED = 25.0
+
+
+def read_marks(x0_mm: float, x1_mm: float, *drawn_mm: tuple[float, float]) -> Reading:
+    """Reading of a window with its margins that sees a lead drawn in these stretches of page x, mm."""
+    x_mm = np.arange(x0_mm - MARGIN_MM, x1_mm + MARGIN_MM + STEP_MM / 2, STEP_MM)
+    seen = np.zeros(len(x_mm), bool)
+    for first, end in drawn_mm:
+        seen |= (x_mm > first - STEP_MM / 2) & (x_mm < end + STEP_MM / 2)
+    return Reading(x_mm, np.where(seen, 50.0, np.nan), np.full(len(x_mm), 0.1), np.where(seen, 0.9, 0.1))
+
+
+def page(first_mm: float = 20.0, *, ticks: bool = False, strip: bool = True, rows: int = 3) -> PageLayout:
+    """Layout of 12 / ``rows`` columns that last 10 s together and touch each other, and a strip."""
+    count = 12 // rows
+    width = 250.0 / count
+    segments = [
+        Segment(
+            name,
+            k % rows,
+            first_mm + width * (k // rows),
+            first_mm + width * (k // rows + 1),
+            10.0 / count * (k // rows),
+            10.0 / count,
+            30.0,
+        )
+        for k, name in enumerate(LEADS)
+    ]
+    if strip:
+        segments.append(Segment("II", rows, first_mm, first_mm + 250.0, 0.0, 10.0, 30.0, is_strip=True))
+    ticks_mm = [first_mm + width * k for k in range(1, count)] if ticks else []
+    return PageLayout([], segments, [], ticks_mm, SPEED, 10.0, 0.9)
+
+
+def see(layout: PageLayout, shift_mm: float = 0.0) -> list[Extent]:
+    """Extents of a page whose columns touch, drawn ``shift_mm`` right of its layout: only the outer ends are seen."""
+    first, last = min(s.x0_mm for s in layout.segments), max(s.x1_mm for s in layout.segments)
+    return [
+        Extent(s.x0_mm + shift_mm, s.x1_mm + shift_mm, s.x0_mm > first + 1, s.x1_mm < last - 1)
+        for s in layout.segments
+    ]
+
+
+def ends(layout: PageLayout) -> list[tuple[float, float]]:
+    """Page x, mm, of the ends of columns, then of the strip."""
+    return sorted({(round(s.x0_mm, 2), round(s.x1_mm, 2)) for s in layout.segments})
+
+
+# where one lead is drawn
+
+
+def test_an_extent_is_the_longest_run() -> None:
+    extent = find_extent(read_marks(20.0, 82.5, (17.0, 19.0), (25.0, 80.0)))
+    assert (extent.start_mm, extent.end_mm) == pytest.approx((25.0, 80.0), abs=STEP_MM)
+    assert not extent.runs_left
+    assert not extent.runs_right
+
+
+@pytest.mark.parametrize(("gap_mm", "start_mm"), [(2.0, 22.0), (5.0, 45.0)])
+def test_small_gaps_do_not_divide_a_lead_and_wide_ones_do(gap_mm: float, start_mm: float) -> None:
+    extent = find_extent(read_marks(20.0, 82.5, (22.0, 45.0 - gap_mm), (45.0, 80.0)))
+    assert extent.start_mm == pytest.approx(start_mm, abs=STEP_MM)
+    assert extent.end_mm == pytest.approx(80.0, abs=STEP_MM)
+
+
+def test_a_lead_may_run_on_beyond_the_window_which_then_widens_on_that_side() -> None:
+    window = (20.0, 82.5, 50.0)
+    left = find_extent(read_marks(20.0, 82.5, (0.0, 80.0)))
+    assert (left.runs_left, left.runs_right) == (True, False)
+    assert widen(window, left) == (20.0 - MARGIN_MM, 82.5, 50.0)
+    right = find_extent(read_marks(20.0, 82.5, (25.0, 100.0)))
+    assert (right.runs_left, right.runs_right) == (False, True)
+    assert widen(window, right) == (20.0, 82.5 + MARGIN_MM, 50.0)
+
+
+def test_where_nothing_is_drawn_nothing_is_known() -> None:
+    extent = find_extent(read_marks(20.0, 82.5))
+    assert np.isnan([extent.start_mm, extent.end_mm]).all()
+    assert not extent.runs_left
+    assert not extent.runs_right
+
+
+# columns
+
+
+@pytest.mark.parametrize("shift_mm", [0.0, 0.3, 0.7, -0.7])
+def test_what_agrees_about_stays_as_the_layout_has_it(shift_mm: float) -> None:
+    layout = page()
+    assert move_columns(layout, see(layout, shift_mm)) is layout
+
+
+@pytest.mark.parametrize("shift_mm", [2.0, -4.0, 7.3])
+def test_columns_and_strip_move_to_where_they_are_drawn(shift_mm: float) -> None:
+    layout = page()
+    moved = move_columns(layout, see(layout, shift_mm))
+    np.testing.assert_allclose(ends(moved), np.array(ends(layout)) + shift_mm, atol=0.02)
+    assert [s.start_s for s in moved.segments] == [s.start_s for s in layout.segments]
+    assert [s.duration_s for s in moved.segments] == pytest.approx([s.duration_s for s in layout.segments])
+
+
+def test_a_missed_gap_between_columns_is_found() -> None:
+    """The layout divides the width evenly; 5 mm before the last column are blank."""
+    wrong = page(strip=False, rows=6)
+    wrong = replace(
+        wrong,
+        segments=[
+            replace(s, x0_mm=20.0 if s.x0_mm < 100 else 147.5, x1_mm=147.5 if s.x0_mm < 100 else 275.0)
+            for s in wrong.segments
+        ],
+    )
+    extents = [
+        Extent(20.0, 145.0, False, False) if s.x0_mm < 100 else Extent(150.0, 275.0, False, False)
+        for s in wrong.segments
+    ]
+    assert ends(move_columns(wrong, extents)) == [(20.0, 145.0), (150.0, 275.0)]
+
+
+def test_a_minority_of_leads_moves_nothing() -> None:
+    layout = page()
+    extents = see(layout)
+    extents[0] = replace(extents[0], start_mm=26.0)
+    assert move_columns(layout, extents) is layout
+
+
+def test_of_two_ends_that_equally_many_show_the_outer_one_counts() -> None:
+    """Text over the beginning of a trace hides it."""
+    layout = page(strip=False, rows=6)
+    extents = see(layout, -3.0)
+    for k in (0, 2, 4):
+        extents[k] = replace(extents[k], start_mm=23.0)
+    assert ends(move_columns(layout, extents))[0][0] == pytest.approx(17.0)
+
+
+def test_separators_are_surer_than_the_network() -> None:
+    """The network sees leads begin late, behind the separators' strokes."""
+    for ticks in (True, False):
+        layout = page(ticks=ticks, strip=False)
+        extents = [
+            Extent(s.x0_mm + 1.5 * (s.x0_mm > 21), s.x1_mm - 2.0 * (s.x1_mm < 269), False, False)
+            for s in layout.segments
+        ]
+        moved = move_columns(replace(layout, speed_mm_per_s=24.0), extents)  # no record's time to fall back on
+        assert (moved.segments == layout.segments) == ticks
+
+
+def test_places_that_last_no_record_do_not_replace_those_that_do() -> None:
+    layout = page(strip=False, rows=12)
+    extents = [replace(e, end_mm=e.end_mm - 20.0) for e in see(layout)]
+    assert move_columns(layout, extents) is layout
+    odd = replace(layout, speed_mm_per_s=24.0)
+    assert ends(move_columns(odd, extents)) == [(20.0, 250.0)]
+
+
+@pytest.mark.parametrize(("shift_mm", "moves"), [(2.0, False), (5.0, True)])
+def test_where_all_leads_stand_below_each_other_only_far_moves_count(shift_mm: float, moves: bool) -> None:
+    layout = page(strip=False, rows=12)
+    moved = move_columns(layout, see(layout, shift_mm))
+    assert ends(moved) == [(20.0 + shift_mm * moves, 270.0 + shift_mm * moves)]
+
+
+def test_a_page_of_which_the_network_sees_nothing_stays() -> None:
+    layout = page()
+    blind = [Extent(float("nan"), float("nan"), False, False) for _ in layout.segments]
+    assert move_columns(layout, blind) is layout
