@@ -1,0 +1,206 @@
+"""When columns were recorded: following each other, along one axis, or all at once; and which strips share their time."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ecgpage.core.conventions import LEADS
+from ecgpage.layout.types import PageLayout, Segment
+from ecgpage.signal.times import PageTimes, find_times, mark_beats
+from ecgpage.trace.geometry import STEP_MM
+from ecgpage.trace.reader import Trace
+
+FS = 500.0
+ZERO_MM = 50.0
+GAIN = 10.0
+
+
+def beat_times(seed: int = 1, usual_s: float = 0.8) -> np.ndarray:
+    """Times, s, of 30 s of beats whose distances vary by a tenth, as breathing makes them."""
+    return 0.3 + np.cumsum(usual_s * np.random.default_rng(seed).uniform(0.85, 1.15, round(30 / usual_s)))
+
+
+def lead_mv(lead: str, time_s: np.ndarray, beats_s: np.ndarray) -> np.ndarray:
+    """Signal, mV, of one lead at each time: QRS complexes and T waves of its own sizes."""
+    rng = np.random.default_rng(LEADS.index(lead))
+    r, s, t = rng.uniform((0.4, -1.0, 0.1), (1.2, -0.2, 0.3))
+    since = time_s[:, None] - beats_s
+    waves = ((0.0, 0.012, r), (0.03, 0.012, s), (0.25, 0.05, t))
+    return np.asarray(
+        sum(size * np.exp(-0.5 * ((since - at) / width) ** 2) for at, width, size in waves).sum(axis=1)
+    )
+
+
+def draw_trace(
+    lead: str,
+    x0_mm: float,
+    x1_mm: float,
+    begins_s: float,
+    beats_s: np.ndarray,
+    *,
+    speed: float = 25.0,
+    is_strip: bool = False,
+) -> Trace:
+    """Trace of a lead between two page x, its first sample recorded at ``begins_s``; its segment claims to start at 0."""
+    x_mm = np.arange(x0_mm, x1_mm, STEP_MM)
+    mv = lead_mv(lead, begins_s + (x_mm - x0_mm) / speed, beats_s)
+    mv += np.random.default_rng(7).normal(0, 0.005, len(mv))
+    row = 6 if is_strip else LEADS.index(lead) % 3
+    segment = Segment(lead, row, x0_mm, x1_mm, 0.0, (x1_mm - x0_mm) / 25.0, ZERO_MM, GAIN, is_strip)
+    return Trace(segment, x_mm, ZERO_MM - GAIN * mv, "network", np.full(len(x_mm), 0.05))
+
+
+def draw_columns(
+    starts_mm: Sequence[float],
+    width_mm: float,
+    times_s: Sequence[float],
+    *,
+    speed: float = 25.0,
+    usual_s: float = 0.8,
+) -> list[Trace]:
+    """All leads in columns that begin at these page x, mm, and show what was recorded from these times on, s."""
+    per_column = len(LEADS) // len(starts_mm)
+    return [
+        draw_trace(
+            lead,
+            starts_mm[k // per_column],
+            starts_mm[k // per_column] + width_mm,
+            times_s[k // per_column],
+            beat_times(usual_s=usual_s),
+            speed=speed,
+        )
+        for k, lead in enumerate(LEADS)
+    ]
+
+
+def strip(x0_mm: float = 20.0, x1_mm: float = 270.0, seed: int = 1) -> Trace:
+    return draw_trace("II", x0_mm, x1_mm, 0.0, beat_times(seed), is_strip=True)
+
+
+def tell(traces: list[Trace], **layout: object) -> PageTimes:
+    page = PageLayout([], [t.segment for t in traces], [], [], 25.0, GAIN, 0.9)
+    return find_times(traces, replace(page, **layout), FS)  # type: ignore[arg-type]
+
+
+def starts(times: PageTimes) -> list[float]:
+    """Times, s, at which the columns start."""
+    return sorted({round(t.segment.start_s, 3) for t in times.columns})
+
+
+PITCH = 20.0 + 62.5 * np.arange(4)
+
+
+@pytest.mark.parametrize("with_strip", [True, False])
+def test_columns_that_touch_follow_each_other(with_strip: bool) -> None:
+    found = tell(draw_columns(PITCH, 62.5, (0.0, 2.5, 5.0, 7.5)) + [strip()] * with_strip)
+    assert starts(found) == [0.0, 2.5, 5.0, 7.5]
+    assert len(found.columns) == 12
+    assert len(found.strips) == with_strip
+    assert found.notes == ()
+    assert {t.segment.duration_s for t in found.columns} == {2.5}
+
+
+def test_gaps_that_are_time_are_told_by_the_strip_below() -> None:
+    """Each column ends 5 mm before the next: 0.2 s are not drawn."""
+    found = tell([*draw_columns(PITCH, 57.5, (0.0, 2.5, 5.0, 7.5)), strip()])
+    assert starts(found) == [0.0, 2.5, 5.0, 7.5]
+    assert {round(t.segment.duration_s, 6) for t in found.columns} == {2.3}
+
+
+def test_gaps_that_are_no_time_are_told_by_the_strip_below() -> None:
+    """Columns of 2.3 s with 5-mm gaps that go on where the one before ended."""
+    found = tell([*draw_columns(PITCH, 57.5, (0.0, 2.3, 4.6, 6.9)), strip()])
+    assert starts(found) == [0.0, 2.3, 4.6, 6.9]
+
+
+def test_without_a_strip_the_record_s_length_tells_what_gaps_are() -> None:
+    axis = tell(draw_columns(20.0 + 63.75 * np.arange(4), 58.75, (0.0, 2.55, 5.1, 7.65)))
+    assert starts(axis) == [0.0, 2.55, 5.1, 7.65]
+    drawn = tell(draw_columns(20.0 + 67.5 * np.arange(4), 62.5, (0.0, 2.5, 5.0, 7.5)))
+    assert starts(drawn) == [0.0, 2.5, 5.0, 7.5]
+
+
+@pytest.mark.parametrize(("count", "width_mm"), [(2, 125.0), (4, 62.5)])
+def test_columns_that_show_the_same_seconds_start_together(count: int, width_mm: float) -> None:
+    found = tell(draw_columns(20.0 + width_mm * np.arange(count), width_mm, (0.0,) * count))
+    assert starts(found) == [0.0]
+    assert ["same seconds" in note for note in found.notes] == [True]
+
+
+def test_the_same_seconds_above_a_strip_start_together() -> None:
+    found = tell([*draw_columns(PITCH, 62.5, (0.0,) * 4), strip()])
+    assert starts(found) == [0.0]
+    assert len(found.strips) == 1
+
+
+def test_two_columns_of_other_seconds_follow_each_other() -> None:
+    found = tell(draw_columns((20.0, 145.0), 125.0, (0.0, 5.0)))
+    assert starts(found) == [0.0, 5.0]
+    assert found.notes == ()
+
+
+@pytest.mark.parametrize("seed", [2, 3, 5])
+def test_a_strip_of_another_time_is_left_out_and_that_is_said(seed: int) -> None:
+    """Unless its beats happen to stand near those of the columns, as a few of ten do by chance."""
+    found = tell([*draw_columns(PITCH, 62.5, (0.0, 2.5, 5.0, 7.5)), strip(seed=seed)])
+    assert starts(found) == [0.0, 2.5, 5.0, 7.5]
+    assert found.strips == []
+    assert ["another time" in note for note in found.notes] == [True]
+
+
+def test_a_strip_that_begins_left_of_the_columns_is_as_much_ahead() -> None:
+    """It shows 0.4 s, 10 mm, before the columns' first sample."""
+    late = draw_columns(PITCH + 10, 57.5, (0.4, 2.9, 5.4, 7.9))
+    found = tell([*late, strip(20.0, 280.0)])
+    assert starts(found) == [0.0, 2.5, 5.0, 7.5]
+    assert len(found.strips) == 1
+
+
+# speed
+
+
+@pytest.mark.parametrize("odds", [{25.0: 0.0, 50.0: -2.8}, {25.0: 0.0, 50.0: -2.8, 12.5: -5.0}], ids=str)
+def test_times_and_rate_of_the_beats_overrule_a_doubtful_speed(odds: dict[float, float]) -> None:
+    starts_mm = 20.0 + 125.0 * np.arange(4)
+    found = tell(draw_columns(starts_mm, 125.0, (0.0, 2.5, 5.0, 7.5), speed=50.0), speed_odds=odds)
+    assert found.speed_mm_per_s == 50.0
+    assert starts(found) == [0.0, 2.5, 5.0, 7.5]
+    assert ["50 mm/s" in note for note in found.notes] == [True]
+
+
+def test_they_do_not_overrule_a_speed_that_is_sure_or_settled() -> None:
+    traces = draw_columns(20.0 + 125.0 * np.arange(4), 125.0, (0.0, 2.5, 5.0, 7.5), speed=50.0)
+    assert tell(traces, speed_odds={25.0: 0.0, 50.0: -30.0}).speed_mm_per_s == 25.0
+    assert tell(traces).speed_mm_per_s == 25.0
+
+
+@pytest.mark.parametrize("usual_s", [0.45, 0.8, 1.3])
+def test_usual_pages_stay_at_25_whatever_the_rate(usual_s: float) -> None:
+    odds = {25.0: 0.0, 50.0: -2.8, 12.5: -5.0}
+    found = tell(draw_columns(PITCH, 62.5, (0.0, 2.5, 5.0, 7.5), usual_s=usual_s), speed_odds=odds)
+    assert found.speed_mm_per_s == 25.0
+    assert starts(found) == [0.0, 2.5, 5.0, 7.5]
+
+
+# beats
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_marks_stand_at_the_beats_whichever_way_they_point(sign: float) -> None:
+    time_s = np.arange(2000) / FS
+    beats_s = np.array([0.8, 1.9, 2.7])
+    mark = mark_beats((sign * lead_mv("V2", time_s, beats_s)).astype(np.float32), FS)
+    for beat in beats_s:
+        near = np.flatnonzero(np.abs(time_s - beat) < 0.3)
+        assert time_s[near[mark[near].argmax()]] == pytest.approx(beat + 0.015, abs=0.03)
+    assert np.median(mark) < 0.05 * mark.max()
+
+
+def test_gaps_of_a_trace_are_no_beats() -> None:
+    values = np.full(1000, 0.3, np.float32)
+    values[400:500] = np.nan
+    mark = mark_beats(values, FS)
+    assert np.isnan(mark[400:500]).all()
+    assert np.nanmax(mark) == 0.0
