@@ -21,6 +21,7 @@ from ecgpage.synth import MIXES, draw_challenge_page, draw_picture, mixes_hash
 from ecgpage.synth.crops import draw_crop
 from ecgpage.synth.mixes import CLEAN
 from ecgpage.synth.sources import Pack, Recording, Source, WfdbFolder, usable
+from ecgpage.synth.world import WORLD_MIXES, draw_world_page, world_hash
 
 Draw = Callable[[int], NDArray[np.uint8]]
 
@@ -30,6 +31,8 @@ CLEAN_LIMIT = 0.2
 """Time, s, of a clean page, at most."""
 PHOTO_LIMIT = 1.2
 """Time, s, of a photograph of 12 megapixels, at most."""
+WORLD_LIMIT = 0.7
+"""Time, s, of a page of another device, at most, whatever its size."""
 CROP_LIMIT = 0.01
 """Time, s, of a crop, at most."""
 
@@ -43,7 +46,7 @@ def main() -> int:
     options = parser.parse_args()
     cv2.setNumThreads(1)
     records = _recordings(options.records, options.pack, options.count)
-    print(f"mixes {mixes_hash()}, {options.count} pictures each, one core\n")
+    print(f"mixes {mixes_hash()}, world {world_hash()}, {options.count} pictures each, one core\n")
     print("| drawn | s | megapixels | s at 12 megapixels | limit s |\n|---|---|---|---|---|")
     within = [_row(name, draw, count, limit) for name, draw, count, limit in _cases(records, options.count)]
     return 0 if all(within) else 1
@@ -58,6 +61,11 @@ def _cases(records: list[Recording], count: int) -> list[tuple[str, Draw, int, f
     def picture(mix: str) -> Draw:
         return lambda k: draw_picture(records[k % len(records)].signal, records[0].fs, mix=mix, seed=k).image
 
+    def world(mix: str) -> Draw:
+        return lambda k: (
+            draw_world_page(records[k % len(records)].signal, records[0].fs, mix=mix, seed=k).image
+        )
+
     def crop(k: int) -> NDArray[np.uint8]:
         return draw_crop(records[k % len(records)].signal, records[0].fs, np.random.default_rng(k)).image
 
@@ -65,6 +73,7 @@ def _cases(records: list[Recording], count: int) -> list[tuple[str, Draw, int, f
     for name, mix in MIXES.items():
         limit = PHOTO_LIMIT if mix.long_side else CLEAN_LIMIT if mix == CLEAN else FLAT_LIMIT
         cases.append((name, picture(name), count, limit))
+    cases += [(name, world(name), count, WORLD_LIMIT) for name in WORLD_MIXES]
     return [*cases, ("crop of one lead", crop, 30 * count, CROP_LIMIT)]
 
 
