@@ -152,7 +152,9 @@ def test_separators_are_surer_than_the_network() -> None:
             Extent(s.x0_mm + 1.5 * (s.x0_mm > 21), s.x1_mm - 2.0 * (s.x1_mm < 269), False, False)
             for s in layout.segments
         ]
-        moved = move_columns(replace(layout, speed_mm_per_s=24.0), extents)  # no record's time to fall back on
+        moved = move_columns(
+            replace(layout, speed_mm_per_s=24.0), extents
+        )  # no record's time to fall back on
         assert (moved.segments == layout.segments) == ticks
 
 
