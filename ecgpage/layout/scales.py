@@ -163,7 +163,8 @@ def _weigh_gains(
     if written is not None:
         for gain in odds:
             odds[gain] += 0.0 if gain == written else -options.print_odds
-    for heights, wrong, error in ((clear_mm, 0.05, 0.1), (vague_mm, 0.5, 0.25)):
+    # one clear pulse outweighs how seldom gains of 5 and 20 are
+    for heights, wrong, error in ((clear_mm, 0.02, 0.1), (vague_mm, 0.5, 0.25)):
         count = min(len(heights), options.most_pulses_told)
         if count:
             for gain in odds:

@@ -121,9 +121,11 @@ def both(gain: float) -> dict[str, float]:
     return {"limb": gain, "chest": gain}
 
 
+@pytest.mark.parametrize("count", [1, 2, 3])
 @pytest.mark.parametrize("gain", [10.0, 5.0, 20.0])
-def test_clear_pulses_give_the_gain(gain: float) -> None:
-    assert gains_of(list(enumerate(pulses(5.0, gain)))) == (both(gain), [])
+def test_clear_pulses_give_the_gain(gain: float, count: int) -> None:
+    """Pages of some devices show one only."""
+    assert gains_of(list(enumerate(pulses(5.0, gain, count=count)))) == (both(gain), [])
 
 
 def test_vague_pulses_do_not_double_the_gain() -> None:
