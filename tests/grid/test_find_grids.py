@@ -29,7 +29,7 @@ def pitch_of(grid: GridMap) -> tuple[float, float]:
     return x, y
 
 
-@pytest.mark.parametrize("kind", ["lines", "5-mm lines", "dashes", "5-mm lines and dots"])
+@pytest.mark.parametrize("kind", ["lines", "5-mm lines", "dashes"])
 def test_the_first_grid_has_the_true_distance_below_regular_beats(kind: str) -> None:
     grid = first_of(draw_periodic(kind, PITCH, shape=SHAPE, beats_px=5.2 * PITCH[0]))
     assert pitch_of(grid) == pytest.approx(PITCH, rel=0.002)
