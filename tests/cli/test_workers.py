@@ -22,7 +22,7 @@ from tests.cli.fake_reader import NAME
 pytestmark = pytest.mark.medium  # workers are started
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 """Time after which a test gives up; machines are busy."""
 
 
