@@ -35,7 +35,7 @@ class SignalOptions:
     """Error, s, of the time that columns show: their ends are known to about a millimetre."""
     other_total: float = 0.12
     """Share of pages that show any other time up to 30 s."""
-    strip_beats: float = 8.0
+    strip_beats: float = 12.0
     """Log odds for each column whose beats stand below a strip's, a correlation of 1 over one of 0."""
     min_strip_beats: float = 0.3
     """Mean correlation of beats, below which a strip was recorded at another time."""

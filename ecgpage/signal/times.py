@@ -25,7 +25,7 @@ from ecgpage.trace.reader import Trace
 
 log = logging.getLogger(__name__)
 
-BEAT_S: Final = 0.04
+BEAT_S: Final = 0.06
 """Width, s, of the smoothing that makes a QRS complex one hump."""
 ALIKE_S: Final = 0.02
 """Difference, s, of two hypotheses up to which they are one."""
@@ -104,10 +104,10 @@ def _weigh_times(
         if max(fits.values()) < options.min_strip_beats:
             apart = True
             continue
+        best_fit = max(fits.values())  # how well the best one fits tells nothing about the speed
         for name, fit in fits.items():
-            score[name] += options.strip_beats * len(columns) * fit
-    if not strips or apart:
-        score["together"] += _weigh_together(marks, fs, options)
+            score[name] += options.strip_beats * len(columns) * (fit - best_fit)
+    score["together"] += _weigh_together(marks, fs, options)
     best = max(score, key=lambda name: score[name])
     log.debug("%g mm/s, %.1f, times: %s", speed, odds, {k: round(v, 1) for k, v in score.items()})
     notes = []
