@@ -48,8 +48,14 @@ class SignalOptions:
     """The same of different 5 s, at the lag at which they agree best."""
     other_fit_short: tuple[float, float] = (0.8, 0.2)
     """The same of different 2.5 s."""
-    together_lag_s: float = 0.006
-    """Lag, s, between the beats of columns that show the same seconds: leads differ, and places have errors."""
+    together_lags_s: tuple[tuple[float, float], ...] = ((0.006, 0.7), (0.02, 0.3))
+    """Lags, s, between the beats of columns that show the same seconds, each with its share: leads differ, and columns may be
+    put half a millimetre off.
+    """
+    sure_place_s: float = 0.01
+    """Lag, s, up to which columns that show the same seconds stay where they were put."""
+    unsure_place_s: float = 0.06
+    """Lag, s, beyond which it is none of their places."""
     usual_beat_s: float = 0.8
     """Time, s, from beat to beat: by chance columns stand anywhere within it."""
     beat_spread: float = 0.35

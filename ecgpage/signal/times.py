@@ -111,6 +111,11 @@ def _weigh_times(
     best = max(score, key=lambda name: score[name])
     log.debug("%g mm/s, %.1f, times: %s", speed, odds, {k: round(v, 1) for k, v in score.items()})
     notes = []
+    if best == "together" and (apart or not strips):
+        lags = np.array([0.0, *(_find_lag(marks[0], mark, fs, options)[1] for mark in marks[1:])])
+        # beats put columns in order that their places leave a little apart
+        lags[(np.abs(lags) < options.sure_place_s) | (np.abs(lags) > options.unsure_place_s)] = 0.0
+        starts[best] = list(lags - lags.min())
     if best == "together":
         notes.append("all columns show the same seconds: their beats stand at the same places")
     if apart:
@@ -246,11 +251,12 @@ def _weigh_together(marks: list[NDArray[np.float32]], fs: float, options: Signal
     each other, where any lag within a beat's distance is as likely.
     """
     found = [_find_lag(marks[0], mark, fs, options) for mark in marks[1:]]
-    fit, lag = (float(np.median(v)) for v in np.array(found).T)
+    fit, lag = (float(np.median(v)) for v in np.abs(found).T)
     log.debug("beats agree by %.2f, %.3f s apart", fit, lag)
     seconds = min(map(len, marks)) / fs
     usual = options.other_fit_long if seconds > LONG_S else options.other_fit_short
-    same = _normal(lag, 0.0, options.together_lag_s) * 2 * _normal(fit, *options.together_fit)
+    near = sum(share * 2 * _normal(lag, 0.0, error) for error, share in options.together_lags_s)
+    same = near * _normal(fit, *options.together_fit)
     other = 2 / options.usual_beat_s * _normal(fit, *usual)
     return float(np.log(same + 1e-3) - np.log(other + 1e-3))
 
@@ -262,11 +268,13 @@ def _normal(value: float, mean: float, spread: float) -> float:
 def _find_lag(
     a: NDArray[np.float32], b: NDArray[np.float32], fs: float, options: SignalOptions
 ) -> tuple[float, float]:
-    """Correlation of the beats of two columns at the lag, within half a beat, at which they agree best, and its size, s."""
+    """Correlation of the beats of two columns at the lag, within half a beat, at which they agree best, and that lag, s: the
+    time of the first one at which the second one begins.
+    """
     reach = round(options.usual_beat_s / 2 * fs)
     fits = [_correlate(a[max(0, lag) :], b[max(0, -lag) :], fs) for lag in range(-reach, reach + 1, LAG_STEP)]
     best = int(np.argmax(fits))
-    return fits[best], abs(best * LAG_STEP - reach) / fs
+    return fits[best], (best * LAG_STEP - reach) / fs
 
 
 def _correlate(a: NDArray[np.float32], b: NDArray[np.float32], fs: float) -> float:
