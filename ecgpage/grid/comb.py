@@ -20,8 +20,7 @@ from scipy.ndimage import maximum_filter1d, median_filter
 
 from ecgpage.core.types import Array, Grey, Image
 from ecgpage.grid.options import GridOptions
-from ecgpage.grid.spectrum import WORK_SIDE_PX, measure_darkness, normalise_contrast
-from ecgpage.image.decode import darkest_channel
+from ecgpage.grid.spectrum import WorkingPicture, measure_working_picture
 
 PITCHES_PX: Final = np.exp(np.arange(np.log(6.0), np.log(130.0), 0.001))
 """Distances of 5-mm lines, working pixels, that are weighed, 0.1 % apart."""
@@ -35,8 +34,6 @@ FLOOR_BINS: Final = 61
 """Width, bins, of the running median that is taken for the spectrum without grid."""
 CONTRAST_LIMIT: Final = 1.5
 """Standard deviations at which contrast is clipped: a faint grid everywhere outweighs dark traces."""
-BLUR_PX: Final = 12.0
-"""Standard deviation, working pixels, of the surroundings that contrast is measured against."""
 STROKE_QUANTILE: Final = 0.995
 """Share of the pixels that are paler than strokes of traces and print."""
 INK_SHARE: Final = 0.6
@@ -51,6 +48,8 @@ MAX_STRETCH: Final = 50
 """Steps of PITCHES_PX by which the distances along x and y may differ: 5 %, as printers and viewers stretch pages."""
 SAME_PITCH: Final = 0.06
 """Natural log of the ratio of two distances up to which they are one."""
+NEAR_PITCH: Final = 0.01
+"""Natural log of the ratio of a grid's distance to the one that is weighed for it, at most."""
 USUAL_SIDE_MM: Final = 290.0
 """Longer side, mm, of a usual picture of a page."""
 SIDE_SPREAD: Final = 0.45
@@ -70,6 +69,11 @@ class GridComb:
     seen: tuple[float, float]
     """The parts of ``score`` that the two rays give."""
 
+    @property
+    def log_odds(self) -> float:
+        """Natural log of the likelihood ratio without what the page's size tells."""
+        return sum(self.seen)
+
 
 def find_combs(
     image: Image,
@@ -82,30 +86,9 @@ def find_combs(
 
     ``angles_rad``: directions around which the lines are looked for.
     """
-    scale = min(1.0, WORK_SIDE_PX / max(image.shape[:2]))
-    dark = measure_darkness(darkest_channel(image), scale)
-    contrast = _blank_strokes(normalise_contrast(dark, BLUR_PX, CONTRAST_LIMIT), dark)
-    spectrum = _Spectrum(contrast)
-    turns = np.unique(np.concatenate([[a + t for t in TURNS_RAD] for a in angles_rad]).round(5))
-    scores = np.array(
-        [[spectrum.weigh(turn, axis, options) for axis in (0, 1)] for turn in turns]
-    )  # (t, 2, n)
-    side_mm = max(contrast.shape) / PITCHES_PX * 5.0
-    prior = -0.5 * (np.log(side_mm / USUAL_SIDE_MM) / SIDE_SPREAD) ** 2
-    both = scores[:, 0] + maximum_filter1d(scores[:, 1], 2 * MAX_STRETCH + 1, axis=1) + prior
-    found: list[GridComb] = []
-    for place in np.argsort(-both.max(axis=0), kind="stable"):
-        turn = int(both[:, place].argmax())
-        score = float(both[turn, place])
-        if len(found) == limit or score <= 0:
-            break
-        first = max(0, place - MAX_STRETCH)
-        other = first + int(scores[turn, 1, first : place + MAX_STRETCH + 1].argmax())
-        pitch = (float(PITCHES_PX[place] / scale), float(PITCHES_PX[other] / scale))
-        if all(abs(np.log(pitch[0] / f.pitch_px[0])) > SAME_PITCH for f in found):
-            seen = (float(scores[turn, 0, place]), float(scores[turn, 1, other]))
-            found.append(GridComb(pitch, float(turns[turn]), score, seen))
-    return found
+    return CombSpectrum.measure(measure_working_picture(image)).find_combs(
+        angles_rad, limit=limit, options=options
+    )
 
 
 def _blank_strokes(contrast: Grey, dark: Grey) -> Grey:
@@ -123,15 +106,60 @@ def _blank_strokes(contrast: Grey, dark: Grey) -> Grey:
     return np.where(covered, np.float32(0), contrast)
 
 
-class _Spectrum:
-    """Log power of a picture, sampled along rays."""
+class CombSpectrum:
+    """Log power of a picture without its strokes, sampled along rays."""
 
-    def __init__(self, contrast: Grey) -> None:
+    def __init__(self, contrast: Grey, scale: float) -> None:
+        """``contrast``: (h, w) of the picture resized by ``scale``."""
+        self.scale, self.side_px = scale, max(contrast.shape)
         height, width = contrast.shape
         self.size = scipy.fft.next_fast_len(width, True), scipy.fft.next_fast_len(height, True)
         window = np.outer(np.hanning(height), np.hanning(width)).astype(np.float32)
         power = np.abs(scipy.fft.rfft2((contrast - contrast.mean()) * window, self.size[::-1])) ** 2
         self.log_power = np.log(scipy.fft.fftshift(power, axes=0) + 1e-6).astype(np.float32)
+
+    @classmethod
+    def measure(cls, picture: WorkingPicture) -> "CombSpectrum":
+        """Spectrum of a picture."""
+        contrast = np.clip(picture.contrast, -CONTRAST_LIMIT, CONTRAST_LIMIT)
+        return cls(_blank_strokes(contrast, picture.dark), picture.scale)
+
+    def find_combs(
+        self, angles_rad: Sequence[float], *, limit: int = 3, options: GridOptions = GridOptions()
+    ) -> list[GridComb]:
+        """Strictly periodic grids around directions, the likeliest first; empty when none is likelier than nothing."""
+        turns = np.unique(np.concatenate([[a + t for t in TURNS_RAD] for a in angles_rad]).round(5))
+        scores = np.array(
+            [[self.weigh(turn, axis, options) for axis in (0, 1)] for turn in turns]
+        )  # (t, 2, n)
+        side_mm = self.side_px / PITCHES_PX * 5.0
+        prior = -0.5 * (np.log(side_mm / USUAL_SIDE_MM) / SIDE_SPREAD) ** 2
+        both = scores[:, 0] + maximum_filter1d(scores[:, 1], 2 * MAX_STRETCH + 1, axis=1) + prior
+        found: list[GridComb] = []
+        for place in np.argsort(-both.max(axis=0), kind="stable"):
+            turn = int(both[:, place].argmax())
+            score = float(both[turn, place])
+            if len(found) == limit or score <= 0:
+                break
+            first = max(0, place - MAX_STRETCH)
+            other = first + int(scores[turn, 1, first : place + MAX_STRETCH + 1].argmax())
+            pitch = (float(PITCHES_PX[place] / self.scale), float(PITCHES_PX[other] / self.scale))
+            if all(abs(np.log(pitch[0] / f.pitch_px[0])) > SAME_PITCH for f in found):
+                seen = (float(scores[turn, 0, place]), float(scores[turn, 1, other]))
+                found.append(GridComb(pitch, float(turns[turn]), score, seen))
+        return found
+
+    def weigh_pitch(
+        self, pitch_px: tuple[float, float], angle_rad: float, options: GridOptions = GridOptions()
+    ) -> float:
+        """Log likelihood ratio of lines about as far apart as given, image px, which may be seen at an angle."""
+        total = 0.0
+        for axis, pitch in enumerate(pitch_px):
+            near = np.abs(np.log(PITCHES_PX / (pitch * self.scale))) < NEAR_PITCH
+            if near.any():
+                turns = angle_rad + TURNS_RAD
+                total += max(float(self.weigh(turn, axis, options)[near].max()) for turn in turns)
+        return total
 
     def weigh(self, turn: float, axis: int, options: GridOptions) -> Array:
         """(n,) log likelihood ratio of each of PITCHES_PX by its harmonics along one ray."""

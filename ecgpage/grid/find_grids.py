@@ -12,11 +12,11 @@ from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.threads import one_thread
 from ecgpage.core.types import Image
 from ecgpage.grid.candidates import grid_candidates
-from ecgpage.grid.comb import TURNS_RAD, GridComb, find_combs
+from ecgpage.grid.comb import TURNS_RAD, CombSpectrum, GridComb
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.grid.options import GridOptions
 from ecgpage.grid.periodic_map import lay_lattice, map_comb
-from ecgpage.grid.spectrum import FINE_LINES, GridFrequency, find_grid_frequencies
+from ecgpage.grid.spectrum import FINE_LINES, GridFrequency, find_frequencies, measure_working_picture
 from ecgpage.image.decode import darkest_channel
 
 log = logging.getLogger(__name__)
@@ -36,8 +36,34 @@ def find_grids(
     shows a strictly periodic grid clearly, tracked grids come first if they agree with it, last if not. ``most``: number of
     tracked grids.
     """
-    frequencies = find_grid_frequencies(image, options=options)
-    combs = _find_combs(image, frequencies, options)
+    picture = measure_working_picture(image)
+    spectrum = CombSpectrum.measure(picture)
+    frequencies = find_frequencies(picture, options=options)
+    combs = _find_combs(spectrum, frequencies, options)
+    for grid in _list_grids(image, frequencies, combs, most, failures, options):
+        yield replace(grid, log_odds=_weigh(grid, spectrum, options))
+
+
+def _weigh(grid: GridMap, spectrum: CombSpectrum, options: GridOptions) -> float:
+    """Natural log of the likelihood of the picture's spectrum with a grid of a map's distances over that without."""
+    across, down = (np.median(np.diff(grid.nodes, axis=k), axis=(0, 1)) for k in (1, 0))
+    if abs(across[1]) > abs(
+        across[0]
+    ):  # its lines stand upright or lie flat, whichever way the page is turned
+        across, down = down, across
+    angle = float(np.arctan(across[1] / across[0]))
+    return spectrum.weigh_pitch((float(np.hypot(*across)), float(np.hypot(*down))), angle, options)
+
+
+def _list_grids(
+    image: Image,
+    frequencies: list[GridFrequency],
+    combs: list[GridComb],
+    most: int,
+    failures: list[EcgPageError],
+    options: GridOptions,
+) -> Iterator[GridMap]:
+    """Tracked and strictly periodic grids, the likeliest first."""
     if not combs or combs[0].score < options.min_comb:
         yield from _track_grids(image, frequencies, most, failures, options)
         yield from _map_combs(image, combs, failures, options)
@@ -57,16 +83,18 @@ def find_grids(
     yield from tracked
 
 
-def _find_combs(image: Image, frequencies: list[GridFrequency], options: GridOptions) -> list[GridComb]:
+def _find_combs(
+    spectrum: CombSpectrum, frequencies: list[GridFrequency], options: GridOptions
+) -> list[GridComb]:
     """Strictly periodic grids near the picture's axes; in other directions only where none shows there, for the diagonals of
     a grid are periodic, too.
     """
     angles = _list_angles(frequencies)
-    upright = find_combs(image, [a for a in angles if abs(a) < UPRIGHT_RAD], options=options)
+    upright = spectrum.find_combs([a for a in angles if abs(a) < UPRIGHT_RAD], options=options)
     if (upright and upright[0].score >= options.min_comb) or all(abs(a) < UPRIGHT_RAD for a in angles):
         return upright
     tilted = [a for a in angles if UPRIGHT_RAD <= abs(a) < MOST_TILTED_RAD]
-    found = upright + (find_combs(image, tilted, options=options) if tilted else [])
+    found = upright + (spectrum.find_combs(tilted, options=options) if tilted else [])
     return sorted(found, key=lambda comb: -comb.score)
 
 
@@ -113,10 +141,10 @@ def _track_grids(
 def _map_combs(
     image: Image, combs: list[GridComb], failures: list[EcgPageError], options: GridOptions
 ) -> Iterator[GridMap]:
+    dark = 255 - darkest_channel(image) if combs else image
     for comb in combs:
         if comb.score < max(options.least_comb, combs[0].score - options.rival_comb):
             return
-        dark = 255 - darkest_channel(image)
         try:
             with one_thread():
                 grid = map_comb(dark, comb, options)

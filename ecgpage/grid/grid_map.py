@@ -33,6 +33,10 @@ class GridMap:
     """Expected error of the map without its constant part, image pixels along one direction, root of the mean square."""
     source: str
     """What the scale rests on: "5 mm lines", "1 mm lines", or what else was taken where no lines show."""
+    log_odds: float = 0.0
+    """Natural log of the likelihood of what repeats in the picture with this grid over that without any, without what the
+    page's size tells: two grids of one picture differ by it as far as their lines go; 0 where no lines were looked for.
+    """
 
     @property
     def is_printed(self) -> bool:

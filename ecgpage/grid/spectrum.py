@@ -19,6 +19,10 @@ from ecgpage.image.decode import darkest_channel
 
 WORK_SIDE_PX: Final = 1800
 """Longer side, pixels, to which a picture is reduced for its spectrum."""
+BLUR_PX: Final = 12.0
+"""Standard deviation, working pixels, of the surroundings that contrast is measured against."""
+CONTRAST_LIMIT: Final = 3.0
+"""Standard deviations at which contrast is clipped."""
 TILE_PX: Final = 256
 """Side, working pixels, of the tiles that are Fourier-transformed."""
 TILE_STEP_PX: Final = 160
@@ -88,6 +92,25 @@ def _blur(values: Grey, sigma_px: float) -> Grey:
     return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
+@dataclass(frozen=True)
+class WorkingPicture:
+    """A picture reduced to the size at which its spectrum is looked at."""
+
+    scale: float
+    """Working pixels per image pixel, at most 1."""
+    dark: Grey
+    """(h, w) darkness, 0 to 255."""
+    contrast: Grey
+    """(h, w) darkness over its surroundings, standard deviations, clipped at ``CONTRAST_LIMIT``."""
+
+
+def measure_working_picture(image: Image) -> WorkingPicture:
+    """Working picture of a uint8 (H, W, 3) RGB image, by its darkest colour channel."""
+    scale = min(1.0, WORK_SIDE_PX / max(image.shape[:2]))
+    dark = measure_darkness(darkest_channel(image), scale)
+    return WorkingPicture(scale, dark, normalise_contrast(dark, BLUR_PX, CONTRAST_LIMIT))
+
+
 def find_grid_frequencies(
     image: Image, *, limit: int = 4, options: GridOptions = GridOptions()
 ) -> list[GridFrequency]:
@@ -95,9 +118,15 @@ def find_grid_frequencies(
 
     At most ``limit`` of them fill a good part of the image, and as many more a small part.
     """
-    scale = min(1.0, WORK_SIDE_PX / max(image.shape[:2]))
-    contrast = normalise_contrast(measure_darkness(darkest_channel(image), scale), sigma_px=12.0, limit=3.0)
-    tiles, centres = _cut_tiles(contrast)
+    return find_frequencies(measure_working_picture(image), limit=limit, options=options)
+
+
+def find_frequencies(
+    picture: WorkingPicture, *, limit: int = 4, options: GridOptions = GridOptions()
+) -> list[GridFrequency]:
+    """Periodic grids of ``find_grid_frequencies`` in a picture that was reduced already."""
+    scale = picture.scale
+    tiles, centres = _cut_tiles(picture.contrast)
     scores = _score_harmonics(tiles)
     smooth = np.stack([cv2.GaussianBlur(score, (3, 3), 0) for score in scores])
     best = scores.reshape(len(scores), -1).max(axis=1)

@@ -7,10 +7,11 @@ import pytest
 
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.types import Image
-from ecgpage.grid.comb import GridComb
+from ecgpage.grid.comb import CombSpectrum, GridComb
 from ecgpage.grid.find_grids import agrees, find_grids
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.grid.periodic_map import lay_lattice
+from ecgpage.grid.spectrum import measure_working_picture
 from tests.grid.periodic import draw_periodic, draw_text
 
 pytestmark = pytest.mark.medium  # each looks for grids in a whole picture
@@ -64,3 +65,11 @@ def test_a_lattice_agrees_with_its_own_comb_and_with_no_multiple_of_it() -> None
     assert agrees(grid, comb)
     for factor in ((2.0, 2.0), (0.2, 0.2), (1.0, 1.2), (1.2, 1.0)):
         assert not agrees(grid, GridComb((24.6 * factor[0], 24.6 * factor[1]), 0.0, 20.0, (10.0, 10.0)))
+
+
+def test_a_grid_tells_how_much_likelier_the_picture_is_with_it() -> None:
+    grid = first_of(draw_periodic("lines", PITCH, shape=SHAPE))
+    spectrum = CombSpectrum.measure(measure_working_picture(draw_periodic("lines", PITCH, shape=SHAPE)))
+    others = [spectrum.weigh_pitch((PITCH[0] * f, PITCH[1] * f), 0.0) for f in (0.8, 1.25, 1.5)]
+    assert grid.log_odds > 10
+    assert grid.log_odds > max(others) + 5
