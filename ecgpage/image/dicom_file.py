@@ -12,6 +12,7 @@ from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.types import Image
 from ecgpage.image.decode import convert_picture
 from ecgpage.image.pdf_file import PdfFile
+from ecgpage.image.pdf_paths import PageDrawing
 
 MM_PER_INCH: Final = 25.4
 """Millimetres to an inch."""
@@ -65,6 +66,11 @@ class DicomFile:
     def count(self) -> int:
         """Number of pages."""
         return int(self._data.get("NumberOfFrames") or 1) if self._pdf is None else self._pdf.count
+
+    @property
+    def drawing(self) -> PageDrawing | None:
+        """Lines and words of the page that was read last, where a PDF is encapsulated; else None."""
+        return None if self._pdf is None else self._pdf.drawing
 
     def read(self, number: int) -> tuple[Image, float | None]:
         """Page uint8 (H, W, 3) RGB and its pixels per inch, None where none are stated; ``EcgPageError`` when undecodable."""

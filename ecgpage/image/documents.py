@@ -20,6 +20,7 @@ from ecgpage.core.types import Image
 from ecgpage.image.decode import convert_picture, explain_errors, name_source, open_picture, read_head
 from ecgpage.image.dicom_file import DicomFile
 from ecgpage.image.pdf_file import PdfFile
+from ecgpage.image.pdf_paths import PageDrawing
 
 Document = str | os.PathLike[str] | bytes
 """A file: its path or its bytes."""
@@ -53,6 +54,8 @@ class InputPage:
 
     Phones and viewers state 72 or 96 without knowing the paper.
     """
+    drawing: PageDrawing | None = field(default=None, repr=False)
+    """Lines and words of a PDF page that is drawn with them; None for all others."""
 
 
 def count_pages(source: Document, *, password: str | None = None) -> int:
@@ -92,7 +95,7 @@ def read_pages(
                     f"{name_source(source)}: has {pages_there}, page {number} is not among them"
                 )
             image, found_dpi = document.read(number)
-            yield InputPage(number, document.count, image, found_dpi)
+            yield InputPage(number, document.count, image, found_dpi, document.drawing)
 
 
 class _Pages(Protocol):
@@ -104,6 +107,10 @@ class _Pages(Protocol):
 
     def read(self, number: int) -> tuple[Image, float | None]:
         """Page ``number``, from 1, uint8 (H, W, 3) RGB, and its pixels per inch, None where nothing is stated."""
+
+    @property
+    def drawing(self) -> PageDrawing | None:
+        """Lines and words of the page that was read last; None where it has none."""
 
     def __enter__(self) -> "_Pages": ...
 
@@ -131,6 +138,8 @@ def _open(source: Document, password: str | None, dpi: float | None) -> _Pages:
 
 class _PictureFile:
     """A file of one picture, or a TIFF of several pages."""
+
+    drawing: PageDrawing | None = None
 
     def __init__(self, source: Document, name: str) -> None:
         self._name = name

@@ -5,6 +5,7 @@ import math
 import os
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
 import cv2
@@ -14,6 +15,7 @@ from PIL import Image as PilImage
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.types import Array, Image
 from ecgpage.image.decode import MAX_PIXELS, MAX_SIDE_PX, convert_picture
+from ecgpage.image.pdf_paths import PageDrawing, read_drawing
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +49,8 @@ class PdfFile:
     ) -> None:
         """Open a file, or raise ``EcgPageError``; ``dpi``: resolution of drawing, None for the pages' own."""
         self._name, self._dpi = name, dpi
+        self.drawing: PageDrawing | None = None
+        """Lines and words of the page that was read last; None where it is a scan or has none."""
         try:
             import pypdfium2  # noqa: PLC0415 - the Challenge's set has no PDFium
         except ImportError:
@@ -80,12 +84,15 @@ class PdfFile:
     def read(self, number: int) -> tuple[Image, float]:
         """Page uint8 (H, W, 3) RGB and its pixels per inch of paper; ``EcgPageError`` when it cannot be drawn."""
         name = self._name if self.count == 1 else f"{self._name}, page {number}"
+        drawing = None
         with PDFIUM:
             try:
                 page = self._document[number - 1]
                 try:
                     scan = take_scan(page) if self._dpi is None else None
                     image, dpi = draw_page(page, self._dpi or PDF_DPI, name) if scan is None else scan
+                    if scan is None:
+                        drawing = read_drawing(page)
                 finally:
                     page.close()
             except self._failure as error:
@@ -94,7 +101,9 @@ class PdfFile:
                 ) from None
         width = image.shape[1]
         image = convert_picture(PilImage.fromarray(image), name)
-        return image, dpi * image.shape[1] / width
+        dpi *= image.shape[1] / width
+        self.drawing = None if drawing is None else replace(drawing, px_per_pt=dpi / POINTS_PER_INCH)
+        return image, dpi
 
 
 def _explain(code: int | None, password: str | None) -> str:
