@@ -20,7 +20,7 @@ from ecgpage.signal.sampling import median_offset, oversampling, reduce_rate, sa
 from ecgpage.signal.strips import name_strips
 from ecgpage.signal.times import find_times
 from ecgpage.signal.types import LeadReading, PageSignals
-from ecgpage.trace.reader import Trace
+from ecgpage.trace.reader import PATH, Trace
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +37,11 @@ def assemble(
 ) -> PageSignals:
     """Signals (n_samples, 12) mV of a page at ``fs`` Hz from the traces of its segments.
 
-    Below 500 Hz they are assembled at a multiple of ``fs`` and low-passed before the rate is lowered.
+    Below 500 Hz they are assembled at a multiple of ``fs`` and low-passed before the rate is lowered. Lines of a PDF are
+    sampled as they are drawn, at any rate, and not corrected by each other: they hold no error that could be.
     """
-    factor = oversampling(fs)
+    is_exact = bool(traces) and all(trace.source == PATH for trace in traces)
+    factor = 1 if is_exact else oversampling(fs)
     if factor > 1:
         fine = assemble(traces, layout, fs * factor, n_samples * factor, options)
         return replace(fine, mv=reduce_rate(fine.mv, factor))
@@ -64,7 +66,7 @@ def assemble(
     kept: list[Trace] = []
     for k, trace in enumerate(short + strips):
         lead = trace.segment.lead
-        expected = expect(found[k], fs, lag_s) if k in found else None
+        expected = expect(found[k], fs, lag_s, trace.source == PATH) if k in found else None
         reason = _explain_refusal(trace, options) or _explain_noise(expected, options)
         if reason:
             log.info("lead %s: %s", lead, reason)
@@ -75,7 +77,8 @@ def assemble(
         kept.append(trace)
         readings[lead] = LeadReading(lead, trace.source, trace.coverage, expectation=expected)
     as_read = _join_parts(parts, kept, n_samples)
-    mv = _join_parts(reconcile_limb_leads(parts, fs), kept, n_samples) if options.constraints else as_read
+    is_corrected = options.constraints and not is_exact
+    mv = _join_parts(reconcile_limb_leads(parts, fs), kept, n_samples) if is_corrected else as_read
     segments = [t.segment for t in short + strips]
     return PageSignals(
         mv, [readings[lead] for lead in LEADS], segments, as_read, notes, layout.speed_mm_per_s

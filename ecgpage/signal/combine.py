@@ -42,4 +42,6 @@ def _combine_lead(pages: Sequence[LeadReading]) -> LeadReading:
 
 def _mean_expectation(expected: Sequence[Expectation]) -> Expectation:
     error, late, steep = np.mean([e.terms for e in expected], axis=0)
-    return Expectation(float(np.mean([e.power for e in expected])), (float(error), float(late), float(steep)))
+    terms = (float(error), float(late), float(steep))
+    # pages of one file are drawn alike
+    return Expectation(float(np.mean([e.power for e in expected])), terms, expected[0].weights)

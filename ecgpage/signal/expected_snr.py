@@ -18,6 +18,8 @@ kinds: ``python -m bench.expected_snr --data DATA --fold 8 --fit``. The last one
 constraints do not show."""
 TYPICAL_LAG_S: Final = 0.0003
 """Time error, s, of a page on which no constraint can be checked."""
+EXACT: Final = (1.0, 0.0, 0.0)
+"""Weights for traces whose expected errors hold all there is: lines of a PDF."""
 FLAT_MV: Final = 0.05
 """Signal amplitude, mV rms, that the noise of a flatter line is compared with: a flat line has no signal of its own."""
 
@@ -32,18 +34,21 @@ class Expectation:
     """Mean squares of three terms: expected error of the values (mV^2), slope times the page's time error (mV^2), and slope
     ((mV/s)^2).
     """
+    weights: tuple[float, float, float] = NOISE
+    """What the terms count: those of a network's traces, or those of exact points, whose error is stated in full."""
 
     @property
     def snr_db(self) -> float:
         """Expected signal-to-noise ratio, dB; a constant offset is no noise."""
-        noise = float(np.dot(NOISE, self.terms))
+        noise = float(np.dot(self.weights, self.terms))
         return 10 * float(np.log10(max(self.power, FLAT_MV**2) / max(noise, 1e-12)))
 
 
-def expect(part: Part, fs: float, lag_s: float) -> Expectation | None:
+def expect(part: Part, fs: float, lag_s: float, exact: bool = False) -> Expectation | None:
     """Expectation of a reading at ``fs`` Hz; None with fewer than two known samples.
 
-    ``lag_s``: time error of the page, s, as ``estimate_time_error`` gives it; NaN where not known.
+    ``lag_s``: time error of the page, s, as ``estimate_time_error`` gives it; NaN where not known. ``exact``: the part was
+    read from a line, whose expected errors are all there is.
     """
     known = np.isfinite(part.mv)
     if known.sum() < 2:
@@ -52,4 +57,6 @@ def expect(part: Part, fs: float, lag_s: float) -> Expectation | None:
     steps = np.diff(part.mv) * fs
     steep = float(np.mean(steps[np.isfinite(steps)] ** 2)) if np.isfinite(steps).any() else 0.0
     error = float(np.mean(part.sigma_mv[known] ** 2))
-    return Expectation(float(np.var(part.mv[known])), (error, lag_s**2 * steep, steep))
+    return Expectation(
+        float(np.var(part.mv[known])), (error, lag_s**2 * steep, steep), EXACT if exact else NOISE
+    )

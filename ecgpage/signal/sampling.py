@@ -15,7 +15,7 @@ from scipy.signal import firwin
 
 from ecgpage.core.types import Array
 from ecgpage.layout.types import PageLayout
-from ecgpage.trace.reader import Trace
+from ecgpage.trace.reader import PATH, Trace
 
 FINE_HZ: Final = 500.0
 """Sampling frequency, Hz, that keeps everything a trace holds."""
@@ -69,7 +69,10 @@ def filter_symmetric(values: Array, taps: Array) -> Array:
 def sample_trace(
     trace: Trace, layout: PageLayout, fs: float, n_samples: int
 ) -> tuple[int, NDArray[np.float32]]:
-    """Index of the first sample, and values in mV, of one trace at ``fs`` Hz; NaN where the trace has a gap."""
+    """Index of the first sample, and values in mV, of one trace at ``fs`` Hz; NaN where the trace has a gap.
+
+    A cubic spline goes through the points of a network's trace, straight lines through those of a path, as they are drawn.
+    """
     segment = trace.segment
     time_s = segment.start_s + (trace.x_mm - segment.x0_mm) / layout.speed_mm_per_s
     volts = (segment.zero_mm - trace.y_mm) / segment.gain_mm_per_mv
@@ -79,6 +82,9 @@ def sample_trace(
     known = np.isfinite(volts)
     if known.sum() < 4:
         return first, np.full(last - first, np.nan, np.float32)
+    if trace.source == PATH:
+        inside = np.clip(wanted, time_s[0], time_s[-1])
+        return first, np.interp(inside, time_s, volts).astype(np.float32)
     values = CubicSpline(time_s[known], volts[known])(np.clip(wanted, time_s[known][0], time_s[known][-1]))
     nearest = np.clip(np.rint((wanted - time_s[0]) / (time_s[1] - time_s[0])).astype(int), 0, len(time_s) - 1)
     values[~known[nearest]] = np.nan

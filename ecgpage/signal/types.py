@@ -17,7 +17,7 @@ class LeadReading:
     lead: str
     """Standard name of the lead."""
     source: str
-    """"network", or "none" when nothing was read."""
+    """"network" by the picture, "path" by a line that a PDF holds, or "none" when nothing was read."""
     coverage: float
     """Share of the drawn time that has a value, 0 to 1."""
     reason: str = ""

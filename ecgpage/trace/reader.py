@@ -1,6 +1,7 @@
 """Read the trace of every segment by the network."""
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from ecgpage.trace.extents import Extent, find_extent, move_columns, widen
 from ecgpage.trace.network import TraceNet
 from ecgpage.trace.options import TraceOptions
 
+NETWORK: Final = "network"
+PATH: Final = "path"
+
 
 @dataclass(frozen=True)
 class Trace:
@@ -20,11 +24,11 @@ class Trace:
     segment: Segment
     """Where the lead is drawn, and its scale."""
     x_mm: Array
-    """(n,) page x, mm, ascending, evenly spaced."""
+    """(n,) page x, mm, ascending; evenly spaced but for PATH, whose points may also stand above each other."""
     y_mm: Array
     """(n,) page y of the line, mm, NaN where it was not found."""
     source: str
-    """Name of what read it: "network"."""
+    """Name of what read it: NETWORK, or PATH for the points of a line that a PDF holds, straight between them."""
     sigma_mm: Array
     """(n,) expected error of ``y_mm``, one standard deviation, mm."""
 
@@ -61,7 +65,7 @@ def read_traces(
                 windows[k], readings[k], extents[k] = wider[k], reading, find_extent(reading, options)
         layout = move_columns(layout, extents, options)
     return [
-        Trace(segment, part.x_mm, part.y_mm, "network", part.sigma_mm)
+        Trace(segment, part.x_mm, part.y_mm, NETWORK, part.sigma_mm)
         for segment, part in zip(
             layout.segments,
             [r.cut(s.x0_mm, s.x1_mm) for r, s in zip(readings, layout.segments, strict=True)],
