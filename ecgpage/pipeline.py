@@ -22,6 +22,7 @@ from ecgpage.grid.flat_page import FlatPage, flatten_page
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.grid.options import GridOptions
 from ecgpage.image.decode import Source, name_source, read_image
+from ecgpage.image.pdf_paths import PageDrawing
 from ecgpage.image.polarity import as_positive
 from ecgpage.layout.boxes import PageBoxes
 from ecgpage.layout.detector import LeadDetector
@@ -43,7 +44,8 @@ from ecgpage.signal.options import SignalOptions
 from ecgpage.signal.types import PageSignals
 from ecgpage.trace.network import TraceNet
 from ecgpage.trace.options import TraceOptions
-from ecgpage.trace.reader import read_traces
+from ecgpage.trace.reader import Trace, read_traces
+from ecgpage.vector.page_reader import has_curves, read_path_page
 
 log = logging.getLogger(__name__)
 
@@ -107,12 +109,19 @@ class Digitizer:
         options = replace(self.options, layout=layout)
         return Digitizer(self.network, self.detector, self.reader, options)
 
-    def read_record(self, pictures: Sequence[Source], fs: float, n_samples: int) -> RecordReading:
+    def read_record(
+        self,
+        pictures: Sequence[Source],
+        fs: float,
+        n_samples: int,
+        drawings: Sequence[PageDrawing | None] = (),
+    ) -> RecordReading:
         """Signals (n_samples, 12) mV at ``fs`` Hz from the images of one record.
 
         A record shorter than its page gets the beginning of what the page shows; one that is longer has NaN beyond the page.
         Several images show successive pages of a record longer than 1.5 pages, otherwise one page, of which the most
-        confident reading counts. The content of a picture never raises: the result gives the reasons for what is missing.
+        confident reading counts. ``drawings``: what each picture is drawn of, where it is a page of a PDF. The content of a
+        picture never raises: the result gives the reasons for what is missing.
         """
         began = time.perf_counter()
         mv = np.full((n_samples, len(LEADS)), np.nan, np.float32)
@@ -125,7 +134,9 @@ class Digitizer:
         for number, picture in enumerate(pictures):
             name = name_source(picture)
             try:
-                page = self.read_page(read_image(picture), fs, per_page)
+                page = self.read_page(
+                    read_image(picture), fs, per_page, drawing=drawings[number] if drawings else None
+                )
             except EcgPageError as error:
                 reasons.append(str(error) if name in str(error) else f"{name}: {error}")
                 pages.append(None)
@@ -168,6 +179,7 @@ class Digitizer:
         *,
         grid: GridMap | None = None,
         boxes: PageBoxes | None = None,
+        drawing: PageDrawing | None = None,
     ) -> PageReading:
         """Reading of one page of a record; ``EcgPageError`` when it cannot be read.
 
@@ -177,7 +189,24 @@ class Digitizer:
             n_samples: length of the record; signals are a whole page long when the record is shorter.
             grid: map of the upright page, when it is known.
             boxes: detections on it, page mm, when they are known.
+            drawing: what the page is drawn of, where ``image`` is a page of a PDF: its own curves are read then, and the
+                picture where they do not show an ECG.
         """
+        why = ""
+        if drawing is not None and grid is None and has_curves(drawing):
+            try:
+                return self._read_drawing(image, drawing, fs, n_samples)
+            except EcgPageError as error:
+                why = f"read from the picture of the PDF's page: {error}"
+                log.info(why)
+        reading = self._read_picture(image, fs, n_samples, grid, boxes)
+        if not why:
+            return reading
+        return replace(reading, layout=replace(reading.layout, notes=(*reading.layout.notes, why)))
+
+    def _read_picture(
+        self, image: Image, fs: float, n_samples: int, grid: GridMap | None, boxes: PageBoxes | None
+    ) -> PageReading:
         image = as_positive(image)
         return self._on_some_grid(image, grid, lambda g: self._read_on_grid(image, g, fs, n_samples, boxes))
 
@@ -222,9 +251,23 @@ class Digitizer:
         n_samples = max(n_samples, round(PAGE_S * fs))
         traces = read_traces(image, flat, layout, self.network, self.options.trace)
         signals = assemble(traces, layout, fs, n_samples, self.options.signal)
+        return self._conclude(image, flat.grid, layout, traces, signals, fs, n_samples, boxes)
+
+    def _conclude(
+        self,
+        image: Image,
+        grid: GridMap,
+        layout: PageLayout,
+        traces: list[Trace],
+        signals: PageSignals,
+        fs: float,
+        n_samples: int,
+        boxes: PageBoxes,
+    ) -> PageReading:
+        """Reading of a page whose signals do not contradict the names of their leads; else ``RefusedPageError``."""
         if signals.speed_mm_per_s != layout.speed_mm_per_s:
             layout = _change_speed(layout, signals)
-        located = LocatedEcg(image, flat.grid, layout.segments, traces, boxes)
+        located = LocatedEcg(image, grid, layout.segments, traces, boxes)
         as_read_fs = fs * len(signals.as_read) / n_samples
         misread = find_contradiction(signals.as_read, as_read_fs, self.options.signal)
         if misread:
@@ -232,7 +275,29 @@ class Digitizer:
         disagreement = find_disagreement(signals.as_read, as_read_fs, self.options.signal)
         if disagreement:
             signals = replace(signals, notes=(*signals.notes, disagreement))
-        return PageReading(flat.grid, layout, traces, signals, located)
+        return PageReading(grid, layout, traces, signals, located)
+
+    def _read_drawing(self, image: Image, drawing: PageDrawing, fs: float, n_samples: int) -> PageReading:
+        """Reading of a page of a PDF by its own curves; ``EcgPageError`` when they do not show an ECG."""
+        n_samples = max(n_samples, round(PAGE_S * fs))
+
+        def find_grid() -> GridMap:
+            failures: list[EcgPageError] = []
+            for grid in find_grids(as_positive(image), 1, failures, self.options.grid):
+                return grid
+            raise failures[0] if failures else EcgPageError("no grid is found")
+
+        def find_leads(grid: GridMap) -> PageBoxes:
+            return find_boxes(
+                self._flatten(as_positive(image), grid), self.detector, self.reader, self.options.layout
+            )
+
+        found = read_path_page(drawing, image, n_samples / fs, self.options.layout, find_grid, find_leads)
+        layout = found.layout
+        if not found.grid.is_printed:
+            layout = replace(layout, notes=(*layout.notes, f"no grid seen: scale from {found.grid.source}"))
+        signals = assemble(found.traces, layout, fs, n_samples, self.options.signal)
+        return self._conclude(image, found.grid, layout, found.traces, signals, fs, n_samples, found.boxes)
 
     def _read_layout_on(
         self, image: Image, grid: GridMap, record_s: float, boxes: PageBoxes | None

@@ -31,6 +31,7 @@ from ecgpage.export.plot import plot_leads
 from ecgpage.export.types import Metadata
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.image.decode import UNNAMED, Source, read_image
+from ecgpage.image.documents import InputPage
 from ecgpage.layout.options import Hints
 from ecgpage.layout.types import PageLayout
 from ecgpage.pipeline import Digitizer
@@ -150,12 +151,18 @@ class Reader:
             network.to(self.device)
 
     def digitize(
-        self, source: Source, *, fs: float = 500.0, seconds: float = 10.0, hints: Hints | None = None
+        self,
+        source: Source | InputPage,
+        *,
+        fs: float = 500.0,
+        seconds: float = 10.0,
+        hints: Hints | None = None,
     ) -> Digitization:
         """Signals and diagnoses of one page.
 
         Args:
-            source: path or bytes of a picture file, or an array uint8 (H, W, 3) RGB or (H, W) grey.
+            source: path or bytes of a picture file, an array uint8 (H, W, 3) RGB or (H, W) grey, or a page as
+                ``ecgpage.image.documents.read_pages`` gives it: curves that a PDF holds are then read themselves.
             fs: samples per second that are wanted, Hz.
             seconds: length of ``signal``, s; pages of 10 s are assumed: less is their start, what is beyond them NaN.
             hints: speed, gain and layout where they are known and are to overrule what is read.
@@ -167,9 +174,10 @@ class Reader:
             raise ValueError(
                 f"fs={fs} Hz and seconds={seconds} s make no sample; give both as positive numbers"
             )
-        image = read_image(source)
+        drawing = source.drawing if isinstance(source, InputPage) else None
+        image = read_image(source.image if isinstance(source, InputPage) else source)
         digitizer = self.digitizer if hints is None else self.digitizer.with_hints(hints)
-        reading = digitizer.read_record([image], fs, round(fs * seconds))
+        reading = digitizer.read_record([image], fs, round(fs * seconds), [drawing])
         return _summarize(reading, self.diagnoser.diagnose(reading, fs), fs)
 
     def join(self, pages: Sequence[Digitization], numbers: Sequence[int] | None = None) -> Digitization:

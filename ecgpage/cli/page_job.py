@@ -30,7 +30,7 @@ from ecgpage.core.types import Image
 from ecgpage.export.formats import save_formats
 from ecgpage.export.layout_name import name_layout
 from ecgpage.export.types import Metadata
-from ecgpage.image.documents import count_pages, read_pages
+from ecgpage.image.documents import InputPage, count_pages, read_pages
 
 if TYPE_CHECKING:  # PyTorch is loaded with the weights, where pages are read
     from ecgpage.reader import Digitization, Reader
@@ -161,9 +161,10 @@ class _Job:
         began = time.perf_counter()
         page = _Page(number, 0.0)
         try:
-            page.image = self._picture(number)
+            opened = self._open(number)
+            page.image = opened.image
             page.found = self.reader.digitize(
-                page.image, fs=self.settings.fs, seconds=self.settings.seconds, hints=self.settings.hints
+                opened, fs=self.settings.fs, seconds=self.settings.seconds, hints=self.settings.hints
             )
             _raise_if_out_of_memory(page.found.reasons)
         except EcgPageError as error:
@@ -232,11 +233,11 @@ class _Job:
             publish(aside, target, row, [page.number for page in pages])
         return row
 
-    def _picture(self, number: int) -> Image:
+    def _open(self, number: int) -> InputPage:
         (page,) = read_pages(
             self.path, pages=[number], password=self.settings.password, dpi=self.settings.dpi
         )
-        return page.image
+        return page
 
     def _draw(self, found: "Digitization", pages: list[_Page], aside: Path, stem: str) -> None:
         """Write the pictures that are asked for: the leads where some were read, overlays of all pages."""
