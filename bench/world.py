@@ -94,12 +94,12 @@ def read_one(task: tuple[Task, str]) -> dict[str, Any]:
     except EcgPageError as error:
         row |= {"reason": str(error), "leads": [], "seconds": time.perf_counter() - began}
         if page.truth is not None:
-            printed = np.atleast_1d(np.isfinite(_load_truth(page.truth)).any(axis=0))
+            printed = np.atleast_1d(np.isfinite(load_truth(page.truth)).any(axis=0))
             row["snr"] = row["snr_own_lags"] = {n: 0.0 for n, p in zip(LEADS, printed, strict=True) if p}
         return row
     row |= describe(found) | {"seconds": time.perf_counter() - began}
     if page.truth is not None:
-        row |= score_page(_load_truth(page.truth), found.signals.mv)
+        row |= score_page(load_truth(page.truth), found.signals.mv)
     if page.kind == "edan":
         row |= judge_edan(page.facts, found)
     return row
@@ -183,7 +183,8 @@ def heart_rate(mv: NDArray[np.float32]) -> float:
     return 60 * BEATS_FS / float(np.median(np.diff(at))) if len(at) > 2 else float("nan")
 
 
-def _load_truth(path: Path) -> Array:
+def load_truth(path: Path) -> Array:
+    """Signals (n, 12), mV, NaN where nothing is printed."""
     return np.genfromtxt(path, delimiter=",", skip_header=1, filling_values=np.nan)
 
 
@@ -197,15 +198,15 @@ def score_page(truth: Array, mv: NDArray[np.float32]) -> dict[str, Any]:
     lags = np.arange(-round(MAX_LAG_S * FS), round(MAX_LAG_S * FS) + 1)
     table = np.full((len(SCALES), len(lags), len(LEADS)), np.nan)
     for k, scale in enumerate(SCALES):
-        moved = _stretch(read, scale, 0.0)
+        moved = stretch(read, scale, 0.0)
         for j, lag in enumerate(lags):
-            table[k, j] = _snr(reference, _shift(moved, int(lag)))
+            table[k, j] = snr_of_leads(reference, _shift(moved, int(lag)))
     means = table[..., printed].mean(axis=2)
     k, j = np.unravel_index(means.argmax(), means.shape)
     best, at = table[k, j], (float(SCALES[k]), float(lags[j]))
     own = table.max(axis=(0, 1))
     for part in np.arange(-0.8, 0.81, 0.2):
-        fine = _snr(reference, _stretch(read, float(SCALES[k]), float(lags[j] + part)))
+        fine = snr_of_leads(reference, stretch(read, float(SCALES[k]), float(lags[j] + part)))
         if fine[printed].mean() > best[printed].mean():
             best, at = fine, (float(SCALES[k]), float(lags[j] + part))
     names = [(LEADS[i], i) for i in np.flatnonzero(printed)]
@@ -216,7 +217,8 @@ def score_page(truth: Array, mv: NDArray[np.float32]) -> dict[str, Any]:
     }
 
 
-def _stretch(mv: Array, scale: float, lag: float) -> Array:
+def stretch(mv: Array, scale: float, lag: float) -> Array:
+    """Signals (n, leads) with the time axis stretched, ``lag`` samples later."""
     at = (np.arange(len(mv)) - lag) / scale
     return np.stack(
         [np.interp(at, np.arange(len(mv)), mv[:, k], np.nan, np.nan) for k in range(mv.shape[1])], axis=1
@@ -232,7 +234,7 @@ def _shift(mv: Array, lag: int) -> Array:
     return moved
 
 
-def _snr(reference: Array, read: Array) -> Array:
+def snr_of_leads(reference: Array, read: Array) -> Array:
     """(12) SNR, dB, with offsets removed and unread samples at 0 mV."""
     known = np.isfinite(reference)
     both = known & np.isfinite(read)

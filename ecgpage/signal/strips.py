@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ecgpage.layout.types import PageLayout
 from ecgpage.signal.options import SignalOptions
 from ecgpage.signal.sampling import sample_trace
-from ecgpage.trace.reader import Trace
+from ecgpage.trace.reader import PATH, Trace
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,10 @@ def _find_repeated_lead(strip: Trace, short: list[Trace], layout: PageLayout, fs
     for trace in short:
         start, part = sample_trace(trace, layout, fs, 10**9)
         score[trace.segment.lead] = _correlate(
-            values[max(0, start - first) : start - first + len(part)], part, fs
+            values[max(0, start - first) : start - first + len(part)],
+            part,
+            fs,
+            1 / fs if trace.source == strip.source == PATH else MAX_LAG_S,
         )
     named = strip.segment.lead
     best = max(score, key=lambda lead: score[lead], default=named)
@@ -50,10 +53,10 @@ def _find_repeated_lead(strip: Trace, short: list[Trace], layout: PageLayout, fs
     return best, score.get(best, 0.0)
 
 
-def _correlate(a: NDArray[np.float32], b: NDArray[np.float32], fs: float) -> float:
-    """Largest correlation coefficient within a lag of MAX_LAG_S; 0 with less than half a second in common."""
+def _correlate(a: NDArray[np.float32], b: NDArray[np.float32], fs: float, lag_s: float = MAX_LAG_S) -> float:
+    """Largest correlation coefficient within a lag of ``lag_s``; 0 with less than half a second in common."""
     n = min(len(a), len(b))
-    reach = max(1, round(MAX_LAG_S * fs))
+    reach = max(1, round(lag_s * fs))
     best = 0.0
     for lag in range(-reach, reach + 1):
         x, y = a[max(0, lag) : n + min(0, lag)], b[max(0, -lag) : n + min(0, -lag)]

@@ -21,7 +21,7 @@ from scipy.signal import find_peaks
 from ecgpage.layout.types import PageLayout
 from ecgpage.signal.options import SignalOptions
 from ecgpage.signal.sampling import sample_trace
-from ecgpage.trace.reader import Trace
+from ecgpage.trace.reader import PATH, Trace
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,12 @@ LAG_STEP: Final = 2
 """Samples from one lag to the next that is tried."""
 SAME_COLUMN_MM: Final = 1.0
 """Distance, mm, of the beginnings of segments of one column."""
+
+
+SAME_SAMPLES: Final = 20.0
+"""Log odds of a hypothesis by which a strip repeats its lead's column sample by sample: nothing else explains that."""
+SAME_ERROR: Final = 0.05
+"""Difference of samples, root mean square, as a share of the signal's, below which a line repeats another."""
 
 
 @dataclass(frozen=True)
@@ -107,11 +113,14 @@ def _weigh_times(
         best_fit = max(fits.values())  # how well the best one fits tells nothing about the speed
         for name, fit in fits.items():
             score[name] += options.strip_beats * len(columns) * (fit - best_fit)
+        repeats = {name: _repeats(strip, columns, s, layout, fs) for name, s in starts.items()}
+        for name in starts:
+            score[name] += SAME_SAMPLES if repeats[name] else 0.0
     score["together"] += _weigh_together(marks, fs, options)
     best = max(score, key=lambda name: score[name])
     log.debug("%g mm/s, %.1f, times: %s", speed, odds, {k: round(v, 1) for k, v in score.items()})
     notes = []
-    if best == "together" and (apart or not strips):
+    if best == "together" and (apart or not strips) and not _are_exact(traces):
         lags = np.array([0.0, *(_find_lag(marks[0], mark, fs, options)[1] for mark in marks[1:])])
         # beats put columns in order that their places leave a little apart
         lags[(np.abs(lags) < options.sure_place_s) | (np.abs(lags) > options.unsure_place_s)] = 0.0
@@ -176,7 +185,38 @@ def _list_starts(columns: list[_Column], speed: float) -> dict[str, list[float]]
     starts = {"drawn": drawn, "together": [0.0] * len(columns)}
     if max(abs(a - b) for a, b in zip(axis, drawn, strict=True)) > ALIKE_S:
         starts["axis"] = axis
+    elif _are_exact([t for c in columns for t in c.traces]):
+        starts["drawn"] = axis  # the last sample of a line may have been left out
     return starts
+
+
+def _are_exact(traces: Sequence[Trace]) -> bool:
+    """Whether all traces are lines of a PDF: their places hold no error that beats could tell of."""
+    return all(trace.source == PATH for trace in traces)
+
+
+def _repeats(
+    strip: Trace, columns: list[_Column], starts: Sequence[float], layout: PageLayout, fs: float
+) -> bool:
+    """Whether a strip that is a line repeats, sample by sample, the line of its lead at the hypothesis' times."""
+    if strip.source != PATH:
+        return False
+    seconds = (strip.segment.x1_mm - strip.segment.x0_mm) / layout.speed_mm_per_s
+    whole = replace(strip, segment=replace(strip.segment, start_s=0.0, duration_s=seconds))
+    values = sample_trace(whole, layout, fs, 10**9)[1]
+    ahead = (columns[0].x0_mm - strip.segment.x0_mm) / layout.speed_mm_per_s
+    for column, start in zip(columns, starts, strict=True):
+        for trace in column.traces:
+            if trace.source != PATH or trace.segment.lead != strip.segment.lead:
+                continue
+            moved = replace(trace, segment=replace(trace.segment, start_s=0.0))
+            own = sample_trace(moved, layout, fs, 10**9)[1]
+            first = round((start + ahead) * fs)
+            there = values[max(0, first) : max(0, first) + len(own)]
+            own = own[max(0, -first) :][: len(there)]
+            there = there[: len(own)]
+            return len(own) > fs / 2 and float(np.std(there - own)) < SAME_ERROR * float(np.std(own))
+    return False
 
 
 def _weigh_total(

@@ -30,8 +30,10 @@ STEP_ERROR: Final = 0.1
 """Deviation of steps from multiples of the smallest, as a share of it, up to which points are samples of one rate."""
 MIN_SHARED: Final = 0.5
 """Share of a cell's width over which a line must run to show its lead."""
-COARSE_S: Final = 0.0022
-"""Distance, s, of points from which what lies between them is not known."""
+FEW: Final = 0.02
+"""Share of samples that are left out up to which a line is not simplified."""
+NEAREST: Final = 0.2
+"""Share of points that may lie closer than the tolerance: two left out in turn."""
 FLOAT_PT: Final = 4e-5
 """Rounding, pt, of PDFium's coordinates, which are single floats."""
 
@@ -183,22 +185,22 @@ def find_line(arrangement: Arrangement, cell: Cell, lines: Sequence[Piece]) -> P
     return min(parts, key=lambda part: abs(float(part.points[0, 0]) - start))
 
 
-def measure_errors(points_mm: Array, step_mm: float, speed_mm_per_s: float) -> Array:
+def measure_errors(points_mm: Array, step_mm: float) -> Array:
     """(n,) expected error, one standard deviation, mm, of the height of a line (n, 2), page mm.
 
-    It has three parts: the rounding of coordinates, of x where the line is steep; what a plotter left out that draws fewer
-    points than it has; and what is not known between points that stand further apart than the samples of a signal.
+    It is the rounding of coordinates, of x where the line is steep, and what a plotter left out that draws fewer points than
+    it has. What a signal does between its samples, a line does not tell.
     """
     x, y = points_mm.T
     if len(x) < 4:
         return np.full(len(x), np.nan)
-    quantum = [_quantum(v) for v in (x, y)]
     slope = np.zeros(len(x))
     steps = np.diff(x)
     wide = steps > 1e-6
     slope[:-1][wide] = np.diff(y)[wide] / steps[wide]
-    rounding = (quantum[1] ** 2 + (quantum[0] * slope) ** 2) / 12
-    return np.sqrt(rounding + _left_out(x, y, step_mm) ** 2 + _between(x, y, speed_mm_per_s) ** 2)
+    rounding = (_quantum(y) ** 2 + (_rounding_along(x, step_mm) * slope) ** 2) / 12
+    # plotters measure what they leave out across the line
+    return np.sqrt(rounding + _left_out(x, y, step_mm) ** 2 * (1 + slope**2))
 
 
 def _quantum(values: Array) -> float:
@@ -208,23 +210,23 @@ def _quantum(values: Array) -> float:
     return float(apart.min()) if len(apart) else FLOAT_PT / PT_PER_MM
 
 
+def _rounding_along(x: Array, step_mm: float) -> float:
+    """Step, mm, in which x is written: what samples stand off their even places, or else the least distance of two points."""
+    if step_mm <= 0:
+        return _quantum(x)
+    number = np.rint((x - x[0]) / step_mm)
+    off = x - np.polyval(np.polyfit(number, x, 1), number)
+    return max(float(np.sqrt(12) * off.std()), FLOAT_PT / PT_PER_MM)
+
+
 def _left_out(x: Array, y: Array, step_mm: float) -> float:
     """Error, mm, of a simplified line: no point that is kept lies closer to the line past it than the plotter's tolerance."""
-    steps = np.diff(x)
-    if step_mm > 0 and float((steps > 1.5 * step_mm).mean()) < 0.02:
+    if step_mm > 0 and float((np.diff(x) > 1.5 * step_mm).mean()) < FEW:
         return 0.0
-    a, b, c = (np.stack([x, y], axis=1)[k : len(x) - 2 + k] for k in range(3))
-    chord = c - a
+    points = np.stack([x, y], axis=1)
+    chord = points[2:] - points[:-2]
     length = np.hypot(*chord.T)
     known = length > 1e-9
-    off = np.abs(chord[:, 0] * (b - a)[:, 1] - chord[:, 1] * (b - a)[:, 0])[known] / length[known]
-    return float(np.quantile(off, 0.2)) / 2 if len(off) else 0.0
-
-
-def _between(x: Array, y: Array, speed_mm_per_s: float) -> float:
-    """Error, mm, between points that stand far apart, from what every second of them tells of the ones left out."""
-    if float(np.median(np.diff(x))) < COARSE_S * speed_mm_per_s:
-        return 0.0
-    guess = np.interp(x[1:-1], x[::2], y[::2])
-    off = (y[1:-1] - guess)[::2]
-    return float(np.sqrt(np.mean(off**2))) / 4
+    aside = points[1:-1] - points[:-2]
+    off = np.abs(chord[:, 0] * aside[:, 1] - chord[:, 1] * aside[:, 0])[known] / length[known]
+    return float(np.quantile(off, NEAREST)) / 2 if len(off) else 0.0

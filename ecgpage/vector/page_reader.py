@@ -43,6 +43,8 @@ SURE_LAYOUT: Final = 0.75
 """Confidence, 0 to 1, of a layout named by the text of a page: below it the picture is read too."""
 MIN_CONFIDENCE: Final = 0.35
 """Confidence, 0 to 1, of any layout, as on pictures (``ReaderOptions.min_confidence``)."""
+FINE_HZ: Final = 240.0
+"""Samples a second below which it is said that a curve has no more."""
 NAME_PLACE_MM: Final = (2.0, -4.0)
 """Place, mm, right of and below its lead's beginning, at which a matched name is handed to the layout."""
 
@@ -287,6 +289,7 @@ def _lay_out(
         for cell in arrangement.cells
         if (line := find_line(arrangement, cell, lines)) is not None
     ]
+    steps = [line.step for _, line in cells if line.step > 0]
     missing = [cell.lead for cell in arrangement.cells if all(cell is not other for other, _ in cells)]
     if missing:
         notes.append(f"no curve where {', '.join(missing)} should stand")
@@ -301,6 +304,10 @@ def _lay_out(
     odds = weigh_speeds(length_mm, found, boxes.speed_mm_per_s, duration_s, options)
     speed = tell_speed(odds, found, boxes.speed_mm_per_s, length_mm, notes)
     gains = tell_gains(arrangement, placed, arrangement.columns, boxes.gain_mm_per_mv, notes, options)
+    if steps and speed / float(np.median(steps)) < FINE_HZ:
+        notes.append(
+            f"the curves hold {speed / float(np.median(steps)):.0f} samples a second: straight lines between them"
+        )
     if arrangement.misnamed:
         notes.append(f"{arrangement.misnamed} leads are named by the layout against the names on the page")
     if not arrangement.known_order:
@@ -314,7 +321,7 @@ def _lay_out(
     traces = [
         Trace(
             segment, line.points[:, 0], line.points[:, 1], PATH,
-            measure_errors(line.points, line.step, speed),
+            measure_errors(line.points, line.step),
         )
         for segment, (_, line) in zip(segments, cells, strict=True)
     ]  # fmt: skip

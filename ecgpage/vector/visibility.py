@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from typing import Final
 
-import cv2
 import numpy as np
 
 from ecgpage.core.types import Array, Image
@@ -22,20 +21,16 @@ MIN_SEEN: Final = 0.6
 
 def are_seen(curves: Sequence[Curve], image: Image, to_pixels: Callable[[Array], Array]) -> list[bool]:
     """For each curve whether the picture, uint8 (H, W, 3) RGB, shows it; ``to_pixels`` maps (n, 2) points, pt."""
-    colours = {curve.colour for curve in curves}
-    kernel = np.ones((2 * REACH_PX + 1, 2 * REACH_PX + 1), np.uint8)
-    apart = {}
-    for colour in colours:
-        worst = np.abs(image.astype(np.int16) - np.array(colour, np.int16)).max(axis=2).astype(np.uint8)
-        apart[colour] = cv2.erode(worst, kernel)
+    height, width = image.shape[:2]
+    around = np.arange(-REACH_PX, REACH_PX + 1)
     seen = []
     for curve in curves:
-        places = curve.points[
-            np.linspace(0, len(curve.points) - 1, min(SAMPLES, len(curve.points))).astype(int)
-        ]
-        x, y = np.rint(to_pixels(places)).astype(int).T
-        height, width = image.shape[:2]
+        some = np.linspace(0, len(curve.points) - 1, min(SAMPLES, len(curve.points))).astype(int)
+        x, y = np.rint(to_pixels(curve.points[some])).astype(int).T
         inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-        values = apart[curve.colour][y[inside], x[inside]]
-        seen.append(bool((values < NEAR_COLOUR).sum() >= MIN_SEEN * len(places)))
+        columns = np.clip(x[inside, None, None] + around, 0, width - 1)
+        rows = np.clip(y[inside, None, None] + around[:, None], 0, height - 1)
+        worst = np.abs(image[rows, columns].astype(np.int16) - np.array(curve.colour, np.int16)).max(axis=3)
+        found = (worst.min(axis=(1, 2)) < NEAR_COLOUR).sum()
+        seen.append(bool(found >= MIN_SEEN * len(some)))
     return seen
