@@ -4,6 +4,7 @@ Every stage is a folder with one entry; this module runs them in order, finds wh
 failure into a result with a reason.
 """
 
+import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from ecgpage.core.conventions import LEADS, SPEED_MM_PER_S, EcgPageError
 from ecgpage.core.types import Image
 from ecgpage.core.weights import digest
+from ecgpage.grid.comb import SIDE_SPREAD, USUAL_SIDE_MM
 from ecgpage.grid.find_grids import find_grids
 from ecgpage.grid.flat_page import FlatPage, flatten_page
 from ecgpage.grid.grid_map import GridMap
@@ -33,6 +35,7 @@ from ecgpage.layout.orientation import find_upright_turn
 from ecgpage.layout.page_layout import read_layout
 from ecgpage.layout.rows import find_rows
 from ecgpage.layout.scale_without_grid import map_without_grid
+from ecgpage.layout.scales import find_doubt, weigh_page
 from ecgpage.layout.text_reader import NAME as WORDS
 from ecgpage.layout.text_reader import TextReader
 from ecgpage.layout.types import PageLayout
@@ -53,6 +56,8 @@ Answer = TypeVar("Answer")
 
 PAGE_S: Final = 10.0
 """Time that one page shows, s."""
+SAME_SCALE: Final = 0.04
+"""Natural log of the ratio of two grids' scales up to which they are one."""
 NEARLY_PAGE: Final = 0.95
 """Duration of a record, as a share of PAGE_S, from which it counts as a whole page: row lengths cannot tell the two apart."""
 
@@ -71,6 +76,10 @@ class ReaderOptions:
     """Options of the assembly of signals."""
     max_grids: int = 4
     """Largest number of grids that are tried on one page."""
+    least_doubt: float = 2.0
+    """Log likelihood by which what a page shows must fit another scale better for other grids to be read, too."""
+    max_rivals: int = 4
+    """Largest number of grids that are then read."""
     min_confidence: float = 0.35
     """Confidence, 0 to 1, of a layout, below which it is refused: the rows are probably no traces of an ECG."""
     min_located: float = 0.25
@@ -208,7 +217,9 @@ class Digitizer:
         self, image: Image, fs: float, n_samples: int, grid: GridMap | None, boxes: PageBoxes | None
     ) -> PageReading:
         image = as_positive(image)
-        return self._on_some_grid(image, grid, lambda g: self._read_on_grid(image, g, fs, n_samples, boxes))
+        return self._on_some_grid(
+            image, grid, n_samples / fs, boxes, lambda seen: self._read_on(image, seen, fs, n_samples)
+        )
 
     def read_layout(
         self,
@@ -222,18 +233,63 @@ class Digitizer:
 
         Other arguments and errors are those of ``read_page``.
         """
-        return self._on_some_grid(image, grid, lambda g: self._read_layout_on(image, g, record_s, boxes)[:2])
+        return self._on_some_grid(image, grid, record_s, boxes, lambda seen: (seen.flat, seen.layout))
 
-    def _on_some_grid(self, image: Image, known: GridMap | None, read: Callable[[GridMap], Answer]) -> Answer:
-        """Result of ``read`` on the first grid on which it succeeds; its ``EcgPageError`` when there is none."""
+    def _on_some_grid(
+        self,
+        image: Image,
+        known: GridMap | None,
+        record_s: float,
+        boxes: PageBoxes | None,
+        read: Callable[["_SeenLayout"], Answer],
+    ) -> Answer:
+        """Result of ``read`` on the likeliest grid on which it succeeds; its ``EcgPageError`` when there is none."""
         failures: list[EcgPageError] = []
-        for grid in self._grids(image, failures) if known is None else [known]:
+        for seen in self._layouts(image, known, record_s, boxes, failures):
             try:
-                return read(grid)
+                return read(seen)
             except EcgPageError as error:
                 failures.append(error)
         # a page on which an ECG was located has the most useful reason
         raise next((error for error in failures if isinstance(error, RefusedPageError)), failures[0])
+
+    def _layouts(
+        self,
+        image: Image,
+        known: GridMap | None,
+        record_s: float,
+        boxes: PageBoxes | None,
+        failures: list[EcgPageError],
+    ) -> Iterator["_SeenLayout"]:
+        """Layouts on candidate grids, the likeliest first; reasons why there are no more are added to ``failures``.
+
+        Where what is printed beside the traces fits a grid of another distance far better, the rivals are read, too, and
+        lines, print, pulses, lengths and beats decide together.
+        """
+
+        def try_on(grid: GridMap) -> Iterator[_SeenLayout]:
+            try:
+                yield self._read_layout_on(image, grid, record_s, boxes)
+            except EcgPageError as error:
+                failures.append(error)
+
+        grids = self._grids(image, failures) if known is None else iter([known])
+        for grid in grids:
+            for first in try_on(grid):
+                doubt = find_doubt(first.layout.scale_evidence, self.options.layout)
+                if known is not None or doubt < self.options.least_doubt:
+                    yield first
+                    continue
+                log.info(
+                    "%.1f: the scale of %s fits badly, log likelihood; other grids are read",
+                    doubt,
+                    grid.source,
+                )
+                others = list(itertools.islice(grids, self.options.max_rivals))
+                alike = [other for other in others if _same_scale(other, first.flat.grid)]
+                read = [first, *(seen for g in others if g not in alike for seen in try_on(g))]
+                yield from _rank(read, self.options.layout)
+                yield from (seen for g in alike for seen in try_on(g))
 
     def _grids(self, image: Image, failures: list[EcgPageError]) -> Iterator[GridMap]:
         """Candidate grids of a page, the likeliest first; reasons why there are no more are added to ``failures``."""
@@ -243,11 +299,9 @@ class Digitizer:
         except EcgPageError as error:
             failures.append(error)
 
-    def _read_on_grid(
-        self, image: Image, grid: GridMap, fs: float, n_samples: int, boxes: PageBoxes | None
-    ) -> PageReading:
-        """Reading of a page on one grid; ``EcgPageError`` when it cannot be read on it."""
-        flat, layout, boxes = self._read_layout_on(image, grid, n_samples / fs, boxes)
+    def _read_on(self, image: Image, seen: "_SeenLayout", fs: float, n_samples: int) -> PageReading:
+        """Reading of a page with a layout; ``EcgPageError`` when it cannot be read so."""
+        flat, layout, boxes = seen.flat, seen.layout, seen.boxes
         n_samples = max(n_samples, round(PAGE_S * fs))
         traces = read_traces(image, flat, layout, self.network, self.options.trace)
         signals = assemble(traces, layout, fs, n_samples, self.options.signal)
@@ -301,8 +355,8 @@ class Digitizer:
 
     def _read_layout_on(
         self, image: Image, grid: GridMap, record_s: float, boxes: PageBoxes | None
-    ) -> tuple[FlatPage, PageLayout, PageBoxes]:
-        """Upright flat page, its layout, and what it was made of; ``RefusedPageError`` when its confidence is too low."""
+    ) -> "_SeenLayout":
+        """Layout of the upright page on one grid; ``RefusedPageError`` when its confidence is too low."""
         if boxes is None:
             flat, boxes = self._upright(image, grid)
         else:
@@ -319,7 +373,10 @@ class Digitizer:
             )
         if not flat.grid.is_printed:
             layout = replace(layout, notes=(*layout.notes, f"no grid seen: scale from {flat.grid.source}"))
-        return flat, layout, boxes
+        log_odds = weigh_page(layout.scale_evidence, self.options.layout) + grid.log_odds
+        side_mm = max(image.shape[:2]) / flat.grid.px_per_mm
+        log_odds -= 0.5 * (np.log(side_mm / USUAL_SIDE_MM) / SIDE_SPREAD) ** 2
+        return _SeenLayout(flat, layout, boxes, float(log_odds))
 
     def _upright(self, image: Image, grid: GridMap) -> tuple[FlatPage, PageBoxes]:
         """Flat page, turned so that rows run along x and it most likely lies the right way up, and what is detected on it."""
@@ -333,6 +390,38 @@ class Digitizer:
 
     def _flatten(self, image: Image, grid: GridMap) -> FlatPage:
         return flatten_page(image, grid, options=self.options.grid)
+
+
+@dataclass(frozen=True)
+class _SeenLayout:
+    """Layout read on one grid."""
+
+    flat: FlatPage
+    layout: PageLayout
+    boxes: PageBoxes
+    log_odds: float
+    """Log likelihood of the grid's lines, of the picture's size and of all that the page shows of its scale."""
+
+
+def _same_scale(a: GridMap, b: GridMap) -> bool:
+    return abs(float(np.log(a.px_per_mm / b.px_per_mm))) < SAME_SCALE
+
+
+def _rank(seen: list[_SeenLayout], options: LayoutOptions) -> Iterator[_SeenLayout]:
+    """Layouts on grids of different scale, the likeliest first, each with its margin and a note where that is small."""
+    order = sorted(seen, key=lambda one: -one.log_odds)
+    for k, one in enumerate(order):
+        margin = one.log_odds - order[k + 1].log_odds if k + 1 < len(order) else float("inf")
+        layout = replace(one.layout, scale_margin=min(one.layout.scale_margin, margin))
+        if margin < options.sure_margin:
+            ratio = order[k + 1].flat.grid.px_per_mm / one.flat.grid.px_per_mm
+            layout = replace(
+                layout, notes=(*layout.notes, f"a grid of {ratio:.2g} times the distance is nearly as likely")
+            )
+        log.info(
+            "%s, %.2f px/mm: log likelihood %.1f", one.flat.grid.source, one.flat.grid.px_per_mm, one.log_odds
+        )
+        yield replace(one, layout=layout)
 
 
 def shown_seconds(page: FlatPage, record_s: float, options: LayoutOptions = LayoutOptions()) -> float:

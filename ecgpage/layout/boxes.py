@@ -15,6 +15,7 @@ from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.core.types import Array
 from ecgpage.layout.columns import shared_span
 from ecgpage.layout.options import LayoutOptions
+from ecgpage.layout.text_reader import RecognisedText
 
 ROW_APART_MM: Final = (4.5, 10.0)
 """Distance, mm, of levels above which they belong to different rows: its lower and upper bound."""
@@ -65,6 +66,8 @@ class PageBoxes:
     """Paper speed, mm/s, as printed; None where none was read."""
     gain_mm_per_mv: float | None = None
     """Gain, mm/mV, as printed; None where none was read."""
+    words: RecognisedText | None = None
+    """All words read on the page; None where it was not read."""
     wrong: Array | None = None
     """(n,) probability that a box's name is wrong; None: ``LayoutOptions.misnamed`` for all."""
     minus: NDArray[np.bool_] | None = None

@@ -40,7 +40,7 @@ def find_boxes(
         return found
     # a few leads may stand far from the foot of the page, where scales are printed
     far = reader.read(page, boxes.leads, options.scales_reach_mm)
-    return replace(found, speed_mm_per_s=far.scale(SPEEDS), gain_mm_per_mv=far.scale(GAINS))
+    return replace(found, words=far, speed_mm_per_s=far.scale(SPEEDS), gain_mm_per_mv=far.scale(GAINS))
 
 
 def add_text(boxes: PageBoxes, words: RecognisedText) -> PageBoxes:
@@ -54,6 +54,7 @@ def add_text(boxes: PageBoxes, words: RecognisedText) -> PageBoxes:
         printed=PrintedNames(words.places, chances, minus),
         speed_mm_per_s=words.scale(SPEEDS),
         gain_mm_per_mv=words.scale(GAINS),
+        words=words,
     )
 
 

@@ -1,6 +1,7 @@
 """What may be chosen of the reading of layouts."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,8 @@ class LayoutOptions:
     """Distance, mm, of a pulse's foot from a lead's usual level, above which it is not that lead's 0-mV line."""
     min_boxed_pulse: float = 0.15
     """Score of a pulse in the ink of a box of the detector, at least; strokes on grid lines leave little of it."""
+    pulse_reach_mm: float = 35.0
+    """Distance, mm, from the ends of the rows within which pulses are sought that the detector does not show."""
 
     # column edges
     on_line_mm: float = 0.25
@@ -122,17 +125,86 @@ class LayoutOptions:
     min_inked: float = 0.7
     """Share of the rows that is inked beside a gap, at least: with less the traces are too faint to tell."""
 
-    # scales
-    print_odds: float = 5.0
-    """Log odds that a printed scale, once it counts as read, is right."""
+    # printed scales
+    word_levels: tuple[float, ...] = (0.3, 0.6, 0.85, 0.95, 0.99)
+    """Probabilities of a word from which it belongs to a level of the next two."""
+    true_words: tuple[float, ...] = (0.09, 0.09, 0.12, 0.09, 0.53)
+    """Share of the printed scales that are read on each level; this and the next four come from
+    ``python -m bench.scale_evidence``."""
+    false_words: tuple[float, ...] = (0.54, 0.18, 0.06, 0.025, 0.01)
+    """Number of false words a page on each level, for speeds and for gains."""
+    missed_scale: float = 0.22
+    """Share of the printed scales that are overlooked."""
+    usual_vague_words: float = 4.0
+    """Number of words below ``clear_word`` that pages show."""
+    printed_share: float = 0.7
+    """Share of pages that print their scales."""
+    clear_word: float = 0.85
+    """Probability of a scale from which its word is clear."""
+    false_on_line: float = 0.03
+    """Number of false words on the line of a true one over those of a page, at most."""
+    misread_scale: float = 0.02
+    """Share of the printed scales whose reading tells nothing of which one it is."""
+    mixed_alone: tuple[float, float] = (0.15, 0.3)
+    """Shares of printed pairs of gains of which only that of the limb leads, only that of the chest leads is read."""
+    printed_twice: float = 0.12
+    """Share of pages that print one gain for the limb leads and again for the chest leads."""
+    apart_from_line: float = 0.02
+    """Share of printed speeds and gains that do not stand on one line."""
+    sure_print: float = 2.0
+    """Log likelihood ratio to any other scale from which one counts as printed in what is told of a page."""
+
+    # scales; shares, medians and spreads come from ``python -m bench.scale_evidence``
+    sure_margin: float = 1.0
+    """Log odds over the second likeliest speed, or gain, below which it is said that the scale is unsure."""
+    mixed_odds: float = -2.8
+    """Log odds of chest leads at half the gain of the limb leads."""
     most_pulses_told: int = 2
     """Number of pulses that count: what misleads one misleads all."""
-    pulse_width_error: float = 0.25
-    """Natural log of a pulse's width over that at a speed, up to which they agree."""
-    length_error: float = 0.02
-    """Error of the rows' length, as a share of the record's."""
-    longer_than_record: float = 0.01
-    """Share of pages whose rows show more than the record."""
+    pulse_widths: tuple[float, float, float, float] = (0.76, 0.15, 0.06, 0.03)
+    """Shares of pulses of the usual duration, of half of it, of 5 mm at any speed, and of what is no pulse."""
+    pulse_error: float = 0.03
+    """Spread of the natural log of the width and height of pulses in the ink."""
+    pulse_error_mm: float = 0.2
+    """Spread, mm, of their width and height."""
+    wrong_pulse: float = 0.03
+    """Share of clear pulses that are none."""
+    limb_pulse: float = 0.3
+    """Share of pulses beside chest leads that are drawn at the gain of the limb leads."""
+    shown_parts: tuple[float, ...] = (
+        0.08, 0.2, 0.4, 0.46, 0.49, 0.51, 0.8, 0.9, 0.98, 1.02, 1.2, 1.9, 2.1, 3.0,
+    )  # fmt: skip
+    """Time that all columns show, over the record's, between which the next shares lie."""
+    shown_shares: Mapping[tuple[float, int], tuple[float, ...]] = field(
+        default_factory=lambda: {
+            (25.0, 1): (0.0, 0.0, 0.011, 0.017, 0.014, 0.188, 0.066, 0.183, 0.52, 0.0, 0.0, 0.0, 0.0),
+            (25.0, 2): (0.0, 0.0, 0.0, 0.0, 0.0, 0.005, 0.042, 0.215, 0.578, 0.0, 0.0, 0.16, 0.0),
+            (25.0, 3): (0.0, 0.0, 0.0, 0.0, 0.0, 0.012, 0.039, 0.284, 0.634, 0.011, 0.019, 0.0, 0.0),
+            (50.0, 1): (0.0, 0.18, 0.093, 0.119, 0.315, 0.061, 0.016, 0.055, 0.161, 0.0, 0.0, 0.0, 0.0),
+            (50.0, 2): (0.0, 0.006, 0.065, 0.121, 0.399, 0.002, 0.013, 0.06, 0.18, 0.0, 0.0, 0.155, 0.0),
+            (50.0, 3): (0.0, 0.002, 0.091, 0.147, 0.451, 0.009, 0.015, 0.075, 0.184, 0.009, 0.017, 0.0, 0.0),
+            (12.5, 1): (0.0, 0.0, 0.034, 0.017, 0.009, 0.233, 0.034, 0.155, 0.517, 0.0, 0.0, 0.0, 0.0),
+            (12.5, 2): (0.0, 0.0, 0.0, 0.0, 0.0, 0.009, 0.037, 0.171, 0.613, 0.0, 0.0, 0.171, 0.0),
+            (12.5, 3): (0.0, 0.0, 0.0, 0.0, 0.0, 0.008, 0.035, 0.276, 0.651, 0.008, 0.021, 0.0, 0.0),
+        }
+    )
+    """Shares of pages by speed, mm/s, and number of columns, 3 for more."""
+    mistaken_length: float = 0.2
+    """Share of lengths that are anything: columns misread, pages cut."""
+    mistaken: float = 0.05
+    """Share of beats that are mistaken."""
+    beat_s: tuple[float, float] = (0.77, 0.29)
+    """Median, s, and spread of the natural log of the time from beat to beat."""
+    beat_width_mm: Mapping[float, float] = field(
+        default_factory=lambda: {12.5: 1.2, 25.0: 1.6, 50.0: 2.0, 0.0: 0.22}
+    )
+    """Median width, mm, of the ink of QRS complexes at each speed; under 0 the spread of its natural log."""
+    limb_beat_mv: tuple[float, float] = (1.0, 0.55)
+    """Median, mV, and spread of the natural log of the height of QRS complexes in limb leads."""
+    chest_beat_mv: tuple[float, float] = (1.4, 0.55)
+    """The same in chest leads."""
+    chest_to_limb: tuple[float, float] = (1.43, 0.42)
+    """The same of their ratio."""
     long_share: float = 1.03
     """Length of rows over a short record's at 25 mm/s, above which the page shows more than the record."""
 

@@ -14,6 +14,7 @@ from ecgpage.core.conventions import X_PX_PER_MM, Y_PX_PER_MM, EcgPageError
 from ecgpage.core.types import Array
 from ecgpage.grid.flat_page import FlatPage
 from ecgpage.layout.arrangement import Arrangement, Cell, arrange
+from ecgpage.layout.beats import measure_beats
 from ecgpage.layout.boxes import HALF_BOX_MM, PageBoxes, merge_boxes
 from ecgpage.layout.column_edges import (
     find_strip_end,
@@ -24,10 +25,22 @@ from ecgpage.layout.column_edges import (
 from ecgpage.layout.columns import Columns
 from ecgpage.layout.gaps import measure_gap
 from ecgpage.layout.options import LayoutOptions
-from ecgpage.layout.pulses import measure_pulses
+from ecgpage.layout.printed_scales import weigh_print
+from ecgpage.layout.pulses import measure_pulses, seek_pulses
 from ecgpage.layout.rows import find_row_at, find_rows
-from ecgpage.layout.scales import CHEST, tell_gains, tell_speed, weigh_speeds, weigh_speeds_seen
-from ecgpage.layout.types import PageLayout, Pulse, Row, Segment
+from ecgpage.layout.scales import (
+    CHEST,
+    SPEED_ODDS,
+    find_group,
+    margin,
+    name_rivals,
+    tell_gains,
+    tell_speed,
+    weigh_gains,
+    weigh_speeds,
+    weigh_speeds_seen,
+)
+from ecgpage.layout.types import NO_PRINT, PageLayout, Pulse, Row, ScaleEvidence, Segment
 
 log = logging.getLogger(__name__)
 
@@ -149,26 +162,60 @@ def measure_layout(
     gap = (
         measure_gap(page, rows_without_strips(arrangement, rows), boxed, options) if boxed.count > 1 else 0.0
     )
-    length_mm = boxed.end_mm - boxed.first_mm - max(boxed.gap_mm, gap, 0.0) * (boxed.count - 1)
-    written = boxes.speed_mm_per_s
-    odds = weigh_speeds(length_mm, found, written, duration_s, options)
-    speed = tell_speed(odds, found, written, length_mm, notes)
+    seen = _gather_evidence(page, arrangement, boxes, rows, pulses, gap, duration_s, options)
+    speeds, gain_odds = weigh_speeds(seen, options), weigh_gains(seen, options)
+    speed = tell_speed(speeds, seen, notes)
     columns, ticks_mm = measure_columns(
         page, arrangement, rows, found, boxes.pulses, gap, duration_s * speed, options
     )
-    gains = tell_gains(arrangement, pulses, columns, boxes.gain_mm_per_mv, notes, options)
+    gains = tell_gains(gain_odds, seen, notes, options)
     segments = [
         _make_segment(page, cell, columns, rows, speed, duration_s, gains, pulses, options)
         for cell in arrangement.cells
     ]
+    notes += name_rivals(speeds, gain_odds, options)
     if arrangement.missed:
         notes.append(f"{arrangement.missed} leads named by the layout alone")
     if not arrangement.known_order:
         notes.append("leads stand in no usual order: each name as it was read")
     usual = gains["limb"] if any(c.lead not in CHEST for c in arrangement.cells) else gains["chest"]
-    speed_odds = weigh_speeds_seen(found, written, options)
     return PageLayout(
-        rows, segments, found, ticks_mm, speed, usual, arrangement.confidence, tuple(notes), speed_odds
+        rows,
+        segments,
+        found,
+        ticks_mm,
+        speed,
+        usual,
+        arrangement.confidence,
+        tuple(notes),
+        speed_odds=weigh_speeds_seen(seen, options),
+        scale_margin=min(margin(speeds), margin(gain_odds)),
+        scale_evidence=seen,
+    )
+
+
+def _gather_evidence(
+    page: FlatPage,
+    arrangement: Arrangement,
+    boxes: PageBoxes,
+    rows: list[Row],
+    pulses: list[tuple[int, Pulse]],
+    gap_mm: float,
+    duration_s: float,
+    options: LayoutOptions,
+) -> ScaleEvidence:
+    """All that the page shows of its scale; ``pulses``: those in boxes, each with the number of its row."""
+    columns = arrangement.columns
+    sought = seek_pulses(page, rows, (columns.first_mm, columns.end_mm), options)
+    length_mm = columns.end_mm - columns.first_mm - max(columns.gap_mm, gap_mm, 0.0) * (columns.count - 1)
+    printed = NO_PRINT if boxes.words is None else weigh_print(boxes.words, tuple(SPEED_ODDS), options)
+    return ScaleEvidence(
+        printed,
+        tuple((find_group(arrangement, columns, row, pulse), pulse) for row, pulse in sought or pulses),
+        length_mm,
+        columns.count,
+        duration_s,
+        measure_beats(page, arrangement, rows),
     )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+import cv2
 import numpy as np
 
 from ecgpage.core.conventions import X_PX_PER_MM, Y_PX_PER_MM
@@ -18,6 +19,30 @@ MIN_PULSE: Final = 0.4
 
 PULSE_WIDTHS_MM: Final = (5.0, 10.0, 2.5)
 """Widths, mm, of a 0.2-s pulse at 25, 50 and 12.5 mm/s."""
+HIGHEST_MM: Final = 22.0
+"""Height, mm, of pulses that are sought, at most."""
+SHORTEST_MM: Final = 2.2
+"""Height, mm, of their strokes, at least."""
+LETTER_MM: Final = 4.2
+"""Height, mm, up to which a single pulse may be a letter."""
+WIDTHS_MM: Final = (0.9, 14.0)
+"""Widths, mm, between which pulses are sought."""
+STROKE_INK: Final = 0.4
+"""Ink, 0 to 1, from which a pixel belongs to a stroke."""
+STROKE_PX: Final = 5
+"""Columns within which runs of ink are one stroke."""
+BROKEN_MM: Final = 0.6
+"""Gap, mm, over which a stroke goes on: lines of the grid were taken away there."""
+LEVEL_MM: Final = 0.6
+"""Difference, mm, of the heights at which the sides of a pulse begin and end, at most."""
+LINE_MM: Final = 0.3
+"""Width, mm, of a usual stroke, by which its ink is longer than the pulse is high."""
+MIN_ROOF: Final = 0.85
+"""Inked share of a pulse's roof, at least."""
+MAX_FLOOR: Final = 0.35
+"""Inked share between its feet, at most."""
+SAME_SIZE: Final = 0.12
+"""Natural log of the ratio of widths, and of heights, below which pulses are of one size."""
 
 
 def find_pulse(
@@ -122,3 +147,107 @@ def measure_pulses(
         likely = min(heights, key=lambda h: abs(float(np.log((y1 - y0) / h))))
         found.append((row, pulse or Pulse(float(x0), float(y1), likely, 0.0, float(x1 - x0))))
     return found
+
+
+def seek_pulses(
+    page: FlatPage, rows: list[Row], span_mm: tuple[float, float], options: LayoutOptions = LayoutOptions()
+) -> list[tuple[int, Pulse]]:
+    """Calibration pulses of any size beside the columns ``span_mm`` (page x of their ends), each with the number of its row.
+
+    A pulse is two upright strokes between the same heights, joined by a roof and not by a floor: frames have both, heart
+    beats neither. Where pulses of several sizes are found, the size that most rows show counts.
+    """
+    found: list[tuple[int, Pulse]] = []
+    first, last = span_mm
+    beside = (first - options.pulse_reach_mm, first + 1.0), (last - 1.0, last + options.pulse_reach_mm)
+    levels = np.array([row.level_mm for row in rows])
+    if not len(rows):
+        return found
+    top = float(levels.min()) - HIGHEST_MM - options.max_zero_mm
+    bottom = float(levels.max()) + options.max_zero_mm
+    for x0, x1 in beside:
+        strokes = _find_strokes(page, (x0, x1), (top, bottom))
+        for pulse in _join_strokes(page, strokes):
+            found.append((int(np.abs(levels - pulse.foot_mm).argmin()), pulse))
+    if not found:
+        return found
+    widths, heights = np.log([(pulse.width_mm, pulse.height_mm) for _, pulse in found]).T
+    away = np.abs(heights[:, None] - heights)
+    # limb and chest leads may have different gains, one twice the other
+    alike = (np.abs(widths[:, None] - widths) < SAME_SIZE) & (
+        np.minimum(away, np.abs(away - np.log(2))) < SAME_SIZE
+    )
+    weight = (alike & (away < SAME_SIZE)) @ np.array([pulse.score for _, pulse in found])
+    best = int(weight.argmax())
+    chosen = [found[k] for k in np.flatnonzero(alike[best])]
+    is_letter = found[best][1].height_mm < LETTER_MM and len({row for row, _ in chosen}) < 2
+    return [] if is_letter else chosen
+
+
+def _find_strokes(page: FlatPage, x_mm: tuple[float, float], y_mm: tuple[float, float]) -> Array:
+    """(n, 3) page x, top and bottom, mm, of upright strokes in a part of the page; none closer together than a stroke."""
+    columns = np.clip(np.rint([page.column(x) for x in x_mm]).astype(int), 0, page.ink.shape[1])
+    lines = np.clip(np.rint([page.row(y) for y in y_mm]).astype(int), 0, page.ink.shape[0])
+    part = page.ink[lines[0] : lines[1], columns[0] : columns[1]]
+    if min(part.shape) < 3:
+        return np.zeros((0, 3))
+    dark = (cv2.dilate(part, np.ones((1, 3), np.uint8)) > STROKE_INK).astype(np.uint8)
+    closed = cv2.morphologyEx(
+        dark, cv2.MORPH_CLOSE, np.ones((2 * round(BROKEN_MM * Y_PX_PER_MM / 2) + 1, 1), np.uint8)
+    )
+    edges = np.diff(np.pad(closed.astype(np.int8), ((1, 1), (0, 0))), axis=0)
+    x, start = np.nonzero(edges.T > 0)
+    _, end = np.nonzero(edges.T < 0)
+    long = end - start >= SHORTEST_MM * Y_PX_PER_MM
+    x, start, end = x[long], start[long], end[long]
+    strokes: list[tuple[float, float, float]] = []
+    taken = np.zeros(len(x), np.bool_)
+    for k in np.argsort(start - end, kind="stable"):
+        if taken[k]:
+            continue
+        same = (np.abs(x - x[k]) <= STROKE_PX) & (start < end[k]) & (end > start[k])
+        taken |= same
+        alike = same & (end - start > 0.9 * (end[k] - start[k]))
+        middle = float(np.mean(x[alike]))
+        strokes.append(
+            (
+                float(page.x_mm(columns[0] + middle)),
+                float(page.y_mm(lines[0] + start[k])),
+                float(page.y_mm(lines[0] + end[k] - 1.0)),
+            )
+        )
+    return np.array(strokes).reshape(-1, 3)
+
+
+def _join_strokes(page: FlatPage, strokes: Array) -> list[Pulse]:
+    """Pulses whose sides are two of the strokes (n, 3)."""
+    found = []
+    for x0, top0, bottom0 in strokes:
+        for x1, top1, bottom1 in strokes:
+            width = x1 - x0
+            if (
+                not WIDTHS_MM[0] < width < WIDTHS_MM[1]
+                or abs(top0 - top1) > LEVEL_MM
+                or abs(bottom0 - bottom1) > LEVEL_MM
+            ):
+                continue
+            top, foot = (top0 + top1) / 2, (bottom0 + bottom1) / 2
+            if not SHORTEST_MM <= foot - top <= HIGHEST_MM:
+                continue
+            roof = _ink_along(page, x0, x1, top)
+            floor = _ink_along(page, x0, x1, foot)
+            if roof > MIN_ROOF and floor < MAX_FLOOR:
+                found.append(
+                    Pulse(
+                        float(x0), float(foot), float(foot - top - LINE_MM), float(roof - floor), float(width)
+                    )
+                )
+    return found
+
+
+def _ink_along(page: FlatPage, x0: float, x1: float, y: float) -> float:
+    """Share of a level line between two strokes that is inked, within half a millimetre of its height."""
+    inner = np.arange(x0 + 0.4, x1 - 0.39, 0.1)
+    columns = np.clip(np.rint(page.column(inner)).astype(int), 0, page.ink.shape[1] - 1)
+    lines = np.clip(np.rint(page.row(y + np.arange(-0.5, 0.51, 0.125))).astype(int), 0, page.ink.shape[0] - 1)
+    return float((page.ink[lines[:, None], columns].max(axis=0) > STROKE_INK).mean()) if len(inner) else 0.0

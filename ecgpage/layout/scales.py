@@ -1,11 +1,12 @@
-"""Paper speed and gain of a page by all that speaks of them: print, pulses, lengths, and how common each is.
+"""Paper speed and gain of a page by all that speaks of them: print, pulses, lengths, beats, and how common each is.
 
-Every speed gets a sum of log likelihoods. What is seen before the traces are read decides provisionally; the traces add the
-times of columns and the rate of beats (``ecgpage.signal.times``).
+Every speed, and every pair of gains of limb and chest leads, gets a sum of log likelihoods. Lengths are weighed by their
+logarithms, so that sums of different grids of one picture can be compared. What is seen before the traces are read decides
+provisionally; the traces add the times of columns and the rate of beats (``ecgpage.signal.times``).
 """
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -13,85 +14,104 @@ from ecgpage.core.conventions import GAIN_MM_PER_MV, LEADS, SPEED_MM_PER_S
 from ecgpage.layout.arrangement import Arrangement
 from ecgpage.layout.columns import Columns
 from ecgpage.layout.options import LayoutOptions
-from ecgpage.layout.types import Pulse
+from ecgpage.layout.printed_scales import ALL_GAINS, MIXED
+from ecgpage.layout.types import Gains, Pulse, ScaleEvidence, SeenBeats
 
 CHEST: Final = LEADS[6:]
 """Chest leads, V1 to V6."""
-SPEED_ODDS: Final[Mapping[float, float]] = {25.0: 0.0, 50.0: -2.8, 12.5: -5.0}
-"""Log odds of paper speeds, mm/s, before a page is looked at: 1 page in 16 runs at 50, 1 in 150 at 12.5."""
-GAIN_ODDS: Final[Mapping[float, float]] = {10.0: 0.0, 5.0: -3.0, 20.0: -3.3, 2.5: -5.5}
+SPEED_ODDS: Final[Mapping[float, float]] = {25.0: 0.0, 50.0: -2.3, 12.5: -3.6}
+"""Log odds of paper speeds, mm/s, before a page is looked at."""
+GAIN_ODDS: Final[Mapping[float, float]] = {10.0: 0.0, 5.0: -2.4, 20.0: -2.6, 2.5: -5.5}
 """Log odds of gains, mm/mV."""
-SHOWN: Final[Mapping[float, tuple[tuple[float, float], ...]]] = {
-    25.0: ((1.0, 0.8), (0.5, 0.05)),
-    50.0: ((0.5, 0.6), (1.0, 0.25)),
-    12.5: ((1.0, 0.5), (2.0, 0.35)),
-}
-"""Parts of the record, 10 s as a rule, that rows show at each speed, with the share of pages that do."""
 PULSE_S: Final = 0.2
 """Duration, s, of a calibration pulse; some devices draw half of it."""
+FIXED_PULSE_MM: Final = 5.0
+"""Width, mm, of the pulses of devices that draw them alike at any speed."""
+OTHER_SCALES: Final = (0.2, 0.4, 0.5, 0.6, 2 / 3, 0.8, 1.25, 1.5, 5 / 3, 2.0, 2.5, 5.0)
+"""Distances of lines that are taken for those of the grid, over the true ones."""
+Scale = TypeVar("Scale")
+LN_RANGE: Final = 4.0
+"""Natural log of the ratio of the longest to the shortest length that may be taken for what it is not."""
 
 
-def weigh_speeds(
-    length_mm: float,
-    pulses: list[Pulse],
-    written: float | None,
-    duration_s: float,
-    options: LayoutOptions = LayoutOptions(),
-) -> dict[float, float]:
-    """Log odds of each paper speed, mm/s, by print, pulses and the rows' length, mm, for a page of ``duration_s`` seconds."""
-    seen = weigh_speeds_seen(pulses, written, options)
+def weigh_speeds(seen: ScaleEvidence, options: LayoutOptions = LayoutOptions()) -> dict[float, float]:
+    """Log odds of each paper speed, mm/s."""
+    odds = weigh_speeds_seen(seen, options)
     return {
-        speed: odds + _weigh_length(length_mm, speed, duration_s, options) for speed, odds in seen.items()
+        speed: value
+        + _weigh_length(seen, speed, options)
+        + weigh_log(seen.beats.apart_mm / speed, options.beat_s, options)
+        for speed, value in odds.items()
     }
 
 
-def weigh_speeds_seen(
-    pulses: list[Pulse], written: float | None, options: LayoutOptions = LayoutOptions()
-) -> dict[float, float]:
-    """Log odds of each paper speed, mm/s, by print and pulses."""
+def weigh_speeds_seen(seen: ScaleEvidence, options: LayoutOptions = LayoutOptions()) -> dict[float, float]:
+    """Log odds of each paper speed, mm/s, by print, pulses and the width of beats."""
     if options.hints.speed_mm_per_s is not None:
         return {options.hints.speed_mm_per_s: 0.0}
     odds = dict(SPEED_ODDS)
-    if written is not None:
-        for speed in odds:
-            odds[speed] += 0.0 if speed == written else -options.print_odds
-    widths = np.array([p.width_mm for p in pulses if p.score])
-    if len(widths):
-        for speed in odds:
-            usual, half = (
-                float((np.abs(np.log(widths / (share * PULSE_S * speed))) < options.pulse_width_error).mean())
-                for share in (1.0, 0.5)
-            )
-            # one device drew all pulses, whatever their number
-            odds[speed] += float(np.log(0.005 + 0.845 * usual + 0.15 * half))
+    widths = seen.widths_mm
+    for speed in odds:
+        odds[speed] += seen.printed.speeds.get(speed, 0.0)
+        odds[speed] += weigh_log(
+            seen.beats.width_mm, (options.beat_width_mm[speed], options.beat_width_mm[0.0]), options
+        )
+        if len(widths):  # one device drew all pulses, whatever their number
+            odds[speed] += _weigh_width(float(np.median(widths)), speed, options)
     return odds
 
 
-def _weigh_length(length_mm: float, speed: float, duration_s: float, options: LayoutOptions) -> float:
-    """Log likelihood of the rows' length, mm, at a speed; paper has a width, so fast rows show less of the record."""
-    seconds, error = length_mm / speed, options.length_error * duration_s
-    whole = sum(
-        share * np.exp(-0.5 * ((seconds - part * duration_s) / error) ** 2) / (error * np.sqrt(2 * np.pi))
-        for part, share in SHOWN.get(speed, SHOWN[SPEED_MM_PER_S])
+def _weigh_width(width_mm: float, speed: float, options: LayoutOptions) -> float:
+    """Log likelihood of the natural log of a pulse's width."""
+    usual, half, fixed, other = options.pulse_widths
+    spread = np.hypot(options.pulse_error, options.pulse_error_mm / width_mm)
+    seen = sum(
+        share * normal(float(np.log(width_mm / expected)), 0.0, float(spread))
+        for share, expected in (
+            (usual, PULSE_S * speed),
+            (half, PULSE_S * speed / 2),
+            (fixed, FIXED_PULSE_MM),
+        )
     )
-    other = 0.15 / duration_s if seconds < duration_s + error else options.longer_than_record / duration_s
-    return float(np.log(whole + other))
+    return float(np.log(seen + other / LN_RANGE))
 
 
-def tell_speed(
-    odds: Mapping[float, float],
-    pulses: list[Pulse],
-    written: float | None,
-    length_mm: float,
-    notes: list[str],
-) -> float:
+def weigh_log(value: float, usual: tuple[float, float], options: LayoutOptions) -> float:
+    """Log likelihood of the natural log of a value, of which ``usual`` gives the median and the spread; 0 where it is NaN."""
+    if not value > 0:
+        return 0.0
+    seen = normal(float(np.log(value / usual[0])), 0.0, usual[1])
+    return float(np.log((1 - options.mistaken) * seen + options.mistaken / LN_RANGE))
+
+
+def normal(value: float, mean: float, spread: float) -> float:
+    """Density of the normal distribution."""
+    return float(np.exp(-0.5 * ((value - mean) / spread) ** 2) / (spread * np.sqrt(2 * np.pi)))
+
+
+def _weigh_length(seen: ScaleEvidence, speed: float, options: LayoutOptions) -> float:
+    """Log likelihood of the natural log of the time that all columns show."""
+    part = seen.length_mm / speed / seen.duration_s
+    if not part > 0:
+        return 0.0
+    count = min(seen.columns, 3)
+    shares = options.shown_shares.get((speed, count), options.shown_shares[SPEED_MM_PER_S, count])
+    edges = np.array(options.shown_parts)
+    place = int(np.searchsorted(edges, part)) - 1
+    inside = 0 <= place < len(shares)
+    density = shares[place] / float(np.log(edges[place + 1] / edges[place])) if inside else 0.0
+    return float(np.log((1 - options.mistaken_length) * density + options.mistaken_length / LN_RANGE))
+
+
+def tell_speed(odds: Mapping[float, float], seen: ScaleEvidence, notes: list[str]) -> float:
     """The likeliest paper speed, mm/s, with a note of what it rests on unless all is as usual."""
     best = max(odds, key=lambda speed: odds[speed])
+    written = seen.printed.speed
     if len(odds) == 1:
         notes.append(f"{best:g} mm/s as given")
         return best
-    widths = [p.width_mm for p in pulses if p.score]
-    by_pulse = bool(widths) and abs(float(np.median(widths)) - PULSE_S * best) < 1.0
+    widths = seen.widths_mm
+    by_pulse = bool(len(widths)) and abs(float(np.median(widths)) - PULSE_S * best) < 0.2 * PULSE_S * best
     if written is not None and written != best:
         notes.append(f"{best:g} mm/s, though {written:g} mm/s seems to be written on the page")
     elif best != SPEED_MM_PER_S:
@@ -100,7 +120,7 @@ def tell_speed(
             if written == best
             else f"pulses are {PULSE_S * best:g} mm wide"
             if by_pulse
-            else f"rows of {length_mm:.0f} mm fit no other speed"
+            else f"rows of {seen.length_mm:.0f} mm and beats fit no other speed as well"
         )
         notes.append(f"{best:g} mm/s: {reason}")
     elif written is None and not by_pulse:
@@ -108,66 +128,113 @@ def tell_speed(
     return best
 
 
+def weigh_gains(seen: ScaleEvidence, options: LayoutOptions = LayoutOptions()) -> dict[Gains, float]:
+    """Log odds of each pair of gains, mm/mV, of limb and chest leads."""
+    if options.hints.gain_mm_per_mv is not None:
+        return {(options.hints.gain_mm_per_mv, options.hints.gain_mm_per_mv): 0.0}
+    odds = {(gain, gain): GAIN_ODDS[gain] for gain in ALL_GAINS}
+    odds |= {pair: GAIN_ODDS[pair[0]] + options.mixed_odds for pair in MIXED}
+    for pair in odds:
+        odds[pair] += seen.printed.gains.get(pair, 0.0)
+        odds[pair] += _weigh_heights(seen.pulses, pair, options) + _weigh_sizes(seen.beats, pair, options)
+    return odds
+
+
+def _weigh_heights(pulses: Sequence[tuple[str, Pulse]], gains: Gains, options: LayoutOptions) -> float:
+    """Log likelihood of the heights of pulses, ``most_pulses_told`` of each group at most."""
+    total = 0.0
+    clear = any(p.score for _, p in pulses)
+    for group in ("limb", "chest", ""):
+        heights = [p.height_mm for g, p in pulses if g == group and bool(p.score) == clear]
+        if not heights:
+            continue
+        spread, wrong = (options.pulse_error, options.wrong_pulse) if clear else (0.25, 0.5)
+        densities = []
+        for height in heights:
+            error = float(np.hypot(spread, options.pulse_error_mm / height))
+            own, other = (normal(float(np.log(height / g)), 0.0, error) for g in _gains_of(group, gains))
+            # some devices draw every pulse at the gain of the limb leads
+            either = (1 - options.limb_pulse) * own + options.limb_pulse * other
+            densities.append(np.log((1 - wrong) * either + wrong / LN_RANGE))
+        total += min(len(heights), options.most_pulses_told) * float(np.mean(densities))
+    return total
+
+
+def _gains_of(group: str, gains: Gains) -> Gains:
+    """Gain of a group's leads, and that of the limb leads."""
+    limb, chest = gains
+    return (chest if group == "chest" else limb), limb
+
+
+def _weigh_sizes(beats: SeenBeats, gains: Gains, options: LayoutOptions) -> float:
+    """Log likelihood of the heights of QRS complexes."""
+    limb, chest = beats.limb_mm / gains[0], beats.chest_mm / gains[1]
+    if limb > 0 and chest > 0:
+        return weigh_log(limb, options.limb_beat_mv, options) + weigh_log(
+            chest / limb, options.chest_to_limb, options
+        )
+    return weigh_log(limb, options.limb_beat_mv, options) + weigh_log(chest, options.chest_beat_mv, options)
+
+
+def find_group(arrangement: Arrangement, columns: Columns, row: int, pulse: Pulse) -> str:
+    """Group, "limb" or "chest", of the lead that a pulse of a row stands beside; "" for none."""
+    is_right = pulse.x_mm > (columns.first_mm + columns.end_mm) / 2
+    column = columns.count - 1 if is_right else 0
+    beside = [c for c in arrangement.cells if c.row == row and (c.is_strip or c.column == column)]
+    if not beside:
+        return ""
+    return "chest" if beside[0].lead in CHEST else "limb"
+
+
 def tell_gains(
-    arrangement: Arrangement,
-    pulses: list[tuple[int, Pulse]],
-    columns: Columns,
-    written: float | None,
+    odds: Mapping[Gains, float],
+    seen: ScaleEvidence,
     notes: list[str],
     options: LayoutOptions = LayoutOptions(),
 ) -> dict[str, float]:
-    """The likeliest gain, mm/mV, of the groups "limb" and "chest", by the pulses beside their leads and by print.
-
-    A group without clear pulses of its own has the other's gain.
-    """
-    clear: dict[str, list[float]] = {"limb": [], "chest": []}
+    """The likeliest gain, mm/mV, of the groups "limb" and "chest", with a note of what it rests on unless all is as usual."""
+    best = max(odds, key=lambda pair: odds[pair])
     if options.hints.gain_mm_per_mv is not None:
-        notes.append(f"{options.hints.gain_mm_per_mv:g} mm/mV as given")
-        return dict.fromkeys(clear, options.hints.gain_mm_per_mv)
-    vague: list[float] = []
-    for row, pulse in pulses:
-        here = [c for c in arrangement.cells if c.row == row]
-        is_right = pulse.x_mm > (columns.first_mm + columns.end_mm) / 2
-        column = columns.count - 1 if is_right else 0
-        beside = [c for c in here if c.is_strip or c.column == column]
-        if not pulse.score:
-            vague.append(pulse.height_mm)
-        elif beside:
-            clear["chest" if beside[0].lead in CHEST else "limb"].append(pulse.height_mm)
-    found = {
-        group: _weigh_gains(heights, [], written, options) for group, heights in clear.items() if heights
-    }
-    if not found:
-        odds = _weigh_gains([], vague, written, options)
-        best = max(odds, key=lambda gain: odds[gain])
-        if written is None and not vague:
-            notes.append("10 mm/mV assumed: no calibration pulse seen, no gain read")
-        elif written is None and best == GAIN_MM_PER_MV:
-            notes.append("10 mm/mV assumed: the calibration pulses are unclear, no gain read")
-        return dict.fromkeys(clear, best)
-    gains = {group: max(odds, key=lambda gain: odds[gain]) for group, odds in found.items()}
-    for gain in gains.values():
-        if written is not None and written != gain and len(set(gains.values())) == 1:
-            notes.append(
-                f"{gain:g} mm/mV by the pulses, though {written:g} mm/mV seems to be written on the page"
-            )
-            break
-    return {group: gains.get(group, next(iter(gains.values()))) for group in clear}
+        notes.append(f"{best[0]:g} mm/mV as given")
+        return {"limb": best[0], "chest": best[1]}
+    written = seen.printed.gain
+    clear = [p for _, p in seen.pulses if p.score]
+    if written is not None and written != best and written[0] not in best:
+        notes.append(
+            f"{best[0]:g} mm/mV by the pulses, though {written[0]:g} mm/mV seems to be written on the page"
+        )
+    elif written is None and best == (GAIN_MM_PER_MV, GAIN_MM_PER_MV) and not clear:
+        seen_so = "the calibration pulses are unclear" if seen.pulses else "no calibration pulse seen"
+        notes.append(f"10 mm/mV assumed: {seen_so}, no gain read")
+    return {"limb": best[0], "chest": best[1]}
 
 
-def _weigh_gains(
-    clear_mm: list[float], vague_mm: list[float], written: float | None, options: LayoutOptions
-) -> dict[float, float]:
-    """Log odds of each gain, mm/mV, by the heights, mm, of clear pulses and of those that only boxes show, and by print."""
-    odds = dict(GAIN_ODDS)
-    if written is not None:
-        for gain in odds:
-            odds[gain] += 0.0 if gain == written else -options.print_odds
-    # one clear pulse outweighs how seldom gains of 5 and 20 are
-    for heights, wrong, error in ((clear_mm, 0.02, 0.1), (vague_mm, 0.5, 0.25)):
-        count = min(len(heights), options.most_pulses_told)
-        if count:
-            for gain in odds:
-                fits = float((np.abs(np.log(np.array(heights) / gain)) < error).mean())
-                odds[gain] += count * float(np.log(wrong + (1 - wrong) * fits))
-    return odds
+def weigh_page(seen: ScaleEvidence, options: LayoutOptions = LayoutOptions()) -> float:
+    """Log likelihood of all that a page shows in mm of its grid, over every speed and gain."""
+    odds = weigh_speeds(seen, options), weigh_gains(seen, options)
+    return float(sum(np.logaddexp.reduce(list(one.values())) for one in odds))
+
+
+def find_doubt(seen: ScaleEvidence, options: LayoutOptions = LayoutOptions()) -> float:
+    """By how much what a page shows is likelier on a grid of another usual distance, log likelihood; below 0 it is not."""
+    return max(weigh_page(seen.at(f, f), options) for f in OTHER_SCALES) - weigh_page(seen, options)
+
+
+def margin(odds: Mapping[Scale, float]) -> float:
+    """Log odds of the likeliest over the second; infinite without one."""
+    first, *others = sorted(odds.values(), reverse=True)
+    return first - others[0] if others else float("inf")
+
+
+def name_rivals(
+    speeds: Mapping[float, float], gains: Mapping[Gains, float], options: LayoutOptions = LayoutOptions()
+) -> list[str]:
+    """Notes of speeds and gains that are nearly as likely as those told."""
+    notes = []
+    if margin(speeds) < options.sure_margin:
+        notes.append(f"{sorted(speeds, key=lambda one: speeds[one])[-2]:g} mm/s is nearly as likely")
+    if margin(gains) < options.sure_margin:
+        limb, chest = sorted(gains, key=lambda one: gains[one])[-2]
+        told = f"{limb:g}" if limb == chest else f"{limb:g}/{chest:g}"
+        notes.append(f"{told} mm/mV is nearly as likely")
+    return notes

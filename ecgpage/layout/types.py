@@ -1,7 +1,7 @@
 """What a page's layout is made of: rows of traces, segments of leads, calibration pulses."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -92,6 +92,73 @@ class Pulse:
     width_mm: float = PULSE_WIDTH_MM
 
 
+Gains = tuple[float, float]
+"""Gains, mm/mV, of the limb and of the chest leads."""
+
+
+@dataclass(frozen=True)
+class PrintedScales:
+    """Log likelihoods of what was read if a scale is printed, over the likelihood if none is."""
+
+    speeds: Mapping[float, float]
+    """By paper speed, mm/s; a page that prints none counts as each of them, as often as pages do."""
+    gains: Mapping[Gains, float]
+    """By gains, mm/mV, of limb and chest leads."""
+    speed: float | None = None
+    """Speed that is surely printed; None without one."""
+    gain: Gains | None = None
+    """Gains that are surely printed."""
+
+
+NO_PRINT: Final = PrintedScales({}, {})
+"""What a page tells of which nothing was read."""
+
+
+@dataclass(frozen=True)
+class SeenBeats:
+    """Median beats of a page, mm; NaN where too few are seen."""
+
+    apart_mm: float = float("nan")
+    """Distance from beat to beat."""
+    width_mm: float = float("nan")
+    """Width of the QRS complex."""
+    limb_mm: float = float("nan")
+    """Height of the ink of the QRS complex, median of the limb leads."""
+    chest_mm: float = float("nan")
+    """The same of the chest leads."""
+
+
+@dataclass(frozen=True)
+class ScaleEvidence:
+    """What a page shows of its scale, in mm of its grid."""
+
+    printed: PrintedScales = NO_PRINT
+    pulses: Sequence[tuple[str, Pulse]] = ()
+    """Calibration pulses, each with the group of the leads that it stands beside: "limb", "chest", or "" for none."""
+    length_mm: float = float("nan")
+    """Length of all columns together; NaN where it is not known."""
+    columns: int = 1
+    """Number of columns."""
+    duration_s: float = 10.0
+    """Time, s, that the page shows at most."""
+    beats: SeenBeats = field(default_factory=SeenBeats)
+
+    def at(self, along: float, down: float) -> "ScaleEvidence":
+        """The evidence on another grid, whose millimetres are larger by the factors ``along`` and ``down``."""
+        pulses = [
+            (group, replace(p, width_mm=p.width_mm / along, height_mm=p.height_mm / down))
+            for group, p in self.pulses
+        ]
+        b = self.beats
+        beats = SeenBeats(b.apart_mm / along, b.width_mm / along, b.limb_mm / down, b.chest_mm / down)
+        return replace(self, pulses=pulses, length_mm=self.length_mm / along, beats=beats)
+
+    @property
+    def widths_mm(self) -> Array:
+        """(n,) widths of the pulses that the ink shows."""
+        return np.array([p.width_mm for _, p in self.pulses if p.score])
+
+
 @dataclass(frozen=True)
 class PageLayout:
     """Place, lead and scale of everything drawn on a page."""
@@ -107,7 +174,11 @@ class PageLayout:
     """Agreement, 0 to 1, of ink, separators and pulses with the layout."""
     notes: tuple[str, ...] = ()
     speed_odds: Mapping[float, float] = field(default_factory=dict)
-    """Log odds of paper speeds, mm/s, by print and pulses alone; empty where the speed is settled."""
+    """Log odds of paper speeds, mm/s, by print, pulses and the width of beats alone; empty where the speed is settled."""
+    scale_margin: float = float("inf")
+    """Log odds of the page's scale (grid, speed, gains) over the next likeliest one; infinite where it was given."""
+    scale_evidence: ScaleEvidence = field(default_factory=ScaleEvidence)
+    """What the scale rests on, besides the grid's lines."""
 
 
 def inked_ends(ink: Array, least: int = 8) -> tuple[int, int]:
