@@ -287,7 +287,8 @@ class Digitizer:
                 )
                 others = list(itertools.islice(grids, self.options.max_rivals))
                 alike = [other for other in others if _same_scale(other, first.flat.grid)]
-                read = [first, *(seen for g in others if g not in alike for seen in try_on(g))]
+                unlike = [other for other in others if not _same_scale(other, first.flat.grid)]
+                read = [first, *(seen for g in unlike for seen in try_on(g))]
                 yield from _rank(read, self.options.layout)
                 yield from (seen for g in alike for seen in try_on(g))
 

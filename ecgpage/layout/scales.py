@@ -148,7 +148,7 @@ def _weigh_heights(pulses: Sequence[tuple[str, Pulse]], gains: Gains, options: L
         heights = [p.height_mm for g, p in pulses if g == group and bool(p.score) == clear]
         if not heights:
             continue
-        spread, wrong = (options.pulse_error, options.wrong_pulse) if clear else (0.25, 0.5)
+        spread, wrong = (options.pulse_error, options.wrong_pulse) if clear else options.vague_pulse
         densities = []
         for height in heights:
             error = float(np.hypot(spread, options.pulse_error_mm / height))

@@ -1,7 +1,8 @@
-"""Likelihoods of paper speed and gain: what print, pulses and lengths may and may not overrule."""
+"""Likelihoods of paper speed and gain: what print, pulses, lengths and beats may and may not overrule."""
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 import pytest
 
@@ -9,18 +10,51 @@ from ecgpage.core.conventions import LEADS
 from ecgpage.layout.arrangement import Arrangement, Cell
 from ecgpage.layout.columns import Columns
 from ecgpage.layout.options import Hints, LayoutOptions
-from ecgpage.layout.scales import tell_gains, tell_speed, weigh_speeds, weigh_speeds_seen
-from ecgpage.layout.types import Pulse
+from ecgpage.layout.scales import (
+    find_doubt,
+    find_group,
+    name_rivals,
+    tell_gains,
+    tell_speed,
+    weigh_gains,
+    weigh_page,
+    weigh_speeds,
+    weigh_speeds_seen,
+)
+from ecgpage.layout.types import Gains, PrintedScales, Pulse, ScaleEvidence, SeenBeats
 
 COLUMNS = Columns(4, 20.0, 62.5, 62.5)
 """Four columns of 2.5 s at 25 mm/s."""
+SURE = 5.0
+"""Log likelihood ratio of a word that is read clearly."""
+Scale = TypeVar("Scale")
 
 
 def pulses(width_mm: float, height_mm: float = 10.0, score: float = 0.8, count: int = 3) -> list[Pulse]:
     return [Pulse(12.0, 40.0 + 30 * k, height_mm, score, width_mm) for k in range(count)]
 
 
-def likeliest(odds: Mapping[float, float]) -> float:
+def printed(speed: float | None = None, gain: float | None = None) -> PrintedScales:
+    speeds = {v: SURE * (v == speed) for v in (12.5, 25.0, 50.0)}
+    pairs: list[Gains] = [(g, g) for g in (2.5, 5.0, 10.0, 20.0)]
+    gains = {pair: SURE * (pair[0] == gain) for pair in pairs}
+    return PrintedScales(speeds, gains, speed, None if gain is None else (gain, gain))
+
+
+def page(
+    length_mm: float = float("nan"),
+    found: list[Pulse] | None = None,
+    speed: float | None = None,
+    *,
+    columns: int = 4,
+    apart_mm: float = float("nan"),
+) -> ScaleEvidence:
+    """What a page shows whose pulses stand beside the limb leads."""
+    beside = tuple(("limb", pulse) for pulse in found or [])
+    return ScaleEvidence(printed(speed), beside, length_mm, columns, beats=SeenBeats(apart_mm))
+
+
+def likeliest(odds: Mapping[Scale, float]) -> Scale:
     return max(odds, key=lambda scale: odds[scale])
 
 
@@ -35,14 +69,14 @@ def lead(odds: Mapping[float, float]) -> float:
 
 @pytest.mark.parametrize("length_mm", [62.5, 125.0, 187.0, 250.0, 253.0])
 def test_a_usual_page_without_any_sign_runs_at_25(length_mm: float) -> None:
-    assert likeliest(weigh_speeds(length_mm, [], None, 10.0)) == 25.0
+    assert likeliest(weigh_speeds(page(length_mm))) == 25.0
 
 
 @pytest.mark.parametrize(
     ("speed", "length_mm"), [(25.0, 125.0), (25.0, 500.0), (50.0, 125.0), (50.0, 250.0), (12.5, 125.0)]
 )
 def test_length_alone_never_overrules_print(speed: float, length_mm: float) -> None:
-    assert likeliest(weigh_speeds(length_mm, [], speed, 10.0)) == speed
+    assert likeliest(weigh_speeds(page(length_mm, speed=speed))) == speed
 
 
 @pytest.mark.parametrize("length_mm", [125.0, 250.0])
@@ -50,36 +84,54 @@ def test_length_alone_never_overrules_print(speed: float, length_mm: float) -> N
 def test_length_alone_never_overrules_clear_pulses_of_the_usual_duration(
     length_mm: float, speed: float
 ) -> None:
-    assert likeliest(weigh_speeds(length_mm, pulses(0.2 * speed), None, 10.0)) == speed
+    assert likeliest(weigh_speeds(page(length_mm, pulses(0.2 * speed)))) == speed
 
 
 def test_rows_longer_than_the_record_run_faster() -> None:
-    """And nothing else does: no page shows 20 s of a record of 10 s."""
-    assert likeliest(weigh_speeds(500.0, [], None, 10.0)) == 50.0
+    """Where they are no two columns that show all of it each."""
+    assert likeliest(weigh_speeds(page(500.0))) == 50.0
+    assert likeliest(weigh_speeds(page(500.0, columns=2))) == 25.0
 
 
-@pytest.mark.parametrize("length_mm", [125.0, 250.0])
-def test_pulses_of_half_the_duration_do_not_halve_the_speed(length_mm: float) -> None:
-    assert likeliest(weigh_speeds(length_mm, pulses(2.5), None, 10.0)) == 25.0
+def test_long_rows_with_pulses_of_the_usual_width_stay_at_25() -> None:
+    assert likeliest(weigh_speeds(page(500.0, pulses(5.0), columns=2))) == 25.0
+
+
+@pytest.mark.parametrize(("speed", "apart_mm"), [(12.5, 10.0), (25.0, 20.0), (50.0, 40.0)])
+def test_beats_tell_the_speed_where_rows_of_any_length_do_not(speed: float, apart_mm: float) -> None:
+    odds = weigh_speeds(page(237.0, apart_mm=apart_mm))
+    assert odds[speed] - weigh_speeds(page(237.0))[speed] == max(
+        odds[v] - weigh_speeds(page(237.0))[v] for v in odds
+    )
+
+
+def test_pulses_of_half_the_duration_do_not_halve_the_speed() -> None:
+    assert likeliest(weigh_speeds(page(250.0, pulses(2.5)))) == 25.0
+
+
+def test_pulses_and_rows_of_half_the_length_do() -> None:
+    assert likeliest(weigh_speeds(page(125.0, pulses(2.5), apart_mm=9.0))) == 12.5
 
 
 def test_pulses_of_half_the_duration_under_printed_12_5_are_usual_ones() -> None:
-    assert likeliest(weigh_speeds(125.0, pulses(2.5), 12.5, 10.0)) == 12.5
+    assert likeliest(weigh_speeds(page(125.0, pulses(2.5), 12.5))) == 12.5
 
 
 def test_print_and_pulses_that_agree_are_surer_than_either() -> None:
-    both = lead(weigh_speeds_seen(pulses(10.0), 50.0))
-    assert both > lead(weigh_speeds_seen([], 50.0)) > 0
-    assert likeliest(weigh_speeds_seen(pulses(10.0), None)) == 50.0
-    assert both > lead(weigh_speeds_seen(pulses(10.0), None))
+    both = lead(weigh_speeds_seen(page(found=pulses(10.0), speed=50.0)))
+    assert both > lead(weigh_speeds_seen(page(speed=50.0))) > 0
+    assert likeliest(weigh_speeds_seen(page(found=pulses(10.0)))) == 50.0
+    assert both > lead(weigh_speeds_seen(page(found=pulses(10.0))))
 
 
 def test_many_pulses_of_one_device_tell_no_more_than_one() -> None:
-    assert weigh_speeds_seen(pulses(10.0, count=12), None) == weigh_speeds_seen(pulses(10.0, count=1), None)
+    assert weigh_speeds_seen(page(found=pulses(10.0, count=12))) == weigh_speeds_seen(
+        page(found=pulses(10.0, count=1))
+    )
 
 
 def test_pulses_that_only_boxes_show_tell_nothing_of_the_speed() -> None:
-    assert weigh_speeds_seen(pulses(10.0, score=0.0), None) == weigh_speeds_seen([], None)
+    assert weigh_speeds_seen(page(found=pulses(10.0, score=0.0))) == weigh_speeds_seen(page())
 
 
 @pytest.mark.parametrize(
@@ -99,7 +151,7 @@ def test_the_note_names_what_the_speed_rests_on(
 ) -> None:
     notes: list[str] = []
     odds = {25.0: -1.0, 50.0: -1.0, 12.5: -9.0} | {speed: 0.0}
-    assert tell_speed(odds, found, written, 500.0, notes) == speed
+    assert tell_speed(odds, page(500.0, found, written), notes) == speed
     assert len(notes) == bool(said)
     assert all(note.startswith(said) for note in notes)
 
@@ -113,8 +165,10 @@ def gains_of(
     """Gains, and notes, of a page of three rows by four columns, names down the columns; pulses with their rows."""
     notes: list[str] = []
     cells = tuple(Cell(name, k % 3, k // 3) for k, name in enumerate(LEADS))
-    page = Arrangement((40.0, 70.0, 100.0), COLUMNS, cells, 0.0, 1.0, 0, 0, known_order=True)
-    return tell_gains(page, found, COLUMNS, written, notes, options), notes
+    leads = Arrangement((40.0, 70.0, 100.0), COLUMNS, cells, 0.0, 1.0, 0, 0, known_order=True)
+    beside = tuple((find_group(leads, COLUMNS, row, pulse), pulse) for row, pulse in found)
+    seen = ScaleEvidence(printed(gain=written), beside)
+    return tell_gains(weigh_gains(seen, options), seen, notes, options), notes
 
 
 def both(gain: float) -> dict[str, float]:
@@ -122,7 +176,7 @@ def both(gain: float) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-@pytest.mark.parametrize("gain", [10.0, 5.0, 20.0])
+@pytest.mark.parametrize("gain", [10.0, 5.0, 20.0, 2.5])
 def test_clear_pulses_give_the_gain(gain: float, count: int) -> None:
     """Pages of some devices show one only."""
     assert gains_of(list(enumerate(pulses(5.0, gain, count=count)))) == (both(gain), [])
@@ -159,14 +213,41 @@ def test_without_any_sign_the_gain_is_assumed_and_that_is_said() -> None:
     assert gains_of([], 5.0) == (both(5.0), [])
 
 
+# rivals
+
+
+@pytest.mark.parametrize("factor", [0.5, 2 / 3, 2.0, 5.0])
+def test_a_page_of_usual_sizes_fits_no_other_grid_and_one_of_odd_sizes_does(factor: float) -> None:
+    usual = ScaleEvidence(
+        printed(25.0, 10.0),
+        tuple(("limb", pulse) for pulse in pulses(5.0)),
+        250.0,
+        4,
+        beats=SeenBeats(20.0, 1.6, 10.0, 14.0),
+    )
+    assert find_doubt(usual) < 0
+    wrong = usual.at(factor, factor)
+    assert find_doubt(wrong) > 2.0
+    assert weigh_page(usual) - weigh_page(wrong) == pytest.approx(find_doubt(wrong), abs=0.2)
+
+
+def test_scales_that_are_nearly_as_likely_are_named() -> None:
+    sure: Mapping[Gains, float] = {(10.0, 10.0): 0.0, (5.0, 5.0): -4.0}
+    assert name_rivals({25.0: 0.0, 50.0: -4.0}, sure) == []
+    assert name_rivals({25.0: 0.0, 50.0: -0.3}, sure) == ["50 mm/s is nearly as likely"]
+    assert name_rivals({25.0: 0.0}, {(10.0, 10.0): 0.0, (10.0, 5.0): -0.3}) == [
+        "10/5 mm/mV is nearly as likely"
+    ]
+
+
 # what is known beforehand
 
 
 @pytest.mark.parametrize("speed", [12.5, 25.0, 50.0, 100.0])
 def test_a_given_speed_overrules_print_pulses_and_length(speed: float) -> None:
     options, notes = LayoutOptions(hints=Hints(speed_mm_per_s=speed)), []
-    odds = weigh_speeds(250.0, pulses(5.0), 25.0, 10.0, options)
-    assert tell_speed(odds, pulses(5.0), 25.0, 250.0, notes) == speed
+    seen = page(250.0, pulses(5.0), 25.0)
+    assert tell_speed(weigh_speeds(seen, options), seen, notes) == speed
     assert notes == [f"{speed:g} mm/s as given"]
 
 
