@@ -19,12 +19,10 @@ def find_contradiction(mv: NDArray[np.float32], fs: float, options: SignalOption
     On every page I + III = II (Einthoven) and aVR = -(aVL + aVF) (Goldberger): when neither holds even roughly, rows or
     times were misread. Chest leads whose sum cancels are limb leads.
     """
-    lead = {name: mv[:, k].astype(float) for k, name in enumerate(LEADS)}
-    constraints = ((lead["I"] + lead["III"], lead["II"]), (-lead["aVL"] - lead["aVF"], lead["aVR"]))
-    agreement = [_correlate_sides(a, b, fs) for a, b in constraints]
+    lead = _name_leads(mv)
     sure = [
         r if np.isnan(r) or _are_alike(ratio, options) or _is_clear(r, ratio, options) else 0.0
-        for r, ratio in agreement
+        for r, ratio in _compare_sides(lead, fs).values()
     ]
     known = [r for r in sure if np.isfinite(r)]
     if known and max(known) < options.min_constraint_correlation:
@@ -40,16 +38,23 @@ def find_contradiction(mv: NDArray[np.float32], fs: float, options: SignalOption
 
 def find_disagreement(mv: NDArray[np.float32], fs: float, options: SignalOptions = SignalOptions()) -> str:
     """What to say of limb leads of signals (n_samples, 12) mV that agree in form but not in size; empty when they do."""
-    lead = {name: mv[:, k].astype(float) for k, name in enumerate(LEADS)}
-    sides = ((lead["I"] + lead["III"], lead["II"], "II"), (-lead["aVL"] - lead["aVF"], lead["aVR"], "aVR"))
-    for a, b, name in sides:
-        correlation, ratio = _correlate_sides(a, b, fs)
+    for name, (correlation, ratio) in _compare_sides(_name_leads(mv), fs).items():
         if correlation >= options.min_constraint_correlation and not _are_alike(ratio, options):
             return (
                 f"the limb leads disagree in size ({name} has {1 / ratio:.2f} of what the others give): "
                 "they may have been drawn at scales of their own"
             )
     return ""
+
+
+def _name_leads(mv: NDArray[np.float32]) -> dict[str, Array]:
+    return {name: mv[:, k].astype(float) for k, name in enumerate(LEADS)}
+
+
+def _compare_sides(lead: dict[str, Array], fs: float) -> dict[str, tuple[float, float]]:
+    """Lead -> how it agrees with what the other limb leads give for it, as ``_correlate_sides`` tells it."""
+    given = {"II": lead["I"] + lead["III"], "aVR": -lead["aVL"] - lead["aVF"]}
+    return {name: _correlate_sides(side, lead[name], fs) for name, side in given.items()}
 
 
 def _is_clear(correlation: float, ratio: float, options: SignalOptions) -> bool:

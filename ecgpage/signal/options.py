@@ -19,10 +19,24 @@ class SignalOptions:
     min_strip_correlation: float = 0.5
     """Correlation coefficient from which a strip repeats a lead; other strips are left out."""
     # times of columns
-    time_odds: Mapping[str, float] = field(
-        default_factory=lambda: {"drawn": 0.0, "axis": -0.5, "together": -3.0}
+    time_weights: Mapping[str, float] = field(
+        default_factory=lambda: {
+            "axis": 0.6,
+            "together": -0.86,
+            "total": 0.25,
+            "rhythm": 0.48,
+            "lags": 0.84,
+            "rate": 2.21,
+            "other strip": -1.08,
+            "strip": 7.88,
+            "strip columns": -5.46,
+            "same samples": 20.0,
+        }
     )
-    """Log odds of the hypotheses of ``find_times`` before a page is looked at."""
+    """Weights of what speaks for times of columns, see ``ecgpage.signal.times.EVIDENCE``: estimated by
+    ``python -m bench.time_evidence --estimate`` on drawn plans of folds 1 to 7, but
+    for the last one, which nothing else explains.
+    """
     totals_s: tuple[tuple[float, float], ...] = (
         (10.0, 0.8),
         (5.0, 0.03),
@@ -35,10 +49,6 @@ class SignalOptions:
     """Error, s, of the time that columns show: their ends are known to about a millimetre."""
     other_total: float = 0.12
     """Share of pages that show any other time up to 30 s."""
-    strip_beats: float = 12.0
-    """Log odds for each column whose beats stand below a strip's, a correlation of 1 over one of 0."""
-    min_strip_beats: float = 0.3
-    """Mean correlation of beats, below which a strip was recorded at another time."""
     together_totals_s: tuple[tuple[float, float], ...] = ((2.5, 0.3), (5.0, 0.35), (10.0, 0.25))
     """The same of pages whose columns show the same seconds."""
     together_fit: tuple[float, float] = (0.96, 0.035)
@@ -60,6 +70,14 @@ class SignalOptions:
     """Time, s, from beat to beat: by chance columns stand anywhere within it."""
     beat_spread: float = 0.35
     """Standard deviation of the natural log of that time over people."""
+    beats_across: tuple[tuple[float, float], ...] = ((1, 0.85), (2, 0.1))
+    """Distances, in usual ones, from the last beat of a column to the first of the next, each with its share: a beat that is
+    cut by an end is missed.
+    """
+    stray_beats: float = 0.05
+    """Density of any other such distance."""
+    least_rhythm: float = 0.03
+    """Least standard deviation of the natural log of the distances of beats."""
     least_speed_odds: float = 12.0
     """Log odds below the likeliest paper speed's, from which a speed is not tried on the traces."""
     min_constraint_correlation: float = 0.4

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgpage.layout.types import PageLayout
+from ecgpage.signal.beat_marks import correlate_at
 from ecgpage.signal.options import SignalOptions
 from ecgpage.signal.sampling import sample_trace
 from ecgpage.trace.reader import PATH, Trace
@@ -53,14 +54,7 @@ def _find_repeated_lead(strip: Trace, short: list[Trace], layout: PageLayout, fs
     return best, score.get(best, 0.0)
 
 
-def _correlate(a: NDArray[np.float32], b: NDArray[np.float32], fs: float, lag_s: float = MAX_LAG_S) -> float:
+def _correlate(a: NDArray[np.float32], b: NDArray[np.float32], fs: float, lag_s: float) -> float:
     """Largest correlation coefficient within a lag of ``lag_s``; 0 with less than half a second in common."""
-    n = min(len(a), len(b))
     reach = max(1, round(lag_s * fs))
-    best = 0.0
-    for lag in range(-reach, reach + 1):
-        x, y = a[max(0, lag) : n + min(0, lag)], b[max(0, -lag) : n + min(0, -lag)]
-        both = np.isfinite(x) & np.isfinite(y)
-        if both.sum() > fs / 2 and x[both].std() > 0 and y[both].std() > 0:
-            best = max(best, float(np.corrcoef(x[both], y[both])[0, 1]))
-    return best
+    return max(0.0, *(correlate_at(a, b, lag, fs) for lag in range(-reach, reach + 1)))

@@ -1,46 +1,49 @@
-"""When each column was recorded: hypotheses weighed by all that a page shows of its times.
+"""When each column was recorded, and at which paper speed: hypotheses weighed by all that a page shows of its times.
 
 - drawn: columns follow each other, and what is blank between them is no time;
 - axis: columns follow each other, and blanks are time: x on one axis tells it;
-- together: all columns show the same seconds.
+- together: all columns show the same seconds;
 
-The likelihoods of the whole's duration (records last 10 s, as a rule), of beats that stand below each other in columns and
-strip, and of beats that stand at the same places in all columns are multiplied. A strip whose beats stand nowhere near those
-of the columns was recorded at another time: it tells nothing about theirs.
+each with strips of the columns' time or of another, and at each speed that the layout allows. What speaks for a hypothesis
+is listed in ``EVIDENCE``; its weights were estimated on drawn plans of pages (``SignalOptions.time_weights``).
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import find_peaks
 
+from ecgpage.core.types import Array
 from ecgpage.layout.types import PageLayout
+from ecgpage.signal.beat_marks import ALL, correlate_at, find_beats, find_lag, mark_traces
 from ecgpage.signal.options import SignalOptions
 from ecgpage.signal.sampling import sample_trace
 from ecgpage.trace.reader import PATH, Trace
 
 log = logging.getLogger(__name__)
 
-BEAT_S: Final = 0.06
-"""Width, s, of the smoothing that makes a QRS complex one hump."""
+EVIDENCE: Final[Mapping[str, str]] = {
+    "axis": "1 for the axis: how seldom blanks are time",
+    "together": "1 for columns that show the same seconds",
+    "total": "log likelihood of the time that all columns show",
+    "rhythm": "log likelihood of the distances of beats across the ends of columns, over any distance",
+    "lags": "log likelihood of the lags between the beats of columns that show the same seconds, over any lag",
+    "rate": "log likelihood of the usual time from beat to beat",
+    "other strip": "1 for strips of another time",
+    "strip": "correlation of the beats of columns with those of the strips, summed over the columns",
+    "strip columns": "number of columns above strips of the same time",
+    "same samples": "1 where strips that are lines of a PDF repeat their leads' columns sample by sample",
+}
+"""What speaks for a hypothesis -> what its number says."""
 ALIKE_S: Final = 0.02
 """Difference, s, of two hypotheses up to which they are one."""
 LONG_S: Final = 3.5
 """Length, s, of columns from which their beats hardly agree unless they are the same."""
-PEAK_SHARE: Final = 0.45
-"""Height of a mark over the highest from which it is a beat."""
-LAG_STEP: Final = 2
-"""Samples from one lag to the next that is tried."""
 SAME_COLUMN_MM: Final = 1.0
 """Distance, mm, of the beginnings of segments of one column."""
-
-
-SAME_SAMPLES: Final = 20.0
-"""Log odds of a hypothesis by which a strip repeats its lead's column sample by sample: nothing else explains that."""
 SAME_ERROR: Final = 0.05
 """Difference of samples, root mean square, as a share of the signal's, below which a line repeats another."""
 
@@ -55,6 +58,59 @@ class PageTimes:
     strips: list[Trace]
     """Traces of the strips, likewise; empty where they were recorded at another time than the columns."""
     notes: tuple[str, ...]
+    margin: float = float("inf")
+    """Log odds of these times over the likeliest other ones."""
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """Times of the columns and strips of a page at one speed, and what speaks for them."""
+
+    speed_mm_per_s: float
+    kind: str
+    """"drawn", "axis" or "together"."""
+    starts_s: tuple[float, ...]
+    """Beginning of each column, s."""
+    strips_too: bool
+    """Whether the strips show the columns' time."""
+    evidence: Mapping[str, float]
+    """Keys of ``EVIDENCE`` -> numbers; what is missing is 0."""
+
+    def weigh(self, weights: Mapping[str, float]) -> float:
+        """Log odds, up to a constant of the page."""
+        return sum(weights[name] * value for name, value in self.evidence.items())
+
+
+def find_times(
+    traces: Sequence[Trace], layout: PageLayout, fs: float, options: SignalOptions = SignalOptions()
+) -> PageTimes:
+    """Speed and times of all traces of a page: the likeliest pair of a speed that the layout allows and a hypothesis."""
+    usual = layout.speed_mm_per_s
+    odds = layout.speed_odds or {usual: 0.0}
+    speeds = [v for v in odds if odds[v] > max(odds.values()) - options.least_speed_odds] + [usual]
+    pages = {
+        v: _TimedPage(traces, replace(layout, speed_mm_per_s=v), fs, options) for v in dict.fromkeys(speeds)
+    }
+    found = [h for page in pages.values() for h in page.list_hypotheses()]
+    scores = [odds.get(h.speed_mm_per_s, 0.0) + h.weigh(options.time_weights) for h in found]
+    for hypothesis, score in zip(found, scores, strict=True):
+        log.debug("%5.1f %s", score, hypothesis)
+    place = int(np.argmax(scores))
+    best = found[place]
+    times = pages[best.speed_mm_per_s].put(best)
+    others = [s for h, s in zip(found, scores, strict=True) if h is not best]
+    times = replace(times, margin=scores[place] - max(others, default=-np.inf))
+    if best.speed_mm_per_s != usual:
+        note = f"{best.speed_mm_per_s:g} mm/s: times of the columns and rate of the beats fit no other speed"
+        return replace(times, notes=(*times.notes, note))
+    return times
+
+
+def list_hypotheses(
+    traces: Sequence[Trace], layout: PageLayout, fs: float, options: SignalOptions = SignalOptions()
+) -> list[Hypothesis]:
+    """All hypotheses for a page at the layout's speed."""
+    return list(_TimedPage(traces, layout, fs, options).list_hypotheses())
 
 
 @dataclass(frozen=True)
@@ -66,71 +122,173 @@ class _Column:
     traces: list[Trace]
 
 
-def find_times(
-    traces: Sequence[Trace], layout: PageLayout, fs: float, options: SignalOptions = SignalOptions()
-) -> PageTimes:
-    """Speed and times of all traces of a page: the likeliest pair of a speed that the layout allows and a hypothesis."""
-    usual = layout.speed_mm_per_s
-    odds = layout.speed_odds or {usual: 0.0}
-    speeds = [v for v in odds if odds[v] > max(odds.values()) - options.least_speed_odds] + [usual]
-    found = [
-        _weigh_times(traces, replace(layout, speed_mm_per_s=speed), odds.get(speed, 0.0), fs, options)
-        for speed in dict.fromkeys(speeds)
-    ]
-    _, best = max(found, key=lambda one: one[0])
-    if best.speed_mm_per_s != usual:
-        note = f"{best.speed_mm_per_s:g} mm/s: times of the columns and rate of the beats fit no other speed"
-        return replace(best, notes=(*best.notes, note))
-    return best
+class _TimedPage:
+    """Traces of a page at one speed, their columns and beats."""
 
+    def __init__(
+        self, traces: Sequence[Trace], layout: PageLayout, fs: float, options: SignalOptions
+    ) -> None:
+        self.speed, self.fs, self.options = layout.speed_mm_per_s, fs, options
+        timed = [_time_at(t, self.speed) for t in traces]
+        self.strips = [t for t in timed if t.segment.is_strip]
+        self.columns = _group_columns([t for t in timed if not t.segment.is_strip])
+        self.marks = [mark_traces(c.traces, layout, fs) for c in self.columns]
+        self.strip_marks = [mark_traces([t], layout, fs) for t in self.strips]
+        self.beats_s = [find_beats(mark, fs) for mark in self.marks]
+        self.widths_s = np.array([(c.x1_mm - c.x0_mm) / self.speed for c in self.columns])
+        self.longest_s = max((t.segment.duration_s for t in timed), default=0.0)
+        self.layout = layout
+        self.is_exact = all(t.source == PATH for t in timed)
 
-def _weigh_times(
-    traces: Sequence[Trace], layout: PageLayout, odds: float, fs: float, options: SignalOptions
-) -> tuple[float, PageTimes]:
-    """Log odds of the likeliest times at the layout's speed, with them."""
-    speed = layout.speed_mm_per_s
-    timed = [_time_at(t, speed) for t in traces]
-    strips = [t for t in timed if t.segment.is_strip]
-    columns = _group_columns([t for t in timed if not t.segment.is_strip])
-    marks = [_mark_columns(c, layout, fs) for c in columns]
-    odds += _weigh_rate(marks, fs, options)
-    if len(columns) < 2:
-        total = max((t.segment.duration_s for t in timed), default=0.0)
-        odds += _weigh_total("drawn", [0.0], np.array([total]), options)
-        return odds, PageTimes(speed, _put(columns, [0.0] * len(columns)), strips, ())
-    starts = _list_starts(columns, speed)
-    widths = np.array([c.x1_mm - c.x0_mm for c in columns]) / speed
-    score = {
-        name: options.time_odds[name] + _weigh_total(name, s, widths, options) for name, s in starts.items()
-    }
-    apart = False
-    for strip in strips:
-        fits = {name: _compare_with_strip(strip, columns, s, marks, layout, fs) for name, s in starts.items()}
-        log.debug("beats below the strip: %s", {k: round(v, 2) for k, v in fits.items()})
-        if max(fits.values()) < options.min_strip_beats:
-            apart = True
-            continue
-        best_fit = max(fits.values())  # how well the best one fits tells nothing about the speed
-        for name, fit in fits.items():
-            score[name] += options.strip_beats * len(columns) * (fit - best_fit)
-        repeats = {name: _repeats(strip, columns, s, layout, fs) for name, s in starts.items()}
-        for name in starts:
-            score[name] += SAME_SAMPLES if repeats[name] else 0.0
-    score["together"] += _weigh_together(marks, fs, options)
-    best = max(score, key=lambda name: score[name])
-    log.debug("%g mm/s, %.1f, times: %s", speed, odds, {k: round(v, 1) for k, v in score.items()})
-    notes = []
-    if best == "together" and (apart or not strips) and not _are_exact(traces):
-        lags = np.array([0.0, *(_find_lag(marks[0], mark, fs, options)[1] for mark in marks[1:])])
-        # beats put columns in order that their places leave a little apart
-        lags[(np.abs(lags) < options.sure_place_s) | (np.abs(lags) > options.unsure_place_s)] = 0.0
-        starts[best] = list(lags - lags.min())
-    if best == "together":
-        notes.append("all columns show the same seconds: their beats stand at the same places")
-    if apart:
-        notes.append("the rhythm strip was recorded at another time than the columns: it is left out")
-    times = PageTimes(speed, _put(columns, starts[best]), [] if apart else strips, tuple(notes))
-    return odds + score[best], times
+    def list_hypotheses(self) -> Iterator[Hypothesis]:
+        """All hypotheses that differ; one where there is a single column."""
+        rate = self._weigh_rate()
+        if len(self.columns) < 2:
+            total = _weigh_total([0.0], np.array([self.longest_s]), self.options.totals_s, self.options)
+            yield Hypothesis(
+                self.speed, "drawn", (0.0,) * len(self.columns), True, {"rate": rate, "total": total}
+            )
+            return
+        for kind, starts in self._list_starts().items():
+            evidence = {"rate": rate, **self._weigh_starts(kind, starts)}
+            yield Hypothesis(self.speed, kind, starts, True, {**evidence, **self._weigh_strips(starts)})
+            if self.strips:
+                yield Hypothesis(self.speed, kind, starts, False, {**evidence, "other strip": 1.0})
+
+    def put(self, hypothesis: Hypothesis) -> PageTimes:
+        """The page's traces at a hypothesis' times, with notes."""
+        starts = np.array(hypothesis.starts_s)
+        notes = []
+        if hypothesis.kind == "together":
+            notes.append("all columns show the same seconds: their beats stand at the same places")
+            # the places of lines of a PDF hold no error that beats could tell of
+            if not (self.is_exact or (self.strips and hypothesis.strips_too)):
+                starts = self._put_in_order()
+        if not hypothesis.strips_too:
+            notes.append("the rhythm strip was recorded at another time than the columns: it is left out")
+        strips = self.strips if hypothesis.strips_too else []
+        return PageTimes(self.speed, self._move(starts), strips, tuple(notes))
+
+    def _move(self, starts: Array) -> list[Trace]:
+        return [
+            replace(t, segment=replace(t.segment, start_s=max(0.0, float(start))))
+            for column, start in zip(self.columns, starts, strict=True)
+            for t in column.traces
+        ]
+
+    def _list_starts(self) -> dict[str, tuple[float, ...]]:
+        """Beginning of each column, s, for each kind of hypothesis that differs from the others."""
+        drawn = tuple(float(v) for v in np.concatenate([[0.0], np.cumsum(self.widths_s)[:-1]]))
+        axis = tuple((c.x0_mm - self.columns[0].x0_mm) / self.speed for c in self.columns)
+        starts = {"drawn": drawn, "together": (0.0,) * len(self.columns)}
+        if max(abs(a - b) for a, b in zip(axis, drawn, strict=True)) > ALIKE_S:
+            starts["axis"] = axis
+        elif self.is_exact:
+            starts["drawn"] = axis  # the last sample of a line may have been left out
+        return starts
+
+    def _weigh_starts(self, kind: str, starts: tuple[float, ...]) -> dict[str, float]:
+        options = self.options
+        if kind == "together":
+            total = _weigh_total(starts, self.widths_s, options.together_totals_s, options)
+            return {"together": 1.0, "total": total, "lags": self._weigh_lags()}
+        total = _weigh_total(starts, self.widths_s, options.totals_s, options)
+        is_axis = {"axis": 1.0} if kind == "axis" else {}
+        return {**is_axis, "total": total, "rhythm": self._weigh_rhythm(starts)}
+
+    def _weigh_rate(self) -> float:
+        """Log likelihood of the usual time from beat to beat."""
+        intervals = self._intervals()
+        if len(intervals) < 3:
+            return 0.0
+        off = np.log(float(np.median(intervals)) / self.options.usual_beat_s) / self.options.beat_spread
+        return float(np.log(np.exp(-0.5 * off**2) + 0.02))
+
+    def _intervals(self) -> Array:
+        """Times, s, from beat to beat within the columns."""
+        return np.concatenate([np.diff(beats) for beats in self.beats_s]) if self.beats_s else np.zeros(0)
+
+    def _weigh_rhythm(self, starts: tuple[float, ...]) -> float:
+        """Log likelihood ratio of the time from the last beat of each column to the first of the next one, if the rhythm
+        goes on, over one where any time within a beat's distance is as likely.
+        """
+        intervals = self._intervals()
+        if len(intervals) < 3:
+            return 0.0
+        usual = float(np.median(intervals))
+        spread = max(self.options.least_rhythm, float(np.median(np.abs(np.log(intervals / usual)))) * 1.5)
+        total = 0.0
+        for k, (here, there) in enumerate(zip(self.beats_s[:-1], self.beats_s[1:], strict=True)):
+            if len(here) and len(there):
+                ratio = (starts[k + 1] + there[0] - starts[k] - here[-1]) / usual
+                likely = sum(
+                    share * _normal(ratio, count, spread * np.sqrt(count))
+                    for count, share in self.options.beats_across
+                )
+                total += float(np.log(likely + self.options.stray_beats))
+        return total
+
+    def _weigh_lags(self) -> float:
+        """Log likelihood ratio of the lags between the beats of columns if these show the same seconds, over columns that
+        follow each other, where any lag within a beat's distance is as likely.
+        """
+        options = self.options
+        found = [find_lag(self.marks[0], mark, self.fs, options.usual_beat_s / 2) for mark in self.marks[1:]]
+        fit, lag = (float(np.median(v)) for v in np.abs(found).T)
+        seconds = min(map(len, self.marks)) / self.fs
+        usual = options.other_fit_long if seconds > LONG_S else options.other_fit_short
+        near = sum(share * 2 * _normal(lag, 0.0, error) for error, share in options.together_lags_s)
+        same = near * _normal(fit, *options.together_fit)
+        other = 2 / options.usual_beat_s * _normal(fit, *usual)
+        return float(np.log(same + 1e-3) - np.log(other + 1e-3))
+
+    def _weigh_strips(self, starts: tuple[float, ...]) -> dict[str, float]:
+        """How well the columns' beats stand at those of the strips; x on a strip's axis is its time."""
+        if not self.strips:
+            return {}
+        fits = [
+            correlate_at(beats, mark, round((start + self._ahead_s(strip)) * self.fs), self.fs)
+            for strip, beats in zip(self.strips, self.strip_marks, strict=True)
+            for start, mark in zip(starts, self.marks, strict=True)
+        ]
+        same = any(self._repeats(strip, starts) for strip in self.strips)
+        return {
+            "strip": sum(fits) / len(self.strips),
+            "strip columns": float(len(self.columns)),
+            "same samples": float(same),
+        }
+
+    def _repeats(self, strip: Trace, starts: tuple[float, ...]) -> bool:
+        """Whether a strip that is a line repeats, sample by sample, the line of its lead at the columns' times."""
+        leads = [
+            (start, trace)
+            for column, start in zip(self.columns, starts, strict=True)
+            for trace in column.traces
+            if strip.source == trace.source == PATH and trace.segment.lead == strip.segment.lead
+        ]
+        if not leads:
+            return False
+        start, trace = leads[0]
+        whole = sample_trace(strip, self.layout, self.fs, ALL)[1]
+        moved = replace(trace, segment=replace(trace.segment, start_s=0.0))
+        own = sample_trace(moved, self.layout, self.fs, ALL)[1]
+        first = round((start + self._ahead_s(strip)) * self.fs)
+        there = whole[max(0, first) : max(0, first) + len(own)]
+        own = own[max(0, -first) :][: len(there)]
+        there = there[: len(own)]
+        return len(own) > self.fs / 2 and float(np.std(there - own)) < SAME_ERROR * float(np.std(own))
+
+    def _ahead_s(self, strip: Trace) -> float:
+        """Time, s, from the beginning of a strip to that of the columns."""
+        return (self.columns[0].x0_mm - strip.segment.x0_mm) / self.speed
+
+    def _put_in_order(self) -> Array:
+        """Beginnings of columns that show the same seconds: beats put in order what places leave a little apart."""
+        options = self.options
+        lags = [find_lag(self.marks[0], m, self.fs, options.usual_beat_s / 2)[1] for m in self.marks[1:]]
+        starts = np.array([0.0, *lags])
+        starts[(np.abs(starts) < options.sure_place_s) | (np.abs(starts) > options.unsure_place_s)] = 0.0
+        return starts - starts.min()
 
 
 def _time_at(trace: Trace, speed: float) -> Trace:
@@ -138,23 +296,6 @@ def _time_at(trace: Trace, speed: float) -> Trace:
     seconds = (trace.segment.x1_mm - trace.segment.x0_mm) / speed
     start = 0.0 if trace.segment.is_strip else trace.segment.start_s
     return replace(trace, segment=replace(trace.segment, start_s=start, duration_s=seconds))
-
-
-def _weigh_rate(marks: list[NDArray[np.float32]], fs: float, options: SignalOptions) -> float:
-    """Log likelihood of the usual time from beat to beat."""
-    intervals: list[float] = []
-    for mark in marks:
-        filled = np.nan_to_num(mark)
-        if len(filled) < fs / 2:
-            continue
-        peaks, _ = find_peaks(
-            filled, height=PEAK_SHARE * float(filled.max()), distance=max(1, round(0.12 * fs))
-        )
-        intervals += list(np.diff(peaks) / fs)
-    if len(intervals) < 3:
-        return 0.0
-    off = np.log(float(np.median(intervals)) / options.usual_beat_s) / options.beat_spread
-    return float(np.log(np.exp(-0.5 * off**2) + 0.02))
 
 
 def _group_columns(short: list[Trace]) -> list[_Column]:
@@ -169,159 +310,17 @@ def _group_columns(short: list[Trace]) -> list[_Column]:
     return columns
 
 
-def _put(columns: list[_Column], starts: Sequence[float]) -> list[Trace]:
-    return [
-        replace(t, segment=replace(t.segment, start_s=max(0.0, float(start))))
-        for column, start in zip(columns, starts, strict=True)
-        for t in column.traces
-    ]
-
-
-def _list_starts(columns: list[_Column], speed: float) -> dict[str, list[float]]:
-    """Beginning of each column, s, for each hypothesis that differs from the others."""
-    widths = [(c.x1_mm - c.x0_mm) / speed for c in columns]
-    drawn = [float(sum(widths[:k])) for k in range(len(columns))]
-    axis = [(c.x0_mm - columns[0].x0_mm) / speed for c in columns]
-    starts = {"drawn": drawn, "together": [0.0] * len(columns)}
-    if max(abs(a - b) for a, b in zip(axis, drawn, strict=True)) > ALIKE_S:
-        starts["axis"] = axis
-    elif _are_exact([t for c in columns for t in c.traces]):
-        starts["drawn"] = axis  # the last sample of a line may have been left out
-    return starts
-
-
-def _are_exact(traces: Sequence[Trace]) -> bool:
-    """Whether all traces are lines of a PDF: their places hold no error that beats could tell of."""
-    return all(trace.source == PATH for trace in traces)
-
-
-def _repeats(
-    strip: Trace, columns: list[_Column], starts: Sequence[float], layout: PageLayout, fs: float
-) -> bool:
-    """Whether a strip that is a line repeats, sample by sample, the line of its lead at the hypothesis' times."""
-    if strip.source != PATH:
-        return False
-    seconds = (strip.segment.x1_mm - strip.segment.x0_mm) / layout.speed_mm_per_s
-    whole = replace(strip, segment=replace(strip.segment, start_s=0.0, duration_s=seconds))
-    values = sample_trace(whole, layout, fs, 10**9)[1]
-    ahead = (columns[0].x0_mm - strip.segment.x0_mm) / layout.speed_mm_per_s
-    for column, start in zip(columns, starts, strict=True):
-        for trace in column.traces:
-            if trace.source != PATH or trace.segment.lead != strip.segment.lead:
-                continue
-            moved = replace(trace, segment=replace(trace.segment, start_s=0.0))
-            own = sample_trace(moved, layout, fs, 10**9)[1]
-            first = round((start + ahead) * fs)
-            there = values[max(0, first) : max(0, first) + len(own)]
-            own = own[max(0, -first) :][: len(there)]
-            there = there[: len(own)]
-            return len(own) > fs / 2 and float(np.std(there - own)) < SAME_ERROR * float(np.std(own))
-    return False
-
-
 def _weigh_total(
-    name: str, starts: Sequence[float], widths: NDArray[np.float64], options: SignalOptions
+    starts: Sequence[float],
+    widths: NDArray[np.float64],
+    usual: Sequence[tuple[float, float]],
+    options: SignalOptions,
 ) -> float:
     """Log likelihood of the time that all columns show together."""
     total = max(s + w for s, w in zip(starts, widths, strict=True))
-    totals = options.together_totals_s if name == "together" else options.totals_s
-    usual = sum(
-        share
-        * np.exp(-0.5 * ((total - seconds) / options.total_error_s) ** 2)
-        / (options.total_error_s * np.sqrt(2 * np.pi))
-        for seconds, share in totals
-    )
-    return float(np.log(usual + options.other_total / 30.0))
-
-
-def _mark_columns(column: _Column, layout: PageLayout, fs: float) -> NDArray[np.float32]:
-    """Beats (n,) of a column from its beginning, all its leads together."""
-    marks = []
-    for trace in column.traces:
-        moved = replace(trace, segment=replace(trace.segment, start_s=0.0))
-        marks.append(mark_beats(sample_trace(moved, layout, fs, 10**9)[1], fs))
-    n = max(map(len, marks), default=0)
-    padded = np.stack([np.pad(m, (0, n - len(m)), constant_values=np.nan) for m in marks])
-    known = np.isfinite(padded)
-    size = np.nanstd(np.where(known, padded, np.nan), axis=1, keepdims=True) if n else 1.0
-    scaled = np.where(known, padded / (size + 1e-6), 0.0)
-    return np.asarray(scaled.sum(axis=0) / np.maximum(known.sum(axis=0), 1), np.float32)
-
-
-def mark_beats(values: NDArray[np.float32], fs: float) -> NDArray[np.float32]:
-    """Absolute slope (n,) of a signal, mV a sample, smoothed over BEAT_S: high in a QRS complex of any form."""
-    if len(values) < 2:
-        return values
-    kernel = np.hanning(max(3, round(2 * BEAT_S * fs) | 1))
-    known = np.isfinite(values)
-    steep = np.abs(np.gradient(np.where(known, values, 0.0)))
-    steep[~known | ~np.roll(known, 1) | ~np.roll(known, -1)] = 0.0
-    smooth = np.convolve(steep, kernel / kernel.sum(), "same")[: len(values)]
-    return np.where(known, smooth, np.nan).astype(np.float32)
-
-
-def _compare_with_strip(
-    strip: Trace,
-    columns: list[_Column],
-    starts: Sequence[float],
-    marks: list[NDArray[np.float32]],
-    layout: PageLayout,
-    fs: float,
-) -> float:
-    """Mean correlation of the columns' beats with a strip's at the hypothesis' times; x on the strip's axis is its time."""
-    whole = replace(
-        strip,
-        segment=replace(
-            strip.segment,
-            start_s=0.0,
-            duration_s=(strip.segment.x1_mm - strip.segment.x0_mm) / layout.speed_mm_per_s,
-        ),
-    )
-    beats = mark_beats(sample_trace(whole, layout, fs, 10**9)[1], fs)
-    ahead = (columns[0].x0_mm - strip.segment.x0_mm) / layout.speed_mm_per_s
-    fits = []
-    for start, mark in zip(starts, marks, strict=True):
-        first = round((start + ahead) * fs)
-        fits.append(_correlate(beats[max(0, first) :], mark[max(0, -first) :], fs))
-    return float(np.mean(fits))
-
-
-def _weigh_together(marks: list[NDArray[np.float32]], fs: float, options: SignalOptions) -> float:
-    """Log likelihood ratio of the lags between the beats of columns if these show the same seconds, over columns that follow
-    each other, where any lag within a beat's distance is as likely.
-    """
-    found = [_find_lag(marks[0], mark, fs, options) for mark in marks[1:]]
-    fit, lag = (float(np.median(v)) for v in np.abs(found).T)
-    log.debug("beats agree by %.2f, %.3f s apart", fit, lag)
-    seconds = min(map(len, marks)) / fs
-    usual = options.other_fit_long if seconds > LONG_S else options.other_fit_short
-    near = sum(share * 2 * _normal(lag, 0.0, error) for error, share in options.together_lags_s)
-    same = near * _normal(fit, *options.together_fit)
-    other = 2 / options.usual_beat_s * _normal(fit, *usual)
-    return float(np.log(same + 1e-3) - np.log(other + 1e-3))
+    likely = sum(share * _normal(total, seconds, options.total_error_s) for seconds, share in usual)
+    return float(np.log(likely + options.other_total / 30.0))
 
 
 def _normal(value: float, mean: float, spread: float) -> float:
     return float(np.exp(-0.5 * ((value - mean) / spread) ** 2) / (spread * np.sqrt(2 * np.pi)))
-
-
-def _find_lag(
-    a: NDArray[np.float32], b: NDArray[np.float32], fs: float, options: SignalOptions
-) -> tuple[float, float]:
-    """Correlation of the beats of two columns at the lag, within half a beat, at which they agree best, and that lag, s: the
-    time of the first one at which the second one begins.
-    """
-    reach = round(options.usual_beat_s / 2 * fs)
-    fits = [_correlate(a[max(0, lag) :], b[max(0, -lag) :], fs) for lag in range(-reach, reach + 1, LAG_STEP)]
-    best = int(np.argmax(fits))
-    return fits[best], (best * LAG_STEP - reach) / fs
-
-
-def _correlate(a: NDArray[np.float32], b: NDArray[np.float32], fs: float) -> float:
-    """Correlation coefficient of the common beginning of two signals; 0 with little in common."""
-    n = min(len(a), len(b))
-    x, y = a[:n], b[:n]
-    both = np.isfinite(x) & np.isfinite(y)
-    if both.sum() < fs / 2 or x[both].std() == 0 or y[both].std() == 0:
-        return 0.0
-    return float(np.corrcoef(x[both], y[both])[0, 1])

@@ -8,7 +8,7 @@ import pytest
 
 from ecgpage.core.conventions import LEADS
 from ecgpage.layout.types import PageLayout, Segment
-from ecgpage.signal.times import PageTimes, find_times, mark_beats
+from ecgpage.signal.times import PageTimes, find_times
 from ecgpage.trace.geometry import STEP_MM
 from ecgpage.trace.reader import Trace
 
@@ -122,6 +122,32 @@ def test_without_a_strip_the_record_s_length_tells_what_gaps_are() -> None:
     assert starts(drawn) == [0.0, 2.5, 5.0, 7.5]
 
 
+@pytest.mark.parametrize(("gap_s", "width_s"), [(0.0, 1.9), (0.25, 1.7)])
+def test_without_strip_and_usual_length_the_rhythm_tells_what_gaps_are(gap_s: float, width_s: float) -> None:
+    """Four columns with 6-mm blanks, which are time or not: 7.6 s and 7.55 s are no usual length of a page."""
+    beats_s = 0.3 + 0.72 * np.arange(30)
+    begins = (width_s + gap_s) * np.arange(4)
+    traces = [
+        draw_trace(
+            lead,
+            20 + k * (25 * width_s + 6.25),
+            20 + k * (25 * width_s + 6.25) + 25 * width_s,
+            begins[k],
+            beats_s,
+        )
+        for k in range(4)
+        for lead in LEADS[3 * k : 3 * k + 3]
+    ]
+    assert starts(tell(traces)) == pytest.approx(list(begins), abs=0.002)
+
+
+def test_the_margin_is_small_where_little_speaks_for_the_times() -> None:
+    """One beat in two columns and no strip, against four columns above theirs."""
+    vague = tell(draw_columns((20.0, 60.0), 30.0, (0.0, 1.2), usual_s=1.1))
+    clear = tell([*draw_columns(PITCH, 57.5, (0.0, 2.5, 5.0, 7.5)), strip()])
+    assert vague.margin < 3 < clear.margin
+
+
 @pytest.mark.parametrize(("count", "width_mm"), [(2, 125.0), (4, 62.5)])
 def test_columns_that_show_the_same_seconds_start_together(count: int, width_mm: float) -> None:
     found = tell(draw_columns(20.0 + width_mm * np.arange(count), width_mm, (0.0,) * count))
@@ -182,25 +208,3 @@ def test_usual_pages_stay_at_25_whatever_the_rate(usual_s: float) -> None:
     found = tell(draw_columns(PITCH, 62.5, (0.0, 2.5, 5.0, 7.5), usual_s=usual_s), speed_odds=odds)
     assert found.speed_mm_per_s == 25.0
     assert starts(found) == [0.0, 2.5, 5.0, 7.5]
-
-
-# beats
-
-
-@pytest.mark.parametrize("sign", [1.0, -1.0])
-def test_marks_stand_at_the_beats_whichever_way_they_point(sign: float) -> None:
-    time_s = np.arange(2000) / FS
-    beats_s = np.array([0.8, 1.9, 2.7])
-    mark = mark_beats((sign * lead_mv("V2", time_s, beats_s)).astype(np.float32), FS)
-    for beat in beats_s:
-        near = np.flatnonzero(np.abs(time_s - beat) < 0.3)
-        assert time_s[near[mark[near].argmax()]] == pytest.approx(beat + 0.015, abs=0.03)
-    assert np.median(mark) < 0.05 * mark.max()
-
-
-def test_gaps_of_a_trace_are_no_beats() -> None:
-    values = np.full(1000, 0.3, np.float32)
-    values[400:500] = np.nan
-    mark = mark_beats(values, FS)
-    assert np.isnan(mark[400:500]).all()
-    assert np.nanmax(mark) == 0.0
