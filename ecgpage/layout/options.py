@@ -154,6 +154,9 @@ class LayoutOptions:
     sure_print: float = 2.0
     """Log likelihood ratio to any other scale from which one counts as printed in what is told of a page."""
 
+    print_odds: float = 5.0
+    """Log odds that a scale that was read for certain is the page's."""
+
     # scales; shares, medians and spreads come from ``python -m bench.scale_evidence``
     sure_margin: float = 1.0
     """Log odds over the second likeliest speed, or gain, below which it is said that the scale is unsure."""

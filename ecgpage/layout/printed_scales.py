@@ -72,6 +72,19 @@ def weigh_print(
     )
 
 
+def weigh_known_print(
+    speed: float | None, gain: float | None, speeds: Sequence[float], options: LayoutOptions = LayoutOptions()
+) -> PrintedScales:
+    """Likelihoods for scales that were read for certain, mm/s and mm/mV; None where none was."""
+    pairs: list[Gains] = [(one, one) for one in ALL_GAINS] + list(MIXED)
+    return PrintedScales(
+        {one: options.print_odds * (speed == one) for one in speeds},
+        {pair: options.print_odds * (gain == pair[0] == pair[1]) for pair in pairs},
+        speed,
+        None if gain is None else (gain, gain),
+    )
+
+
 def _weigh_words(told: Array, noise: float, options: LayoutOptions) -> Array:
     """(n, m) likelihood of words where a scale of one kind is printed, over that elsewhere, by their probabilities ``told``
     (n, m) of each scale of the kind.

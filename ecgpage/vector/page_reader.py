@@ -19,8 +19,19 @@ from ecgpage.image.pdf_paths import PageDrawing, Stroke
 from ecgpage.layout.arrangement import Arrangement, Cell, arrange
 from ecgpage.layout.boxes import HALF_BOX_MM, PageBoxes, PrintedNames
 from ecgpage.layout.options import LayoutOptions
-from ecgpage.layout.scales import CHEST, tell_gains, tell_speed, weigh_speeds, weigh_speeds_seen
-from ecgpage.layout.types import PageLayout, Pulse, Row, Segment
+from ecgpage.layout.printed_scales import weigh_known_print
+from ecgpage.layout.scales import (
+    CHEST,
+    SPEED_ODDS,
+    find_group,
+    margin,
+    tell_gains,
+    tell_speed,
+    weigh_gains,
+    weigh_speeds,
+    weigh_speeds_seen,
+)
+from ecgpage.layout.types import PageLayout, Pulse, Row, ScaleEvidence, Segment
 from ecgpage.trace.reader import PATH, Trace
 from ecgpage.vector.curves import Box, Curve, find_curves, find_pulses, level_of
 from ecgpage.vector.drawn_grid import DrawnGrid, find_drawn_grid, find_glyph_grid
@@ -301,9 +312,14 @@ def _lay_out(
     found = [pulse for _, pulse in placed]
     short = [line for cell, line in cells if not cell.is_strip]
     length_mm = _drawn_length(short or [line for _, line in cells])
-    odds = weigh_speeds(length_mm, found, boxes.speed_mm_per_s, duration_s, options)
-    speed = tell_speed(odds, found, boxes.speed_mm_per_s, length_mm, notes)
-    gains = tell_gains(arrangement, placed, arrangement.columns, boxes.gain_mm_per_mv, notes, options)
+    columns = arrangement.columns
+    beside = [(find_group(arrangement, columns, row, pulse), pulse) for row, pulse in placed]
+    known = weigh_known_print(boxes.speed_mm_per_s, boxes.gain_mm_per_mv, tuple(SPEED_ODDS), options)
+    words = weigh_known_print(written.speed, None, tuple(SPEED_ODDS), options)
+    seen = ScaleEvidence(known, beside, length_mm, columns.count, duration_s)
+    odds, gain_odds = weigh_speeds(seen, options), weigh_gains(seen, options)
+    speed = tell_speed(odds, seen, notes)
+    gains = tell_gains(gain_odds, seen, notes, options)
     if steps and speed / float(np.median(steps)) < FINE_HZ:
         notes.append(
             f"the curves hold {speed / float(np.median(steps)):.0f} samples a second: straight lines between them"
@@ -316,7 +332,8 @@ def _lay_out(
     usual = gains["limb"] if any(s.lead not in CHEST for s in segments) else gains["chest"]
     layout = PageLayout(
         rows, segments, found, [], speed, usual, arrangement.confidence, tuple(notes),
-        weigh_speeds_seen(found, written.speed, options),
+        weigh_speeds_seen(replace(seen, printed=words), options),
+        min(margin(odds), margin(gain_odds)), seen,
     )  # fmt: skip
     traces = [
         Trace(
