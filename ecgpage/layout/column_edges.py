@@ -282,6 +282,9 @@ def find_strip_end(
     options: LayoutOptions = LayoutOptions(),
 ) -> float:
     """Page x, mm, where a strip ends: at the columns' end, or earlier by the gaps, where it leaves them out."""
+    last = _find_early_end(row, columns, options)
+    if last is not None:
+        return last
     choices = (columns.end_mm, columns.first_mm + columns.count * columns.width_mm)
     if choices[0] - choices[1] < options.touching_mm:
         return choices[0]
@@ -289,3 +292,18 @@ def find_strip_end(
     if end is None:
         end = choices[0] if seen_mm is None else seen_mm[1]
     return min(choices, key=lambda x: abs(x - end))
+
+
+def _find_early_end(row: Row, columns: Columns, options: LayoutOptions) -> float | None:
+    """Page x, mm, where a strip ends that is much shorter than the columns together; None where it is not."""
+    inside = (row.x_mm > columns.first_mm) & (row.x_mm < columns.end_mm)
+    inked = row.ink[inside] > 0.3
+    if inked.sum() < options.min_column_mm:
+        return None
+    # the end that parts ink from blank best
+    score = np.cumsum(np.where(inked, 1.0, -1.0))
+    end = int(score.argmax())
+    before, after = inked[: end + 1], inked[end + 1 :]
+    length = columns.end_mm - columns.first_mm
+    is_early = len(after) > options.early_end * length and before.mean() > 0.8 and after.mean() < 0.25
+    return float(row.x_mm[inside][end]) + 0.5 if is_early else None

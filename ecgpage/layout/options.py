@@ -113,6 +113,9 @@ class LayoutOptions:
     end_band_mm: float = 2.5
     """Distance, mm, above and below a row within which ink belongs to its trace where it begins and ends."""
 
+    early_end: float = 0.08
+    """Share of the columns' length that a strip leaves blank at its end, at least, where it ends before them."""
+
     # gaps
     gap_reach_mm: float = 4.0
     """Distance, mm, around a gap as boxes put it within which it is measured."""
@@ -299,6 +302,40 @@ class LayoutOptions:
     """Probability that a name that was read clearly is wrong."""
     place_weight: float = 0.4
     """Exponent of a detector's opinion beside a printed name."""
+
+    # name pattern
+    min_pattern_name: float = 0.25
+    """Probability of a name, from which it may stand in a pattern."""
+    min_pattern_names: int = 4
+    """Number of names that make a pattern, at least."""
+    min_pattern_share: float = 0.55
+    """Share of a layout's names that make a pattern, at least."""
+    name_in_place: float = 4.0
+    """Log odds of a name in its place against one by chance."""
+    name_missed: float = 1.5
+    """Negative log probability that a printed name is not read."""
+    sure_pattern: float = 0.74
+    """Share of twelve names that outweighs all boxes."""
+    min_legible: float = 0.7
+    """Probability of a name, from which it counts as read."""
+    named_score: float = 0.9
+    """Score (0 to 1) of a lead whose name stands in a pattern."""
+    unread_score: float = 0.5
+    """Score (0 to 1) of a lead of the pattern whose name was not read."""
+    row_unexplained: float = 0.4
+    """Negative log odds of a row of ink above the first lead."""
+    min_strip_name: float = 0.5
+    """Probability of a name of a strip, at least, where it does not stand where the other rows' do."""
+    strip_named: float = 3.0
+    """Log odds that a clear name below the rows of a pattern is a rhythm strip's."""
+    strip_boxed: float = 2.0
+    """Log odds that a sure box over the full width is a strip."""
+    strip_inked: float = 2.2
+    """Log odds that a row of ink over the full width is a strip, where all other rows of ink are leads'."""
+    strip_unnamed: float = 0.3
+    """Negative log odds of a strip without a name where all leads have theirs."""
+    strip_shown: float = 1.5
+    """Negative log odds of a strip before it is looked for."""
 
     # row assignment
     row_apart_share: float = 0.35

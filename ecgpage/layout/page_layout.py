@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ecgpage.core.conventions import X_PX_PER_MM, Y_PX_PER_MM, EcgPageError
 from ecgpage.core.types import Array
 from ecgpage.grid.flat_page import FlatPage
-from ecgpage.layout.arrangement import Arrangement, Cell, arrange
+from ecgpage.layout.arrangement import Arrangement, Cell
 from ecgpage.layout.beats import measure_beats
 from ecgpage.layout.boxes import HALF_BOX_MM, PageBoxes, merge_boxes
 from ecgpage.layout.column_edges import (
@@ -24,6 +24,7 @@ from ecgpage.layout.column_edges import (
 )
 from ecgpage.layout.columns import Columns
 from ecgpage.layout.gaps import measure_gap
+from ecgpage.layout.named_boxes import arrange_with_names
 from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.printed_scales import weigh_print
 from ecgpage.layout.pulses import measure_pulses, seek_pulses
@@ -56,7 +57,7 @@ def read_layout(
     boxes = _keep_inked_boxes(page, boxes, options)
     ink_mm = np.array([(row.level_mm, row.start_mm, row.end_mm) for row in ink_rows]).reshape(-1, 3)
     levels_mm = find_usual_levels(page, boxes.leads, ink_mm[:, 0], boxes.pulses[:, 3], options)
-    arrangement = arrange(boxes, levels_mm, ink_mm, options)
+    arrangement, boxes = arrange_with_names(boxes, levels_mm, ink_mm, options)
     layout = measure_layout(page, arrangement, boxes, ink_rows, duration_s, options)
     if _explained_share(boxes, layout, options) < options.min_explained:
         raise EcgPageError("the leads seen stand in no layout that is known")

@@ -1,0 +1,97 @@
+"""Leads told by their printed names, where the boxes of the detector mislead."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ecgpage.core.conventions import LEADS
+from ecgpage.layout.boxes import PageBoxes, PrintedNames
+from ecgpage.layout.known_layouts import order_of
+from ecgpage.layout.name_pattern import find_name_pattern
+from ecgpage.layout.page_layout import read_layout
+from ecgpage.synth import DrawnPage
+from ecgpage.synth.truth_adapters import exact_grid, true_boxes
+from tests.layout.pages import draw_styled, flatten_exactly
+
+AT_NAME_MM = (4.0, -7.0)
+"""Middle of a name right of its lead's start and below its level."""
+
+
+def print_names(
+    page: DrawnPage, unread: tuple[int, ...] = (), more: tuple[tuple[float, float, str], ...] = ()
+) -> PrintedNames:
+    """Names of a drawn page as a text reader reads them, but for the ``unread`` ones, and further words (x, y, lead)."""
+    segments = page.truth.page.segments
+    words = [
+        (s.x0 + AT_NAME_MM[0], s.baseline + AT_NAME_MM[1], s.lead)
+        for k, s in enumerate(segments)
+        if k not in unread
+    ]
+    words += more
+    chances = np.full((len(words), len(LEADS)), 0.002)
+    chances[np.arange(len(words)), [LEADS.index(name) for _, _, name in words]] = 0.97
+    return PrintedNames(np.array([w[:2] for w in words]), chances, np.zeros(len(words)))
+
+
+def quarter_boxes(page: DrawnPage) -> PageBoxes:
+    """Boxes of a page with two columns, each taken for two, under the names of a 3x4 page."""
+    boxes = true_boxes(page, exact_grid(page))
+    x0, _, x1, _ = boxes.leads.T
+    middle = (x0 + x1) / 2
+    halves = np.concatenate([boxes.leads, boxes.leads])
+    halves[: len(boxes.leads), 2], halves[len(boxes.leads) :, 0] = middle, middle
+    n = len(halves)
+    return PageBoxes(halves, np.full(n, 0.8), np.full((n, len(LEADS)), 1 / len(LEADS)), boxes.pulses)
+
+
+def test_names_in_their_places_outweigh_boxes_of_other_columns() -> None:
+    page = draw_styled(layout="6x2")
+    boxes = replace(quarter_boxes(page), printed=print_names(page, unread=(2, 9)))
+    layout = read_layout(flatten_exactly(page), boxes, 10.0)
+    assert [(s.lead, s.row) for s in layout.segments] == [(lead, k % 6) for k, lead in enumerate(LEADS)]
+    drawn = page.truth.page.segments
+    assert layout.segments[0].x0_mm == pytest.approx(drawn[0].x0, abs=1.0)
+    assert layout.segments[6].x0_mm == pytest.approx(drawn[6].x0, abs=1.0)
+
+
+def test_a_strip_is_found_by_its_name() -> None:
+    page = draw_styled(layout="3x4+1")
+    boxes = replace(true_boxes(page, exact_grid(page)), printed=print_names(page))
+    lost = replace(boxes, leads=boxes.leads[:-1], scores=boxes.scores[:-1], names=boxes.names[:-1])
+    layout = read_layout(flatten_exactly(page), lost, 10.0)
+    assert [s.lead for s in layout.segments if s.is_strip] == ["II"]
+
+
+def test_labels_of_an_axis_are_no_strip() -> None:
+    page = draw_styled(layout="3x4", bottom=40.0)
+    last = max(s.baseline for s in page.truth.page.segments)
+    labels = tuple((20.0 + 25.0 * k, last + 18.0, "V6") for k in range(9))
+    boxes = replace(true_boxes(page, exact_grid(page)), printed=print_names(page, more=labels))
+    layout = read_layout(flatten_exactly(page), boxes, 10.0)
+    assert not any(s.is_strip for s in layout.segments)
+
+
+@pytest.mark.parametrize("layout", ["3x4", "6x2", "12x1", "cabrera 6x2", "3x4 by rows"])
+def test_the_order_of_names_tells_the_layout(layout: str) -> None:
+    columns = {"3x4": 4, "6x2": 2, "12x1": 1, "cabrera 6x2": 2, "3x4 by rows": 4}[layout]
+    cells = order_of(layout).cells
+    words = [
+        (20.0 + 250 / columns * c, 30.0 + 14.0 * r, name.removeprefix("-"))
+        for r, names in enumerate(cells)
+        for c, name in enumerate(names)
+    ]
+    chances = np.full((len(words), len(LEADS)), 0.002)
+    chances[np.arange(len(words)), [LEADS.index(name) for _, _, name in words]] = 0.9
+    chances[3] = 0.05  # not read
+    pattern = find_name_pattern(PrintedNames(np.array([w[:2] for w in words]), chances, np.zeros(len(words))))
+    assert pattern is not None
+    assert pattern.order.cells == cells
+    assert (pattern.words < 0).sum() == 1
+
+
+def test_words_in_no_order_are_no_pattern() -> None:
+    rng = np.random.default_rng(3)
+    places = rng.uniform((0, 0), (250, 180), (30, 2))
+    chances = rng.dirichlet(np.full(len(LEADS), 0.1), 30)
+    assert find_name_pattern(PrintedNames(places, chances, np.zeros(30))) is None
