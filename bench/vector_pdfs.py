@@ -3,12 +3,12 @@
     python -m bench.vector_pdfs world --data FOLDER [--picture]
     python -m bench.vector_pdfs drawn --data FOLDER --out PAGES [--records 8] [--picture]
 
-``world``: the PDFs of devices in ``FOLDER/world/pdf`` against ``FOLDER/world/truth``. The offset of each lead is removed, then
-one lag within 120 ms and one time scale within 0.5 % a page, as that folder's README says; both are searched finely, since
-they decide from 40 dB on. ``drawn``: records of fold 9 drawn by two plotting packages (``bench.plotted_pages``, which says
-what to install) in three layouts each, with all points and simplified as Matplotlib does it; the truth is the line through
-the samples, an offset of each lead is removed and nothing else. ``--picture`` reads the same pages as pictures. Prints
-Markdown tables.
+``world``: the PDFs of devices in ``FOLDER/world/pdf`` against ``FOLDER/world/truth``. The offset of each lead is removed,
+then one lag within 120 ms and one time scale within 0.5 % a page, as that folder's README says; both are searched finely,
+since they decide from 40 dB on. ``drawn``: records of fold 9 drawn by two plotting packages (``bench.plotted_pages``,
+which says what to install) in three layouts each, with all points and simplified as Matplotlib does it; the truth is the
+line through the samples, an offset of each lead is removed and nothing else. ``--picture`` reads the same pages as pictures.
+Prints Markdown tables.
 """
 
 import argparse
@@ -63,14 +63,15 @@ class Score:
         """Line of the table."""
         snr, plain, expected = (np.array(v or [np.nan]) for v in (self.snr, self.plain, self.expected))
         return (
-            f"| {self.name} | {', '.join(sorted(self.sources))} | {np.mean(snr):.1f} | {np.min(snr):.1f} | {np.mean(plain):.1f} "
-            f"| {np.nanmean(expected):.1f} | {np.median(self.opening or [np.nan]):.2f} "
+            f"| {self.name} | {', '.join(sorted(self.sources))} | {np.mean(snr):.1f} | {np.min(snr):.1f} "
+            f"| {np.mean(plain):.1f} | {np.nanmean(expected):.1f} | {np.median(self.opening or [np.nan]):.2f} "
             f"| {np.median(self.seconds or [np.nan]):.2f} | {self.failed} |"
         )
 
 
 HEAD: Final = (
-    "| pages | read by | SNR dB, mean | least | without lag and scale | expected | s to open and draw | s to read | failed |\n"
+    "| pages | read by | SNR dB, mean | least | without lag and scale | expected | s to open and draw | s to read "
+    "| failed |\n"
     "|---|---|---|---|---|---|---|---|---|"
 )
 

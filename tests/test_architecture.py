@@ -8,8 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ORDER = (
-    "core", "image", "grid", "layout", "trace", "vector", "signal", "results", "pipeline", "measurements", "diagnosis", "export",
-    "challenge", "synth", "train", "reader", "cli", "web",
+    "core", "image", "grid", "layout", "trace", "vector", "signal", "results", "pipeline", "measurements", "diagnosis",
+    "export", "challenge", "synth", "train", "reader", "cli", "web",
 )  # fmt: skip
 """Folders and modules of the package from the bottom to the top, in the order of the data."""
 LONGEST_FILE = 500

@@ -93,11 +93,10 @@ class PageDrawing:
         return replace(self, size_pt=size, strokes=strokes, words=words)
 
     def to_pixels(self, points: Array, quarter_turns: int = 0) -> Array:
-        """(n, 2) pixels of the picture of points (n, 2) of the page as it is after ``rotate(quarter_turns)``."""
+        """(n, 2) pixels of the picture of points (n, 2), where ``rotate(quarter_turns)`` gave this page."""
         turns = -quarter_turns % 4
         if turns:
-            width, height = self.size_pt if turns % 2 == 0 else self.size_pt[::-1]
-            points = _turn(points, turns, width, height)
+            points = _turn(points, turns, *self.size_pt)
         return points * self.px_per_pt - 0.5
 
 
@@ -276,7 +275,10 @@ class _Collector:
             outlines = [points for points in self._walk(segments) if len(points) > 2]
             if len(outlines) == 1:  # several are a pattern of holes: what is seen through them is not cut
                 outline = _apply(np.array(outlines[0]), outer)
-                found.append(self._outlines.setdefault(outline.tobytes(), Outline(outline)))
+                key = outline.tobytes()
+                if key not in self._outlines:  # most pages have a few, named again and again
+                    self._outlines[key] = Outline(outline)
+                found.append(self._outlines[key])
         return found
 
     def _matrix(self, thing: Any) -> Array:

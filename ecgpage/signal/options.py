@@ -31,11 +31,12 @@ class SignalOptions:
             "strip": 7.88,
             "strip columns": -5.46,
             "same samples": 20.0,
+            "limb leads": 20.0,
         }
     )
     """Weights of what speaks for times of columns, see ``ecgpage.signal.times.EVIDENCE``: estimated by
     ``python -m bench.time_evidence --estimate`` on drawn plans of folds 1 to 7, but
-    for the last one, which nothing else explains.
+    for the last two, which nothing else explains.
     """
     totals_s: tuple[tuple[float, float], ...] = (
         (10.0, 0.8),

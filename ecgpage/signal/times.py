@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ecgpage.core.types import Array
 from ecgpage.layout.types import PageLayout
 from ecgpage.signal.beat_marks import ALL, correlate_at, find_beats, find_lag, mark_traces
+from ecgpage.signal.limb_leads import BY_I_AND_II
 from ecgpage.signal.options import SignalOptions
 from ecgpage.signal.sampling import sample_trace
 from ecgpage.trace.reader import PATH, Trace
@@ -36,6 +37,7 @@ EVIDENCE: Final[Mapping[str, str]] = {
     "strip": "correlation of the beats of columns with those of the strips, summed over the columns",
     "strip columns": "number of columns above strips of the same time",
     "same samples": "1 where strips that are lines of a PDF repeat their leads' columns sample by sample",
+    "limb leads": "1 for columns of the same seconds whose limb leads, lines of a PDF, obey the constraints, -1 if not",
 }
 """What speaks for a hypothesis -> what its number says."""
 ALIKE_S: Final = 0.02
@@ -44,6 +46,9 @@ LONG_S: Final = 3.5
 """Length, s, of columns from which their beats hardly agree unless they are the same."""
 SAME_COLUMN_MM: Final = 1.0
 """Distance, mm, of the beginnings of segments of one column."""
+AUGMENTED: Final = ("aVR", "aVL", "aVF")
+OTHER_ERROR: Final = 0.5
+"""Such a difference from which lines were not recorded together, whatever filters a device has."""
 SAME_ERROR: Final = 0.05
 """Difference of samples, root mean square, as a share of the signal's, below which a line repeats another."""
 
@@ -191,7 +196,8 @@ class _TimedPage:
         options = self.options
         if kind == "together":
             total = _weigh_total(starts, self.widths_s, options.together_totals_s, options)
-            return {"together": 1.0, "total": total, "lags": self._weigh_lags()}
+            same = {"together": 1.0, "total": total, "lags": self._weigh_lags()}
+            return {**same, "limb leads": self._weigh_constraint()} if self.is_exact else same
         total = _weigh_total(starts, self.widths_s, options.totals_s, options)
         is_axis = {"axis": 1.0} if kind == "axis" else {}
         return {**is_axis, "total": total, "rhythm": self._weigh_rhythm(starts)}
@@ -277,6 +283,36 @@ class _TimedPage:
         own = own[max(0, -first) :][: len(there)]
         there = there[: len(own)]
         return len(own) > self.fs / 2 and float(np.std(there - own)) < SAME_ERROR * float(np.std(own))
+
+    def _weigh_constraint(self) -> float:
+        """1 where an augmented lead of one column is what leads I and II of another make it, sample by sample; -1 where it is
+        nothing like it, so that the two were not recorded together; 0 where neither or no such leads are drawn.
+        """
+        leads = [{t.segment.lead: t for t in column.traces} for column in self.columns]
+        first = next((own for own in leads if {"I", "II"} <= own.keys()), None)
+        if first is None:
+            return 0.0
+        for own in leads:
+            for lead in AUGMENTED if own is not first else ():
+                if lead not in own:
+                    continue
+                drawn = [
+                    sample_trace(
+                        replace(t, segment=replace(t.segment, start_s=0.0)), self.layout, self.fs, ALL
+                    )[1]
+                    for t in (first["I"], first["II"], own[lead])
+                ]
+                n = min(map(len, drawn))
+                by_one, by_two = BY_I_AND_II[lead]
+                off = drawn[2][:n] - by_one * drawn[0][:n] - by_two * drawn[1][:n]
+                ratio = (
+                    float(np.nanstd(off)) / max(float(np.nanstd(drawn[2][:n])), 1e-6)
+                    if n > self.fs / 2
+                    else 0.2
+                )
+                if not SAME_ERROR < ratio < OTHER_ERROR:
+                    return 1.0 if ratio < OTHER_ERROR else -1.0
+        return 0.0
 
     def _ahead_s(self, strip: Trace) -> float:
         """Time, s, from the beginning of a strip to that of the columns."""

@@ -4,8 +4,8 @@ Conventions:
     seen    points of the page as shown, x right, y down (``ecgpage.image.pdf_paths``)
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -153,14 +153,20 @@ def _join_gaps(lines: list[Array]) -> list[Array]:
         starts = np.array([line[0] for line in lines]).reshape(-1, 2)
         follows: dict[int, tuple[float, int]] = {}
         comes: dict[int, tuple[float, int]] = {}
+        steps = [_step(line) for line in lines]
         for k, line in enumerate(lines):
-            step = _step(line)
-            low, high = np.searchsorted(starts[:, 0], line[-1, 0] + np.array([1e-9, MAX_STEPS * step]))
+            low, high = np.searchsorted(starts[:, 0], line[-1, 0] + np.array([1e-9, MAX_STEPS * steps[k]]))
             for j in range(low, high):
                 narrow = min(line[-1, 0] - line[0, 0], lines[j][-1, 0] - lines[j][0, 0])
                 jump = abs(float(starts[j, 1] - line[-1, 1]))
-                # a stroke without width is a mark, such as a separator
-                if j == k or not 0 < narrow < SHORT_PIECE_PT or jump > MAX_JUMP_PT:
+                # a stroke without width is a mark, such as a separator; one with other steps is no part of the same line
+                gap = float(starts[j, 0] - line[-1, 0])
+                if (
+                    j == k
+                    or gap > MAX_STEPS * steps[j]
+                    or not 0 < narrow < SHORT_PIECE_PT
+                    or jump > MAX_JUMP_PT
+                ):
                     continue
                 follows[k] = min(follows.get(k, (np.inf, -1)), (jump, j))
                 comes[j] = min(comes.get(j, (np.inf, -1)), (jump, k))
@@ -199,6 +205,8 @@ class Box:
 MIN_PULSE_MM: Final = (1.5, 2.0)
 """Least width and height, mm, of a calibration pulse at a page's own size."""
 MAX_PULSE_MM: Final = (14.0, 45.0)
+MAX_LEADING_PT: Final = 10.0 * PT_PER_MM
+"""Distance, pt, from a curve's beginning within which a pulse is drawn with it."""
 SAME_PT: Final = 0.35
 """Distance, pt, of ends that belong together: drivers round to their pixels."""
 
@@ -231,6 +239,27 @@ def find_pulses(strokes: Iterable[Stroke]) -> list[Box]:
                 key = (round(x0), round(x1), round(y))
                 found.setdefault(key, Box(float(a[0]), float(b[0]), float(a[2] + b[2]) / 2, y))
     return list(found.values())
+
+
+def without_pulses(curves: Sequence[Curve], pulses: Sequence[Box]) -> list[Curve]:
+    """Curves that begin behind a pulse that is drawn in one go with them."""
+    found = []
+    for curve in curves:
+        points = curve.points
+        for pulse in sorted(pulses, key=lambda box: box.x1):
+            if not points[0, 0] - SAME_PT < pulse.x0 < points[0, 0] + MAX_LEADING_PT:
+                continue
+            corner = np.flatnonzero((np.abs(points - (pulse.x1, pulse.foot)) < SAME_PT).all(axis=1))
+            on_top = (np.abs(points - (pulse.x0, pulse.top)) < SAME_PT).all(axis=1).any()
+            if len(corner) and on_top:
+                last = int(corner[-1])
+                steps = np.diff(points[last:, 0])
+                # a foot that is longer than the steps of the samples belongs to the pulse
+                has_foot = len(steps) > MIN_POINTS and steps[0] > 3 * float(np.median(steps))
+                points = points[last + has_foot :]
+        if _is_curve(points):
+            found.append(replace(curve, points=points))
+    return found
 
 
 def _is_open(level: list[tuple[float, float, float]], x0: float, x1: float, foot: float) -> bool:

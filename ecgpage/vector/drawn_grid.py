@@ -1,5 +1,6 @@
 """The grid of a page from the straight lines that draw it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +12,10 @@ from ecgpage.core.types import Array
 from ecgpage.image.pdf_paths import Stroke, Word
 from ecgpage.vector.curves import PT_PER_MM
 
+Style = tuple[tuple[int, int, int], float]
+"""Colour and width, pt, of a line."""
+MIN_STROKE_PT: Final = 1.5
+"""Length, pt, up to which a straight stroke may be a piece of a curve."""
 STRAIGHT_PT: Final = 0.05
 """Deviation, pt, up to which a line is upright or level."""
 SAME_PLACE_PT: Final = 0.1
@@ -63,7 +68,7 @@ class _Line:
 
     at: float
     length: float
-    style: tuple[tuple[int, int, int], float]
+    style: Style
 
 
 def find_drawn_grid(strokes: Sequence[Stroke]) -> tuple[DrawnGrid | None, NDArray[np.bool_]]:
@@ -73,21 +78,24 @@ def find_drawn_grid(strokes: Sequence[Stroke]) -> tuple[DrawnGrid | None, NDArra
     for k, stroke in enumerate(strokes):
         low, high = stroke.points.min(axis=0), stroke.points.max(axis=0)
         size = high - low
-        if size.min() < STRAIGHT_PT < size.max():
+        if size.min() < STRAIGHT_PT and size.max() > MIN_STROKE_PT:
             axis = int(size.argmin())
             where[axis].append((float(low[axis] + high[axis]) / 2, float(size.max()), k))
     fits = []
+    styles: set[Style] = set()
     for axis in (0, 1):
         lines = _gather(where[axis], strokes)
         fit = _fit_lattice(lines)
         if fit is None:
             return None, is_grid
         fits.append(fit)
+        counts = Counter(line.style for line in lines)
+        styles |= {style for style, count in counts.items() if count >= MIN_LINES}
     pitch = (fits[0].pitch, fits[1].pitch)
     for axis in (0, 1):
         for place, _, k in where[axis]:
             off = (place - fits[axis].first) / pitch[axis]
-            is_grid[k] = abs(off - round(off)) < MAX_OFF
+            is_grid[k] = abs(off - round(off)) < MAX_OFF and _style(strokes[k]) in styles
     marked = [strokes[k].points for k in map(int, np.flatnonzero(is_grid))]
     low = np.min([p.min(axis=0) for p in marked], axis=0)
     high = np.max([p.max(axis=0) for p in marked], axis=0)
@@ -124,11 +132,15 @@ def find_glyph_grid(words: Sequence[Word]) -> DrawnGrid | None:
     return None
 
 
+def _style(stroke: Stroke) -> Style:
+    return stroke.colour, round(stroke.width_pt, 2)
+
+
 def _gather(found: list[tuple[float, float, int]], strokes: Sequence[Stroke]) -> list[_Line]:
     """Lines along one axis: strokes of one style at one place, long enough together."""
-    styles: dict[tuple[tuple[int, int, int], float], list[tuple[float, float]]] = {}
+    styles: dict[Style, list[tuple[float, float]]] = {}
     for place, length, k in found:
-        style = (strokes[k].colour, round(strokes[k].width_pt, 2))
+        style = _style(strokes[k])
         styles.setdefault(style, []).append((place, length))
     lines = []
     for style, places in styles.items():
@@ -198,7 +210,7 @@ def _count_near(places: Array, start: float, pitch: float) -> int:
 
 def _has_squares(lines: list[_Line], first: float, pitch: float) -> bool:
     """Whether lines of one style stand at every fifth place and others between them."""
-    styles: dict[tuple[tuple[int, int, int], float], set[int]] = {}
+    styles: dict[Style, set[int]] = {}
     for line in lines:
         number = (line.at - first) / pitch
         if abs(number - round(number)) < MAX_OFF:

@@ -19,21 +19,30 @@ from ecgpage.image.pdf_paths import PageDrawing, Stroke
 from ecgpage.layout.arrangement import Arrangement, Cell, arrange
 from ecgpage.layout.boxes import HALF_BOX_MM, PageBoxes, PrintedNames
 from ecgpage.layout.options import LayoutOptions
-from ecgpage.layout.printed_scales import weigh_known_print
+from ecgpage.layout.printed_scales import weigh_known_print, weigh_print
 from ecgpage.layout.scales import (
     CHEST,
     SPEED_ODDS,
     find_group,
     margin,
+    name_rivals,
     tell_gains,
     tell_speed,
     weigh_gains,
     weigh_speeds,
     weigh_speeds_seen,
 )
-from ecgpage.layout.types import PageLayout, Pulse, Row, ScaleEvidence, Segment
+from ecgpage.layout.types import (
+    NO_PRINT,
+    PageLayout,
+    PrintedScales,
+    Pulse,
+    Row,
+    ScaleEvidence,
+    Segment,
+)
 from ecgpage.trace.reader import PATH, Trace
-from ecgpage.vector.curves import Box, Curve, find_curves, find_pulses, level_of
+from ecgpage.vector.curves import Box, Curve, find_curves, find_pulses, level_of, without_pulses
 from ecgpage.vector.drawn_grid import DrawnGrid, find_drawn_grid, find_glyph_grid
 from ecgpage.vector.leads import Piece, cut_by_names, find_line, match_names, measure_errors, sample_step
 from ecgpage.vector.page_scale import PageScale, find_scale_of_page, snap_rate
@@ -112,6 +121,7 @@ def read_path_page(
         curves = [curve for curve, is_seen in zip(curves, seen, strict=True) if is_seen]
     written = _Written.read(upright, notes)
     pulses = find_pulses(rest)
+    curves = without_pulses(curves, pulses)
     scale = find_scale_of_page(
         drawn, pulses, written.gain, lambda: _measure_picture(picture_grid, upright.px_per_pt, turn)
     )
@@ -311,15 +321,17 @@ def _lay_out(
     placed = _place_pulses(pulses, scale, arrangement)
     found = [pulse for _, pulse in placed]
     short = [line for cell, line in cells if not cell.is_strip]
-    length_mm = _drawn_length(short or [line for _, line in cells])
-    columns = arrangement.columns
-    beside = [(find_group(arrangement, columns, row, pulse), pulse) for row, pulse in placed]
-    known = weigh_known_print(boxes.speed_mm_per_s, boxes.gain_mm_per_mv, tuple(SPEED_ODDS), options)
-    words = weigh_known_print(written.speed, None, tuple(SPEED_ODDS), options)
-    seen = ScaleEvidence(known, beside, length_mm, columns.count, duration_s)
-    odds, gain_odds = weigh_speeds(seen, options), weigh_gains(seen, options)
-    speed = tell_speed(odds, seen, notes)
+    seen = ScaleEvidence(
+        _print_of(written, boxes, options),
+        tuple((find_group(arrangement, arrangement.columns, row, pulse), pulse) for row, pulse in placed),
+        _drawn_length(short or [line for _, line in cells]),
+        arrangement.columns.count,
+        duration_s,
+    )
+    speeds, gain_odds = weigh_speeds(seen, options), weigh_gains(seen, options)
+    speed = tell_speed(speeds, seen, notes)
     gains = tell_gains(gain_odds, seen, notes, options)
+    notes += name_rivals(speeds, gain_odds, options)
     if steps and speed / float(np.median(steps)) < FINE_HZ:
         notes.append(
             f"the curves hold {speed / float(np.median(steps)):.0f} samples a second: straight lines between them"
@@ -331,10 +343,18 @@ def _lay_out(
     segments = [_make_segment(cell, line, arrangement, speed, gains, placed) for cell, line in cells]
     usual = gains["limb"] if any(s.lead not in CHEST for s in segments) else gains["chest"]
     layout = PageLayout(
-        rows, segments, found, [], speed, usual, arrangement.confidence, tuple(notes),
-        weigh_speeds_seen(replace(seen, printed=words), options),
-        min(margin(odds), margin(gain_odds)), seen,
-    )  # fmt: skip
+        rows,
+        segments,
+        found,
+        [],
+        speed,
+        usual,
+        arrangement.confidence,
+        tuple(notes),
+        speed_odds=weigh_speeds_seen(seen, options),
+        scale_margin=min(margin(speeds), margin(gain_odds)),
+        scale_evidence=seen,
+    )
     traces = [
         Trace(
             segment, line.points[:, 0], line.points[:, 1], PATH,
@@ -343,6 +363,17 @@ def _lay_out(
         for segment, (_, line) in zip(segments, cells, strict=True)
     ]  # fmt: skip
     return layout, traces
+
+
+def _print_of(written: _Written, boxes: PageBoxes, options: LayoutOptions) -> PrintedScales:
+    """What the text says of speed and gain; what was read on the picture for what it does not say."""
+    read = NO_PRINT if boxes.words is None else weigh_print(boxes.words, tuple(SPEED_ODDS), options)
+    known = weigh_known_print(written.speed, written.gain, tuple(SPEED_ODDS), options)
+    if written.speed is not None:
+        read = replace(read, speeds=known.speeds, speed=known.speed)
+    if written.gain is not None:
+        read = replace(read, gains=known.gains, gain=known.gain)
+    return read
 
 
 def _drawn_length(lines: list[Piece]) -> float:
