@@ -10,12 +10,13 @@ import numpy as np
 
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.threads import one_thread
-from ecgpage.core.types import Image
+from ecgpage.core.types import Image, Light
 from ecgpage.grid.candidates import grid_candidates
 from ecgpage.grid.comb import TURNS_RAD, CombSpectrum, GridComb
+from ecgpage.grid.comb_refinement import MeasuredComb, measure_comb
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.grid.options import GridOptions
-from ecgpage.grid.periodic_map import lay_lattice, map_comb
+from ecgpage.grid.periodic_map import lay_lattice, map_comb, map_unbent
 from ecgpage.grid.spectrum import FINE_LINES, GridFrequency, find_frequencies, measure_working_picture
 from ecgpage.image.decode import darkest_channel
 
@@ -40,7 +41,7 @@ def find_grids(
     spectrum = CombSpectrum.measure(picture)
     frequencies = find_frequencies(picture, options=options)
     combs = _find_combs(spectrum, frequencies, options)
-    for grid in _list_grids(image, frequencies, combs, most, failures, options):
+    for grid in _list_grids(image, spectrum, frequencies, combs, most, failures, options):
         yield replace(grid, log_odds=_weigh(grid, spectrum, options))
 
 
@@ -57,6 +58,7 @@ def _weigh(grid: GridMap, spectrum: CombSpectrum, options: GridOptions) -> float
 
 def _list_grids(
     image: Image,
+    spectrum: CombSpectrum,
     frequencies: list[GridFrequency],
     combs: list[GridComb],
     most: int,
@@ -64,21 +66,30 @@ def _list_grids(
     options: GridOptions,
 ) -> Iterator[GridMap]:
     """Tracked and strictly periodic grids, the likeliest first."""
+    dark = np.asarray(255 - darkest_channel(image), np.uint8)
+    exact = [measure_comb(spectrum, comb) for comb in combs]
+    least = max(options.least_comb, combs[0].score - options.rival_comb) if combs else 0.0
+    leading = [m for m in exact if m.comb.score >= least]
+    for measured in leading:
+        drawn = map_unbent(dark, measured)
+        if drawn is not None:
+            yield drawn
     if not combs or combs[0].score < options.min_comb:
         yield from _track_grids(image, frequencies, most, failures, options)
-        yield from _map_combs(image, combs, failures, options)
+        yield from _map_combs(dark, leading, failures, options)
         return
-    log.debug("periodic grid: %.2f, %.2f px, score %.1f", *combs[0].pitch_px, combs[0].score)
-    alike = [f for f in frequencies if _may_be(f, combs[0], options)]
+    best = exact[0]
+    log.debug("periodic grid: %.2f, %.2f px, score %.1f", *best.comb.pitch_px, best.comb.score)
+    alike = [f for f in frequencies if _may_be(f, best.comb, options)]
     tracked = _track_grids(image, alike, most, failures, options, again=False) if alike else iter(())
     others: list[GridMap] = []
     for grid in tracked:
-        if agrees(grid, combs[0], options):
+        if agrees(grid, best.comb, options):
             yield grid
         else:
             others.append(grid)
             break
-    yield from _map_combs(image, combs, failures, options)
+    yield from _map_combs(dark, leading, failures, options)
     yield from others
     yield from tracked
 
@@ -139,20 +150,17 @@ def _track_grids(
 
 
 def _map_combs(
-    image: Image, combs: list[GridComb], failures: list[EcgPageError], options: GridOptions
+    dark: Light, combs: list[MeasuredComb], failures: list[EcgPageError], options: GridOptions
 ) -> Iterator[GridMap]:
-    dark = 255 - darkest_channel(image) if combs else image
-    for comb in combs:
-        if comb.score < max(options.least_comb, combs[0].score - options.rival_comb):
-            return
+    """Maps of strictly periodic grids, bent as their patterns show; ``dark``: 255 minus the darkest channel."""
+    for measured in combs:
         try:
             with one_thread():
-                grid = map_comb(dark, comb, options)
+                grid = map_comb(dark, measured.comb, options)
             if grid.residual_px < options.max_error_mm * grid.px_per_mm:
                 yield grid
         except EcgPageError as error:
             failures.append(error)
-            if (
-                comb.score >= options.min_comb
-            ):  # panels, each with a grid that begins anew, are no one pattern
-                yield lay_lattice(dark, comb)
+            yield lay_lattice(
+                dark, measured.comb
+            )  # panels, each with a grid that begins anew, are no one pattern

@@ -37,10 +37,10 @@ class GridOptions:
     # --- comb ---
     comb_power: float = 0.3
     """Mean surprise of what is no grid over that of a grid's harmonics."""
-    min_comb: float = 10.0
+    min_comb: float = 6.0
     """Natural log of the likelihood ratio from which a strictly periodic grid is tried first."""
 
-    least_comb: float = 3.0
+    least_comb: float = 2.0
     """Natural log of the likelihood ratio below which such a grid is not tried at all."""
     rival_comb: float = 5.0
     """Natural log of the likelihood ratio to the likeliest such grid, up to which another one is tried, too."""

@@ -14,6 +14,7 @@ import numpy as np
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.types import Array, Grey, Light
 from ecgpage.grid.comb import CONTRAST_LIMIT, GridComb
+from ecgpage.grid.comb_refinement import MeasuredComb
 from ecgpage.grid.grid_map import SQUARE_MM, GridMap, flatten
 from ecgpage.grid.options import GridOptions
 from ecgpage.grid.refinement import STIFFNESS, measure_displacements, refine_map
@@ -40,6 +41,12 @@ MIN_AROUND: Final = 0.2
 """Mean weight of the squares around one that is seen."""
 BEYOND_SQUARES: Final = 3
 """Squares by which the map goes on beyond where its pattern shows, within the picture."""
+MOST_SLANT_RAD: Final = float(np.deg2rad(0.04))
+"""Slant up to which lines run along the picture's pixels."""
+MOST_ERROR: Final = 0.002
+"""Standard deviation of the natural log of the distances, at most."""
+ROUNDING_PX: Final = 0.6
+"""Image pixels by which rounding changes the distance of two lines in the middle of all cases, at most."""
 MIN_LINES: Final = 6
 """Lines in each direction that must be seen."""
 
@@ -64,6 +71,46 @@ def map_comb(dark: Light, comb: GridComb, options: GridOptions = GridOptions()) 
     return refine_map(grid, lines, options, STIFF)
 
 
+def map_unbent(dark: Light, measured: MeasuredComb) -> GridMap | None:
+    """The comb's own lattice in a uint8 (H, W) picture that a program drew: lines run along the pixels, and most stand where
+    rounding puts them. None where the lines tell otherwise: paper is never fed so evenly.
+
+    Panels may begin anew: what a line keeps is its distance from the next ones.
+    """
+    slant = float(np.mean(np.abs(measured.slant_rad)))  # NaN where one does not show
+    if not (slant < MOST_SLANT_RAD and max(measured.error) < MOST_ERROR):
+        return None
+    grid = lay_lattice(dark, replace(measured.comb, angle_rad=0.0))
+    grid = _centre_lines(grid, _average(_profile_squares(dark, grid), grid))
+    profiles = _profile_squares(dark, grid)
+    usual = _average(profiles, grid)
+    offsets = [find_pattern_offsets(profiles[k], usual[k], axis=k) for k in (0, 1)]
+    for k in (0, 1):
+        steps = np.abs(_measure_steps(*offsets[k], axis=k)) * grid.px_per_mm
+        if len(steps) >= MIN_LINES and float(np.median(steps)) > ROUNDING_PX:
+            log.debug("lines leave their places by %.2f px", float(np.median(steps)))
+            return None
+    try:
+        grid, _ = _keep_seen(grid, offsets)
+    except EcgPageError:
+        pass  # panels, each with a pattern of its own
+    error = max(measured.error) * max(dark.shape) / np.sqrt(12)
+    return replace(grid, residual_px=float(error))
+
+
+def _measure_steps(offset: Array, weight: Array, *, axis: int) -> Array:
+    """Change, mm, of the lines' offsets (ny, nx) from each line to the third next one, where both are seen."""
+    if axis == 1:
+        offset, weight = offset.T, weight.T
+    seen = weight > 0
+    enough = seen.sum(axis=0) >= MIN_LINES
+    line = np.full(offset.shape[1], np.nan)
+    if enough.any():
+        line[enough] = np.nanmedian(np.where(seen, offset, np.nan)[:, enough], axis=0)
+    steps = line[3:] - line[:-3]
+    return np.asarray(steps[np.isfinite(steps)], np.float64)
+
+
 def lay_lattice(dark: Light, comb: GridComb) -> GridMap:
     """Lattice of the comb's pitches and direction over the whole uint8 (H, W) picture, its expected error not known."""
     height, width = dark.shape
@@ -74,7 +121,9 @@ def lay_lattice(dark: Light, comb: GridComb) -> GridMap:
     low, high = np.floor(steps.min(axis=0)).astype(int), np.ceil(steps.max(axis=0)).astype(int)
     i, j = np.meshgrid(np.arange(low[0], high[0] + 1), np.arange(low[1], high[1] + 1))
     nodes = i[..., None] * across + j[..., None] * down
-    inside = (nodes[..., 0] >= 0) & (nodes[..., 0] < width) & (nodes[..., 1] >= 0) & (nodes[..., 1] < height)
+    inside = np.all(
+        (nodes >= -0.5) & (nodes <= (width - 0.5, height - 0.5)), axis=-1
+    )  # pixels reach half a pixel out
     return GridMap(nodes, (0.0, 0.0), inside.astype(float), float("nan"), SOURCE)
 
 
@@ -102,8 +151,10 @@ def _centre_lines(grid: GridMap, templates: list[Array]) -> GridMap:
     for template in templates:
         ring = np.concatenate([template] * 3)[None]
         smooth = cv2.GaussianBlur(np.asarray(ring, np.float32), (0, 0), sigmaX=1.5, sigmaY=1e-3)[0]
-        smooth = smooth[CELL_PX : 2 * CELL_PX]
-        shift.append((float(smooth.argmax()) - (CELL_PX - 1) / 2) / CELL_PX)
+        top = int(smooth[CELL_PX : 2 * CELL_PX].argmax()) + CELL_PX
+        left, middle, right = (float(v) for v in smooth[top - 1 : top + 2])
+        part = 0.5 * (left - right) / min(left - 2 * middle + right, -1e-9)
+        shift.append((top - CELL_PX + part - (CELL_PX - 1) / 2) / CELL_PX)
     step_x, step_y = (np.median(np.diff(grid.nodes, axis=k), axis=(0, 1)) for k in (1, 0))
     return replace(grid, nodes=grid.nodes + shift[0] * step_x + shift[1] * step_y)
 
