@@ -1,4 +1,4 @@
-# make demo    digitize and diagnose the shipped example pages, pictures under out/demo
+# make demo    digitize and diagnose the shipped example pages, pictures under out/demo (needs no PyTorch)
 # make test    lint, types, Dockerfile, all tests but the slow ones: what every change must pass (THREADS, WORKERS)
 # make test-fast  lint and the quick tests, below a minute
 # make test-slow  the slow tests: trainings that learn, before a release or when training was touched
@@ -25,7 +25,7 @@ PYTEST = OMP_NUM_THREADS=$(THREADS) $(BIN)/python -m pytest -n $(WORKERS) --dist
 .PHONY: demo test test-fast test-slow score leaderboard format clean
 .DELETE_ON_ERROR:
 
-demo: $(VENV)/.installed
+demo: $(VENV)/.installed-light
 	@$(BIN)/python -m bench.demo
 
 test: $(VENV)/.installed-dev
@@ -58,18 +58,24 @@ clean:
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 # The stamps are younger than the requirements they installed, so nothing is asked of pip until a file changes.
-$(VENV)/.installed: requirements.txt | $(BIN)/pip
+$(VENV)/.installed-light: requirements-light.txt | $(BIN)/pip
+	@echo "Installing what reads pages (once; 0.5 GB, half a minute)" >&2
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement $<
 	@touch $@
 
-$(VENV)/.installed-dev: requirements-dev.txt requirements.txt | $(BIN)/pip
+$(VENV)/.installed: requirements.txt | $(BIN)/pip
+	@echo "Installing PyTorch and what the Challenge needs (once; about 6 GB and a few minutes)" >&2
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement $<
 	@touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt requirements.txt requirements-light.txt | $(BIN)/pip
+	@echo "Installing PyTorch and the tools (once; about 6 GB and a few minutes)" >&2
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --requirement $<
+	@touch $@ $(VENV)/.installed-light
 
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "Python 3.11 or newer is needed; '$(PYTHON)' is missing or older. Way out: make PYTHON=python3.11 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "Python's venv module is missing. Way out on Debian: apt-get install python3-venv" >&2; exit 1; }
-	@echo "Setting up $(VENV) (once; about 6 GB and a few minutes)" >&2
 	$(PYTHON) -m venv $(VENV)

@@ -20,6 +20,7 @@ from ecgpage.challenge import ptbxl_100hz
 from ecgpage.challenge.habits import challenge_options, clip_for_wfdb
 from ecgpage.challenge.report import write_report
 from ecgpage.core.conventions import LEADS, EcgPageError, canonical_lead
+from ecgpage.core.runtime import Runtime
 from ecgpage.diagnosis.diagnoser import Diagnoser, RecordDiagnosis
 from ecgpage.pipeline import PAGE_S, Digitizer
 from ecgpage.results import RecordReading
@@ -42,6 +43,8 @@ SHIPPED = ("pretrained", "model")
 """Folders beside this file that may hold shipped weights; a mounted ``model`` hides the second, not the first."""
 FALLBACK_FS = 250.0
 """Sampling frequency, Hz, of a header that gives none: WFDB's default."""
+TORCH = Runtime("torch")
+"""What runs the networks in the Challenge: PyTorch on the processor, which is what its requirements hold."""
 REPORT = "ECGPAGE_REPORT"
 """Environment variable that names a folder for reports; ``run_models`` writes one file a record there, named after the
 record and the folder that holds it: ``<folder>/<record>.json``."""
@@ -67,8 +70,8 @@ def train_models(data_folder: str, model_folder: str, verbose: bool) -> None:
 def load_models(model_folder: str, verbose: bool) -> tuple[Digitizer, Diagnoser]:
     """Digitizer and diagnoser; ``EcgPageError`` names the file and the way out when weights are missing or wrong."""
     _log_to_stderr(verbose)
-    digitizer = Digitizer.load(model_folder, challenge_options())
-    return digitizer, Diagnoser.load(model_folder, ask_page=bool(os.environ.get(REPORT)))
+    digitizer = Digitizer.load(model_folder, challenge_options(), TORCH)
+    return digitizer, Diagnoser.load(model_folder, ask_page=bool(os.environ.get(REPORT)), runtime=TORCH)
 
 
 def run_models(
@@ -174,7 +177,7 @@ def _copy_weights(start: str, model_folder: str) -> None:
     if os.path.realpath(start) == os.path.realpath(model_folder):
         return
     for name in os.listdir(start):
-        if name.endswith((".safetensors", ".json")):
+        if name.endswith((".safetensors", ".onnx", ".json")):
             shutil.copyfile(os.path.join(start, name), os.path.join(model_folder, name))
 
 

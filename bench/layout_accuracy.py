@@ -60,7 +60,7 @@ from ecgpage.synth.truth_adapters import (
     fit_page_to_map,
     true_boxes,
 )
-from ecgpage.trace.network import TraceNet
+from ecgpage.trace.crop_reader import CropReader
 from ecgpage.trace.reader import read_traces
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -143,7 +143,7 @@ def measure(drawn: DrawnPage, look: str, options: Options, rng: Rng) -> PlanScor
     return PlanScore(name, look, seen, is_cut(drawn), layout.confidence, took)
 
 
-def give_sign(drawn: DrawnPage, page: FlatPage, layout: PageLayout, network: TraceNet) -> PageLayout:
+def give_sign(drawn: DrawnPage, page: FlatPage, layout: PageLayout, network: CropReader) -> PageLayout:
     """Layout with the sign of aVR that the traces of the limb leads give."""
     limb = replace(layout, segments=[s for s in layout.segments if s.lead in BY_I_AND_II])
     traces, _ = correct_sign(read_traces(drawn.image, page, limb, network), layout, FS)

@@ -41,7 +41,7 @@ from ecgpage.synth.page.model import Grid
 from ecgpage.synth.picture import photograph
 from ecgpage.synth.sources import Pack
 from ecgpage.synth.truth_adapters import exact_grid
-from ecgpage.trace.network import TraceNet
+from ecgpage.trace.crop_reader import CropReader
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 """Folder of the repository."""
@@ -98,7 +98,7 @@ def by_pipeline(digitizer: Digitizer, drawn: DrawnPage) -> list[float]:
         return score_leads(drawn.masked_signal, np.full((N_SAMPLES, len(LEADS)), np.nan), FS)
 
 
-def by_true_plan(network: TraceNet, drawn: DrawnPage) -> list[float]:
+def by_true_plan(network: CropReader, drawn: DrawnPage) -> list[float]:
     """SNR, dB, of each lead when the network reads it where it was drawn."""
     page, grid = drawn.truth.page, exact_grid(drawn)
     left, _, _, bottom = (page.grid or Grid()).area_on(page.paper)
@@ -122,7 +122,7 @@ def stage_table(records: Sequence[Any], kinds: Sequence[str], model: Path) -> st
     """Markdown table: a line for each kind."""
     digitizer = Digitizer.load(model, challenge_options())
     exact = TrueGrid(digitizer.network, digitizer.detector)
-    network = TraceNet.load(model)
+    network = CropReader.load(model)
     lines = ["| pages | n | full | true grid | true layout |", "|---|---|---|---|---|"]
     for kind in kinds:
         scores: list[list[float]] = [[], [], []]

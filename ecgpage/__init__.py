@@ -36,20 +36,12 @@ _HOMES = {
 if not TYPE_CHECKING:  # a type checker would take every name for one of the package's
 
     def __getattr__(name: str) -> object:
-        """Load a public name; ImportError with the way out where PyTorch is missing."""
+        """Load a public name."""
         from importlib import import_module  # noqa: PLC0415 (not to be a name of the package)
 
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        try:
-            value = getattr(import_module(_HOMES[name]), name)
-        except ModuleNotFoundError as error:
-            if error.name not in ("torch", "efficientnet_pytorch"):
-                raise
-            way_out = 'install it with: pip install "ecgpage[torch]"'
-            raise ImportError(
-                f"ecgpage.{name} needs {error.name}, which is not installed; {way_out}", name=error.name
-            ) from error
+        value = getattr(import_module(_HOMES[name]), name)
         globals()[name] = value
         return value
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgpage.core.conventions import LEADS, SPEED_MM_PER_S, EcgPageError
+from ecgpage.core.runtime import Runtime, choose_runtime
 from ecgpage.core.types import Image
 from ecgpage.core.weights import digest
 from ecgpage.grid.comb import SIDE_SPREAD, USUAL_SIDE_MM
@@ -45,7 +46,7 @@ from ecgpage.signal.combine import combine_readings
 from ecgpage.signal.consistency import find_contradiction, find_disagreement
 from ecgpage.signal.options import SignalOptions
 from ecgpage.signal.types import PageSignals
-from ecgpage.trace.network import TraceNet
+from ecgpage.trace.crop_reader import CropReader
 from ecgpage.trace.options import TraceOptions
 from ecgpage.trace.reader import Trace, read_traces
 from ecgpage.vector.page_reader import has_curves, read_path_page
@@ -91,7 +92,7 @@ class Digitizer:
 
     def __init__(
         self,
-        network: TraceNet,
+        network: CropReader,
         detector: LeadDetector,
         reader: TextReader | None = None,
         options: ReaderOptions | None = None,
@@ -102,13 +103,17 @@ class Digitizer:
         self.reader = reader if self.options.layout.text else None
 
     @classmethod
-    def load(cls, folder: str | Path, options: ReaderOptions | None = None) -> "Digitizer":
+    def load(
+        cls, folder: str | Path, options: ReaderOptions | None = None, runtime: Runtime | None = None
+    ) -> "Digitizer":
         """Digitizer with the weights of a model folder; ``EcgPageError`` when they are missing or wrong.
 
-        The text reader may be missing: leads are then named by the detector and by their places.
+        The text reader may be missing: leads are then named by the detector and by their places. ``runtime``: what runs the
+        networks; chosen when None.
         """
-        reader = TextReader.load(folder) if digest(folder, WORDS) else None
-        return cls(TraceNet.load(folder), LeadDetector.load(folder), reader, options)
+        runtime = runtime or choose_runtime()
+        reader = TextReader.load(folder, runtime) if digest(folder, WORDS) else None
+        return cls(CropReader.load(folder, runtime), LeadDetector.load(folder, runtime), reader, options)
 
     def with_hints(self, hints: Hints) -> "Digitizer":
         """This digitizer with what is known of its pages beforehand; ``EcgPageError`` when the layout is not known."""

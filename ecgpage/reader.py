@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from ecgpage.core.conventions import LEADS, EcgPageError
+from ecgpage.core.conventions import LEADS
+from ecgpage.core.runtime import choose_runtime
 from ecgpage.core.shipped_weights import find_weights
 from ecgpage.diagnosis.diagnoser import Diagnoser, RecordDiagnosis
 from ecgpage.export.drawing import Drawing
@@ -41,7 +40,6 @@ from ecgpage.signal.types import LeadReading
 Status = Literal["ok", "partial", "failed"]
 NOT_READ: Final = "none"
 """Source of a lead that was not read."""
-DEVICES: Final = ("auto", "cpu", "cuda")
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,16 +137,16 @@ class Reader:
         """Load the weights.
 
         Args:
-            device: "cpu", "cuda", or "auto" for a GPU where PyTorch finds one.
+            device: "cpu", "cuda", or "auto" for a GPU where PyTorch and a driver for it are installed.
             model: folder with weights; those that came with the package when None.
 
-        Raises ``EcgPageError`` when the device is not there, and when weights are missing or damaged.
+        The environment variable ``ECGPAGE_RUNTIME`` (auto, onnx, torch) says what runs the networks; without a GPU that is
+        ONNX Runtime. Raises ``EcgPageError`` when the device is not there, and when weights are missing or damaged.
         """
-        self.device = choose_device(device)
+        self.runtime = choose_runtime(device)
         folder = find_weights() if model is None else Path(model)
-        self.digitizer, self.diagnoser = Digitizer.load(folder), Diagnoser.load(folder)
-        for network in _list_networks(self.digitizer, self.diagnoser):
-            network.to(self.device)
+        self.digitizer = Digitizer.load(folder, runtime=self.runtime)
+        self.diagnoser = Diagnoser.load(folder, runtime=self.runtime)
 
     def digitize(
         self,
@@ -178,7 +176,7 @@ class Reader:
         image = read_image(source.image if isinstance(source, InputPage) else source)
         digitizer = self.digitizer if hints is None else self.digitizer.with_hints(hints)
         reading = digitizer.read_record([image], fs, round(fs * seconds), [drawing])
-        return _summarize(reading, self.diagnoser.diagnose(reading, fs), fs)
+        return summarize(reading, self.diagnoser.diagnose(reading, fs), fs)
 
     def join(self, pages: Sequence[Digitization], numbers: Sequence[int] | None = None) -> Digitization:
         """One record from the pages that show it, digitized alike: each lead from the page on which it is expected best.
@@ -200,7 +198,7 @@ class Reader:
             reasons=reasons,
             located=[page.located for page in pages],
         )
-        return _summarize(reading, self.diagnoser.diagnose(reading, pages[0].fs), pages[0].fs)
+        return summarize(reading, self.diagnoser.diagnose(reading, pages[0].fs), pages[0].fs)
 
 
 def complete_each_other(pages: Sequence[Digitization]) -> bool:
@@ -210,32 +208,13 @@ def complete_each_other(pages: Sequence[Digitization]) -> bool:
     return len(pages) > 1 and all(shown) and sum(map(len, shown)) == len(LEADS) == len(set().union(*shown))
 
 
-def choose_device(wanted: str) -> torch.device:
-    """Device of that name, "auto" being a GPU where there is one; ``EcgPageError`` with the way out when it is not there."""
-    if wanted not in DEVICES:
-        raise EcgPageError(f"device {wanted!r} is not known; use one of {', '.join(DEVICES)}")
-    found = torch.cuda.is_available()
-    if wanted == "cuda" and not found:
-        raise EcgPageError(
-            "device 'cuda': PyTorch finds no GPU; use 'cpu' or 'auto', or install a PyTorch built for CUDA and its driver"
-        )
-    return torch.device("cuda" if found and wanted != "cpu" else "cpu")
-
-
 def _quality(page: Digitization, lead: str) -> tuple[bool, float]:
     """How good a lead of a page is beside that of another page."""
     snr_db = page.expected_snr_db[lead]
     return page.readings[lead].source != NOT_READ, snr_db if math.isfinite(snr_db) else -math.inf
 
 
-def _list_networks(digitizer: Digitizer, diagnoser: Diagnoser) -> list[nn.Module]:
-    """Every network that the two hold."""
-    parts = (digitizer.detector, digitizer.reader, diagnoser.signal, diagnoser.page)
-    networks = [digitizer.network, *(part.network for part in parts if part is not None)]
-    return [network for network in networks if network is not None]
-
-
-def _summarize(reading: RecordReading, diagnosis: RecordDiagnosis, fs: float) -> Digitization:
+def summarize(reading: RecordReading, diagnosis: RecordDiagnosis, fs: float) -> Digitization:
     """The record of one page in the public form."""
     read = [r.source != NOT_READ for r in reading.readings]
     status: Status = "ok" if all(read) else "partial" if any(read) else "failed"

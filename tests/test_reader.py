@@ -7,11 +7,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from ecgpage import Digitization, EcgPageError, Reader, read_image
 from ecgpage.core.conventions import CLASSES, LEADS
-from ecgpage.reader import choose_device, complete_each_other, find_weights
+from ecgpage.core.shipped_weights import find_weights
+from ecgpage.reader import complete_each_other
 from ecgpage.results import RecordReading
 from ecgpage.signal.types import LeadReading
 from helper_code import load_signals
@@ -165,7 +165,7 @@ def test_a_page_that_misses_a_lead_is_partial(
     assert found.lead_reasons == {"V6": "covered by a label"}
 
 
-# what is no picture, no rate, no device, no weights
+# what is no picture, no rate, no weights
 
 
 def test_a_file_that_is_not_there_is_named(reader: Reader, tmp_path: Path) -> None:
@@ -179,25 +179,6 @@ def test_a_file_that_is_not_there_is_named(reader: Reader, tmp_path: Path) -> No
 def test_a_rate_or_length_without_samples_is_refused(reader: Reader, fs: float, seconds: float) -> None:
     with pytest.raises(ValueError, match="make no sample"):
         reader.digitize(PHOTO, fs=fs, seconds=seconds)
-
-
-def test_a_gpu_that_is_missing_names_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(EcgPageError, match="use 'cpu' or 'auto'"):
-        Reader(device="cuda")
-    assert choose_device("auto") == torch.device("cpu")
-
-
-def test_a_gpu_is_taken_where_there_is_one_unless_the_cpu_is_asked_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert [choose_device(d).type for d in ("auto", "cpu", "cuda")] == ["cuda", "cpu", "cuda"]
-
-
-def test_an_unknown_device_is_refused_with_those_there_are() -> None:
-    with pytest.raises(EcgPageError, match="auto, cpu, cuda"):
-        Reader(device="tpu")
 
 
 def test_the_weights_of_the_repository_are_found() -> None:

@@ -130,7 +130,7 @@ def test_no_slot_of_the_readme_waits_for_a_number():
 
 
 @pytest.mark.release
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-light.txt", "requirements-dev.txt"])
 def test_requirements_are_pinned_to_one_version(name: str):
     lines = requirement_lines(name)
     assert lines
@@ -138,11 +138,23 @@ def test_requirements_are_pinned_to_one_version(name: str):
 
 
 @pytest.mark.release
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-light.txt", "requirements-dev.txt"])
 def test_installed_versions_are_the_pinned_ones(name: str):
     pinned = dict(line.split("==") for line in requirement_lines(name))
     installed = {package: importlib.metadata.version(package).split("+")[0] for package in pinned}
     assert installed == pinned
+
+
+@pytest.mark.release
+def test_both_ways_to_install_have_the_same_versions():
+    light, whole = (
+        dict(line.split("==") for line in requirement_lines(name))
+        for name in ("requirements-light.txt", "requirements.txt")
+    )
+    assert "torch" not in light
+    shared = light.keys() & whole.keys()
+    assert {"numpy", "scipy", "pillow"} <= shared
+    assert {name: light[name] for name in shared} == {name: whole[name] for name in shared}
 
 
 def imported_modules(source: str) -> set[str]:
@@ -169,7 +181,8 @@ def offered_by_the_package() -> set[str]:
 @pytest.mark.medium
 def test_everything_that_is_imported_is_a_pinned_requirement():
     product = {canonical(line.split("==")[0]) for line in requirement_lines("requirements.txt")}
-    tools = {canonical(line.split("==")[0]) for line in requirement_lines("requirements-dev.txt")}
+    lines = requirement_lines("requirements-dev.txt") + requirement_lines("requirements-light.txt")
+    tools = {canonical(line.split("==")[0]) for line in lines}
     package = product | tools & offered_by_the_package()
     own = {path.name.removesuffix(".py") for path in ROOT.iterdir()}
     own |= {path.name.removesuffix(".py") for path in (ROOT / "tests").iterdir()}

@@ -5,7 +5,8 @@ state-of-the-art for real-time object detectors*, 2022, arXiv 2207.02696 (called
 
 blocks     convolutions, ELAN, max-pool downsampling, spatial pyramids, RepConv, implicit knowledge
 network    configurations and the network
-boxes      letterbox, decoding, non-maximum suppression
+pictures   letterbox and non-maximum suppression, on arrays
+boxes      decoding, corners and overlaps of boxes
 loss       dynamic label assignment and losses
 precision  average precision of detections
 
@@ -16,10 +17,14 @@ Conventions:
              w / stride, 5 + classes): x, y, width, height, objectness, classes
 """
 
-from .boxes import PAD_GREY, Detections, Letterbox, decode, letterbox, suppress
-from .loss import LossWeights, Targets, assign, detection_loss
-from .network import STRIDES, Config, YoloV7
-from .precision import average_precision
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .boxes import decode
+    from .loss import LossWeights, Targets, assign, detection_loss
+    from .network import STRIDES, Config, YoloV7
+    from .pictures import PAD_GREY, Detections, Letterbox, letterbox, suppress
+    from .precision import average_precision
 
 __all__ = [
     "PAD_GREY",
@@ -37,3 +42,24 @@ __all__ = [
     "letterbox",
     "suppress",
 ]
+
+_HOMES = {
+    "boxes": ("decode",),
+    "loss": ("LossWeights", "Targets", "assign", "detection_loss"),
+    "network": ("STRIDES", "Config", "YoloV7"),
+    "pictures": ("PAD_GREY", "Detections", "Letterbox", "letterbox", "suppress"),
+    "precision": ("average_precision",),
+}
+"""Module of each public name."""
+
+if not TYPE_CHECKING:  # a type checker would take every name for one of the package's
+
+    def __getattr__(name: str) -> object:
+        """Load a public name when it is asked for: those of ``pictures`` are there without PyTorch."""
+        from importlib import import_module  # noqa: PLC0415 (not to be a name of the package)
+
+        home = next((module for module, names in _HOMES.items() if name in names), None)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = getattr(import_module(f".{home}", __name__), name)
+        return globals()[name]

@@ -6,7 +6,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from .boxes import Detections, paired_iou
+from .boxes import paired_iou
+from .pictures import Detections
 
 THRESHOLDS: Final = tuple(0.5 + 0.05 * k for k in range(10))
 """IoUs from which a detection is right; the mean over them is mAP50-95, the first alone mAP50."""
@@ -28,8 +29,8 @@ def average_precision(
     detections of it are wrong.
     """
     right = torch.cat(_right(found, boxes, classes, thresholds))  # (n, t)
-    scores = torch.cat([page.scores for page in found]).cpu()
-    names = torch.cat([page.classes for page in found]).cpu()
+    scores = torch.cat([torch.from_numpy(page.scores) for page in found])
+    names = torch.cat([torch.from_numpy(page.classes) for page in found])
     there = torch.bincount(torch.cat(list(classes)).cpu(), minlength=count)
     result = torch.full((len(thresholds), count), torch.nan)
     for name in torch.nonzero(there).flatten().tolist():
@@ -51,8 +52,8 @@ def _right(
     """
     overlaps = []
     for page, true, names in zip(found, boxes, classes, strict=True):
-        same = page.classes.cpu()[:, None] == names.cpu()
-        iou = paired_iou(page.boxes.cpu()[:, None], true.cpu().to(page.boxes.dtype))
+        same = torch.from_numpy(page.classes)[:, None] == names.cpu()
+        iou = paired_iou(torch.from_numpy(page.boxes)[:, None], true.cpu().float())
         overlaps.append(torch.where(same, iou, -1.0))
     counts = [len(page.scores) for page in found]
     most, truths = max([*counts, 1]), max([*(len(k) for k in classes), 1])

@@ -13,14 +13,15 @@ from typing import Final
 
 from ecgpage import __version__
 from ecgpage.core.conventions import EcgPageError
+from ecgpage.core.runtime import RUNTIME, choose_runtime, count_threads
 from ecgpage.core.shipped_weights import TABLE, find_weights
 
 NEEDED: Final = (
     "numpy", "scipy", "opencv-python-headless", "pillow", "safetensors", "threadpoolctl", "tqdm", "pypdfium2", "pi-heif",
-    "torch", "efficientnet-pytorch",
+    "onnxruntime",
 )  # fmt: skip
 """Distributions that reading needs."""
-OPTIONAL: Final = {"pydicom": "dicom", "edfio": "edf"}
+OPTIONAL: Final = {"torch": "torch", "efficientnet-pytorch": "torch", "pydicom": "dicom", "edfio": "edf"}
 """Distribution -> extra of the package that brings it."""
 BLOCK: Final = 1 << 20
 """Bytes that are hashed at a time."""
@@ -46,33 +47,38 @@ def _describe(model: Path | None, problems: list[str]) -> Iterator[str]:
     yield f"ecgpage    {__version__} ({Path(__file__).resolve().parents[1]})"
     yield f"Python     {platform.python_version()} ({sys.executable})"
     yield f"system     {platform.platform()}, {os.cpu_count()} processors"
-    yield from _describe_device(problems)
+    yield from _describe_runtime(problems)
     for name in NEEDED:
         version = _version(name)
         yield f"{name:<22} {version or 'missing'}"
         if version is None:
-            problems.append(f'{name} is missing; install it with: pip install "ecgpage[torch]"')
+            problems.append(f"{name} is missing; install the package again")
     for name, extra in OPTIONAL.items():
         absent = f'not there; install it with: pip install "ecgpage[{extra}]"'
         yield f"{name:<22} {_version(name) or absent}"
     yield from _describe_weights(model, problems)
 
 
-def _describe_device(problems: list[str]) -> Iterator[str]:
-    """Device that "auto" takes, and the precision of the networks there."""
+def _describe_runtime(problems: list[str]) -> Iterator[str]:
+    """What runs the networks where nothing else is asked for, the device, and the precision of the networks there."""
     try:
-        import torch  # noqa: PLC0415 - seconds; what else is known stands there already
-
-        from ecgpage.core.weights import in_bfloat16  # noqa: PLC0415
-    except ImportError:
-        return
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
-    yield f"device     {device.type} ({name})"
-    try:
-        yield f"precision  {'bfloat16' if in_bfloat16(device) else 'float32'}"
+        runtime = choose_runtime()
     except EcgPageError as error:
         problems.append(str(error))
+        return
+    yield f"runtime    {runtime.name} ({RUNTIME}={os.environ.get(RUNTIME) or 'auto'})"
+    if runtime.name == "onnx":
+        yield f"device     cpu ({platform.machine()}, {count_threads()} threads)"
+        yield "precision  float32"
+        return
+    import torch  # noqa: PLC0415 - seconds; what else is known stands there already
+
+    from ecgpage.core.torch_runtime import in_bfloat16  # noqa: PLC0415
+
+    device = torch.device(runtime.device)
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.machine()
+    yield f"device     {device.type} ({name})"
+    yield f"precision  {'bfloat16' if in_bfloat16(device) else 'float32'}"
 
 
 def _describe_weights(model: Path | None, problems: list[str]) -> Iterator[str]:

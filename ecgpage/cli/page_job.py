@@ -124,10 +124,6 @@ def load_reader(name: str, device: str, model: str | None) -> "Reader":
     try:
         make: Callable[..., Any] = getattr(import_module(module), attribute)
     except ImportError as error:
-        if error.name in ("torch", "efficientnet_pytorch"):
-            raise EcgPageError(
-                f'{error.name} is not installed; install it with: pip install "ecgpage[torch]"'
-            ) from error
         raise EcgPageError(f"the reader cannot be loaded: {error}; see ecgpage info") from error
     reader: Reader = make(device=device, model=model)
     return reader

@@ -1,4 +1,4 @@
-"""Read and write model folders: tensors in safetensors files, described by one table, ``weights.json``.
+"""Read and write model folders: arrays in safetensors files, described by one table, ``weights.json``.
 
 ``weights.json`` maps a name to its card: file, sha256, input, output, what it was trained on, by which
 command, score, licence, and the settings that the code needs to rebuild the network. A file is read once and its
@@ -10,21 +10,19 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load as parse_tensors
-from safetensors.torch import save as serialize_tensors
-from torch import Tensor, nn
+from safetensors.numpy import load as parse_arrays
+from safetensors.numpy import save as serialize_arrays
 
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.shipped_weights import TABLE
-
-Module = TypeVar("Module", bound=nn.Module)
 
 WAY_OUT: Final = (
     "train with train_model.py, or copy the shipped weights from the repository's model/ folder "
@@ -32,9 +30,8 @@ WAY_OUT: Final = (
 )
 """Advice that ends each error about weights."""
 
-PRECISION: Final = "ECGPAGE_PRECISION"
-"""Environment variable that says in which precision networks multiply that read pages or are trained."""
-PRECISIONS: Final = ("auto", "float32", "bfloat16")
+COUNTER: Final = "num_batches_tracked"
+"""Ending of the names of batch norms' counters, which only training reads."""
 
 
 @dataclass(frozen=True)
@@ -66,47 +63,28 @@ def load_card(folder: str | Path, name: str) -> Card:
         raise _unusable(Path(folder) / TABLE, f"the entry {name!r} has no field {error}") from error
 
 
-def load_tensors(folder: str | Path, name: str) -> dict[str, Tensor]:
-    """Tensors of ``name``, on the CPU, in the precision of the file, after its sha256 was checked.
+def load_arrays(folder: str | Path, name: str) -> dict[str, NDArray[Any]]:
+    """Arrays of ``name``, in the precision of the file, after its sha256 was checked; they cannot be written to.
 
     Raises EcgPageError, which names file, reason and way out, when folder, table, entry or file is missing or
     the sha256 differs.
     """
-    entry = _entry(Path(folder), name)
-    filename = str(entry.get("file", ""))
-    if filename != Path(filename).name or not filename:
-        raise _unusable(Path(folder) / TABLE, f"{name!r} names no file of this folder ({filename!r})")
-    path = Path(folder) / filename
+    path, content = _read_file(folder, name)
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise _unusable(path, error.strerror or "cannot be read") from error
-    found, wanted = hashlib.sha256(content).hexdigest(), entry.get("sha256")
-    if found != wanted:
-        raise _unusable(path, f"its sha256 is {found}, {TABLE} says {wanted}")
-    try:
-        return dict(parse_tensors(content))
+        return dict(parse_arrays(content))
     except SafetensorError as error:
         raise _unusable(path, f"not a safetensors file ({error})") from error
 
 
-def load_module(
-    folder: str | Path, name: str, build: Callable[[dict[str, Any]], Module]
-) -> tuple[Module, Card]:
-    """Network that ``build`` makes of the settings of ``name``, with its weights as float32, and its card.
+def load_state(folder: str | Path, name: str) -> dict[str, NDArray[np.float32]]:
+    """Arrays of ``name`` as float32, without counters of training; EcgPageError as ``load_arrays`` raises it."""
+    arrays = load_arrays(folder, name)
+    return {k: np.asarray(v, np.float32) for k, v in arrays.items() if not k.endswith(COUNTER)}
 
-    Raises EcgPageError as ``load_tensors`` does, when settings or weights do not fit the network, and when
-    ``ECGPAGE_PRECISION`` is none of PRECISIONS.
-    """
-    asked_precision()  # a wrong precision is refused here, not page by page
-    card = load_card(folder, name)
-    try:
-        module = build(card.settings["network"])
-        module.load_state_dict({key: value.float() for key, value in load_tensors(folder, name).items()})
-    except (RuntimeError, KeyError, TypeError, ValueError) as error:
-        reason = f"{name} does not fit the network: {error}"
-        raise EcgPageError(f"weights cannot be used: {folder}: {reason}") from error
-    return module, card
+
+def load_bytes(folder: str | Path, name: str) -> bytes:
+    """Content of the file of ``name`` after its sha256 was checked; EcgPageError as ``load_arrays`` raises it."""
+    return _read_file(folder, name)[1]
 
 
 def digest(folder: str | Path, name: str) -> str | None:
@@ -119,16 +97,21 @@ def digest(folder: str | Path, name: str) -> str | None:
     return str(entry["sha256"]) if isinstance(entry, dict) and "sha256" in entry else None
 
 
-def save_tensors(folder: str | Path, name: str, tensors: Mapping[str, Tensor], card: Card) -> Path:
-    """Write ``<name>.safetensors`` and its card; makes the folder and returns the file's path.
+def save_arrays(folder: str | Path, name: str, arrays: Mapping[str, NDArray[Any]], card: Card) -> Path:
+    """Write ``<name>.safetensors`` and its card; makes the folder and returns the file's path."""
+    content = serialize_arrays({key: np.ascontiguousarray(value) for key, value in arrays.items()})
+    return save_bytes(folder, name, f"{name}.safetensors", content, card)
+
+
+def save_bytes(folder: str | Path, name: str, file: str, content: bytes, card: Card) -> Path:
+    """Write ``file`` and the card of ``name``; makes the folder and returns the file's path.
 
     Each of the two files appears whole or not at all; an interruption between them leaves a sha256 that
-    ``load_tensors`` refuses.
+    ``load_arrays`` refuses.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    content = serialize_tensors({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
-    path = folder / f"{name}.safetensors"
+    path = folder / file
     _replace(path, content)
     table = _read_table(folder) if (folder / TABLE).exists() else {}
     table[name] = {"file": path.name, "sha256": hashlib.sha256(content).hexdigest(), **asdict(card)}
@@ -137,9 +120,21 @@ def save_tensors(folder: str | Path, name: str, tensors: Mapping[str, Tensor], c
     return path
 
 
-def half_precision(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors with float32 stored as float16, the others unchanged: half the file, about three decimal digits."""
-    return {key: value.half() if value.dtype == torch.float32 else value for key, value in tensors.items()}
+def _read_file(folder: str | Path, name: str) -> tuple[Path, bytes]:
+    """Path and content of the file of ``name``, which is the one that the table vouches for."""
+    entry = _entry(Path(folder), name)
+    filename = str(entry.get("file", ""))
+    if filename != Path(filename).name or not filename:
+        raise _unusable(Path(folder) / TABLE, f"{name!r} names no file of this folder ({filename!r})")
+    path = Path(folder) / filename
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise _unusable(path, error.strerror or "cannot be read") from error
+    found, wanted = hashlib.sha256(content).hexdigest(), entry.get("sha256")
+    if found != wanted:
+        raise _unusable(path, f"its sha256 is {found}, {TABLE} says {wanted}")
+    return path, content
 
 
 def _entry(folder: Path, name: str) -> dict[str, Any]:
@@ -178,30 +173,3 @@ def _replace(path: Path, content: bytes) -> None:
 
 def _unusable(path: Path, reason: str) -> EcgPageError:
     return EcgPageError(f"weights cannot be used: {path}: {reason}; {WAY_OUT}")
-
-
-def asked_precision() -> str:
-    """Precision of the networks' products that the environment variable ``ECGPAGE_PRECISION`` asks for, one of PRECISIONS.
-
-    EcgPageError for any other value.
-    """
-    asked = os.environ.get(PRECISION) or "auto"
-    if asked not in PRECISIONS:
-        known = ", ".join(PRECISIONS)
-        raise EcgPageError(f"{PRECISION}={asked} is no precision; it is one of {known}, or not set")
-    return asked
-
-
-def in_bfloat16(device: torch.device) -> bool:
-    """Whether the networks' products are in bfloat16 on ``device``: as asked, or with ``auto`` where that is faster."""
-    asked = asked_precision()
-    if asked != "auto":
-        return asked == "bfloat16"
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return bool(torch.cpu._is_amx_tile_supported())
-
-
-def network_precision(device: torch.device) -> torch.autocast:
-    """While it is entered, what runs on ``device`` multiplies in the precision of ``in_bfloat16``."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16(device))

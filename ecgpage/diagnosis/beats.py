@@ -91,6 +91,17 @@ class Beats:
     """(len(FORM),) numbers of the usual beat in the order ``FORM``."""
 
 
+def read_all_beats(
+    windows: NDArray[np.floating[Any]],
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Usual beats (n, 12, 88) mV with NaN, rhythm (n, 38) and form (n, 358) of windows (n, 12, t) mV at 100 Hz."""
+    found = [read_beats(window) for window in windows]
+    usual, rhythm, form = (
+        np.stack([getattr(beat, name) for beat in found]) for name in ("usual", "rhythm", "form")
+    )
+    return usual, rhythm, form
+
+
 def read_beats(window: Array) -> Beats:
     """Beats of one window (12, t) mV at 100 Hz, NaN where not known."""
     x = np.asarray(window, np.float64)

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgpage.core.conventions import LEADS
+from ecgpage.core.runtime import Runtime, choose_runtime
 from ecgpage.core.types import Light
 from ecgpage.core.weights import digest
 from ecgpage.diagnosis import page_classifier, signal_classifier, stack
@@ -59,19 +60,23 @@ class Diagnoser:
         self.signal, self.page, self.stacked = signal, page, stacked
 
     @classmethod
-    def load(cls, folder: str | Path, *, ask_page: bool = False) -> "Diagnoser":
+    def load(
+        cls, folder: str | Path, *, ask_page: bool = False, runtime: Runtime | None = None
+    ) -> "Diagnoser":
         """Diagnoser of a model folder; EcgPageError when the signal branch is missing or a file is wrong.
 
         ``ask_page`` loads the page branch also without a stack that uses it: to fit one, or to report its prediction.
+        ``runtime``: what runs the networks; chosen when None.
         """
-        signal = SignalClassifier.load(folder)
+        runtime = runtime or choose_runtime()
+        signal = SignalClassifier.load(folder, runtime)
         stacked = Stack.load(folder) if digest(folder, stack.NAME) else None
         wanted = {name: digest(folder, name) for name in (signal_classifier.NAME, page_classifier.NAME)}
         if stacked is not None and stacked.branches != wanted:
             log.info("the stack in %s was fitted to other weights: the signal branch answers alone", folder)
             stacked = None
         asked = stacked is not None or (ask_page and wanted[page_classifier.NAME] is not None)
-        return cls(signal, PageClassifier.load(folder) if asked else None, stacked)
+        return cls(signal, PageClassifier.load(folder, runtime) if asked else None, stacked)
 
     @property
     def classes(self) -> list[str]:

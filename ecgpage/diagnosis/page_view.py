@@ -15,6 +15,8 @@ from ecgpage.grid.grid_map import GridMap, flatten
 from ecgpage.layout.types import Segment
 from ecgpage.trace.reader import Trace
 
+SIZE: Final = (320, 448)
+"""Rows and columns to which the page branch's network stretches a view."""
 LONG_SIDE: Final = 640
 """Longer side of the view, px."""
 MARGIN_MM: Final = 7.5

@@ -6,10 +6,9 @@ from fractions import Fraction
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
+from scipy.fft import irfft, rfft
 from scipy.signal import resample_poly
-from torch import Tensor
 
 from ecgpage.core.conventions import LEADS, EcgPageError, canonical_lead
 
@@ -83,26 +82,35 @@ def resample(x: NDArray[np.float64], fs_in: float, fs_out: float) -> NDArray[np.
     return y
 
 
-def to_planes(windows: Tensor) -> Tensor:
+def to_planes(windows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Planes (n, 24, t) of windows (n, 12, t) mV at 100 Hz with NaN: leads without baseline, then masks of known samples.
 
     The baseline is the lead's median plus a Gaussian average over the known samples within about 2 s (normalised
     convolution, Knutsson and Westin 1993) of the lead cut at +-0.3 mV, so that neither QRS complexes nor the
     edges of a 2.5-s segment move it much.
     """
-    known = windows.isfinite()
-    mask = known.to(windows.dtype)
-    level = torch.nan_to_num(windows.masked_fill(~known, math.nan).nanmedian(-1, keepdim=True).values)
-    x = torch.where(known, windows - level, 0.0).clamp(-LARGEST_MV, LARGEST_MV)
-    baseline = _smooth(x.clamp(-0.3, 0.3)) / _smooth(mask).clamp_min(1e-3)
-    return torch.cat([(x - baseline) * mask, mask], dim=1)
+    known = np.isfinite(windows)
+    mask = known.astype(np.float32)
+    in_order = np.sort(np.where(known, windows, np.float32(np.inf)), -1)
+    middle = ((known.sum(-1, keepdims=True) - 1) // 2).clip(0)  # the lower one of two
+    level = np.take_along_axis(in_order, middle, -1)
+    x = np.where(known, windows - np.where(np.isfinite(level), level, 0), 0).clip(-LARGEST_MV, LARGEST_MV)
+    baseline = _smooth(x.clip(-0.3, 0.3)) / np.maximum(_smooth(mask), np.float32(1e-3))
+    return np.concatenate([(x - baseline) * mask, mask], axis=1)
 
 
-def _smooth(x: Tensor) -> Tensor:
-    """Signals (n, 12, t) after a Gaussian low-pass along time; zeros stand beyond the ends."""
+def baseline_kernel() -> NDArray[np.float32]:
+    """Weights of the Gaussian average that follows the baseline, one a sample, which add up to 1."""
     radius = int(2.5 * BASELINE_SIGMA_S * FS)
-    t = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype)
-    kernel = torch.exp(-0.5 * (t / (BASELINE_SIGMA_S * FS)) ** 2)
-    size = x.shape[-1] + 2 * radius
-    spectrum = torch.fft.rfft(x, size) * torch.fft.rfft(kernel / kernel.sum(), size)
-    return torch.fft.irfft(spectrum, size)[..., radius : radius + x.shape[-1]]
+    t = np.arange(-radius, radius + 1, dtype=np.float32)
+    kernel = np.exp(-0.5 * (t / np.float32(BASELINE_SIGMA_S * FS)) ** 2)
+    return np.asarray(kernel / kernel.sum(), np.float32)
+
+
+def _smooth(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Signals (n, 12, t) after a Gaussian low-pass along time; zeros stand beyond the ends."""
+    kernel = baseline_kernel()
+    size = x.shape[-1] + len(kernel) - 1
+    spectrum = rfft(x, size) * rfft(kernel, size)
+    start = len(kernel) // 2
+    return np.asarray(irfft(spectrum, size)[..., start : start + x.shape[-1]], np.float32)

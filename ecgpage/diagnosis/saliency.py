@@ -8,7 +8,6 @@ network looks at, not what a cardiologist would.
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from ecgpage.core.conventions import LEADS, EcgPageError
@@ -47,10 +46,8 @@ def measure_saliency(
     without = np.repeat(windows[:1], len(places) + 1, axis=0)  # the last one is complete
     for x, (lead, k) in zip(without, places, strict=False):
         x[lead, k * length : (k + 1) * length] = np.nan
-    device = next(classifier.network.parameters()).device
     column = classifier.classes.index(label)
-    with torch.inference_mode():
-        parts = torch.from_numpy(without).split(BATCH)
-        logits = torch.cat([classifier.network(part.to(device))[:, column] for part in parts])
-    found[known] = (logits[-1] - logits[:-1]).double().cpu().numpy()
+    parts = [without[k : k + BATCH] for k in range(0, len(without), BATCH)]
+    logits = np.concatenate([classifier.network(part)[0][:, column] for part in parts])
+    found[known] = logits[-1] - logits[:-1]
     return found

@@ -2,18 +2,20 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from ecgpage.core.conventions import LEADS
+from ecgpage.core.conventions import LEADS, EcgPageError
+from ecgpage.core.torch_runtime import load_tensors
+from ecgpage.core.weights import load_card
 from ecgpage.diagnosis import beats
-from ecgpage.diagnosis.beats import read_beats
-from ecgpage.diagnosis.preprocessing import LARGEST_MV, to_planes
-from ecgpage.diagnosis.trees import Trees
+from ecgpage.diagnosis.beats import read_all_beats
+from ecgpage.diagnosis.preprocessing import LARGEST_MV, baseline_kernel
+from ecgpage.diagnosis.tree_module import Trees
 
 
 class Convolution(nn.Conv1d):
@@ -145,11 +147,29 @@ class SignalNet(nn.Module):
         return self.head(self.dropout(x))
 
 
+def to_planes(windows: Tensor) -> Tensor:
+    """Planes (n, 24, t) as ``ecgpage.diagnosis.preprocessing.to_planes`` makes them, on the device of the windows."""
+    known = windows.isfinite()
+    mask = known.to(windows.dtype)
+    level = torch.nan_to_num(windows.masked_fill(~known, math.nan).nanmedian(-1, keepdim=True).values)
+    x = torch.where(known, windows - level, 0.0).clamp(-LARGEST_MV, LARGEST_MV)
+    baseline = _smooth(x.clamp(-0.3, 0.3)) / _smooth(mask).clamp_min(1e-3)
+    return torch.cat([(x - baseline) * mask, mask], dim=1)
+
+
+def _smooth(x: Tensor) -> Tensor:
+    """Signals (n, 12, t) after a Gaussian low-pass along time; zeros stand beyond the ends."""
+    kernel = torch.from_numpy(baseline_kernel()).to(x)
+    size = x.shape[-1] + len(kernel) - 1
+    spectrum = torch.fft.rfft(x, size) * torch.fft.rfft(kernel, size)
+    start = len(kernel) // 2
+    return torch.fft.irfft(spectrum, size)[..., start : start + x.shape[-1]]
+
+
 def to_beats(windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Usual beats (n, 12, 88) mV with NaN, rhythm (n, 38) and form (n, 358) of windows (n, 12, t) mV at 100 Hz."""
-    found = [read_beats(window) for window in windows.cpu().numpy()]
-    parts = [np.stack([getattr(beat, name) for beat in found]) for name in ("usual", "rhythm", "form")]
-    usual, rhythm, form = (torch.from_numpy(part).to(windows.device) for part in parts)
+    found = read_all_beats(windows.cpu().numpy())
+    usual, rhythm, form = (torch.from_numpy(part).to(windows.device) for part in found)
     return usual, rhythm, form
 
 
@@ -237,3 +257,15 @@ class SignalNets(nn.Module):
         told = self.trees(torch.cat([rhythm, form], 1))
         logits: Tensor = self.windows(to_planes(windows)) + self.beats(usual, rhythm) + told
         return logits / (2 + self.trees.covered.float())
+
+
+def load_nets(folder: str | Path, name: str) -> SignalNets:
+    """Networks and trees of a model folder, in evaluation mode; EcgPageError says what is missing and the way out."""
+    settings = load_card(folder, name).settings
+    tensors = load_tensors(folder, name)
+    try:
+        nets = SignalNets(len(settings["classes"]), **settings["networks"])
+        nets.load_state_dict({key: value.float() for key, value in tensors.items()})
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise EcgPageError(f"weights {name!r} in {folder} do not fit this version: {error}") from error
+    return nets.eval()

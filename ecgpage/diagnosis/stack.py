@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.core.types import Array
-from ecgpage.core.weights import Card, digest, load_card, load_tensors, save_tensors
+from ecgpage.core.weights import Card, digest, load_arrays, load_card, save_arrays
 from ecgpage.diagnosis import page_classifier, signal_classifier
 from ecgpage.diagnosis.types import Diagnosis
 
@@ -113,13 +112,13 @@ class Stack:
     @classmethod
     def load(cls, folder: str | Path) -> "Stack":
         """Stack with the coefficients of a model folder; EcgPageError says what is missing and the way out."""
-        settings, tensors = load_card(folder, NAME).settings, load_tensors(folder, NAME)
+        settings, arrays = load_card(folder, NAME).settings, load_arrays(folder, NAME)
         try:
             if tuple(settings["features"]) != FEATURES:
                 raise EcgPageError(f"weights {NAME!r} in {folder} use other features: {settings['features']}")
             return cls(
-                tensors["weights"].double().numpy(),
-                tensors["bias"].double().numpy(),
+                np.asarray(arrays["weights"], np.float64),
+                np.asarray(arrays["bias"], np.float64),
                 settings["classes"],
                 settings["thresholds"],
                 at_least_one=bool(settings["at_least_one"]),
@@ -154,11 +153,11 @@ class Stack:
                 "uses_snr": self.uses_snr,
             },
         )
-        tensors = {
-            "weights": torch.from_numpy(self.weights).float(),
-            "bias": torch.from_numpy(self.bias).float(),
+        arrays = {
+            "weights": np.asarray(self.weights, np.float32),
+            "bias": np.asarray(self.bias, np.float32),
         }
-        return save_tensors(folder, NAME, tensors, card)
+        return save_arrays(folder, NAME, arrays, card)
 
     def features(self, signal: Array, page: Array, leads_read: Array, snr_db: Array) -> Array:
         """Features (n, classes, 8) for this stack: without SNR where it was fitted without."""

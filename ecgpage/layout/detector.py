@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ecgpage.core.conventions import LEADS
-from ecgpage.core.weights import Card, load_module, network_precision
-from ecgpage.core.yolov7 import Config, YoloV7, letterbox, suppress
+from ecgpage.core.runtime import Network, Runtime, choose_runtime
+from ecgpage.core.weights import load_card, load_state
+from ecgpage.core.yolov7 import letterbox, suppress
 
 NAME: Final = "detector"
 """Name of the weights in the model folder."""
@@ -31,16 +31,6 @@ MIN_SCORE: Final = 0.25
 """Score, 0 to 1, of a box, at least."""
 OVERLAP: Final = 0.5
 """Intersection over union of two boxes of a class, above which they are one."""
-ANCHORS: Final = (
-    ((13.0, 22.0), (18.0, 23.0), (142.0, 25.0)),
-    ((144.0, 38.0), (275.0, 27.0), (145.0, 66.0)),
-    ((281.0, 52.0), (567.0, 28.0), (579.0, 51.0)),
-)
-"""Width and height, px, of the anchors: centres of nine clusters of the drawn boxes' log sides (pulses, columns of 3x4 and
-6x2 pages, strips), by ``python -m ecgpage.train.detector --pages DIR --anchors``.
-"""
-CONFIG: Final = Config("tiny", classes=len(CLASSES), channels=1, width=0.75, anchors=ANCHORS)
-"""Settings of the network that ships."""
 
 
 @dataclass(frozen=True)
@@ -62,29 +52,30 @@ class LeadBoxes:
         return np.asarray(self.scores / self.probabilities.max(axis=1, initial=1e-6), np.float32)
 
 
-def load_network(folder: str | Path) -> tuple[YoloV7, Card]:
-    """Fused network of a model folder and its card; ``EcgPageError`` when it is missing or damaged."""
-    return load_module(folder, NAME, lambda settings: YoloV7(Config(**settings)).fuse())
-
-
 class LeadDetector:
     """Detector of leads and calibration pulses, ready to use."""
 
-    def __init__(self, network: YoloV7, size: int = SIZE) -> None:
-        """``network``: fused, of 1 channel and the classes ``CLASSES``; ``size``: side of its canvas, px."""
+    def __init__(self, network: Network, size: int = SIZE) -> None:
+        """``network``: from grey canvases (b, 1, size, size), 0 to 1, to predictions as ``YoloV7.predict`` gives them, with
+        the classes ``CLASSES``; ``size``: side of its canvas, px.
+        """
         self.size = size
-        self.network = network.eval().to(memory_format=torch.channels_last)
+        self.network = network
 
     @classmethod
-    def load(cls, folder: str | Path) -> "LeadDetector":
+    def load(cls, folder: str | Path, runtime: Runtime | None = None) -> "LeadDetector":
         """Detector of a model folder; ``EcgPageError`` when it is missing or damaged."""
-        network, card = load_network(folder)
-        return cls(network, int(card.settings["size"]))
+        runtime = runtime or choose_runtime()
+        settings = load_card(folder, NAME).settings
+        if runtime.name == "torch":
+            from ecgpage.core.torch_runtime import TorchNetwork  # noqa: PLC0415 - only this way needs PyTorch
+            from ecgpage.layout.detector_network import Predictor, load_network  # noqa: PLC0415
 
-    def to(self, device: str | torch.device) -> "LeadDetector":
-        """Move the network to a device, in place."""
-        self.network.to(device)
-        return self
+            network = load_network(folder, NAME)[0]
+            return cls(TorchNetwork(Predictor(network), runtime.device), int(settings["size"]))
+        from ecgpage.core.onnx_runtime import load_graph  # noqa: PLC0415
+
+        return cls(load_graph(folder, NAME, load_state(folder, NAME), settings), int(settings["size"]))
 
     def detect(
         self, page: NDArray[np.uint8], *, score: float = MIN_SCORE, overlap: float = OVERLAP
@@ -95,16 +86,13 @@ class LeadDetector:
         those below ``score`` are left out. Raises ``ValueError`` for a picture that is not grey uint8 or is empty.
         """
         canvas, place = letterbox(page, self.size)
-        device = next(self.network.parameters()).device
-        x = torch.from_numpy(canvas).to(device)[None, None].float() / 255  # (1, 1, size, size)
-        with torch.inference_mode(), network_precision(device):
-            predictions = self.network.predict(x)  # (1, n, 5 + classes)
-        found = suppress(predictions.float(), score=score, overlap=overlap)[0]
+        (predictions,) = self.network(canvas[None, None].astype(np.float32) / 255)  # (1, n, 5 + classes)
+        (found,) = suppress(predictions, score=score, overlap=overlap)
         h, w = page.shape
-        boxes = place.to_picture(found.boxes.cpu().numpy()).clip(0, np.array([w, h, w, h], np.float32))
+        boxes = place.to_picture(found.boxes).clip(0, np.array([w, h, w, h], np.float32))
         return LeadBoxes(
             np.asarray(boxes, np.float32),
-            found.scores.cpu().numpy(),
-            found.classes.cpu().numpy(),
-            found.probabilities.cpu().numpy(),
+            found.scores,
+            found.classes,
+            found.probabilities,
         )

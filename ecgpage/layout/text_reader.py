@@ -16,16 +16,13 @@ from typing import Final
 
 import cv2
 import numpy as np
-import torch
-import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from ecgpage.core.conventions import LEADS
-from ecgpage.core.nn import ConvNorm
+from ecgpage.core.runtime import Network, Runtime, choose_runtime
 from ecgpage.core.types import Array, Light
-from ecgpage.core.weights import Card, load_module, network_precision
+from ecgpage.core.weights import load_card, load_state
 from ecgpage.grid.flat_page import AROUND_PX_PER_MM, FlatPage
+from ecgpage.layout.words import GAINS, LEAD_WORDS, SPEEDS, WORDS
 
 NAME: Final = "words"
 """Name of the weights in the model folder."""
@@ -33,14 +30,6 @@ PX_PER_MM: Final = AROUND_PX_PER_MM
 """Resolution, px/mm, of the page that the network sees."""
 CELL: Final = 4
 """Side, px, of a cell: one millimetre."""
-SPEEDS: Final = (12.5, 25.0, 50.0)
-"""Paper speeds, mm/s, that are recognised."""
-GAINS: Final = (5.0, 10.0, 20.0)
-"""Gains, mm/mV, that are recognised."""
-LEAD_WORDS: Final = (*LEADS, "-aVR")
-"""Names of leads that are recognised."""
-WORDS: Final = (*LEAD_WORDS, *(f"{v:g} mm/s" for v in SPEEDS), *(f"{v:g} mm/mV" for v in GAINS))
-"""Words that are recognised; the network's class 0 is none of them, class k + 1 is ``WORDS[k]``."""
 MIN_SCORE: Final = 0.3
 """Probability of a word in a cell above which it is found."""
 SURE_SCALE: Final = 0.85
@@ -108,55 +97,26 @@ def darkness(light: Light | NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(1 - light / np.maximum(paper, 8.0), np.float32)
 
 
-class TextNet(nn.Module):
-    """Fully convolutional network from darkness to the logits of words in each cell."""
-
-    def __init__(self, width: int = 48, dilations: Sequence[int] = (1, 2, 1, 4, 1, 2), fine: int = 0) -> None:
-        """``width``: channels; ``dilations``: one layer each, at cells; ``fine``: number of layers at pairs of pixels."""
-        super().__init__()
-        self.settings = {"width": width, "dilations": list(dilations), "fine": fine}
-        self.stem = nn.ModuleList([_conv(1, width // 2, 5, stride=2), _conv(width // 2, width, 3, stride=2)])
-        self.fine = nn.ModuleList([_conv(width // 2, width // 2, 3) for _ in range(fine)])
-        self.body = nn.ModuleList([_conv(width, width, 3, dilation=d) for d in dilations])
-        self.head = nn.Conv2d(width, 1 + len(WORDS), 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (b, 1 + len(WORDS), h / CELL, w / CELL) of darkness (b, 1, h, w), h and w multiples of ``CELL``."""
-        x = F.relu(self.stem[0](x))
-        for layer in self.fine:
-            x = F.relu(x + layer(x))
-        x = F.relu(self.stem[1](x))
-        for layer in self.body:
-            x = F.relu(x + layer(x))
-        logits: Tensor = self.head(x)
-        return logits
-
-
-def _conv(n_in: int, n_out: int, kernel: int, *, stride: int = 1, dilation: int = 1) -> ConvNorm:
-    layer = ConvNorm(n_in, n_out, kernel)
-    layer.conv = nn.Conv2d(n_in, n_out, kernel, stride, dilation * (kernel // 2), dilation, bias=False)
-    return layer
-
-
-def load_network(folder: str | Path) -> tuple[TextNet, Card]:
-    """Network of a model folder, batch norms not fused, and its card; ``EcgPageError`` when it is missing or damaged."""
-    return load_module(folder, NAME, lambda settings: TextNet(**settings))
-
-
 class TextReader:
     """Reader of lead names, paper speed and gain, ready to use."""
 
-    def __init__(self, network: TextNet) -> None:
-        network.eval()
-        for module in network.modules():
-            if isinstance(module, ConvNorm):
-                module.fuse()
-        self.network = network.to(memory_format=torch.channels_last)
+    def __init__(self, network: Network) -> None:
+        """``network``: from darkness (b, 1, h, w) to the outputs of ``TextNet.forward``."""
+        self.network = network
 
     @classmethod
-    def load(cls, folder: str | Path) -> "TextReader":
+    def load(cls, folder: str | Path, runtime: Runtime | None = None) -> "TextReader":
         """Reader of a model folder; ``EcgPageError`` when it is missing or damaged."""
-        return cls(load_network(folder)[0])
+        runtime = runtime or choose_runtime()
+        if runtime.name == "torch":
+            from ecgpage.core.torch_runtime import TorchNetwork  # noqa: PLC0415 - only this way needs PyTorch
+            from ecgpage.layout.text_network import load_network  # noqa: PLC0415
+
+            return cls(TorchNetwork(load_network(folder, NAME)[0].ready(), runtime.device))
+        from ecgpage.core.onnx_runtime import load_graph  # noqa: PLC0415
+
+        settings = load_card(folder, NAME).settings
+        return cls(load_graph(folder, NAME, load_state(folder, NAME), settings))
 
     def read(self, page: FlatPage, leads_mm: Array, beyond_mm: float = BEYOND_MM) -> RecognisedText:
         """Words of an upright page within ``beyond_mm`` of the boxes of its leads (n, 4), page mm."""
@@ -177,12 +137,10 @@ class TextReader:
         """Words of a picture; their places are x, y in its pixels, edge coordinates."""
         border = BORDER_CELLS * CELL
         pad = [(border, border + -n % CELL) for n in light.shape]
-        x = torch.from_numpy(darkness(np.pad(light, pad, mode="edge")))[None, None]
-        device = self.network.head.weight.device
-        with torch.inference_mode(), network_precision(device):
-            logits = self.network(x.to(device).contiguous(memory_format=torch.channels_last))[0]
-        told = logits[:, BORDER_CELLS:-BORDER_CELLS, BORDER_CELLS:-BORDER_CELLS]
-        return find_peaks(told.float().softmax(0).cpu().numpy())
+        (logits,) = self.network(darkness(np.pad(light, pad, mode="edge"))[None, None])
+        told = logits[0, :, BORDER_CELLS:-BORDER_CELLS, BORDER_CELLS:-BORDER_CELLS]
+        odds = np.exp(told - told.max(0))
+        return find_peaks(np.asarray(odds / odds.sum(0), np.float32))
 
 
 def find_peaks(chances: NDArray[np.float32]) -> RecognisedText:

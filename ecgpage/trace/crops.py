@@ -6,9 +6,6 @@ from typing import Final
 
 import cv2
 import numpy as np
-import torch
-import torch.nn.functional as F  # noqa: N812
-from torch import Tensor
 
 from ecgpage.core.conventions import X_PX_PER_MM, Y_PX_PER_MM
 from ecgpage.core.types import Array, Light
@@ -25,8 +22,6 @@ TILE_PX: Final = 704
 """Longest crop, px, that is read in one piece: 2.5 s with both margins."""
 TILE_MARGIN_PX: Final = 32
 """Columns at a tile's inner ends whose values the neighbouring tile gives."""
-SMOOTH_CELLS: Final = 9
-"""Side of the window of the local contrast, in cells of 8 x 8 px."""
 
 
 @dataclass(frozen=True)
@@ -46,16 +41,6 @@ class Reading:
         """The part from ``x0_mm`` to ``x1_mm``, page x; the steps stay, so the first one lies up to a step behind x0."""
         inside = (self.x_mm >= x0_mm - 1e-6) & (self.x_mm <= x1_mm + 1e-6)
         return Reading(*(v[inside] for v in (self.x_mm, self.y_mm, self.sigma_mm, self.visible)))
-
-
-def local_contrast(crop: Tensor) -> Tensor:
-    """Local contrast (b, 1, ROWS, W) of crops: light less its mean over 9 mm x 7 mm, in standard deviations, -6 to 6."""
-    cells = F.avg_pool2d(torch.cat([crop, crop * crop], 1).float(), 8)  # (b, 2, ROWS / 8, W / 8)
-    around = F.avg_pool2d(cells, SMOOTH_CELLS, 1, SMOOTH_CELLS // 2, count_include_pad=False)
-    around = F.interpolate(around, scale_factor=8.0, mode="bilinear")  # (b, 2, ROWS, W)
-    mean, square = around[:, :1], around[:, 1:]
-    spread = (square - mean * mean).clamp_min(0).sqrt()
-    return ((crop - mean) / (spread + 0.02)).clamp(-6, 6)
 
 
 # --- windows, crops, tiles ----------------------------------------------------------------------------------
@@ -85,7 +70,7 @@ def leaves_crop(decoded: Decoded, options: TraceOptions) -> bool:
     """Whether the trace comes close to the crop's upper or lower edge."""
     return bool(
         (
-            (decoded.height_mm.abs() > ROWS / 2 / Y_PX_PER_MM - options.edge_mm)
+            (np.abs(decoded.height_mm) > ROWS / 2 / Y_PX_PER_MM - options.edge_mm)
             & (decoded.visible >= options.min_visible)
         ).any()
     )
@@ -94,11 +79,13 @@ def leaves_crop(decoded: Decoded, options: TraceOptions) -> bool:
 def complete_crop(decoded: Decoded, tall: Decoded, options: TraceOptions) -> Decoded:
     """Decoded crop, replaced by the taller crop's ``tall`` where the trace runs near the crop's edges or beyond."""
     height, sigma = tall.height_mm * options.tall, tall.sigma_mm * options.tall
-    beyond = (height.abs() > ROWS / 2 / Y_PX_PER_MM - options.edge_mm) & (tall.visible >= options.min_visible)
+    beyond = (np.abs(height) > ROWS / 2 / Y_PX_PER_MM - options.edge_mm) & (
+        tall.visible >= options.min_visible
+    )
     return Decoded(
-        torch.where(beyond, height, decoded.height_mm),
-        torch.where(beyond, sigma, decoded.sigma_mm),
-        torch.where(beyond, tall.visible, decoded.visible),
+        np.where(beyond, height, decoded.height_mm),
+        np.where(beyond, sigma, decoded.sigma_mm),
+        np.where(beyond, tall.visible, decoded.visible),
     )
 
 
@@ -143,9 +130,9 @@ def join_tiles(tiles: list[Tile]) -> Decoded:
         if tile.found is not None
     ]
     return Decoded(
-        torch.cat([p.height_mm for p in pieces], 1),
-        torch.cat([p.sigma_mm for p in pieces], 1),
-        torch.cat([p.visible for p in pieces], 1),
+        np.concatenate([p.height_mm for p in pieces], 1),
+        np.concatenate([p.sigma_mm for p in pieces], 1),
+        np.concatenate([p.visible for p in pieces], 1),
     )
 
 
@@ -154,8 +141,7 @@ def reading_of_tiles(decoded: Decoded, window: Window, options: TraceOptions) ->
     x0_mm, x1_mm, level_mm = window
     count = int(np.floor((x1_mm - x0_mm + 2 * MARGIN_MM) / STEP_MM + 1e-6)) + 1
     height, sigma, visible = (
-        np.asarray(v[0, :count].cpu(), np.float64)
-        for v in (decoded.height_mm, decoded.sigma_mm, decoded.visible)
+        np.asarray(v[0, :count], np.float64) for v in (decoded.height_mm, decoded.sigma_mm, decoded.visible)
     )
     x_mm = x0_mm - MARGIN_MM + STEP_MM * np.arange(len(height), dtype=np.float64)
     return Reading(x_mm, np.where(visible >= options.min_visible, level_mm - height, np.nan), sigma, visible)

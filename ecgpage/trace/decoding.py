@@ -4,12 +4,15 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from ecgpage.core.conventions import Y_PX_PER_MM
+from ecgpage.core.logistic import sigmoid
 from ecgpage.trace.geometry import ROWS
 from ecgpage.trace.options import TraceOptions
+
+Outputs = NDArray[np.float32]
+"""What a network puts out: batch first."""
 
 BINS: Final = ROWS // 2
 """Number of voltage bins over a crop's height."""
@@ -24,13 +27,13 @@ training, from whose errors the expected error was learned."""
 
 @dataclass(frozen=True)
 class Decoded:
-    """The network's outputs as numbers, tensors of shape (batch, steps)."""
+    """The network's outputs as numbers, float32 (batch, steps)."""
 
-    height_mm: Tensor
+    height_mm: Outputs
     """Mean around the mode, mm above the level."""
-    sigma_mm: Tensor
+    sigma_mm: Outputs
     """Expected error (one standard deviation), mm."""
-    visible: Tensor
+    visible: Outputs
     """Probability, 0 to 1, that the lead is drawn."""
 
     def row(self, k: int) -> "Decoded":
@@ -42,35 +45,30 @@ class Decoded:
         return Decoded(*(v[:, first:end] for v in (self.height_mm, self.sigma_mm, self.visible)))
 
 
-def bin_heights(device: torch.device | None = None) -> Tensor:
+def bin_heights() -> Outputs:
     """Heights (BINS,) of the bins' centres, mm above the level."""
-    return (BINS / 2 - 0.5 - torch.arange(BINS, device=device, dtype=torch.float32)) * BIN_MM
+    return np.asarray((BINS / 2 - 0.5 - np.arange(BINS, dtype=np.float32)) * BIN_MM, np.float32)
 
 
-def mean_around_mode(logits: Tensor, mode: Tensor | None = None) -> Tensor:
-    """Heights (b, t), mm, of voltage logits (b, BINS, t): mean over the bins around ``mode`` (b, t).
-
-    ``mode`` is the most likely bin of each step where it is not given.
-    """
-    mode = logits.argmax(1) if mode is None else mode
-    offsets = torch.arange(-AROUND_MODE, AROUND_MODE + 1, device=logits.device)
+def mean_around(logits: Outputs, mode: NDArray[np.int64]) -> Outputs:
+    """Heights (b, t), mm, of voltage logits (b, BINS, t): mean over the bins around the bins ``mode`` (b, t)."""
+    offsets = np.arange(-AROUND_MODE, AROUND_MODE + 1)
     index = mode[:, None] + offsets[None, :, None]  # (b, 2 * AROUND_MODE + 1, t)
     inside = (index >= 0) & (index < BINS)
-    index = index.clamp(0, BINS - 1)
-    near = logits.gather(1, index).masked_fill(~inside, -torch.inf).softmax(1)
-    return (near * bin_heights(logits.device)[index]).sum(1)
+    index = index.clip(0, BINS - 1)
+    near = np.where(inside, np.take_along_axis(logits, index, 1), np.float32(-np.inf))
+    weight = np.exp(near - near.max(1, keepdims=True))
+    return np.asarray((weight * bin_heights()[index]).sum(1) / weight.sum(1), np.float32)
 
 
-def likeliest_path(logits: Tensor, options: TraceOptions = TraceOptions()) -> Tensor:
+def likeliest_path(logits: Outputs, options: TraceOptions = TraceOptions()) -> NDArray[np.int64]:
     """Bins (b, t) of the minimum-cost path through voltage logits (b, BINS, t), by dynamic programming.
 
     A bin costs the negative log of its probability, at most ``max_step_cost``, and each bin climbed between steps costs
     ``climb_cost``, so that the path does not jump to a neighbouring lead where the traces cross. The cost of climbing is a
     difference of ramps, so the cheapest path to each bin is a running minimum.
     """
-    cost = (
-        (-logits.log_softmax(1)).clamp_max(options.max_step_cost).permute(2, 0, 1).cpu().numpy()
-    )  # (t, b, BINS)
+    cost = np.minimum(_surprise(logits), options.max_step_cost).transpose(2, 0, 1)  # (t, b, BINS)
     steps, batch, _ = cost.shape
     ramp = (options.climb_cost * np.arange(BINS)).astype(np.float32)
     total = np.empty(cost.shape, np.float32)  # cost of the cheapest path to each bin, (t, b, BINS)
@@ -92,16 +90,22 @@ def likeliest_path(logits: Tensor, options: TraceOptions = TraceOptions()) -> Te
     )
     for t in range(steps - 1, 0, -1):
         path[t - 1] = (total[t - 1] + climbs[path[t]]).argmin(1)
-    return torch.from_numpy(np.ascontiguousarray(path.T)).to(logits.device)
+    return np.ascontiguousarray(path.T)
+
+
+def _surprise(logits: Outputs) -> Outputs:
+    """Negative log of the probability of each bin (b, BINS, t)."""
+    most = logits.max(1, keepdims=True)
+    return np.asarray(most + np.log(np.exp(logits - most).sum(1, keepdims=True)) - logits, np.float32)
 
 
 def decode(
-    logits: Tensor, drawn: Tensor, log_error: Tensor, options: TraceOptions = TraceOptions()
+    logits: Outputs, drawn: Outputs, log_error: Outputs, options: TraceOptions = TraceOptions()
 ) -> Decoded:
-    """Heights, errors and visibility (b, t) from the outputs of ``TraceNet.forward``.
+    """Heights, errors and visibility (b, t) from the outputs of the trace network.
 
     A Laplace error of mean size a has the standard deviation 1.41 a.
     """
-    sigma = log_error.clamp(-6, 4).exp() * (ERROR_SCALE * 2**0.5)
-    height = mean_around_mode(logits, likeliest_path(logits, options))
-    return Decoded(height, sigma, drawn.sigmoid())
+    sigma = np.exp(log_error.clip(-6, 4)) * np.float32(ERROR_SCALE * 2**0.5)
+    height = mean_around(logits, likeliest_path(logits, options))
+    return Decoded(height, sigma, sigmoid(drawn))

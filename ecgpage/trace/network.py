@@ -1,18 +1,7 @@
-"""Read the waveform of one lead from its crop: a convolutional network with self-attention along time.
+"""Network that reads the waveform of one lead from its crop: convolutions with self-attention along time.
 
-The network sees a grey crop of the flat page, 40 mm high around the lead's usual level, and gives for each
-2 ms (half a crop column) a distribution over voltage. The value is the distribution's mean around the bin
-through which the minimum-cost path runs, so it lies between the bins; two further outputs give the probability
-that the lead is drawn and the expected error of the value. Everything but the attention is convolutional, and the
-attention has no absolute positions, so one set of weights reads segments and strips of any length; long ones are
-read in overlapping tiles.
-
-Conventions:
-    crop      uint8 (ROWS, W) grey, 8 px/mm along voltage, 10 px/mm along time, W a multiple of ``STRIDE``;
-              the level runs at edge row ROWS / 2, that is, between the pixel rows 159 and 160
-    step      half a pixel along time: 0.05 mm, 2 ms at 25 mm/s; step j lies at edge column (j + 0.5) / 2
-    bin       two pixels along voltage; bin b is centred at edge row 2 * b + 1
-    height    mm above the level (up is positive), so mV = height / 10 at 10 mm/mV
+Everything but the attention is convolutional, and the attention has no absolute positions, so one set of weights reads
+segments and strips of any length. Its conventions are those of ``ecgpage.trace.crop_reader``.
 """
 
 from collections.abc import Sequence
@@ -20,37 +9,17 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-import cv2
-import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from ecgpage.core.nn import ConvNorm
-from ecgpage.core.types import Image, Light
-from ecgpage.core.weights import load_module, network_precision
-from ecgpage.grid.grid_map import GridMap
-from ecgpage.trace.crops import (
-    Reading,
-    Tile,
-    Window,
-    batches_of_one_width,
-    complete_crop,
-    cut_crop,
-    join_tiles,
-    leaves_crop,
-    local_contrast,
-    reading_of_tiles,
-    tile_edges,
-)
-from ecgpage.trace.decoding import BINS, Decoded, decode
+from ecgpage.core.torch_runtime import load_module
+from ecgpage.trace.decoding import BINS
 from ecgpage.trace.geometry import ROWS
-from ecgpage.trace.options import TraceOptions
 
-NAME: Final = "trace"
-"""Name of the weights in the model folder."""
-BATCH: Final = 2
-"""Number of tiles that go through the network together: more do not fit into a processor's cache."""
+SMOOTH_CELLS: Final = 9
+"""Side of the window of the local contrast, in cells of 8 x 8 px."""
 
 
 class Residual(nn.Module):
@@ -149,12 +118,6 @@ class TraceNet(nn.Module):
         logits = logits.view(b, 2, 4, h // 2, w).permute(0, 3, 1, 4, 2).reshape(b, BINS, 4 * w)
         return logits, column[:, 0], column[:, 1]
 
-    @classmethod
-    def load(cls, folder: str | Path) -> "TraceNet":
-        """Network of a model folder, ready to read; EcgPageError when it is missing or damaged."""
-        net, _ = load_module(folder, NAME, lambda settings: cls(**settings))
-        return net.ready()
-
     def ready(self) -> "TraceNet":
         """Network itself, in place: evaluation mode, batch norms fused into the convolutions, channels last."""
         self.eval()
@@ -163,56 +126,23 @@ class TraceNet(nn.Module):
                 module.fuse()
         return self.to(memory_format=torch.channels_last)
 
-    def read(
-        self, image: Image, grid: GridMap, windows: Sequence[Window], options: TraceOptions = TraceOptions()
-    ) -> list[Reading]:
-        """Readings of the windows of a page, one each, from their left to their right ends."""
-        wide = self.read_wide(image, grid, windows, options)
-        return [r.cut(x0, x1) for r, (x0, x1, _) in zip(wide, windows, strict=True)]
 
-    def read_wide(
-        self, image: Image, grid: GridMap, windows: Sequence[Window], options: TraceOptions = TraceOptions()
-    ) -> list[Reading]:
-        """Readings of the windows of a page with MARGIN_MM before and behind each.
+def load_network(folder: str | Path, name: str) -> TraceNet:
+    """Network of a model folder, ready to read; EcgPageError when it is missing or damaged."""
+    return load_trained(folder, name).ready()
 
-        ``image``: original picture, uint8 (H, W, 3) RGB, from which each window is resampled once. A trace that comes near
-        a crop's edge is read again from a taller crop.
-        """
-        if not windows:
-            return []
-        grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
-        found = self.read_crops([cut_crop(grey, grid, *window) for window in windows], options)
-        leaving = [k for k, decoded in enumerate(found) if leaves_crop(decoded, options)]
-        tall = self.read_crops(
-            [cut_crop(grey, grid, *windows[k], shrink=options.tall) for k in leaving], options
-        )
-        for k, decoded in zip(leaving, tall, strict=True):
-            found[k] = complete_crop(found[k], decoded, options)
-        return [
-            reading_of_tiles(decoded, window, options) for decoded, window in zip(found, windows, strict=True)
-        ]
 
-    def read_crops(self, crops: Sequence[Light], options: TraceOptions = TraceOptions()) -> list[Decoded]:
-        """Decoded crops, (1, 2 W) for each crop (ROWS, W); widths are multiples of STRIDE and may differ.
+def load_trained(folder: str | Path, name: str) -> TraceNet:
+    """Network of a model folder as it was trained, in evaluation mode; EcgPageError as ``load_network``."""
+    net, _ = load_module(folder, name, lambda settings: TraceNet(**settings))
+    return net.eval()
 
-        Long crops are read in overlapping tiles.
-        """
-        tiles = [Tile(k, a, b) for k, crop in enumerate(crops) for a, b in tile_edges(crop.shape[1])]
-        for same in batches_of_one_width(tiles):
-            outputs = [
-                self._outputs(np.stack([crops[t.crop][:, t.start : t.stop] for t in same[k : k + BATCH]]))
-                for k in range(0, len(same), BATCH)
-            ]
-            logits, drawn, log_error = (torch.cat(parts) for parts in zip(*outputs, strict=True))
-            found = decode(logits, drawn, log_error, options)
-            for row, tile in enumerate(same):
-                tile.found = found.row(row)
-        return [join_tiles([t for t in tiles if t.crop == k]) for k in range(len(crops))]
 
-    def _outputs(self, crops: Light) -> tuple[Tensor, Tensor, Tensor]:
-        """Outputs of ``forward``, float32, for crops uint8 (b, ROWS, W)."""
-        device = self.row.device
-        x = torch.from_numpy(crops).to(device)[:, None].float() / 255  # (b, 1, ROWS, W)
-        with torch.inference_mode(), network_precision(device):
-            logits, drawn, log_error = self(x)
-        return logits.float(), drawn.float(), log_error.float()
+def local_contrast(crop: Tensor) -> Tensor:
+    """Local contrast (b, 1, ROWS, W) of crops: light less its mean over 9 mm x 7 mm, in standard deviations, -6 to 6."""
+    cells = F.avg_pool2d(torch.cat([crop, crop * crop], 1).float(), 8)  # (b, 2, ROWS / 8, W / 8)
+    around = F.avg_pool2d(cells, SMOOTH_CELLS, 1, SMOOTH_CELLS // 2, count_include_pad=False)
+    around = F.interpolate(around, scale_factor=8.0, mode="bilinear")  # (b, 2, ROWS, W)
+    mean, square = around[:, :1], around[:, 1:]
+    spread = (square - mean * mean).clamp_min(0).sqrt()
+    return ((crop - mean) / (spread + 0.02)).clamp(-6, 6)

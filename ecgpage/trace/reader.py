@@ -8,9 +8,9 @@ import numpy as np
 from ecgpage.core.types import Array, Image
 from ecgpage.grid.flat_page import FlatPage
 from ecgpage.layout.types import PageLayout, Segment
+from ecgpage.trace.crop_reader import CropReader
 from ecgpage.trace.crops import Reading, Window
 from ecgpage.trace.extents import Extent, find_extent, move_columns, widen
-from ecgpage.trace.network import TraceNet
 from ecgpage.trace.options import TraceOptions
 
 NETWORK: Final = "network"
@@ -42,7 +42,7 @@ def read_traces(
     image: Image,
     page: FlatPage,
     layout: PageLayout,
-    network: TraceNet,
+    network: CropReader,
     options: TraceOptions = TraceOptions(),
 ) -> list[Trace]:
     """Traces of a page, one for each segment of its layout; ``image``: uint8 (H, W, 3) RGB, as decoded.
@@ -75,7 +75,7 @@ def read_traces(
 
 
 def _read_inside(
-    image: Image, page: FlatPage, network: TraceNet, windows: list[Window], options: TraceOptions
+    image: Image, page: FlatPage, network: CropReader, windows: list[Window], options: TraceOptions
 ) -> list[Reading]:
     """Readings with margins, without what lies beyond the picture: its edge is all that is seen there."""
     found = []

@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from torch import Tensor, nn
 
-from ecgpage.core.weights import Card, half_precision, network_precision, save_tensors
+from ecgpage.core.torch_runtime import half_precision, network_precision, save_tensors
+from ecgpage.core.weights import Card
 from ecgpage.core.yolov7 import (
     PAD_GREY,
     Config,
@@ -37,7 +38,8 @@ from ecgpage.core.yolov7 import (
     detection_loss,
     suppress,
 )
-from ecgpage.layout.detector import CLASSES, CONFIG, NAME, SIZE, load_network
+from ecgpage.layout.detector import CLASSES, NAME, SIZE
+from ecgpage.layout.detector_network import load_network
 from ecgpage.synth.flat_pages import DrawnFlatPage
 from ecgpage.synth.origins import summarize_origins
 from ecgpage.synth.page_shards import PageShards
@@ -47,6 +49,17 @@ from ecgpage.train.loop import choose_device, is_matrix
 from ecgpage.train.page_batches import Batch, Feeder, PagePool, collate
 
 log = logging.getLogger(__name__)
+
+ANCHORS: Final = (
+    ((13.0, 22.0), (18.0, 23.0), (142.0, 25.0)),
+    ((144.0, 38.0), (275.0, 27.0), (145.0, 66.0)),
+    ((281.0, 52.0), (567.0, 28.0), (579.0, 51.0)),
+)
+"""Width and height, px, of the anchors: centres of nine clusters of the drawn boxes' log sides (pulses, columns of 3x4 and
+6x2 pages, strips), by ``python -m ecgpage.train.detector --pages DIR --anchors``.
+"""
+CONFIG: Final = Config("tiny", classes=len(CLASSES), channels=1, width=0.75, anchors=ANCHORS)
+"""Settings of the network that ships."""
 
 VALID_SCORE: Final = 0.01
 """Score of a detection, at least: less certain ones hardly count in the mAP."""
@@ -160,7 +173,7 @@ class Trainer(loop.Trainer[Batch, Recipe]):
         """Text of the card of the weights that it began with."""
         network = YoloV7(scale_config(recipe.size))
         if start is not None:
-            network, card = load_network(start)
+            network, card = load_network(start, NAME)
             self.before = card.trained_on
         self.config = network.config
         super().__init__(network, recipe, device, compiled=compiled)
@@ -200,7 +213,7 @@ def average_precisions(network: YoloV7, pages: Sequence[DrawnFlatPage], size: in
         images = batch.images.to(device)[:, None].float() / 255
         with torch.inference_mode(), network_precision(device):
             predictions = network.predict(images.contiguous(memory_format=torch.channels_last))
-        found += suppress(predictions, score=VALID_SCORE, overlap=VALID_OVERLAP)
+        found += suppress(predictions.float().cpu().numpy(), score=VALID_SCORE, overlap=VALID_OVERLAP)
         for own, names, valid in zip(
             batch.targets.boxes, batch.targets.classes, batch.targets.valid, strict=True
         ):

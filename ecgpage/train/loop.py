@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ecgpage.core.conventions import EcgPageError
-from ecgpage.core.weights import network_precision
+from ecgpage.core.torch_runtime import network_precision
 
 log = logging.getLogger(__name__)
 

@@ -34,15 +34,14 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from ecgpage.core.conventions import CLASSES, LEADS, EcgPageError
-from ecgpage.core.weights import Card, network_precision, save_tensors
-from ecgpage.diagnosis.page_classifier import (
-    NAME,
-    SIZE,
+from ecgpage.core.torch_runtime import network_precision, save_tensors
+from ecgpage.core.weights import Card
+from ecgpage.diagnosis.page_classifier import NAME, SIZE, to_input
+from ecgpage.diagnosis.page_network import (
     PageNet,
     as_float,
     pack_weights,
     start_from_lite0,
-    to_input,
     unpack_weights,
 )
 from ecgpage.synth.flat_pages import DrawnFlatPage

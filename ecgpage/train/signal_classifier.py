@@ -27,9 +27,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ecgpage.core.conventions import CLASSES, EcgPageError
-from ecgpage.core.weights import Card, half_precision, load_card, load_tensors, save_tensors
-from ecgpage.diagnosis.signal_classifier import NAME, SignalClassifier
-from ecgpage.diagnosis.signal_network import SignalNets
+from ecgpage.core.torch_runtime import half_precision, load_tensors, save_tensors
+from ecgpage.core.weights import Card, load_card
+from ecgpage.diagnosis.signal_classifier import NAME
+from ecgpage.diagnosis.signal_network import SignalNets, load_nets
 from ecgpage.synth.origins import summarize_origins
 from ecgpage.synth.simulated_digitization import mask_as_page, simulate_digitization
 from ecgpage.train.loop import choose_device, describe_duration, name_device
@@ -163,8 +164,8 @@ def _start(classes: list[str], start_from: str | Path | None) -> tuple[SignalNet
     """Networks with one output a class, without trees, and default thresholds; from the start weights where given."""
     if start_from is None:
         return SignalNets(len(classes)), [0.4] * len(classes)
-    start = SignalClassifier.load(start_from)
-    old = start.network
+    old, settings = load_nets(start_from, NAME), load_card(start_from, NAME).settings
+    known_classes = list(settings["classes"])
     nets = SignalNets(len(classes), old.windows.settings, old.beats.settings)
     for part in PARTS:
         network: nn.Module = getattr(nets, part)
@@ -174,10 +175,10 @@ def _start(classes: list[str], start_from: str | Path | None) -> tuple[SignalNet
                 state[key] = value
                 continue
             for row, name in enumerate(classes):
-                if name in start.classes:
-                    state[key][row] = value[start.classes.index(name)]
+                if name in known_classes:
+                    state[key][row] = value[known_classes.index(name)]
         network.load_state_dict(state)
-    known = dict(zip(start.classes, start.thresholds, strict=True))
+    known = dict(zip(known_classes, settings["thresholds"], strict=True))
     return nets, [known.get(name, 0.4) for name in classes]
 
 
@@ -241,7 +242,7 @@ def train_on_packs(
     parts = PARTS if part is None else (part,)
     fitted = _fit_parts(nets, parts, Windows(fold.x, y), val, CLASSES, recipe, log=log, work=work)
     if "beats" not in parts and start is not None:
-        nets.trees = SignalClassifier.load(start).network.trees
+        nets.trees = load_nets(start, NAME).trees
     nets = _without_auxiliary(nets, len(CLASSES))
     truth, p = val.y.numpy() > 0.5, probabilities(nets, val.x)
     thresholds = choose_thresholds(truth, p)
@@ -269,9 +270,10 @@ def score_packs(data: Path, model: Path, work: Path, fold: int, log: Log) -> Non
 
     The macro F of the printed windows is added to the weights' card.
     """
-    classifier = SignalClassifier.load(model)
+    nets, settings = load_nets(model, NAME), load_card(model, NAME).settings
+    classes, thresholds = settings["classes"], np.array(settings["thresholds"])
     held_out = load_folds(data, [fold], work.parent / "packs")
-    truth = one_hot(held_out.labels, classifier.classes).numpy() > 0.5
+    truth = one_hot(held_out.labels, classes).numpy() > 0.5
     rng = np.random.default_rng(fold)
     scores: dict[str, str] = {}
     kinds = {
@@ -280,12 +282,12 @@ def score_packs(data: Path, model: Path, work: Path, fold: int, log: Log) -> Non
         "full signals": held_out.x,
     }
     for kind, x in kinds.items():
-        p = probabilities(classifier.network, x)
-        guess = p >= np.array(classifier.thresholds)
+        p = probabilities(nets, x)
+        guess = p >= thresholds
         macro, low, high = macro_interval(truth, guess)
         interval = f"{low:.3f}-{high:.3f}"
         scores[kind] = f"macro F {macro:.3f} ({interval}) on fold {fold}, {kind}, {len(truth)} records"
-        single = zip(classifier.classes, f_measures(truth, guess), strict=True)
+        single = zip(classes, f_measures(truth, guess), strict=True)
         log(f"{scores[kind]}: " + ", ".join(f"{c} {f:.3f}" for c, f in single))
     card = load_card(model, NAME)
     earlier = [part for part in card.score.split("; ") if f"fold {fold}," not in part]

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from ecgpage.core.conventions import CLASSES, EcgPageError
 from ecgpage.core.signal_packs import load_pack, twelve_leads
-from ecgpage.diagnosis.preprocessing import to_planes, to_windows
-from ecgpage.diagnosis.signal_network import to_beats
+from ecgpage.diagnosis.preprocessing import to_windows
+from ecgpage.diagnosis.signal_network import to_beats, to_planes
 from ecgpage.synth.origins import name_origin
 from ecgpage.synth.simulated_digitization import simulate_digitization
 

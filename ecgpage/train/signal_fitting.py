@@ -14,7 +14,7 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ecgpage.core.weights import network_precision
+from ecgpage.core.torch_runtime import network_precision
 from ecgpage.diagnosis.signal_network import SignalNets
 from ecgpage.train.loop import parameter_groups, update_average, write_checkpoint
 from ecgpage.train.scores import choose_thresholds, f_measures

@@ -24,14 +24,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ecgpage.core.conventions import CLASSES, LEADS, EcgPageError
-from ecgpage.diagnosis.page_classifier import PageClassifier, as_float, to_input
+from ecgpage.core.logistic import sigmoid
+from ecgpage.diagnosis.page_classifier import PageClassifier, to_input
 from ecgpage.diagnosis.preprocessing import to_windows
 from ecgpage.diagnosis.signal_classifier import SignalClassifier
 from ecgpage.synth.flat_pages import DrawnFlatPage
 from ecgpage.synth.page_shards import PageShards
 from ecgpage.synth.simulated_digitization import simulate_digitization
 from ecgpage.synth.training_records import TrainingRecords
-from ecgpage.train.signal_fitting import probabilities
 from ecgpage.train.stack import Table
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,8 @@ def make_table(
     rng = np.random.default_rng(seed)
     read = digitized(windows, kinds, rng)
     leads = read.isfinite().any(2).sum(1).numpy().astype(np.float64)
-    p_signal = _in_order(probabilities(signal.network, read), signal.classes)
+    logits = [signal.network(part.numpy())[0] for part in read.split(128)]
+    p_signal = _in_order(sigmoid(np.concatenate(logits)), signal.classes)
     p_signal[leads == 0] = np.nan
     return Table(
         record=np.array([p.record for p in kept], np.int64),
@@ -112,11 +113,10 @@ def _window(records: TrainingRecords, index: int) -> NDArray[np.float32]:
 def _page_probabilities(page: PageClassifier, pages: Sequence[DrawnFlatPage]) -> NDArray[np.float32]:
     """(n, classes) probabilities of the page branch."""
     parts = []
-    with torch.inference_mode():
-        for start in range(0, len(pages), BATCH):
-            images = np.stack([to_input(p.image, page.network.size) for p in pages[start : start + BATCH]])
-            parts.append(page.network(as_float(torch.from_numpy(images)[:, None])).sigmoid().numpy())
-            log.info("%d of %d pages", start + len(images), len(pages))
+    for start in range(0, len(pages), BATCH):
+        images = np.stack([to_input(p.image, page.size) for p in pages[start : start + BATCH]])
+        parts.append(page.probabilities(images))
+        log.info("%d of %d pages", start + len(images), len(pages))
     return np.concatenate(parts)
 
 

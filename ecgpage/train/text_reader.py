@@ -20,18 +20,18 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ecgpage.core.torch_runtime import half_precision, network_precision, save_tensors
 from ecgpage.core.types import Light, Rng
-from ecgpage.core.weights import Card, half_precision, network_precision, save_tensors
+from ecgpage.core.weights import Card
+from ecgpage.layout.text_network import TextNet, load_network
 from ecgpage.layout.text_reader import (
     BORDER_CELLS,
     CELL,
     NAME,
     PX_PER_MM,
-    WORDS,
-    TextNet,
     darkness,
-    load_network,
 )
+from ecgpage.layout.words import WORDS
 from ecgpage.synth.origins import summarize_origins
 from ecgpage.synth.text_windows import SIDE, WindowPool, Windows
 from ecgpage.train import loop
@@ -203,7 +203,7 @@ class Trainer(loop.Trainer[Batch, Recipe]):
         self.before = ""
         """Text of the card of the weights that it began with."""
         if start is not None:
-            stored, card = load_network(start)
+            stored, card = load_network(start, NAME)
             network, self.before = add_fine_layers(stored, recipe.fine), card.trained_on
         self.network_settings: dict[str, Any] = network.settings
         super().__init__(network, recipe, device, compiled=compiled)

@@ -31,18 +31,13 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
-from ecgpage.core.weights import (
-    Card,
-    half_precision,
-    load_card,
-    load_tensors,
-    network_precision,
-    save_tensors,
-)
+from ecgpage.core.torch_runtime import half_precision, load_tensors, network_precision, save_tensors
+from ecgpage.core.weights import Card, load_card
 from ecgpage.synth.origins import summarize_origins
 from ecgpage.synth.training_records import TRAINING_FOLDS
-from ecgpage.trace.decoding import BIN_MM, bin_heights, decode, mean_around_mode
-from ecgpage.trace.network import NAME, TraceNet
+from ecgpage.trace.crop_reader import NAME
+from ecgpage.trace.decoding import AROUND_MODE, BIN_MM, BINS, bin_heights, decode
+from ecgpage.trace.network import TraceNet, load_network
 from ecgpage.train import loop
 from ecgpage.train.command import COMMON, Setting, build_parser, list_options, read_recipe, set_up
 from ecgpage.train.loop import choose_device, is_matrix
@@ -117,11 +112,25 @@ class Recipe(loop.Recipe):
 
 def column_loss(logits: Tensor, height: Tensor, drawn: Tensor, sigma_bins: float) -> Tensor:
     """Cross-entropy (b,) of logits (b, BINS, t) with a Gaussian around heights (b, t) mm over drawn steps."""
-    distance = (bin_heights(logits.device)[None, :, None] - height[:, None]) / (sigma_bins * BIN_MM)
+    distance = (_bins(logits.device)[None, :, None] - height[:, None]) / (sigma_bins * BIN_MM)
     target = torch.exp(-0.5 * distance * distance)
     target = target / target.sum(1, keepdim=True).clamp_min(1e-6)  # (b, BINS, t)
     loss = torch.logsumexp(logits, 1) - (target * logits).sum(1)  # (b, t)
     return average_over(loss, drawn)
+
+
+def mean_around_mode(logits: Tensor) -> Tensor:
+    """Heights (b, t), mm, of voltage logits (b, BINS, t): mean over the bins around the likeliest one, with gradients."""
+    offsets = torch.arange(-AROUND_MODE, AROUND_MODE + 1, device=logits.device)
+    index = logits.argmax(1)[:, None] + offsets[None, :, None]  # (b, 2 * AROUND_MODE + 1, t)
+    inside = (index >= 0) & (index < BINS)
+    index = index.clamp(0, BINS - 1)
+    near = logits.gather(1, index).masked_fill(~inside, -torch.inf).softmax(1)
+    return (near * _bins(logits.device)[index]).sum(1)
+
+
+def _bins(device: torch.device) -> Tensor:
+    return torch.from_numpy(bin_heights()).to(device)
 
 
 def signal_losses(height: Tensor, truth: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
@@ -208,11 +217,12 @@ def validate(network: nn.Module, batch: Batch) -> loop.Scores:
     for image, height, drawn in zip(*(part.split(16) for part in batch), strict=True):
         with torch.inference_mode(), network_precision(device):
             outputs = network(image.to(device)[:, None].float() / 255)
-        found = decode(*(v.float().cpu() for v in outputs))
-        snr.append(snr_db(found.height_mm, height, drawn))
-        right.append(((found.visible > 0.5) == drawn).float().mean())
-        expected.append(average_over(found.sigma_mm**2, drawn).log())
-        true.append(average_over((found.height_mm - height) ** 2, drawn).clamp_min(1e-9).log())
+        found = decode(*(v.float().cpu().numpy() for v in outputs))
+        read, sigma, visible = map(torch.from_numpy, (found.height_mm, found.sigma_mm, found.visible))
+        snr.append(snr_db(read, height, drawn))
+        right.append(((visible > 0.5) == drawn).float().mean())
+        expected.append(average_over(sigma**2, drawn).log())
+        true.append(average_over((read - height) ** 2, drawn).clamp_min(1e-9).log())
     db = torch.cat(snr).numpy()
     agreement = np.corrcoef(torch.cat(expected).numpy(), torch.cat(true).numpy())[0, 1]
     return {
@@ -287,7 +297,7 @@ def score_fold(data: Path, model: Path, fold: str) -> None:
     """Log the SNR on fixed crops of a fold and add it to the weights' card."""
     signals, _ = load_signals(data, {fold})
     scores = validate(
-        TraceNet.load(model), draw_fixed_crops(signals, SCORED, Variation().width, seed=int(fold))
+        load_network(model, NAME), draw_fixed_crops(signals, SCORED, Variation().width, seed=int(fold))
     )
     log.info("fold %s: %s", fold, json.dumps(scores))
     card = load_card(model, NAME)

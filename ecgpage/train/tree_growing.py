@@ -14,7 +14,8 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import Tensor
 
 from ecgpage.core.conventions import EcgPageError
-from ecgpage.diagnosis.trees import DEPTH, Trees
+from ecgpage.diagnosis.tree_module import Trees
+from ecgpage.diagnosis.trees import DEPTH
 
 CHECKED_VERSION: Final = "1.9.1"
 """Version of scikit-learn whose private fields are known."""

@@ -18,10 +18,11 @@ from PIL import Image as PilImage
 
 from ecgpage.challenge.habits import challenge_options
 from ecgpage.core.conventions import CLASSES, LEADS, EcgPageError
-from ecgpage.core.weights import Card, load_card, load_tensors, save_tensors
+from ecgpage.core.torch_runtime import load_tensors, save_tensors
+from ecgpage.core.weights import Card, load_card
 from ecgpage.diagnosis import page_classifier, signal_classifier
 from ecgpage.diagnosis.diagnoser import Diagnoser
-from ecgpage.diagnosis.page_classifier import PageNet, pack_weights
+from ecgpage.diagnosis.page_network import PageNet, pack_weights
 from ecgpage.diagnosis.page_view import MARGIN_MM, PULSE_MM, page_view
 from ecgpage.diagnosis.stack import FEATURES, Stack, logit
 from ecgpage.pipeline import Digitizer

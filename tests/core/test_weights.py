@@ -6,17 +6,16 @@ import pytest
 import torch
 
 from ecgpage.core.conventions import EcgPageError
-from ecgpage.core.weights import (
-    PRECISION,
-    TABLE,
-    Card,
+from ecgpage.core.runtime import PRECISION
+from ecgpage.core.shipped_weights import TABLE
+from ecgpage.core.torch_runtime import (
     half_precision,
-    load_card,
     load_module,
     load_tensors,
     network_precision,
     save_tensors,
 )
+from ecgpage.core.weights import Card, load_card
 
 CARD = Card(
     "12 leads",

@@ -10,17 +10,16 @@ import pytest
 import torch
 
 from ecgpage.core.conventions import CLASSES, LEADS, EcgPageError
-from ecgpage.core.weights import Card, load_card, save_tensors
-from ecgpage.diagnosis.page_classifier import (
-    NAME,
-    SCALE,
-    PageClassifier,
+from ecgpage.core.runtime import Runtime
+from ecgpage.core.torch_runtime import TorchNetwork, save_tensors
+from ecgpage.core.weights import Card, load_card
+from ecgpage.diagnosis.packed_weights import SCALE
+from ecgpage.diagnosis.page_classifier import NAME, PageClassifier, to_input
+from ecgpage.diagnosis.page_network import (
     PageNet,
-    as_float,
     normalize_light,
     pack_weights,
     start_from_lite0,
-    to_input,
     unpack_weights,
 )
 from ecgpage.synth.flat_pages import DrawnFlatPage
@@ -31,6 +30,7 @@ from ecgpage.train.page_classifier import Pages, Recipe, Trainer, page_weights
 SMALL = (64, 96)
 STEPS = 16
 CPU = torch.device("cpu")
+TORCH = Runtime("torch")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -129,10 +129,11 @@ def test_stored_weights_fit_the_repository_and_answer_alike(network: PageNet, tm
         tmp_path, NAME, pack_weights(network.state_dict()), card(network, [0.5] * len(CLASSES))
     )
     assert path.stat().st_size <= 8_000_000
-    loaded = PageClassifier.load(tmp_path)
+    loaded = PageClassifier.load(tmp_path, TORCH)
     x = torch.rand(2, 1, *SMALL, generator=torch.Generator().manual_seed(3))
     with torch.inference_mode():
-        torch.testing.assert_close(loaded.network(x), network(x), atol=0.01, rtol=0.05)
+        found = torch.from_numpy(loaded.network(x.numpy())[0])
+        torch.testing.assert_close(found, network(x), atol=0.01, rtol=0.05)
 
 
 def test_eight_bits_keep_each_number_to_half_a_step():
@@ -148,22 +149,23 @@ def test_eight_bits_keep_each_number_to_half_a_step():
 
 def test_labels_are_the_classes_above_their_thresholds(network: PageNet):
     grey = np.random.default_rng(5).integers(0, 256, (200, 300), dtype=np.uint8)
-    free = PageClassifier(network, CLASSES, [0.0] * len(CLASSES)).predict(grey)
+    run = TorchNetwork(network)
+    free = PageClassifier(run, CLASSES, [0.0] * len(CLASSES), SMALL).predict(grey)
     assert free.labels == list(CLASSES)
     cut = sorted(free.probabilities.values())[5]
-    some = PageClassifier(network, CLASSES, [cut] * len(CLASSES)).predict(grey)
+    some = PageClassifier(run, CLASSES, [cut] * len(CLASSES), SMALL).predict(grey)
     assert some.labels == [c for c in CLASSES if free.probabilities[c] >= cut]
     assert 0 < len(some.labels) < len(CLASSES)
 
 
 def test_weights_of_another_shape_are_refused(network: PageNet, tmp_path: Path):
     with pytest.raises(EcgPageError, match="do not fit"):
-        PageClassifier(network, CLASSES[:3], [0.5] * 3)
+        PageClassifier(TorchNetwork(network), CLASSES[:3], [0.5] * 4)
     tensors = pack_weights(network.state_dict())
     del tensors["body._conv_stem.weight"]
     save_tensors(tmp_path, NAME, tensors, card(network, [0.5] * len(CLASSES)))
     with pytest.raises(EcgPageError, match="do not fit this version"):
-        PageClassifier.load(tmp_path)
+        PageClassifier.load(tmp_path, TORCH)
 
 
 def test_the_warm_start_gives_a_grey_page_what_the_colour_network_gives():
@@ -301,9 +303,8 @@ def test_the_end_of_the_training_is_kept_and_the_stored_weights_have_the_stated_
     )
     assert stored.trained_on.endswith("; start: random weights")
     assert "on 16 drawn pages of 16 records (ward folds 1, 2: 16), which chose" in stored.score
-    loaded = PageClassifier.load(tmp_path)
-    with torch.inference_mode():
-        p = loaded.network(as_float(pages.images)).sigmoid().numpy()
+    loaded = PageClassifier.load(tmp_path, TORCH)
+    p = loaded.probabilities(pages.images[:, 0].numpy())
     again = training.score_of(pages.labels.numpy() > 0.5, p)
     stated = float(stored.score.split()[2].rstrip(","))
     assert again.macro_f == pytest.approx(stated, abs=0.05)  # bfloat16 there, float32 here

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 from ecgpage.core.conventions import CLASSES, LEADS, EcgPageError
+from ecgpage.core.runtime import Runtime
 from ecgpage.core.weights import load_card
-from ecgpage.diagnosis.preprocessing import FS, WINDOW, resample, to_planes, to_standard_leads, to_windows
+from ecgpage.diagnosis import preprocessing
+from ecgpage.diagnosis.preprocessing import FS, WINDOW, resample, to_standard_leads, to_windows
 from ecgpage.diagnosis.signal_classifier import NAME, SignalClassifier
-from ecgpage.diagnosis.signal_network import SignalNet
+from ecgpage.diagnosis.signal_network import SignalNet, load_nets, to_planes
 from ecgpage.synth.simulated_digitization import (
     STANDARD_MASK,
     mask_as_page,
@@ -30,6 +32,7 @@ from ecgpage.train.signal_examples import Windows, draw_weights
 from ecgpage.train.signal_fitting import Recipe, fit
 from ecgpage.train.tree_growing import ITERATIONS, LEAST_POSITIVES, grow_trees, read_forest
 
+TORCH = Runtime("torch")
 SHIPPED = Path(__file__).parents[2] / "model"
 SMALL = {"widths": (16, 16), "depths": (1, 1), "queries": 1, "hidden": 16, "dropout": 0.0}
 
@@ -155,6 +158,8 @@ def test_offset_and_slow_drift_leave_the_planes_alone(level, slope, start, lengt
     assert (planes[:, :12][planes[:, 12:] == 0] == 0).all()
     # a drift of 0.05 mV/s leaves at most about its change over the Gaussian's width
     assert (planes - moved).abs().max() <= 1e-4 + 2.5 * abs(slope)
+    # training makes the planes on its device, reading as arrays
+    np.testing.assert_allclose(preprocessing.to_planes(x.numpy()), planes.numpy(), atol=1e-5)
 
 
 # --- the shipped classifier ---------------------------------------------------------------------------------
@@ -240,7 +245,7 @@ def test_weights_that_do_not_fit_are_refused(tmp_path):
         broken[NAME]["settings"][key] = value
         (tmp_path / "weights.json").write_text(json.dumps(broken))
         with pytest.raises(EcgPageError, match="fit"):
-            SignalClassifier.load(tmp_path)
+            SignalClassifier.load(tmp_path, TORCH)
 
 
 # --- training -----------------------------------------------------------------------------------------------
@@ -357,16 +362,17 @@ def test_training_from_the_shipped_weights_follows_the_labels_it_is_given(tmp_pa
     train_on_records(swapped, tmp_path / "b", SHIPPED, epochs=15, log=lambda _: None)
     assert list(as_given) == ["windows", "beats"]
     assert all(fitted.losses[-1] < fitted.losses[0] for fitted in as_given.values())
-    a, b = SignalClassifier.load(tmp_path / "a"), SignalClassifier.load(tmp_path / "b")
+    a, b = SignalClassifier.load(tmp_path / "a", TORCH), SignalClassifier.load(tmp_path / "b", TORCH)
     assert a.classes == ["TACHY", "BRADY", "Zebra"]  # known classes in their order, then the others
     assert b.classes == ["TACHY", "BRADY"]
     fast = page(beats(120, seed=99))
     found, flipped = a.predict(fast, 500, LEADS), b.predict(fast, 500, LEADS)
     assert found.probabilities["TACHY"] > 0.5 > flipped.probabilities["TACHY"]
     assert "TACHY" in found.labels
-    for key, value in shipped.network.state_dict().items():
+    after = load_nets(tmp_path / "a", NAME).state_dict()
+    for key, value in load_nets(SHIPPED, NAME).state_dict().items():
         if "conv" in key:  # all layers of both networks move, not only the heads
-            assert not torch.equal(value, a.network.state_dict()[key])
+            assert not torch.equal(value, after[key])
 
 
 @pytest.mark.medium
@@ -409,7 +415,7 @@ def test_fifty_records_are_validated_and_the_card_says_so(tmp_path):
         card.trained_on,
     )
     assert card.settings["classes"] == ["TACHY", "BRADY", "Zebra"]
-    assert SignalClassifier.load(tmp_path).predict(beats(70), 500, LEADS).probabilities.keys() == {
+    assert SignalClassifier.load(tmp_path, TORCH).predict(beats(70), 500, LEADS).probabilities.keys() == {
         "TACHY",
         "BRADY",
         "Zebra",

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from ecgpage.core.conventions import CLASSES, EcgPageError
-from ecgpage.core.weights import Card, digest, save_tensors
+from ecgpage.core.torch_runtime import save_tensors
+from ecgpage.core.weights import Card, digest
 from ecgpage.diagnosis import page_classifier, signal_classifier
 from ecgpage.diagnosis.stack import (
     FEATURES,

@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from ecgpage.layout.text_network import TextNet
 from ecgpage.layout.text_reader import (
     CELL,
     GAINS,
@@ -10,7 +11,6 @@ from ecgpage.layout.text_reader import (
     SPEEDS,
     WORDS,
     RecognisedText,
-    TextNet,
     darkness,
     find_peaks,
 )

@@ -11,11 +11,15 @@ import pytest
 import torch
 
 from ecgpage.core.conventions import LEADS, EcgPageError
+from ecgpage.core.runtime import Runtime
+from ecgpage.core.torch_runtime import TorchNetwork
 from ecgpage.core.weights import load_card
-from ecgpage.layout.detector import CLASSES, CONFIG, NAME, LeadDetector
+from ecgpage.layout.detector import CLASSES, NAME, LeadDetector
+from ecgpage.layout.detector_network import Predictor, load_network
 from ecgpage.synth.flat_pages import PULSE_CLASS, DrawnFlatPage, draw_flat_page
 from ecgpage.synth.page_shards import save_shard
 from ecgpage.train.detector import (
+    CONFIG,
     Recipe,
     Trainer,
     augment,
@@ -204,7 +208,7 @@ def test_two_pages_are_learnt_and_their_leads_found(two_pages: list[DrawnFlatPag
     network = trainer.candidate()
     precision = average_precisions(network, two_pages, size)
     assert float(precision[0].nanmean()) > 0.8
-    found = LeadDetector(network, size).detect(two_pages[1].image, score=0.1)
+    found = LeadDetector(TorchNetwork(Predictor(network)), size).detect(two_pages[1].image, score=0.1)
     strips = found.boxes[:, 2] - found.boxes[:, 0] > 400
     assert {CLASSES[k] for k in found.classes[strips]} == {"II", "V1", "V5"}
 
@@ -241,11 +245,10 @@ def test_training_stores_weights_that_load_and_goes_on_where_it_stopped(
     log = (folders[3] / "checkpoint.jsonl").read_text().splitlines()
     assert [json.loads(line)["seen"] for line in log] == [first["progress"]["seen"], seen]
     assert (folders[2] / "detector.safetensors").stat().st_size < 7_000_000
-    detector = LeadDetector.load(folders[2])
-    assert detector.size == 64
+    assert LeadDetector.load(folders[2], Runtime("torch")).size == 64
     averaged = YoloV7(scale_config(64))
     averaged.load_state_dict(second["averaged"])
-    stored = detector.network.state_dict()
+    stored = load_network(folders[2], NAME)[0].state_dict()
     for key, value in averaged.fuse().state_dict().items():
         torch.testing.assert_close(stored[key], value, rtol=1e-3, atol=1e-4)
 
@@ -256,13 +259,13 @@ def test_training_goes_on_from_stored_weights(tmp_path: Path, two_pages: list[Dr
     recipe = Recipe(minutes=0.003, batch=2, size=64)
     train(*folders, recipe)
     begun = Trainer(recipe, CPU, start=folders[2])
-    stored = LeadDetector.load(folders[2]).network.state_dict()
+    stored = load_network(folders[2], NAME)[0].state_dict()
     for key, value in begun.network.state_dict().items():
         torch.testing.assert_close(value, stored[key])
     train(*folders[:2], tmp_path / "further", folders[3], recipe, start=folders[2])
     card = load_card(tmp_path / "further", NAME)
     assert card.trained_on.startswith(load_card(folders[2], NAME).trained_on + "; then ")
-    changed = LeadDetector.load(tmp_path / "further").network.state_dict()
+    changed = load_network(tmp_path / "further", NAME)[0].state_dict()
     assert any(not torch.equal(changed[key], value) for key, value in stored.items())
 
 
@@ -271,7 +274,7 @@ def test_training_goes_on_from_stored_weights(tmp_path: Path, two_pages: list[Dr
 
 def test_boxes_are_in_pixels_of_the_given_picture() -> None:
     torch.manual_seed(3)
-    detector = LeadDetector(YoloV7(scale_config(160)).fuse(), 160)
+    detector = LeadDetector(TorchNetwork(Predictor(YoloV7(scale_config(160)).fuse())), 160)
     rng = np.random.default_rng(3)
     small = np.kron(rng.integers(0, 255, (20, 32)), np.ones((5, 5))).astype(np.uint8)  # (100, 160)
     large = np.kron(small, np.ones((3, 3), np.uint8))

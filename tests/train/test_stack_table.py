@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from ecgpage.core.conventions import CLASSES, EcgPageError
-from ecgpage.diagnosis.page_classifier import PageClassifier, PageNet
+from ecgpage.core.torch_runtime import TorchNetwork
+from ecgpage.diagnosis.page_classifier import PageClassifier
+from ecgpage.diagnosis.page_network import PageNet
 from ecgpage.diagnosis.signal_classifier import SignalClassifier
 from ecgpage.synth.flat_pages import DrawnFlatPage
 from ecgpage.synth.simulated_digitization import STANDARD_MASK
@@ -49,7 +51,7 @@ def page(number: int, *labels: str, mix: str = "clean cut", grey: int = 200) -> 
 def branches() -> tuple[SignalClassifier, PageClassifier]:
     torch.manual_seed(0)
     turned = list(reversed(CLASSES))
-    page_branch = PageClassifier(PageNet(N, size=(64, 96)), turned, [0.5] * N)
+    page_branch = PageClassifier(TorchNetwork(PageNet(N, size=(64, 96)).eval()), turned, [0.5] * N, (64, 96))
     return SignalClassifier.load(MODEL), page_branch
 
 

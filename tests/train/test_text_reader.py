@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ecgpage.core.conventions import EcgPageError
+from ecgpage.core.runtime import Runtime
 from ecgpage.core.weights import load_card
 from ecgpage.layout.text_reader import CELL, NAME, WORDS, RecognisedText, TextReader, darkness
 from ecgpage.synth.text_windows import (
@@ -101,7 +102,7 @@ def test_training_lowers_the_loss_and_its_weights_can_be_read(drawn: Windows, tm
     save_shard(tmp_path / "words_1_0.npz", drawn, {7: "ward fold 3"})
     pool, held_out = WindowPool(tmp_path), WindowPool(tmp_path)
     train(pool, held_out, tmp_path / "model", tmp_path, Recipe(minutes=0.001, width=16))
-    reader = TextReader.load(tmp_path / "model")
+    reader = TextReader.load(tmp_path / "model", Runtime("torch"))
     assert isinstance(reader.find(drawn.light[0][:, :101]), RecognisedText)
     assert (tmp_path / "checkpoint.pt").exists()
     card = load_card(tmp_path / "model", NAME)
@@ -146,4 +147,4 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     trainer.network_settings["width"] = 32
     write(trainer, trainer.averaged, NOTHING, tmp_path, "no record", "nothing")
     with pytest.raises(EcgPageError, match=f"{NAME} does not fit"):
-        TextReader.load(tmp_path)
+        TextReader.load(tmp_path, Runtime("torch"))

@@ -9,9 +9,10 @@ import torch
 
 from ecgpage.core.weights import load_card
 from ecgpage.synth.crops import draw_crop
+from ecgpage.trace.crop_reader import NAME
 from ecgpage.trace.decoding import bin_heights
 from ecgpage.trace.geometry import ROWS
-from ecgpage.trace.network import NAME, TraceNet
+from ecgpage.trace.network import load_network
 from ecgpage.train.command import list_options
 from ecgpage.train.trace import SETTINGS, Recipe, Trainer, column_loss, snr_db, train
 from ecgpage.train.trace_crops import Pool, Variation, repeat_batches, stack_examples, to_example
@@ -29,7 +30,7 @@ def test_a_crop_seen_from_lower_on_the_page_moves_ink_and_truth_together() -> No
 
 
 def test_the_column_loss_is_least_at_the_truth() -> None:
-    bins = bin_heights()[None, :, None]
+    bins = torch.from_numpy(bin_heights())[None, :, None]
     height, drawn = torch.tensor([[1.13, -4.0]]), torch.tensor([[True, False]])
     losses = {
         shift: float(column_loss(-0.5 * ((bins - height - shift) / 0.25) ** 2, height, drawn, 1.0))
@@ -115,4 +116,4 @@ def test_the_card_names_the_records_that_were_trained_and_validated_on(tmp_path:
     assert "mean over 4 drawn crops of 1 record (hires500 ward fold 5: 1)" in card.score
     assert card.command.endswith("--crops 16 --widths 8 8 16 16 --layers 0 --folds 23 --valid-folds 5")
     assert "PTB-XL" not in card.trained_on + card.score
-    assert TraceNet.load(tmp_path / "model").settings["layers"] == 0
+    assert load_network(tmp_path / "model", NAME).settings["layers"] == 0
