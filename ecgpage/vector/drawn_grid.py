@@ -45,7 +45,7 @@ class DrawnGrid:
     """Lines at equal distances along both axes."""
 
     first: tuple[float, float]
-    """x and y, seen, pt, of the first line along each axis."""
+    """x and y, seen, pt, of a line along each axis, a strong one where there are such."""
     pitch: tuple[float, float]
     """Distance, pt, of the lines along x and y."""
     has_squares: bool
@@ -178,7 +178,8 @@ def _fit_lattice(lines: list[_Line]) -> _Lattice | None:
     if best is None:
         return None
     first, pitch, _ = best
-    return _Lattice(first, pitch, _has_squares(lines, first, pitch))
+    squares = _find_squares(lines, first, pitch)
+    return _Lattice(first + (squares or 0) * pitch, pitch, squares is not None)
 
 
 def _settle(places: Array, pitch: float) -> tuple[float, float, float] | None:
@@ -208,15 +209,18 @@ def _count_near(places: Array, start: float, pitch: float) -> int:
     return int(((np.abs(number - np.rint(number)) < MAX_OFF) & (np.abs(number) < 12)).sum())
 
 
-def _has_squares(lines: list[_Line], first: float, pitch: float) -> bool:
-    """Whether lines of one style stand at every fifth place and others between them."""
+def _find_squares(lines: list[_Line], first: float, pitch: float) -> int | None:
+    """Number, 0 to 4, of the first line drawn stronger, where lines of one style stand at every fifth place and others
+    between them; None without such lines.
+    """
     styles: dict[Style, set[int]] = {}
     for line in lines:
         number = (line.at - first) / pitch
         if abs(number - round(number)) < MAX_OFF:
             styles.setdefault(line.style, set()).add(round(number))
     everywhere = set().union(*styles.values()) if styles else set()
-    return any(
-        len(own) >= 3 and len({n % SQUARE_LINES for n in own}) == 1 and len(everywhere) > 2 * len(own)
-        for own in styles.values()
-    )
+    for own in styles.values():
+        places = {n % SQUARE_LINES for n in own}
+        if len(own) >= 3 and len(places) == 1 and len(everywhere) > 2 * len(own):
+            return places.pop()
+    return None

@@ -351,7 +351,8 @@ def _lay_out(
         usual,
         arrangement.confidence,
         tuple(notes),
-        speed_odds=weigh_speeds_seen(seen, options),
+        # what the text says and nothing seen contradicts is settled
+        speed_odds={} if speed == written.speed else weigh_speeds_seen(seen, options),
         scale_margin=min(margin(speeds), margin(gain_odds)),
         scale_evidence=seen,
     )
