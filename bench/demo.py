@@ -73,10 +73,11 @@ def main() -> None:
         found = diagnoser.diagnose(reading, truth.fs)
         seconds = time.perf_counter() - began
         summarize(reading, found, truth.fs).save(args.out, "wfdb", header.stem)
+        written = load_signals(args.out / header.name)
         overlay = args.out / f"{header.stem}.png"
         write_overlay(overlay, read_image(picture), reading, found, diagnoser, truth.fs, args.evidence)
         leads = int(np.isfinite(reading.mv).any(axis=0).sum())
-        snr = np.nanmean(score_leads(truth.mv, reading.mv, truth.fs))
+        snr = np.nanmean(score_leads(truth.mv, written, truth.fs))
         labels = f"{', '.join(found.answer.labels)} ({', '.join(truth.labels)})"
         print(
             f"{header.stem:<12} {leads:>8}/12 {snr:>7.2f} {seconds:>8.1f}  {labels:<16} {os.path.relpath(overlay)}"
@@ -84,19 +85,21 @@ def main() -> None:
 
 
 def load_reference(path: Path) -> Reference:
-    """Record of a header whose samples are 16-bit numbers in one file, as those of the examples are."""
+    """Record of a header of the examples."""
+    header = path.read_text(encoding="ascii")
+    comments = dict(line[2:].split(": ", 1) for line in header.splitlines() if line.startswith("# "))
+    fs = wfdb_header.rate(header) or 0.0
+    return Reference(fs, load_signals(path), comments["Labels"].split(", "), comments["Image"])
+
+
+def load_signals(path: Path) -> NDArray[np.float64]:
+    """(n, 12) signals, mV, of a header whose samples are 16-bit numbers in one file, leads in the order ``LEADS``."""
     header = path.read_text(encoding="ascii")
     names, gains = wfdb_header.names(header), np.array(wfdb_header.gains(header))
     (file,) = {line.given("file") for line in wfdb_header.signal_lines(header)}
     steps = np.fromfile(path.parent / file, "<i2").reshape(-1, len(names))
     mv = np.where(steps == GAP, np.nan, (steps - np.array(wfdb_header.baselines(header))) / gains)
-    comments = dict(line[2:].split(": ", 1) for line in header.splitlines() if line.startswith("# "))
-    return Reference(
-        wfdb_header.rate(header) or 0.0,
-        mv[:, [names.index(lead) for lead in LEADS]],
-        comments["Labels"].split(", "),
-        comments["Image"],
-    )
+    return np.asarray(mv[:, [names.index(lead) for lead in LEADS]])
 
 
 def write_overlay(
