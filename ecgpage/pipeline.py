@@ -387,7 +387,7 @@ class Digitizer:
     def _upright(self, image: Image, grid: GridMap) -> tuple[FlatPage, PageBoxes]:
         """Flat page, turned so that rows run along x and it most likely lies the right way up, and what is detected on it."""
         flat = self._flatten(image, grid)
-        turn = find_upright_turn(flat, self.detector, self.options.layout)
+        turn = find_upright_turn(flat, self.detector, self.options.layout, self.reader)
         if turn is None:
             raise EcgPageError("no layout of leads is recognised, whichever way the page is turned")
         if turn:

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.core.types import Array
 from ecgpage.grid.flat_page import AROUND_MM, FlatPage
-from ecgpage.layout.arrangement import arrange
 from ecgpage.layout.boxes import PageBoxes, PrintedNames, SeveralPagesError
 from ecgpage.layout.detector import CLASSES, PULSE, LeadDetector
+from ecgpage.layout.named_boxes import arrange_with_names
 from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.text_reader import GAINS, LEAD_WORDS, SPEEDS, RecognisedText, TextReader
 
@@ -64,7 +64,7 @@ def weigh_boxes(boxes: PageBoxes, options: LayoutOptions = LayoutOptions()) -> t
     Boxes of several pages count as (100, 1), boxes that fit no layout as (-100, 0).
     """
     try:
-        arrangement = arrange(boxes, boxes.leads[:, [1, 3]].mean(axis=1), options=options)
+        arrangement, _ = arrange_with_names(boxes, boxes.leads[:, [1, 3]].mean(axis=1), options=options)
     except SeveralPagesError:
         return 100.0, 1.0  # readable pages, though not one page
     except EcgPageError:
