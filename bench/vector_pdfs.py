@@ -98,7 +98,7 @@ def add(
     score: Score, reading: PageReading | None, truth: Array, seconds: tuple[float, float], fit: bool
 ) -> None:
     """Count one page."""
-    printed = np.isfinite(truth).any(axis=0)
+    printed = np.atleast_1d(np.isfinite(truth).any(axis=0))
     score.opening.append(seconds[0])
     score.seconds.append(seconds[1])
     if reading is None:
@@ -110,37 +110,56 @@ def add(
     mv, truth = (np.pad(m, ((0, n - len(m)), (0, 0)), constant_values=np.nan) for m in (mv, truth))
     plain = snr_of_leads(truth, mv)[printed]
     score.plain += plain.tolist()
-    score.snr += (fit_page(truth, mv)[printed] if fit else plain).tolist()
+    score.snr += (fit_page(truth, reading)[printed] if fit else plain).tolist()
     score.expected += [r.snr_db for r, p in zip(reading.signals.readings, printed, strict=True) if p]
     score.sources |= {r.source for r, p in zip(reading.signals.readings, printed, strict=True) if p}
 
 
-def fit_page(truth: Array, mv: Array) -> NDArray[np.float64]:
+def sample_lines(reading: PageReading, n: int, scale: float, lag: float) -> Array:
+    """Signals (n, 12), mV, of the lines that were read, the time axis stretched, ``lag`` samples later: sampled once."""
+    mv = np.full((n, len(LEADS)), np.nan)
+    at = (np.arange(n) - lag) / scale / FS
+    lines = {(round(t.segment.x0_mm, 3), t.segment.row): t for t in reading.traces}
+    for segment in reading.signals.segments:  # strips last
+        trace = lines[round(segment.x0_mm, 3), segment.row]
+        x = segment.x0_mm + (at - segment.start_s) * reading.layout.speed_mm_per_s
+        y = np.interp(x, trace.x_mm, trace.y_mm, np.nan, np.nan)
+        values = (segment.zero_mm - y) / segment.gain_mm_per_mv
+        lead = LEADS.index(segment.lead)
+        mv[:, lead] = np.where(np.isfinite(values), values, mv[:, lead])
+    return mv
+
+
+def fit_page(truth: Array, reading: PageReading) -> NDArray[np.float64]:
     """SNR (12), dB, at the lag and scale of the page at which its mean is best."""
     printed = np.isfinite(truth).any(axis=0)
+    is_line = all(r.source in ("path", "none") for r in reading.signals.readings)
+    mv = np.pad(
+        reading.signals.mv.astype(np.float64),
+        ((0, max(0, len(truth) - len(reading.signals.mv))), (0, 0)),
+        constant_values=np.nan,
+    )
+    best, at = -np.inf, np.zeros(len(LEADS))
     scale, lag = 1.0, 0.0
 
-    def mean_at(a: float, b: float) -> float:
-        return float(snr_of_leads(truth, stretch(mv, a, b))[printed].mean())
+    def snr_at(a: float, b: float) -> NDArray[np.float64]:
+        moved = sample_lines(reading, len(truth), a, b) if is_line else stretch(mv, a, b)
+        return np.asarray(snr_of_leads(truth, moved), np.float64)
 
-    lags = np.arange(-MAX_LAG_S * FS, MAX_LAG_S * FS + 1)
-    lag = float(max(lags, key=lambda b: mean_at(1.0, float(b))))
-    wide_scale, wide_lag = MAX_SCALE / 5, 1.0
+    steps = (MAX_SCALE / 5, 5.0)
     for _ in range(40):
-        best = max(
-            (
-                (mean_at(a, b), a, b)
-                for a in np.clip(
-                    scale + wide_scale * np.array([-1.0, 0.0, 1.0]), 1 - MAX_SCALE, 1 + MAX_SCALE
-                )
-                for b in lag + wide_lag * np.array([-1.0, 0.0, 1.0])
-            ),
-            key=lambda found: found[0],
-        )
-        if (best[1], best[2]) == (scale, lag):
-            wide_scale, wide_lag = wide_scale / 2, wide_lag / 2
-        scale, lag = float(best[1]), float(best[2])
-    return np.asarray(snr_of_leads(truth, stretch(mv, scale, lag)), np.float64)
+        moved = False
+        for a in np.clip(scale + steps[0] * np.array([-1.0, 0.0, 1.0]), 1 - MAX_SCALE, 1 + MAX_SCALE):
+            for b in np.clip(lag + steps[1] * np.array([-1.0, 0.0, 1.0]), -MAX_LAG_S * FS, MAX_LAG_S * FS):
+                found = snr_at(float(a), float(b))
+                if found[printed].mean() > best:
+                    best, at, moved = float(found[printed].mean()), found, True
+                    centre = float(a), float(b)
+        if moved:
+            scale, lag = centre
+        else:
+            steps = steps[0] / 2, steps[1] / 2
+    return at
 
 
 def score_world(digitizer: Digitizer, data: Path, as_picture: bool) -> list[Score]:

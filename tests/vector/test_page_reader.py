@@ -147,7 +147,12 @@ def test_pieces_between_which_the_pen_was_lifted_are_joined() -> None:
 def test_curves_of_all_leads_drawn_sample_by_sample() -> None:
     """A recorder draws a step of every lead in turn."""
     parts: list[tuple[np.ndarray, np.ndarray]] = []
-    drawn = draw_3x4(MV, line=lambda x, y: (parts.append((x, y)), b"")[1])
+
+    def keep(x: np.ndarray, y: np.ndarray) -> bytes:
+        parts.append((x, y))
+        return b""
+
+    drawn = draw_3x4(MV, line=keep)
     out = [drawn.content]
     for k in range(1, max(len(x) for x, _ in parts)):
         out += [polyline(x[k - 1 : k + 1], y[k - 1 : k + 1]) for x, y in parts if k < len(x)]
