@@ -42,6 +42,8 @@ DRAWN: Final = {
 }
 """Beginnings of the names of the settings that are drawn, for each package."""
 REPORT_FOLD: Final = "9"
+MOST_MV: Final = 5.0
+"""Largest voltage, mV, of a record: packages do not move a lead that lies 10 mV off zero onto the page."""
 
 
 @dataclass
@@ -218,12 +220,15 @@ def score_drawn(digitizer: Digitizer, data: Path, out: Path, count: int, as_pict
 
 
 def _choose(records: object, count: int) -> list[int]:
-    """Records, half of them at 500 Hz."""
+    """Records, half of them at 500 Hz, none of which the packages would draw off the page."""
     order = np.random.default_rng(9).permutation(len(records))  # type: ignore[arg-type]
     fine: list[int] = []
     coarse: list[int] = []
     for index in map(int, order):
-        kind = fine if records.signal(index)[1] >= FS else coarse  # type: ignore[attr-defined]
+        signal, fs = records.signal(index)  # type: ignore[attr-defined]
+        if np.abs(signal).max() > MOST_MV:
+            continue
+        kind = fine if fs >= FS else coarse
         kind.append(index)
         if min(len(fine), len(coarse)) >= count // 2:
             break
