@@ -46,6 +46,16 @@ UNEQUAL: Final = 0.06
 """Range of the natural log of the ratio of the two distances otherwise."""
 STRETCHED: Final = 0.006
 """Standard deviation of the natural log of that ratio over all pages."""
+STEP_LINES: Final = 5
+"""Length of the short pieces, 5-mm lines."""
+STEP_ROUNDED_PX: Final = 0.15
+"""Working pixels by which a step is off where lines were moved onto whole pixels, at least."""
+LOCAL_COSTS: Final = 3.0
+"""Natural log of the chance that one pattern covers the page over that of panels that begin anew."""
+MOST_AGAINST: Final = 8.0
+"""Log likelihood by which steps or slants may count against a distance, at most."""
+SKEW_RAD: Final = float(np.deg2rad(0.1))
+"""Standard deviation of the angle between the two directions of lines from a right one."""
 LEAST_BANDS: Final = 6
 """Number of bands by which a slant is told, at least."""
 SMALL_TURN_RAD: Final = float(np.deg2rad(0.4))
@@ -126,7 +136,43 @@ def _measure_axis(upright: Grey, pitch: float) -> list[_Axis]:
     found = [_measure_pieces(bands, length, pitch)]
     while (length := length // 2) >= max(SHORTEST_PX, 6 * pitch):
         found.append(_measure_pieces(bands, length, pitch))
-    return found
+    local = _measure_steps(bands, max(found, key=lambda f: f.odds))
+    if local is None:
+        return found
+    return [*(_weigh_against(f, local) for f in found), local]
+
+
+def _measure_steps(bands: Grey, about: _Axis) -> _Axis | None:
+    """Distance by how far the phases of short pieces of the bands (n, length) are from one to the next, in the middle of all
+    steps: panels that begin anew change only the steps across their edges. None where there are too few.
+    """
+    piece = round(STEP_LINES * about.pitch)
+    starts = np.arange(0, bands.shape[1] - piece + 1, piece // 2)
+    if len(starts) < LEAST_BANDS:
+        return None
+    cut = np.stack([bands[:, s : s + piece] for s in starts], axis=1) * np.hanning(
+        piece
+    )  # (n, pieces, piece)
+    moved, weights = [], []
+    for k in (1, 2, 3, FINE_LINES):
+        frequency = k / about.pitch
+        wave = cut @ np.exp(-2j * np.pi * frequency * np.arange(piece))
+        product = wave[:, 1:] * wave[:, :-1].conj() * np.exp(-2j * np.pi * frequency * (piece // 2))
+        moved.append(np.angle(product) / (2 * np.pi * frequency * (piece // 2)))
+        weights.append(np.abs(product) * k)
+    along, weight = np.concatenate(moved), np.concatenate(weights)
+    off = _weighted_median(along.ravel(), weight.ravel())
+    spread = 1.48 * _weighted_median(np.abs(along - off).ravel(), weight.ravel())
+    error = max(spread / np.sqrt(len(starts)), STEP_ROUNDED_PX / (piece // 2))
+    return replace(about, pitch=about.pitch / (1 + off), error=float(error), odds=about.odds - LOCAL_COSTS)
+
+
+def _weigh_against(axis: _Axis, local: _Axis) -> _Axis:
+    """The distance with what neighbouring lines tell against it."""
+    if not np.isfinite(axis.error):
+        return axis
+    apart = np.log(axis.pitch / local.pitch) / np.hypot(axis.error, local.error)
+    return replace(axis, odds=axis.odds - min(0.5 * float(apart) ** 2, MOST_AGAINST))
 
 
 def _weigh_pair(pair: tuple[_Axis, ...]) -> float:
@@ -139,7 +185,9 @@ def _weigh_pair(pair: tuple[_Axis, ...]) -> float:
         if np.isfinite(both)
         else 0.0
     )
-    return across.odds + down.odds + float(np.log(equal + unequal))
+    turned = abs(across.slant + down.slant) / SKEW_RAD  # lines across each other; NaN where one does not show
+    skew = min(0.5 * float(turned) ** 2, MOST_AGAINST) if np.isfinite(turned) else 0.0
+    return across.odds + down.odds + float(np.log(equal + unequal)) - skew
 
 
 def _measure_pieces(bands: Grey, piece: int, pitch: float) -> _Axis:

@@ -46,17 +46,23 @@ def test_distance_and_direction_are_exact(kind: str, angle_deg: float, pitch_px:
     assert max(measured.error) < EXACT
 
 
-@pytest.mark.parametrize("tops", [(0,)], ids=str)
 @pytest.mark.parametrize("pitch_px", [15.15, 18.9, 26.3])
-def test_lines_on_whole_pixels_and_panels_that_begin_anew_have_their_mean_distance(
-    pitch_px: float, tops: tuple[int, ...]
-) -> None:
-    measured = measure(draw_snapped(pitch_px, tops))
+def test_lines_on_whole_pixels_have_their_mean_distance(pitch_px: float) -> None:
+    measured = measure(draw_snapped(pitch_px))
     assert measured.comb.pitch_px == pytest.approx((pitch_px, pitch_px), rel=EXACT)
-    grid = map_unbent(255 - draw_snapped(pitch_px, tops).min(axis=2), measured)
+    grid = map_unbent(255 - draw_snapped(pitch_px).min(axis=2), measured)
     assert grid is not None
     steps = np.diff(grid.nodes, axis=1)[..., 0]
     assert steps == pytest.approx(np.full(steps.shape, pitch_px), rel=EXACT)
+
+
+@pytest.mark.parametrize("pitch_px", [15.15, 18.9, 26.3])
+def test_panels_that_begin_anew_do_not_change_the_distance(pitch_px: float) -> None:
+    measured = measure(draw_snapped(pitch_px, (0, 217, 433)))
+    assert measured.comb.pitch_px[0] == pytest.approx(
+        pitch_px, rel=EXACT
+    )  # the lines go on through all panels
+    assert measured.comb.pitch_px[1] == pytest.approx(pitch_px, rel=0.005)
 
 
 def test_a_turned_page_is_none_that_a_program_drew() -> None:
