@@ -11,7 +11,7 @@ from ecgpage.image.documents import read_pages
 from ecgpage.pipeline import Digitizer
 from ecgpage.reader import Reader
 from tests.image.pdf_bytes import Page, picture, place, write_pdf
-from tests.vector.ecg_pdfs import FS, PT_PER_MM, draw_3x4, ecg, pdf_of, polyline, snr_db
+from tests.vector.ecg_pdfs import FS, PT_PER_MM, draw_3x4, ecg, grid, pdf_of, polyline, snr_db
 
 pytestmark = pytest.mark.medium
 MV = ecg()
@@ -50,6 +50,23 @@ def test_names_are_read_on_the_picture_where_the_text_has_none() -> None:
     assert {r.source for r in reading.signals.readings} == {"path"}
     assert snr_db(drawn.truth, reading.signals.mv) > 80
     assert any("picture" in note for note in reading.layout.notes)
+
+
+@pytest.mark.parametrize("size", [1.0, 0.9])
+def test_the_grid_may_be_a_picture_below_the_curves(size: float) -> None:
+    """At its own size it is known exactly, at any other as well as the picture tells."""
+    unit = size * PT_PER_MM
+    wide, high = 270 * unit, 200 * unit
+    (paper,) = read_pages(pdf_of(grid(270, 200, unit), size=(wide, high)))
+    drawn = draw_3x4(MV, unit=unit, with_grid=False, marks=False)
+    content = b"".join(
+        line + b"\n" for line in drawn.content.split(b"\n") if not line.startswith(b"%.5f " % (4 * unit))
+    )
+    below = place((wide, 0, 0, high, 0, 0))
+    (page,) = read_pages(write_pdf([Page(below + content, {"P": picture(paper.image)}, (wide, high))]))
+    reading = digitizer().read_page(page.image, FS, N_SAMPLES, drawing=page.drawing)
+    assert {r.source for r in reading.signals.readings} == {"path"}
+    assert snr_db(drawn.truth, reading.signals.mv) > (80 if size == 1.0 else 25)
 
 
 def test_a_picture_with_lines_around_it_is_read_as_a_picture() -> None:
