@@ -4,7 +4,6 @@ Every stage is a folder with one entry; this module runs them in order, finds wh
 failure into a result with a reason.
 """
 
-import itertools
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -79,8 +78,10 @@ class ReaderOptions:
     """Largest number of grids that are tried on one page."""
     least_doubt: float = 2.0
     """Log likelihood by which what a page shows must fit another scale better for other grids to be read, too."""
-    max_rivals: int = 4
-    """Largest number of grids that are then read."""
+    sure_page: float = -2.0
+    """Log likelihood of a page's lines and of what it shows of its scale, below which they are read as well."""
+    max_rivals: int = 3
+    """Largest number of grids of other scales that are then read."""
     min_confidence: float = 0.35
     """Confidence, 0 to 1, of a layout, below which it is refused: the rows are probably no traces of an ECG."""
     min_located: float = 0.25
@@ -282,17 +283,18 @@ class Digitizer:
         for grid in grids:
             for first in try_on(grid):
                 doubt = find_doubt(first.layout.scale_evidence, self.options.layout)
-                if known is not None or doubt < self.options.least_doubt:
+                log.debug("%s: log likelihood %.1f, doubt %.1f", grid.source, first.log_odds, doubt)
+                is_doubtful = doubt > self.options.least_doubt or first.log_odds < self.options.sure_page
+                if known is not None or not is_doubtful:
                     yield first
                     continue
-                log.info(
-                    "%.1f: the scale of %s fits badly, log likelihood; other grids are read",
-                    doubt,
-                    grid.source,
-                )
-                others = list(itertools.islice(grids, self.options.max_rivals))
-                alike = [other for other in others if _same_scale(other, first.flat.grid)]
-                unlike = [other for other in others if not _same_scale(other, first.flat.grid)]
+                log.info("the scale of %s fits badly: other grids are read", grid.source)
+                alike: list[GridMap] = []
+                unlike: list[GridMap] = []
+                for other in grids:
+                    (alike if _same_scale(other, first.flat.grid) else unlike).append(other)
+                    if len(unlike) == self.options.max_rivals:
+                        break
                 read = [first, *(seen for g in unlike for seen in try_on(g))]
                 yield from _rank(read, self.options.layout)
                 yield from (seen for g in alike for seen in try_on(g))

@@ -1,6 +1,6 @@
 """Signals of whole pages in other layouts: names wherever they stand, columns that start again, leads upside down."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 
@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from ecgpage.core.conventions import LEADS
+from ecgpage.grid.grid_map import GridMap
+from ecgpage.layout.types import PageLayout
 from ecgpage.pipeline import Digitizer
 from ecgpage.results import RefusedPageError
 from ecgpage.synth import DrawnPage
 from ecgpage.synth.page.layout import PageStyle, build_page
-from ecgpage.synth.page.model import Page
+from ecgpage.synth.page.model import Page, Text
 from ecgpage.synth.truth_adapters import exact_grid, true_boxes
 from tests.drawn import FS
 from tests.layout.pages import MODEL, SHUFFLED, draw_clean, draw_styled
@@ -80,3 +82,56 @@ def test_boxes_of_another_page_whose_names_are_unclear_are_not_read() -> None:
     unclear = replace(boxes, names=np.full_like(boxes.names, 0.5))
     with pytest.raises(RefusedPageError, match="no 12-lead ECG"):
         digitizer().read_page(page.image, FS, 5000, grid=exact_grid(page), boxes=unclear)
+
+
+# --- rival grids ----------------------------------------------------------------------------------------------
+
+
+def coarser(grid: GridMap, factor: int = 2) -> GridMap:
+    """Map that takes every ``factor``-th line for the next one."""
+    return replace(grid, nodes=grid.nodes[::factor, ::factor], quality=grid.quality[::factor, ::factor])
+
+
+def read_among(
+    page: DrawnPage, grids: Sequence[GridMap], monkeypatch: pytest.MonkeyPatch
+) -> tuple[PageLayout, int]:
+    """Layout of a page of which these grids are found, and the number of grids that were looked at."""
+    taken: list[GridMap] = []
+
+    def candidates(*_: object) -> Iterator[GridMap]:
+        for grid in grids:
+            taken.append(grid)
+            yield grid
+
+    reader = Digitizer.load(MODEL)
+    monkeypatch.setattr(reader, "_grids", candidates)
+    return reader.read_layout(page.image)[1], len(taken)
+
+
+def printed_page() -> DrawnPage:
+    texts = (Text("25 mm/s", 30.0, 198.0, 3.5), Text("10 mm/mV", 60.0, 198.0, 3.5))
+    return draw_styled(150.0, layout="3x4+1", texts=texts, bottom=25.0)
+
+
+@pytest.mark.medium
+def test_a_page_that_fits_its_grid_is_read_on_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    page = printed_page()
+    grid = replace(exact_grid(page), log_odds=10.0)
+    layout, looked_at = read_among(page, [grid, coarser(grid)], monkeypatch)
+    assert looked_at == 1
+    assert (layout.speed_mm_per_s, layout.gain_mm_per_mv) == (25.0, 10.0)
+    assert layout.scale_margin > 3.0
+
+
+@pytest.mark.medium
+def test_print_pulses_and_lengths_overrule_a_grid_of_another_distance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = printed_page()
+    grid = replace(exact_grid(page), log_odds=10.0)
+    wrong = replace(coarser(grid), log_odds=11.0)
+    layout, looked_at = read_among(page, [wrong, grid], monkeypatch)
+    assert looked_at == 2
+    assert (layout.speed_mm_per_s, layout.gain_mm_per_mv) == (25.0, 10.0)
+    ends = [(s.x0_mm, s.x1_mm) for s in layout.segments]
+    assert max(b for _, b in ends) - min(a for a, _ in ends) == pytest.approx(250.0, abs=2.0)

@@ -24,8 +24,12 @@ REACH_MM: Final = 16.0
 """Distance, mm, above and below a row within which ink is its trace's, at most; half way to the next row otherwise."""
 SMOOTH_MM: Final = 0.7
 """Width, mm, over which profiles are averaged."""
-PEAK_SHARE: Final = 0.45
-"""Height of a profile's peak over the highest from which it is a beat."""
+EDGE_MM: Final = 2.0
+"""Length, mm, of columns at each end that is left out: separators stand there."""
+BEATS_QUANTILE: Final = 0.985
+"""Quantile of a profile that is as high as a usual beat: beats take a twentieth of a column, a single stroke less."""
+PEAK_SHARE: Final = 0.5
+"""Height of a profile's peak over a usual beat's from which it is one."""
 LEAST_APART_MM: Final = 4.0
 """Distance, mm, of two beats, at least."""
 HALF: Final = 0.35
@@ -45,6 +49,7 @@ def measure_beats(page: FlatPage, arrangement: Arrangement, rows: Sequence[Row])
     for column in {cell.column for cell in arrangement.cells}:
         cells = [cell for cell in arrangement.cells if cell.column == column]
         x0, x1 = arrangement.columns.span(column)
+        x0, x1 = x0 + EDGE_MM, x1 - EDGE_MM
         bands = [_cut_band(page, rows[cell.row], levels, (x0, x1)) for cell in cells]
         profiles = np.array([_profile(band) for band in bands])
         if profiles.shape[1] < LEAST_APART_MM * X_PX_PER_MM:
@@ -52,11 +57,10 @@ def measure_beats(page: FlatPage, arrangement: Arrangement, rows: Sequence[Row])
         size = profiles.std(axis=1, keepdims=True) + 1e-6
         common = np.asarray((profiles / size).mean(axis=0), np.float64)
         common -= np.median(common)
-        if common.max() <= 0:
+        usual = float(np.quantile(common, BEATS_QUANTILE))
+        if usual <= 0:
             continue
-        peaks, _ = find_peaks(
-            common, height=PEAK_SHARE * float(common.max()), distance=round(LEAST_APART_MM * X_PX_PER_MM)
-        )
+        peaks, _ = find_peaks(common, height=PEAK_SHARE * usual, distance=round(LEAST_APART_MM * X_PX_PER_MM))
         apart += list(np.diff(peaks) / X_PX_PER_MM)
         widths += [_width_at(common, int(peak)) for peak in peaks]
         for cell, band in zip(cells, bands, strict=True):

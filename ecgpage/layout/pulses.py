@@ -1,15 +1,18 @@
 """Calibration pulses in the ink of a flat page."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ecgpage.core.conventions import X_PX_PER_MM, Y_PX_PER_MM
-from ecgpage.core.types import Array
-from ecgpage.grid.flat_page import FlatPage, Grey
+from ecgpage.core.types import Array, Grey
+from ecgpage.grid.flat_page import AROUND_PX_PER_MM, STROKE_QUANTILE, FlatPage
 from ecgpage.layout.options import LayoutOptions
+from ecgpage.layout.text_reader import darkness
 from ecgpage.layout.types import PULSE_WIDTH_MM, Pulse, Row
 
 PULSE_HEIGHTS_MM: Final = (10.0, 5.0, 20.0)
@@ -29,8 +32,8 @@ WIDTHS_MM: Final = (0.9, 14.0)
 """Widths, mm, between which pulses are sought."""
 STROKE_INK: Final = 0.4
 """Ink, 0 to 1, from which a pixel belongs to a stroke."""
-STROKE_PX: Final = 5
-"""Columns within which runs of ink are one stroke."""
+STROKE_MM: Final = 0.5
+"""Distance, mm, within which runs of ink are one stroke."""
 BROKEN_MM: Final = 0.6
 """Gap, mm, over which a stroke goes on: lines of the grid were taken away there."""
 LEVEL_MM: Final = 0.6
@@ -149,31 +152,75 @@ def measure_pulses(
     return found
 
 
+@dataclass(frozen=True)
+class _Raster:
+    """Ink of a part of a page."""
+
+    ink: Grey
+    """(h, w) ink, 1.0 = a typical stroke."""
+    first_mm: tuple[float, float]
+    """Page x, y of the middle of the first pixel."""
+    px_per_mm: tuple[float, float]
+
+    def columns(self, x_mm: Array) -> NDArray[np.intp]:
+        """Columns at page x, within the raster."""
+        at = np.rint((x_mm - self.first_mm[0]) * self.px_per_mm[0]).astype(int)
+        return np.asarray(np.clip(at, 0, self.ink.shape[1] - 1))
+
+    def lines(self, y_mm: Array) -> NDArray[np.intp]:
+        """Rows at page y, within the raster."""
+        at = np.rint((y_mm - self.first_mm[1]) * self.px_per_mm[1]).astype(int)
+        return np.asarray(np.clip(at, 0, self.ink.shape[0] - 1))
+
+    def cut(self, x_mm: tuple[float, float], y_mm: tuple[float, float]) -> "_Raster":
+        """The part between two page x and two page y."""
+        (left, right), (top, bottom) = self.columns(np.array(x_mm)), self.lines(np.array(y_mm))
+        first = self.first_mm[0] + left / self.px_per_mm[0], self.first_mm[1] + top / self.px_per_mm[1]
+        return _Raster(self.ink[top : bottom + 1, left : right + 1], first, self.px_per_mm)
+
+
 def seek_pulses(
     page: FlatPage, rows: list[Row], span_mm: tuple[float, float], options: LayoutOptions = LayoutOptions()
 ) -> list[tuple[int, Pulse]]:
     """Calibration pulses of any size beside the columns ``span_mm`` (page x of their ends), each with the number of its row.
 
     A pulse is two upright strokes between the same heights, joined by a roof and not by a floor: frames have both, heart
-    beats neither. Where pulses of several sizes are found, the size that most rows show counts.
+    beats neither. Where the ink within the mapped grid shows none, what lies around it is searched, grid and all. Of pulses
+    of several sizes those count that most rows show.
     """
-    found: list[tuple[int, Pulse]] = []
+    if not rows:
+        return []
     first, last = span_mm
     beside = (first - options.pulse_reach_mm, first + 1.0), (last - 1.0, last + options.pulse_reach_mm)
     levels = np.array([row.level_mm for row in rows])
-    if not len(rows):
-        return found
-    top = float(levels.min()) - HIGHEST_MM - options.max_zero_mm
-    bottom = float(levels.max()) + options.max_zero_mm
-    for x0, x1 in beside:
-        strokes = _find_strokes(page, (x0, x1), (top, bottom))
-        for pulse in _join_strokes(page, strokes):
-            found.append((int(np.abs(levels - pulse.foot_mm).argmin()), pulse))
+    tall = float(levels.min()) - HIGHEST_MM - options.max_zero_mm, float(levels.max()) + options.max_zero_mm
+    inside = _Raster(page.ink, (page.x0_mm, page.y0_mm), (X_PX_PER_MM, Y_PX_PER_MM))
+    for whole in (inside, _around(page)):
+        found = [
+            (int(np.abs(levels - pulse.foot_mm).argmin()), pulse)
+            for x_mm in beside
+            for pulse in _join_strokes(whole.cut(x_mm, tall))
+        ]
+        chosen = _choose_size(found)
+        if chosen:
+            return chosen
+    return []
+
+
+def _around(page: FlatPage) -> _Raster:
+    """Ink of the page and its surroundings, grid included."""
+    dark = np.clip(darkness(page.around.light), 0, None)
+    level = max(float(np.quantile(dark[::3, ::3], STROKE_QUANTILE)), 0.1)
+    first = page.around.edge_mm + 0.5 / AROUND_PX_PER_MM
+    return _Raster(dark / level, (float(first[0]), float(first[1])), (AROUND_PX_PER_MM, AROUND_PX_PER_MM))
+
+
+def _choose_size(found: list[tuple[int, Pulse]]) -> list[tuple[int, Pulse]]:
+    """The pulses of the size that most rows show; those of twice or half the height are the other leads'."""
     if not found:
-        return found
+        return []
     widths, heights = np.log([(pulse.width_mm, pulse.height_mm) for _, pulse in found]).T
     away = np.abs(heights[:, None] - heights)
-    # limb and chest leads may have different gains, one twice the other
     alike = (np.abs(widths[:, None] - widths) < SAME_SIZE) & (
         np.minimum(away, np.abs(away - np.log(2))) < SAME_SIZE
     )
@@ -184,70 +231,58 @@ def seek_pulses(
     return [] if is_letter else chosen
 
 
-def _find_strokes(page: FlatPage, x_mm: tuple[float, float], y_mm: tuple[float, float]) -> Array:
-    """(n, 3) page x, top and bottom, mm, of upright strokes in a part of the page; none closer together than a stroke."""
-    columns = np.clip(np.rint([page.column(x) for x in x_mm]).astype(int), 0, page.ink.shape[1])
-    lines = np.clip(np.rint([page.row(y) for y in y_mm]).astype(int), 0, page.ink.shape[0])
-    part = page.ink[lines[0] : lines[1], columns[0] : columns[1]]
-    if min(part.shape) < 3:
+def _find_strokes(part: _Raster) -> Array:
+    """(n, 3) page x, top and bottom, mm, of upright strokes; none closer together than a stroke."""
+    if min(part.ink.shape) < 3:
         return np.zeros((0, 3))
-    dark = (cv2.dilate(part, np.ones((1, 3), np.uint8)) > STROKE_INK).astype(np.uint8)
+    (left, top), (per_x, per_y) = part.first_mm, part.px_per_mm
+    dark = (cv2.dilate(part.ink, np.ones((1, 3), np.uint8)) > STROKE_INK).astype(np.uint8)
     closed = cv2.morphologyEx(
-        dark, cv2.MORPH_CLOSE, np.ones((2 * round(BROKEN_MM * Y_PX_PER_MM / 2) + 1, 1), np.uint8)
+        dark, cv2.MORPH_CLOSE, np.ones((2 * round(BROKEN_MM * per_y / 2) + 1, 1), np.uint8)
     )
     edges = np.diff(np.pad(closed.astype(np.int8), ((1, 1), (0, 0))), axis=0)
     x, start = np.nonzero(edges.T > 0)
     _, end = np.nonzero(edges.T < 0)
-    long = end - start >= SHORTEST_MM * Y_PX_PER_MM
+    long = end - start >= SHORTEST_MM * per_y
     x, start, end = x[long], start[long], end[long]
     strokes: list[tuple[float, float, float]] = []
     taken = np.zeros(len(x), np.bool_)
     for k in np.argsort(start - end, kind="stable"):
         if taken[k]:
             continue
-        same = (np.abs(x - x[k]) <= STROKE_PX) & (start < end[k]) & (end > start[k])
+        same = (np.abs(x - x[k]) <= STROKE_MM * per_x) & (start < end[k]) & (end > start[k])
         taken |= same
         alike = same & (end - start > 0.9 * (end[k] - start[k]))
-        middle = float(np.mean(x[alike]))
         strokes.append(
-            (
-                float(page.x_mm(columns[0] + middle)),
-                float(page.y_mm(lines[0] + start[k])),
-                float(page.y_mm(lines[0] + end[k] - 1.0)),
-            )
+            (left + float(np.mean(x[alike])) / per_x, top + start[k] / per_y, top + (end[k] - 1) / per_y)
         )
     return np.array(strokes).reshape(-1, 3)
 
 
-def _join_strokes(page: FlatPage, strokes: Array) -> list[Pulse]:
-    """Pulses whose sides are two of the strokes (n, 3)."""
+def _join_strokes(part: _Raster) -> list[Pulse]:
+    """Pulses whose sides are two strokes of a part of the page."""
+    strokes = _find_strokes(part)
     found = []
     for x0, top0, bottom0 in strokes:
         for x1, top1, bottom1 in strokes:
             width = x1 - x0
             if (
                 not WIDTHS_MM[0] < width < WIDTHS_MM[1]
-                or abs(top0 - top1) > LEVEL_MM
-                or abs(bottom0 - bottom1) > LEVEL_MM
+                or max(abs(top0 - top1), abs(bottom0 - bottom1)) > LEVEL_MM
             ):
                 continue
             top, foot = (top0 + top1) / 2, (bottom0 + bottom1) / 2
             if not SHORTEST_MM <= foot - top <= HIGHEST_MM:
                 continue
-            roof = _ink_along(page, x0, x1, top)
-            floor = _ink_along(page, x0, x1, foot)
+            roof, floor = (_inked_along(part, x0, x1, y) for y in (top, foot))
             if roof > MIN_ROOF and floor < MAX_FLOOR:
-                found.append(
-                    Pulse(
-                        float(x0), float(foot), float(foot - top - LINE_MM), float(roof - floor), float(width)
-                    )
-                )
+                height = float(foot - top - LINE_MM)
+                found.append(Pulse(float(x0), float(foot), height, roof - floor, float(width)))
     return found
 
 
-def _ink_along(page: FlatPage, x0: float, x1: float, y: float) -> float:
+def _inked_along(part: _Raster, x0: float, x1: float, y: float) -> float:
     """Share of a level line between two strokes that is inked, within half a millimetre of its height."""
-    inner = np.arange(x0 + 0.4, x1 - 0.39, 0.1)
-    columns = np.clip(np.rint(page.column(inner)).astype(int), 0, page.ink.shape[1] - 1)
-    lines = np.clip(np.rint(page.row(y + np.arange(-0.5, 0.51, 0.125))).astype(int), 0, page.ink.shape[0] - 1)
-    return float((page.ink[lines[:, None], columns].max(axis=0) > STROKE_INK).mean()) if len(inner) else 0.0
+    columns = part.columns(np.arange(x0 + 0.4, x1 - 0.39, 0.1))
+    lines = part.lines(y + np.arange(-0.5, 0.51, 0.125))
+    return float((part.ink[lines[:, None], columns].max(axis=0) > STROKE_INK).mean()) if len(columns) else 0.0

@@ -153,17 +153,18 @@ def _weigh_heights(pulses: Sequence[tuple[str, Pulse]], gains: Gains, options: L
         for height in heights:
             error = float(np.hypot(spread, options.pulse_error_mm / height))
             own, other = (normal(float(np.log(height / g)), 0.0, error) for g in _gains_of(group, gains))
-            # some devices draw every pulse at the gain of the limb leads
-            either = (1 - options.limb_pulse) * own + options.limb_pulse * other
+            # some devices draw every pulse at the gain of the limb leads, and leads may be misnamed
+            share = options.limb_pulse if group == "chest" else options.misplaced_pulse
+            either = (1 - share) * own + share * other
             densities.append(np.log((1 - wrong) * either + wrong / LN_RANGE))
         total += min(len(heights), options.most_pulses_told) * float(np.mean(densities))
     return total
 
 
 def _gains_of(group: str, gains: Gains) -> Gains:
-    """Gain of a group's leads, and that of the limb leads."""
+    """Gain of a group's leads, and that of the others."""
     limb, chest = gains
-    return (chest if group == "chest" else limb), limb
+    return (chest, limb) if group == "chest" else (limb, chest)
 
 
 def _weigh_sizes(beats: SeenBeats, gains: Gains, options: LayoutOptions) -> float:
