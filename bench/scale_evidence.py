@@ -143,7 +143,7 @@ def count_words(tally: Tally, words: RecognisedText, facts: dict[str, Any]) -> N
     gains = {float(g) for g in facts["choices"]["gain"].split("/")}
     for (values, chances), true in zip(kinds, ({facts["speed"]}, gains), strict=True):
         tally.scales += bool(lines)
-        best = 0.0
+        best, wrong = 0.0, False
         for place, chance in zip(words.places, chances, strict=True):
             clear = float(chance.sum())
             if clear <= LEAST_WORD:
@@ -155,7 +155,8 @@ def count_words(tally: Tally, words: RecognisedText, facts: dict[str, Any]) -> N
             elif not on_line:
                 tally.false.append(clear)
             else:
-                tally.wrong += clear > OPTIONS.clear_word
+                wrong |= clear > OPTIONS.clear_word
+        tally.wrong += wrong and not best
         if best:
             tally.true.append(best)
 
@@ -234,8 +235,9 @@ def tell_times() -> Iterable[str]:
 
 
 def _spread(values: Array) -> float:
-    """Standard deviation by the median deviation."""
-    return float(1.48 * np.median(np.abs(values - np.median(values)))) if len(values) else float("nan")
+    """Standard deviation without the outermost 2 % at each end."""
+    low, high = np.quantile(values, [0.02, 0.98]) if len(values) else (0.0, 0.0)
+    return float(values[(values >= low) & (values <= high)].std())
 
 
 def _tuple(values: Sequence[float] | Array) -> str:

@@ -146,7 +146,7 @@ class LayoutOptions:
     """Probability of a scale from which its word is clear."""
     false_on_line: float = 0.03
     """Number of false words on the line of a true one over those of a page, at most."""
-    misread_scale: float = 0.07
+    misread_scale: float = 0.03
     """Share of the printed scales whose reading tells nothing of which one it is."""
     mixed_alone: tuple[float, float] = (0.15, 0.3)
     """Shares of printed pairs of gains of which only that of the limb leads, only that of the chest leads is read."""
@@ -210,11 +210,11 @@ class LayoutOptions:
         default_factory=lambda: {12.5: 1.2, 25.0: 1.6, 50.0: 2.0, 0.0: 0.22}
     )
     """Median width, mm, of the ink of QRS complexes at each speed; under 0 the spread of its natural log."""
-    limb_beat_mv: tuple[float, float] = (0.82, 0.4)
+    limb_beat_mv: tuple[float, float] = (0.82, 0.5)
     """Median, mV, and spread of the natural log of the height of QRS complexes in limb leads."""
-    chest_beat_mv: tuple[float, float] = (1.24, 0.4)
+    chest_beat_mv: tuple[float, float] = (1.24, 0.5)
     """The same in chest leads."""
-    chest_to_limb: tuple[float, float] = (1.37, 0.4)
+    chest_to_limb: tuple[float, float] = (1.37, 0.45)
     """The same of their ratio."""
     long_share: float = 1.03
     """Length of rows over a short record's at 25 mm/s, above which the page shows more than the record."""
