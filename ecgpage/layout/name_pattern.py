@@ -28,6 +28,8 @@ MOST_ASIDE_MM: Final = 6.0
 """Deviation, mm, beyond which a word belongs to another column."""
 ROW_ERROR_MM: Final = 2.0
 """Deviation, mm, of the words of a row from one y."""
+ALIKE: Final = (slice(0, 3), slice(3, 6), slice(6, 12))
+"""Leads, by their numbers in ``LEADS``, whose names look alike."""
 MOST_COLUMNS: Final = 4
 """Number of places tried for each column of an order."""
 MOST_WORDS: Final = 90
@@ -58,11 +60,12 @@ class NamePattern:
 
 def find_name_pattern(printed: PrintedNames, options: LayoutOptions = LayoutOptions()) -> NamePattern | None:
     """Likeliest order of a known layout in which printed names stand; None where too few do."""
-    surest = np.argsort(-printed.chances.max(axis=1, initial=0.0), kind="stable")[:MOST_WORDS]
-    surest = surest[printed.chances[surest].max(axis=1, initial=0.0) > options.min_pattern_name]
+    read = _blur_names(printed.chances, options)
+    surest = np.argsort(-read.max(axis=1, initial=0.0), kind="stable")[:MOST_WORDS]
+    surest = surest[read[surest].max(axis=1, initial=0.0) > options.min_pattern_name]
     if len(surest) < options.min_pattern_names:
         return None
-    places, chances = printed.places[surest], printed.chances[surest]
+    places, chances = printed.places[surest], read[surest]
     columns: dict[tuple[int, ...], list[_Column]] = {}
     best: NamePattern | None = None
     for order in GRAMMAR:
@@ -78,6 +81,21 @@ def find_name_pattern(printed: PrintedNames, options: LayoutOptions = LayoutOpti
         return None
     words = np.where(best.words >= 0, surest[best.words], -1)
     return replace(best, words=words)
+
+
+def _blur_names(chances: Array, options: LayoutOptions) -> Array:
+    """(m, 12) probability of each name, a share of it spread over those that look alike.
+
+    A poor print shows that a name is a V, not its number.
+    """
+    alike = np.concatenate(
+        [
+            np.repeat(chances[:, group].sum(axis=1, keepdims=True), len(LEADS[group]), axis=1)
+            for group in ALIKE
+        ],
+        axis=1,
+    )
+    return np.asarray((1 - options.names_alike) * chances + options.names_alike * alike)
 
 
 @cache
@@ -113,7 +131,7 @@ def _find_columns(places: Array, chances: Array, names: Sequence[int]) -> list[_
         near = np.flatnonzero(np.abs(places[:, 0] - x) < MOST_ASIDE_MM)
         near = near[np.argsort(places[near, 1], kind="stable")]
         fit = own[near] * np.exp(-0.5 * ((places[near, :1] - x) / ASIDE_MM) ** 2)
-        if fit.max(axis=0).sum() < 0.4 * len(names):
+        if fit.max(axis=0).sum() < 0.3 * len(names):
             continue
         rows = _align(fit)
         words = np.where(rows >= 0, near[rows], -1)

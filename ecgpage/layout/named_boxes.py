@@ -30,6 +30,8 @@ LABELS: Final = 4
 """Number of words in one line from which they are the labels of an axis, not the names of strips."""
 STRIP_STEPS: Final = (0.4, 1.9)
 """Distance of a rhythm strip from the row above over the usual one: bounds."""
+AT_END: Final = 0.6
+"""Distance of names from their leads' beginnings over the columns' width, from which they stand at the ends."""
 STEP_ERROR: Final = 0.25
 """Deviation of the distance of a strip from the row above, over the usual one, where only ink shows it."""
 STRIP_NAME_MM: Final = 45.0
@@ -300,6 +302,8 @@ def _strip_words(
     x = printed.places[:, 0]
     clear = printed.chances.max(axis=1, initial=0.0)
     usual = np.abs(x - pattern.x_mm[0]) < MOST_ASIDE_MM
+    if pattern.x_mm[0] - columns.first_mm > AT_END * columns.width_mm:
+        usual |= np.abs(x - pattern.x_mm[-1]) < MOST_ASIDE_MM
     # a beat looks like an I
     along = (x > columns.first_mm - options.name_margin_mm) & (x < columns.first_mm + STRIP_NAME_MM)
     along |= np.abs(x - (columns.first_mm + columns.end_mm) / 2) < STRIP_NAME_MM / 2

@@ -308,6 +308,8 @@ class LayoutOptions:
     # name pattern
     min_pattern_name: float = 0.25
     """Probability of a name, from which it may stand in a pattern."""
+    names_alike: float = 0.3
+    """Share of a name's probability that goes to all that look alike."""
     min_pattern_names: int = 4
     """Number of names that make a pattern, at least."""
     min_pattern_share: float = 0.55

@@ -95,3 +95,15 @@ def test_words_in_no_order_are_no_pattern() -> None:
     places = rng.uniform((0, 0), (250, 180), (30, 2))
     chances = rng.dirichlet(np.full(len(LEADS), 0.1), 30)
     assert find_name_pattern(PrintedNames(places, chances, np.zeros(30))) is None
+
+
+def test_chest_leads_stand_in_their_order_though_their_numbers_are_misread() -> None:
+    cells = order_of("6x2").cells
+    places = np.array([(20.0 + 125 * c, 30.0 + 14.0 * r) for r in range(6) for c in range(2)])
+    chances = np.full((12, len(LEADS)), 0.002)
+    for k, name in enumerate(name for names in cells for name in names):
+        chances[k, LEADS.index(name if k % 2 == 0 else "V3")] = 0.9
+    pattern = find_name_pattern(PrintedNames(places, chances, np.zeros(12)))
+    assert pattern is not None
+    assert pattern.order.cells == cells
+    assert pattern.share == 1.0

@@ -24,6 +24,8 @@ def test_the_detector_tells_which_way_up_a_page_lies(quarter_turns: int) -> None
 def test_names_tell_which_way_up_a_page_lies_where_the_leads_do_not(quarter_turns: int) -> None:
     page = draw_styled(150.0, layout="3x4")
     detector, reader = load_eyes()
-    unsure = LayoutOptions(sure_upright=1.0, sure_layout=0.1, usually_upright=30.0)  # the leads do not settle it
+    unsure = LayoutOptions(
+        sure_upright=1.0, sure_layout=0.1, usually_upright=30.0
+    )  # the leads do not settle it
     turned = flatten_page(page.image, exact_grid(page).rotate(quarter_turns))
     assert find_upright_turn(turned, detector, unsure, reader) == -quarter_turns % 4
