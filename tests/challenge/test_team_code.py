@@ -28,7 +28,7 @@ from ecgpage.diagnosis.stack import FEATURES, Stack, logit
 from ecgpage.pipeline import Digitizer
 from ecgpage.results import RecordReading
 from helper_code import load_signals, save_signals
-from team_code import digitize_record, load_models, run_models, train_models
+from team_code import TORCH, digitize_record, load_models, run_models, train_models
 from tests.drawn import FS, clean_page, record
 
 pytestmark = pytest.mark.medium  # the first test that reads loads the networks
@@ -255,7 +255,7 @@ def clean_reading() -> RecordReading:
 
 
 def test_signal_and_page_answer_together_where_their_stack_is(both: Path) -> None:
-    found = Diagnoser.load(both).diagnose(clean_reading(), FS)
+    found = Diagnoser.load(both, runtime=TORCH).diagnose(clean_reading(), FS)
     assert found.signal is not None
     assert found.page is not None
     wanted = [
@@ -282,7 +282,7 @@ def test_the_page_branch_sees_the_ecg_and_little_else() -> None:
 def test_a_page_without_signals_is_answered_by_its_picture(both: Path) -> None:
     nothing = np.full((5000, 12), np.nan, np.float32)
     located = replace(clean_reading(), mv=nothing)
-    diagnoser = Diagnoser.load(both)
+    diagnoser = Diagnoser.load(both, runtime=TORCH)
     found = diagnoser.diagnose(located, FS)
     assert found.signal is None
     assert found.page is not None
@@ -311,12 +311,12 @@ def test_after_training_the_signal_branch_answers_alone(both: Path, tmp_path: Pa
     shutil.copytree(both, folder)
     tensors = {key: value + 1e-3 for key, value in load_tensors(folder, signal_classifier.NAME).items()}
     save_tensors(folder, signal_classifier.NAME, tensors, load_card(folder, signal_classifier.NAME))
-    diagnoser = Diagnoser.load(folder)
+    diagnoser = Diagnoser.load(folder, runtime=TORCH)
     assert diagnoser.stacked is None
     assert diagnoser.page is None
     found = diagnoser.diagnose(clean_reading(), FS)
     assert found.answer == found.signal
-    assert Diagnoser.load(folder, ask_page=True).diagnose(clean_reading(), FS).page is not None
+    assert Diagnoser.load(folder, ask_page=True, runtime=TORCH).diagnose(clean_reading(), FS).page is not None
 
 
 def test_a_report_says_what_both_branches_found(
