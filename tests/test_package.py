@@ -25,7 +25,11 @@ BLOCKED = ["torch", "efficientnet_pytorch", "onnx", "matplotlib", "pandas", "skl
 import json, sys
 target, page = sys.argv[1:]
 sys.path.insert(0, target)
-sys.modules.update(dict.fromkeys(BLOCKED))
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in BLOCKED:
+            raise ImportError(f"{name} is imported")
+sys.meta_path.insert(0, Refuse())
 from ecgpage import Reader
 import ecgpage.core.yolov7 as yolov7
 found = Reader(device="cpu").digitize(page)

@@ -42,7 +42,7 @@ exit status:
   2  nothing was done: command line, inputs, weights, device, output folder
   130  interrupted; the same command with --skip-existing goes on
 
-Each worker (--jobs) is a process of one thread (OMP_NUM_THREADS) with about 1.1 GB, 1.5 GB for the largest pictures.
+Each worker (--jobs) is a process of one thread (OMP_NUM_THREADS) with about 0.6 GB, 1.5 GB for the largest pictures.
 Nothing is sent anywhere. This is research software, not for clinical use.
 """
 """End of the help text."""
