@@ -67,8 +67,9 @@ class FakeReader:
         if (self.marks / "dies_at_start").exists():
             os._exit(9)
 
-    def digitize(self, image: Any, *, fs: float, seconds: float, hints: Hints) -> FakeDigitization:
+    def digitize(self, page: Any, *, fs: float, seconds: float, hints: Hints) -> FakeDigitization:
         """What a page of that colour gives."""
+        image = page.image
         kind = KINDS[round(int(image[0, 0, 0]) / 20)]
         self._act(kind)
         read = {"partial": LEADS[:9], "failed": ()}.get(kind, LEADS)
