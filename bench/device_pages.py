@@ -1,6 +1,6 @@
 """Measure how drawn pages of other devices and viewers are read, by each kind of look.
 
-    python -m bench.device_pages --data FOLDER --out FILE.csv [--pages 200] [--mix world] [--fold 9] [--by grid panel ...]
+    python -m bench.device_pages --data FOLDER --out FILE.csv [--pages 200] [--first 0] [--mix world] [--fold 9] [--by grid panel ...]
     python -m bench.device_pages --data FOLDER --sheet FILE.webp [--pages 40]
 
 FOLDER holds ``ptbxl100`` and ``hires500``; records of a fold are drawn by ``ecgpage.synth.world`` and digitized by
@@ -48,8 +48,8 @@ def main() -> int:
     rows = load_rows(options.out) if options.out.exists() else []
     records = TrainingRecords(options.data, {options.fold})
     order = np.random.default_rng(SEED).permutation(len(records))
-    reader = Reader()
-    for k in range(len(rows), options.pages):
+    reader = Reader(model=options.model)
+    for k in range(options.first + len(rows), options.first + options.pages):
         row = read_page(reader, records, int(order[k % len(order)]), options.mix, k)
         _add(options.out, row, is_first=not rows)
         rows.append(row)
@@ -104,6 +104,8 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--out", type=Path, help="CSV of results, gone on with where it exists")
     what.add_argument("--sheet", type=Path, help="picture of pages to write")
     parser.add_argument("--pages", type=int, default=200)
+    parser.add_argument("--first", type=int, default=0, help="number of the first page")
+    parser.add_argument("--model", type=Path, default=None, help="folder with the weights")
     parser.add_argument("--mix", default="world")
     parser.add_argument("--fold", default="9", help="fold of the records: 9 reports, 8 chooses")
     parser.add_argument("--by", nargs="+", default=["scene", "grid", "columns"], help="kinds of look")

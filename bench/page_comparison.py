@@ -20,6 +20,7 @@ from ecgpage.grid.grid_map import SQUARE_MM, GridMap
 from ecgpage.image.decode import Source
 from ecgpage.layout.types import PageLayout, Segment
 from ecgpage.reader import Reader
+from ecgpage.synth.world.truth import REACH_MM
 
 SCALE_OFF: Final = 0.005
 """Part by which a scale may be off."""
@@ -149,14 +150,18 @@ def compare(true: TruePage, grid: GridMap, layout: PageLayout) -> Comparison:
 
 
 def _scale_at(grid: GridMap, at: Array) -> tuple[float, float]:
-    """Pixels of a page mm of the map along x and y at an image position (2,)."""
-    ny, nx = grid.quality.shape
-    j, i = np.unravel_index(np.argmin(np.hypot(*np.moveaxis(grid.nodes - at, -1, 0))), (ny, nx))
-    x, y = grid.origin_mm[0] + SQUARE_MM * i, grid.origin_mm[1] + SQUARE_MM * j
-    px, py = grid.to_image(np.array([x - 5.0, x + 5, x, x]), np.array([y, y, y - 5.0, y + 5]))
-    return float(np.hypot(px[1] - px[0], py[1] - py[0])) / 10, float(
-        np.hypot(px[3] - px[2], py[3] - py[2])
-    ) / 10
+    """Pixels of a page mm of the map along x and y around an image position (2,), as far as the truth looks."""
+    shape = grid.quality.shape
+    place = np.unravel_index(np.argmin(np.hypot(*np.moveaxis(grid.nodes - at, -1, 0))), shape)
+    found = []
+    for axis, reach_mm in ((1, REACH_MM[0]), (0, REACH_MM[1])):
+        squares = max(1, min(round(reach_mm / SQUARE_MM), place[axis], shape[axis] - 1 - place[axis]))
+        ends = [[int(v) for v in place] for _ in range(2)]
+        ends[0][axis] = max(0, int(place[axis]) - int(squares))
+        ends[1][axis] = min(shape[axis] - 1, int(place[axis]) + int(squares))
+        apart = grid.nodes[tuple(ends[1])] - grid.nodes[tuple(ends[0])]
+        found.append(float(np.hypot(*apart)) / (SQUARE_MM * (ends[1][axis] - ends[0][axis])))
+    return found[0], found[1]
 
 
 def _ends(segment: Segment, grid: GridMap, layout: PageLayout) -> tuple[Array, Array]:

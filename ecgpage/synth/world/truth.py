@@ -8,6 +8,7 @@ Conventions:
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Final
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from ecgpage.synth.scene.page_map import PageMap
 from ecgpage.synth.truth import bounds, rectangle
 from ecgpage.synth.world.model import ColumnTimes, DevicePage, GridPanel, StripTimes
 from ecgpage.synth.world.sheet import Scale, label_patch
+
+REACH_MM: Final = (60.0, 40.0)
+"""Farthest, mm, from the middle of a page that its scale is told over."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ class WorldFacts:
     gain: float
     """mm/mV."""
     trace_px_per_mm: tuple[float, float]
-    """Pixels of 1/25 s at 25 mm/s along x and of 0.1 mV at 10 mm/mV along y."""
+    """Pixels of 1/25 s at 25 mm/s along x and of 0.1 mV at 10 mm/mV along y, in the mean around the page's middle."""
     column_times: ColumnTimes
     strip_times: StripTimes
     grids: tuple[GridFacts, ...]
@@ -133,7 +137,7 @@ def world_facts(
     ends = [_end(page, s) for s in page.segments]
     level = float(np.mean([s.baseline for s in page.segments]))
     edges = page_map.image_from_page(np.array([[min(starts), level], [max(ends), level]]))
-    scale = scale_at(page_map, middle)
+    scale = scale_at(page_map, middle, usual_reach(page.paper.width, page.paper.height))
     cut = (
         max(-0.5 - float(edges[0, 0]), 0.0) / scale[0],
         max(float(edges[1, 0]) - shape[1] + 0.5, 0.0) / scale[0],
@@ -163,12 +167,21 @@ def world_facts(
     )
 
 
-def scale_at(page_map: PageMap, page: tuple[float, float]) -> tuple[float, float]:
-    """Pixels of a page millimetre along the page's x and y at a page position."""
+def usual_reach(width: float, height: float) -> tuple[float, float]:
+    """How far, mm, from a page's middle its scale is told: paper that a scanner feeds unevenly has another at each mm."""
+    return min(REACH_MM[0], 0.4 * width), min(REACH_MM[1], 0.4 * height)
+
+
+def scale_at(
+    page_map: PageMap, page: tuple[float, float], reach: tuple[float, float] = (0.5, 0.5)
+) -> tuple[float, float]:
+    """Pixels of a page millimetre along the page's x and y, in the mean ``reach`` mm to each side of a page position."""
     x, y = page
-    around = np.array([[x - 0.5, y], [x + 0.5, y], [x, y - 0.5], [x, y + 0.5]], np.float64)
+    along, down = reach
+    around = np.array([[x - along, y], [x + along, y], [x, y - down], [x, y + down]], np.float64)
     seen = page_map.image_from_page(around)
-    return float(np.hypot(*(seen[1] - seen[0]))), float(np.hypot(*(seen[3] - seen[2])))
+    across = float(np.hypot(*(seen[1] - seen[0]))) / (2 * along)
+    return across, float(np.hypot(*(seen[3] - seen[2]))) / (2 * down)
 
 
 def text_box(text: Text, printed: Scale) -> Box:
@@ -188,7 +201,7 @@ def _end(page: DevicePage, segment: Segment) -> float:
 
 def _grid(page_map: PageMap, panel: GridPanel) -> GridFacts:
     x0, y0, x1, y1 = panel.box
-    scale = scale_at(page_map, ((x0 + x1) / 2, (y0 + y1) / 2))
+    scale = scale_at(page_map, ((x0 + x1) / 2, (y0 + y1) / 2), usual_reach(x1 - x0, y1 - y0))
     crossing = page_map.image_from_page(np.array([panel.origin]))[0]
     return GridFacts(
         box=_box(page_map, panel.box),
