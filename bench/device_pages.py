@@ -1,6 +1,7 @@
 """Measure how drawn pages of other devices and viewers are read, by each kind of look.
 
-    python -m bench.device_pages --data FOLDER --out FILE.csv [--pages 200] [--first 0] [--mix world] [--fold 9] [--by grid panel ...]
+    python -m bench.device_pages --data FOLDER --out FILE.csv [--pages 200] [--first 0] [--mix world] [--fold 9]
+        [--by grid panel ...]
     python -m bench.device_pages --data FOLDER --sheet FILE.webp [--pages 40]
 
 FOLDER holds ``ptbxl100`` and ``hires500``; records of a fold are drawn by ``ecgpage.synth.world`` and digitized by

@@ -258,9 +258,9 @@ class _Rays:
         weight = weigh_surprises(surprise, options.comb_power)
         if abs(turn) < MAX_BLOCK_TURN:
             edges = np.rint(np.arange(1, self.block_px / 2 + 1) * bins / self.block_px).astype(int)
-            for near in (edges - 1, edges, edges + 1):
-                near = near[near < len(weight)]
-                weight[near] = np.minimum(weight[near], MOST_FOR_BLOCKS)
+            near = np.concatenate([edges - 1, edges, edges + 1])
+            near = near[near < len(weight)]
+            weight[near] = np.minimum(weight[near], MOST_FOR_BLOCKS)
         seen = weight[np.minimum(at, len(surprise) - 1)]
         seen = np.where(inside, seen, 0.0)
         return np.stack([seen.sum(axis=0), seen[HARMONICS % FINE_LINES == 0].sum(axis=0)])

@@ -4,6 +4,7 @@ What repeats from square to square may be lines, dashes or dots: each square's m
 squares, so that no single line needs to be seen.
 """
 
+import contextlib
 import logging
 from dataclasses import replace
 from typing import Final
@@ -90,10 +91,8 @@ def map_unbent(dark: Light, measured: MeasuredComb) -> GridMap | None:
         if len(steps) >= MIN_LINES and float(np.median(steps)) > ROUNDING_PX:
             log.debug("lines leave their places by %.2f px", float(np.median(steps)))
             return None
-    try:
+    with contextlib.suppress(EcgPageError):  # panels have a pattern of their own each
         grid, _ = _keep_seen(grid, offsets)
-    except EcgPageError:
-        pass  # panels, each with a pattern of its own
     error = max(measured.error) * max(dark.shape) / np.sqrt(12)
     return replace(grid, residual_px=float(error))
 

@@ -1,5 +1,7 @@
 """Distances and directions of strictly periodic grids are measured far more exactly than the spectrum's bins."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -27,7 +29,7 @@ def draw_snapped(
     """uint8 (h, w, 3) page whose 1-mm lines were moved onto whole pixels; ``tops``: of panels whose grids begin anew."""
     page = np.full((*shape, 3), 255, np.uint8)
     tops = (*tops, shape[0])
-    for top, bottom in zip(tops[:-1], tops[1:], strict=True):
+    for top, bottom in itertools.pairwise(tops):
         for axis, first, last in ((0, top, bottom), (1, 0, shape[1])):
             for k in range(int((last - first) * 5 / pitch_px)):
                 at = int(np.floor(first + 0.3 + k * pitch_px / 5 + 0.5))
