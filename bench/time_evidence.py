@@ -15,7 +15,7 @@ import os
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import softmax
 
+from ecgpage.core.conventions import LEADS
 from ecgpage.layout.types import PageLayout, Segment
 from ecgpage.signal import times as page_times
 from ecgpage.synth.page.model import segment_path
@@ -46,8 +47,12 @@ END_ERROR_MM: Final = 0.15
 """The same of their ends."""
 TRACE_ERROR_MM: Final = 0.05
 """Standard deviation, mm, of the line."""
+MISNAMED: Final = 0.1
+"""Share of the strips that are read under another name."""
 RIGHT_S: Final = 0.02
 """Error, s, up to which the time of a lead is right."""
+OF_LINES: Final = ("same samples", "limb leads")
+"""Evidence of PDFs that hold their curves: no plan here is one."""
 FAR_S: Final = 0.1
 """Error, s, from which no hypothesis of a page is true."""
 LIKELIHOODS: Final = ("total", "rhythm", "lags", "rate")
@@ -122,8 +127,11 @@ def _as_read(
         at = np.arange(first, last, STEP_MM)
         line = np.interp(at, x, y) + rng.normal(0, TRACE_ERROR_MM, len(at))
         seconds = (last - first) / page.speed
+        lead = segment.lead
+        if place.column is None and rng.random() < MISNAMED:
+            lead = str(rng.choice(np.array(LEADS)))
         read = Segment(
-            segment.lead,
+            lead,
             place.row,
             first,
             last,
@@ -157,17 +165,11 @@ def is_right(page: TimedPage, found: page_times.PageTimes) -> bool:
 
 def estimate(drawn: Iterator[TimedPage]) -> dict[str, float]:
     """Weights of ``EVIDENCE`` that make the true hypotheses likeliest, held near 1 or 0 by a normal prior."""
-    names = [name for name in page_times.EVIDENCE if name != "same samples"]  # no plan is a PDF
+    names = [name for name in page_times.EVIDENCE if name not in OF_LINES]
     evidence, offsets, true = [], [], []
     for page in drawn:
         odds = page.layout.speed_odds
-        found = [
-            h
-            for speed in odds
-            for h in page_times.list_hypotheses(
-                page.traces, replace(page.layout, speed_mm_per_s=speed), 500.0
-            )
-        ]
+        found = page_times.list_hypotheses(page.traces, page.layout, list(odds), 500.0)
         off = np.array([_miss(page, h) for h in found])
         if off.min() > FAR_S:
             continue
@@ -186,7 +188,9 @@ def estimate(drawn: Iterator[TimedPage]) -> dict[str, float]:
             slope += chance @ x - x[k]
         return value, slope
 
-    best = minimize(cost, usual, jac=True, method="L-BFGS-B")
+    # no likelihood counts more than once
+    bounds = [(0.0, 1.0) if name in LIKELIHOODS else (None, None) for name in names]
+    best = minimize(cost, usual, jac=True, method="L-BFGS-B", bounds=bounds)
     print(f"{len(true)} pages, {best.fun / len(true):.3f} nats a page", file=sys.stderr)
     return {name: round(float(v), 2) for name, v in zip(names, best.x, strict=True)}
 

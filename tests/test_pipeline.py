@@ -175,7 +175,7 @@ def test_a_record_gets_the_first_samples_of_what_its_page_shows(
     page_file: Path, monkeypatch: pytest.MonkeyPatch, n_samples: int
 ) -> None:
     whole = clean_reading()
-    monkeypatch.setattr(Digitizer, "read_page", lambda *_: whole)
+    monkeypatch.setattr(Digitizer, "read_page", lambda *_, **__: whole)
     reading = digitizer().read_record([page_file], FS, n_samples)
     shared = min(n_samples, N_SAMPLES)
     assert reading.reasons == []

@@ -75,6 +75,7 @@ def test_torch_reads_the_same_signals_and_labels(
         )
 
 
+@pytest.mark.slow
 def test_torch_reads_the_same_with_kernels_of_other_processors(
     by_onnx: list[Digitization], tmp_path: Path
 ) -> None:

@@ -28,13 +28,10 @@ def find_upright_turn(
     Where the leads alone do not tell, ``reader`` reads their names each way up.
     """
     best: tuple[float, int] | None = None
-    is_named = False
     for beyond in (0.0, AROUND_MM):
-        if is_named:
-            break
         view, frame = page.overview(detector.size, beyond_mm=beyond)
         for turn in (0, 2, 1, 3):
-            if turn == 1 and best is not None and (is_named or reader is None):
+            if turn == 1 and best is not None and reader is None:
                 break  # rows along x were seen: the page does not lie on its side
             turned = np.ascontiguousarray(np.rot90(view, turn))
             scale = frame[1]
@@ -53,7 +50,6 @@ def find_upright_turn(
                     evidence = max(evidence, more) + pattern.score
                     confidence = max(confidence, clear)
                     log.debug("names: %.0f %%, evidence %.1f", 100 * pattern.share, evidence)
-                    is_named = True
                     if pattern.share >= options.sure_pattern and pattern.words.size == len(LEADS):
                         return turn
             # upside down, some leads are taken for others by their place; most pages lie upright

@@ -19,8 +19,10 @@ from ecgpage.layout.types import Gains, Pulse, ScaleEvidence, SeenBeats
 
 CHEST: Final = LEADS[6:]
 """Chest leads, V1 to V6."""
-SPEED_ODDS: Final[Mapping[float, float]] = {25.0: 0.0, 50.0: -2.3, 12.5: -3.6}
-"""Log odds of paper speeds, mm/s, before a page is looked at."""
+SPEED_ODDS: Final[Mapping[float, float]] = {25.0: 0.0, 50.0: -2.3, 12.5: -5.0}
+"""Log odds of paper speeds, mm/s, before a page is looked at: 1 page in 11 runs at 50, 1 in 150 at 12.5, a judgement; drawn
+pages show more of them.
+"""
 GAIN_ODDS: Final[Mapping[float, float]] = {10.0: 0.0, 5.0: -2.4, 20.0: -2.6, 2.5: -5.5}
 """Log odds of gains, mm/mV."""
 PULSE_S: Final = 0.2

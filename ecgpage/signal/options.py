@@ -21,15 +21,17 @@ class SignalOptions:
     # times of columns
     time_weights: Mapping[str, float] = field(
         default_factory=lambda: {
-            "axis": 0.6,
-            "together": -0.86,
-            "total": 0.25,
-            "rhythm": 0.48,
-            "lags": 0.84,
-            "rate": 2.21,
-            "other strip": -1.08,
-            "strip": 7.88,
-            "strip columns": -5.46,
+            "axis": 0.67,
+            "together": -1.26,
+            "total": 0.16,
+            "rhythm": 0.55,
+            "lags": 1.0,
+            "rate": 1.0,
+            "other strip": -0.65,
+            "strip": 4.03,
+            "strip lags": 0.31,
+            "strip lead": 2.5,
+            "strip columns": -3.16,
             "same samples": 20.0,
             "limb leads": 20.0,
         }

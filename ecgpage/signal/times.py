@@ -11,6 +11,7 @@ is listed in ``EVIDENCE``; its weights were estimated on drawn plans of pages (`
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from ecgpage.core.types import Array
 from ecgpage.layout.types import PageLayout
-from ecgpage.signal.beat_marks import ALL, correlate_at, find_beats, find_lag, mark_traces
+from ecgpage.signal.beat_marks import ALL, LAG_STEP, correlate_at, find_beats, find_lag, mark_traces
 from ecgpage.signal.limb_leads import BY_I_AND_II
 from ecgpage.signal.options import SignalOptions
 from ecgpage.signal.sampling import sample_trace
@@ -35,6 +36,8 @@ EVIDENCE: Final[Mapping[str, str]] = {
     "rate": "log likelihood of the usual time from beat to beat",
     "other strip": "1 for strips of another time",
     "strip": "correlation of the beats of columns with those of the strips, summed over the columns",
+    "strip lags": "the best within 40 ms of their places, less the best within half a beat, summed over the columns",
+    "strip lead": "correlation of strips with the columns of their leads",
     "strip columns": "number of columns above strips of the same time",
     "same samples": "1 where strips that are lines of a PDF repeat their leads' columns sample by sample",
     "limb leads": "1 for columns of the same seconds whose limb leads, lines of a PDF, obey the constraints, -1 if not",
@@ -49,6 +52,10 @@ SAME_COLUMN_MM: Final = 1.0
 AUGMENTED: Final = ("aVR", "aVL", "aVF")
 OTHER_ERROR: Final = 0.5
 """Such a difference from which lines were not recorded together, whatever filters a device has."""
+OTHER_LAG_S: Final = 0.01
+"""Distance, s, of the lags at which strips are compared with columns."""
+NEAR_LAG_S: Final = 0.04
+"""Lag, s, of the beats of one lead after another's that may be theirs: QRS complexes differ."""
 SAME_ERROR: Final = 0.05
 """Difference of samples, root mean square, as a share of the signal's, below which a line repeats another."""
 
@@ -93,16 +100,14 @@ def find_times(
     usual = layout.speed_mm_per_s
     odds = layout.speed_odds or {usual: 0.0}
     speeds = [v for v in odds if odds[v] > max(odds.values()) - options.least_speed_odds] + [usual]
-    pages = {
-        v: _TimedPage(traces, replace(layout, speed_mm_per_s=v), fs, options) for v in dict.fromkeys(speeds)
-    }
-    found = [h for page in pages.values() for h in page.list_hypotheses()]
+    page = _TimedPage(traces, layout, fs, options)
+    found = [h for speed in dict.fromkeys(speeds) for h in page.list_hypotheses(speed)]
     scores = [odds.get(h.speed_mm_per_s, 0.0) + h.weigh(options.time_weights) for h in found]
     for hypothesis, score in zip(found, scores, strict=True):
         log.debug("%5.1f %s", score, hypothesis)
     place = int(np.argmax(scores))
     best = found[place]
-    times = pages[best.speed_mm_per_s].put(best)
+    times = page.put(best)
     others = [s for h, s in zip(found, scores, strict=True) if h is not best]
     times = replace(times, margin=scores[place] - max(others, default=-np.inf))
     if best.speed_mm_per_s != usual:
@@ -112,10 +117,25 @@ def find_times(
 
 
 def list_hypotheses(
-    traces: Sequence[Trace], layout: PageLayout, fs: float, options: SignalOptions = SignalOptions()
+    traces: Sequence[Trace],
+    layout: PageLayout,
+    speeds: Sequence[float],
+    fs: float,
+    options: SignalOptions = SignalOptions(),
 ) -> list[Hypothesis]:
-    """All hypotheses for a page at the layout's speed."""
-    return list(_TimedPage(traces, layout, fs, options).list_hypotheses())
+    """All hypotheses for a page at these paper speeds, mm/s."""
+    page = _TimedPage(traces, layout, fs, options)
+    return [h for speed in speeds for h in page.list_hypotheses(speed)]
+
+
+@dataclass(frozen=True)
+class _SeenBeats:
+    """What beats say of one kind of hypothesis, at the layout's speed."""
+
+    starts_s: tuple[float, ...]
+    evidence: dict[str, float]
+    with_strips: dict[str, float]
+    """Further evidence for strips of the columns' time."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +148,9 @@ class _Column:
 
 
 class _TimedPage:
-    """Traces of a page at one speed, their columns and beats."""
+    """Traces of a page, their columns and beats at the layout's speed; another speed stretches all times alike, so that
+    beats which stand below each other say nothing about it.
+    """
 
     def __init__(
         self, traces: Sequence[Trace], layout: PageLayout, fs: float, options: SignalOptions
@@ -144,35 +166,50 @@ class _TimedPage:
         self.longest_s = max((t.segment.duration_s for t in timed), default=0.0)
         self.layout = layout
         self.is_exact = all(t.source == PATH for t in timed)
+        reach, self.near = round(options.usual_beat_s / 2 * fs), round(NEAR_LAG_S * fs)
+        self.other_lags = range(-reach, reach + 1, max(1, round(OTHER_LAG_S * fs)))
 
-    def list_hypotheses(self) -> Iterator[Hypothesis]:
-        """All hypotheses that differ; one where there is a single column."""
-        rate = self._weigh_rate()
+    def list_hypotheses(self, speed: float) -> Iterator[Hypothesis]:
+        """All hypotheses at a speed that differ; one where there is a single column."""
+        stretch = self.speed / speed
+        rate = self._weigh_rate(stretch)
         if len(self.columns) < 2:
-            total = _weigh_total([0.0], np.array([self.longest_s]), self.options.totals_s, self.options)
-            yield Hypothesis(
-                self.speed, "drawn", (0.0,) * len(self.columns), True, {"rate": rate, "total": total}
-            )
+            totals = self.options.totals_s
+            total = _weigh_total([0.0], np.array([self.longest_s * stretch]), totals, self.options)
+            yield Hypothesis(speed, "drawn", (0.0,) * len(self.columns), True, {"rate": rate, "total": total})
             return
-        for kind, starts in self._list_starts().items():
-            evidence = {"rate": rate, **self._weigh_starts(kind, starts)}
-            yield Hypothesis(self.speed, kind, starts, True, {**evidence, **self._weigh_strips(starts)})
+        for kind, seen in self.seen.items():
+            starts = tuple(start * stretch for start in seen.starts_s)
+            totals = self.options.together_totals_s if kind == "together" else self.options.totals_s
+            total = _weigh_total(starts, self.widths_s * stretch, totals, self.options)
+            evidence = {"rate": rate, "total": total, **seen.evidence}
+            yield Hypothesis(speed, kind, starts, True, {**evidence, **seen.with_strips})
             if self.strips:
-                yield Hypothesis(self.speed, kind, starts, False, {**evidence, "other strip": 1.0})
+                yield Hypothesis(speed, kind, starts, False, {**evidence, "other strip": 1.0})
+
+    @cached_property
+    def seen(self) -> dict[str, "_SeenBeats"]:
+        """Kind of hypothesis -> beginnings of the columns at the layout's speed, and what beats say of them."""
+        return {
+            kind: _SeenBeats(starts, self._weigh_beats(kind, starts), self._weigh_strips(starts))
+            for kind, starts in self._list_starts().items()
+        }
 
     def put(self, hypothesis: Hypothesis) -> PageTimes:
         """The page's traces at a hypothesis' times, with notes."""
+        speed = hypothesis.speed_mm_per_s
         starts = np.array(hypothesis.starts_s)
         notes = []
         if hypothesis.kind == "together":
             notes.append("all columns show the same seconds: their beats stand at the same places")
             # the places of lines of a PDF hold no error that beats could tell of
             if not (self.is_exact or (self.strips and hypothesis.strips_too)):
-                starts = self._put_in_order()
+                starts = self._put_in_order() * self.speed / speed
         if not hypothesis.strips_too:
             notes.append("the rhythm strip was recorded at another time than the columns: it is left out")
-        strips = self.strips if hypothesis.strips_too else []
-        return PageTimes(self.speed, self._move(starts), strips, tuple(notes))
+        strips = [_time_at(t, speed) for t in self.strips] if hypothesis.strips_too else []
+        columns = [_time_at(t, speed) for t in self._move(starts)]
+        return PageTimes(speed, columns, strips, tuple(notes))
 
     def _move(self, starts: Array) -> list[Trace]:
         return [
@@ -192,19 +229,16 @@ class _TimedPage:
             starts["drawn"] = axis  # the last sample of a line may have been left out
         return starts
 
-    def _weigh_starts(self, kind: str, starts: tuple[float, ...]) -> dict[str, float]:
-        options = self.options
+    def _weigh_beats(self, kind: str, starts: tuple[float, ...]) -> dict[str, float]:
         if kind == "together":
-            total = _weigh_total(starts, self.widths_s, options.together_totals_s, options)
-            same = {"together": 1.0, "total": total, "lags": self._weigh_lags()}
+            same = {"together": 1.0, "lags": self._weigh_lags()}
             return {**same, "limb leads": self._weigh_constraint()} if self.is_exact else same
-        total = _weigh_total(starts, self.widths_s, options.totals_s, options)
         is_axis = {"axis": 1.0} if kind == "axis" else {}
-        return {**is_axis, "total": total, "rhythm": self._weigh_rhythm(starts)}
+        return {**is_axis, "rhythm": self._weigh_rhythm(starts)}
 
-    def _weigh_rate(self) -> float:
+    def _weigh_rate(self, stretch: float) -> float:
         """Log likelihood of the usual time from beat to beat."""
-        intervals = self._intervals()
+        intervals = self._intervals() * stretch
         if len(intervals) < 3:
             return 0.0
         off = np.log(float(np.median(intervals)) / self.options.usual_beat_s) / self.options.beat_spread
@@ -252,37 +286,47 @@ class _TimedPage:
         """How well the columns' beats stand at those of the strips; x on a strip's axis is its time."""
         if not self.strips:
             return {}
-        fits = [
-            correlate_at(beats, mark, round((start + self._ahead_s(strip)) * self.fs), self.fs)
-            for strip, beats in zip(self.strips, self.strip_marks, strict=True)
-            for start, mark in zip(starts, self.marks, strict=True)
-        ]
-        same = any(self._repeats(strip, starts) for strip in self.strips)
+        fits = np.zeros(2)
+        for strip, beats in zip(self.strips, self.strip_marks, strict=True):
+            for start, mark in zip(starts, self.marks, strict=True):
+                lag = round((start + self._ahead_s(strip)) * self.fs)
+                around = [correlate_at(beats, mark, lag + k, self.fs) for k in self.other_lags]
+                near = [fit for fit, k in zip(around, self.other_lags, strict=True) if abs(k) <= self.near]
+                fits += correlate_at(beats, mark, lag, self.fs), max(near) - max(around)
+        repeats = np.array([self._compare_with_lead(strip, starts) for strip in self.strips])
         return {
-            "strip": sum(fits) / len(self.strips),
+            "strip": fits[0] / len(self.strips),
+            "strip lags": fits[1] / len(self.strips),
+            "strip lead": float(repeats[:, 0].mean()),
             "strip columns": float(len(self.columns)),
-            "same samples": float(same),
+            "same samples": float(repeats[:, 1].any()),
         }
 
-    def _repeats(self, strip: Trace, starts: tuple[float, ...]) -> bool:
-        """Whether a strip that is a line repeats, sample by sample, the line of its lead at the columns' times."""
+    def _compare_with_lead(self, strip: Trace, starts: tuple[float, ...]) -> tuple[float, bool]:
+        """Correlation of a strip with its lead's column, 0 without one, and whether lines repeat each other's samples."""
         leads = [
             (start, trace)
             for column, start in zip(self.columns, starts, strict=True)
             for trace in column.traces
-            if strip.source == trace.source == PATH and trace.segment.lead == strip.segment.lead
+            if trace.segment.lead == strip.segment.lead
         ]
         if not leads:
-            return False
+            return 0.0, False
         start, trace = leads[0]
         whole = sample_trace(strip, self.layout, self.fs, ALL)[1]
         moved = replace(trace, segment=replace(trace.segment, start_s=0.0))
         own = sample_trace(moved, self.layout, self.fs, ALL)[1]
         first = round((start + self._ahead_s(strip)) * self.fs)
+        fit = max(
+            correlate_at(whole, own, first + k, self.fs) for k in range(-self.near, self.near + 1, LAG_STEP)
+        )
+        if not strip.source == trace.source == PATH:
+            return fit, False
         there = whole[max(0, first) : max(0, first) + len(own)]
         own = own[max(0, -first) :][: len(there)]
         there = there[: len(own)]
-        return len(own) > self.fs / 2 and float(np.std(there - own)) < SAME_ERROR * float(np.std(own))
+        is_same = len(own) > self.fs / 2 and float(np.std(there - own)) < SAME_ERROR * float(np.std(own))
+        return fit, is_same
 
     def _weigh_constraint(self) -> float:
         """1 where an augmented lead of one column is what leads I and II of another make it, sample by sample; -1 where it is

@@ -107,7 +107,8 @@ def test_a_header_may_say_less_than_the_page_shows(
     signal, labels = run(write(tmp_path, header(fs=fs, samples=samples)))
     assert signal is not None
     assert signal.shape == shape
-    assert np.isfinite(signal[: shape[0] // 5, 0]).all()
+    # the ink's first tenth of a millimetre is seen or not by rounding: two samples
+    assert np.isfinite(signal[2 : shape[0] // 5, 0]).all()
     assert labels == whole_labels()
 
 

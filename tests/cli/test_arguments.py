@@ -251,7 +251,7 @@ def test_the_table_of_formats_is_that_of_the_writers() -> None:
 
 
 def test_the_devices_are_those_of_the_reader() -> None:
-    source = (ROOT / "ecgpage" / "reader.py").read_text(encoding="utf-8")
+    source = (ROOT / "ecgpage" / "core" / "runtime.py").read_text(encoding="utf-8")
     assert f"DEVICES: Final = {DEVICES!r}".replace("'", '"') in source
 
 

@@ -20,7 +20,10 @@ PRECISIONS = ("float32", "bfloat16")
 LIMITS = load_limits()
 
 every_example = pytest.mark.parametrize("record", EXAMPLES)
-both_precisions = pytest.mark.parametrize("precision", PRECISIONS)
+# without hardware for bfloat16 it takes a minute
+both_precisions = pytest.mark.parametrize(
+    "precision", ["float32", pytest.param("bfloat16", marks=pytest.mark.slow)]
+)
 
 
 @pytest.fixture(scope="session")
@@ -70,6 +73,7 @@ def test_an_example_gets_its_label(outputs: Outputs, precision: str, record: str
     assert load_labels(str(outputs(precision) / record)) == ["NORM"]
 
 
+@pytest.mark.slow
 @every_example
 def test_the_precision_that_is_asked_for_is_the_one_that_is_used(outputs: Outputs, record: str) -> None:
     single, half = (load_reading(outputs(precision), record) for precision in PRECISIONS)
