@@ -34,6 +34,8 @@ AT_END: Final = 0.6
 """Distance of names from their leads' beginnings over the columns' width, from which they stand at the ends."""
 STEP_ERROR: Final = 0.25
 """Deviation of the distance of a strip from the row above, over the usual one, where only ink shows it."""
+STEP_SPREAD: Final = 0.35
+"""Standard deviation of the natural log of that distance over the usual one, whatever shows the strip."""
 STRIP_NAME_MM: Final = 45.0
 """Distance, mm, of a strip's name from its beginning, at most: words stand before it."""
 HALF_ROW: Final = 0.45
@@ -272,6 +274,7 @@ def _find_strips(
             odds += options.strip_boxed * _nearest(level, levels_mm[is_box], boxes.scores[is_box], near_mm)
             even = float(np.exp(-0.5 * (((level - last) / step - 1) / STEP_ERROR) ** 2))
             odds += inked * even * _nearest(level, ink[is_row, 0], np.ones(is_row.sum()), near_mm)
+            odds -= 0.5 * (np.log((level - last) / step) / STEP_SPREAD) ** 2
             odds -= options.strip_shown + options.strip_unnamed * (pattern.share == 1.0)
             if odds > 0 and (best is None or odds > best[0] + 1e-9):
                 best = odds, float(level)

@@ -207,9 +207,20 @@ class _TimedPage:
                 starts = self._put_in_order() * self.speed / speed
         if not hypothesis.strips_too:
             notes.append("the rhythm strip was recorded at another time than the columns: it is left out")
-        strips = [_time_at(t, speed) for t in self.strips] if hypothesis.strips_too else []
+        strips = [self._put_strip(t, speed) for t in self.strips] if hypothesis.strips_too else []
         columns = [_time_at(t, speed) for t in self._move(starts)]
         return PageTimes(speed, columns, strips, tuple(notes))
+
+    def _put_strip(self, strip: Trace, speed: float) -> Trace:
+        """A strip on the columns' axis, without what it shows before their beginning, which is the record's."""
+        first_mm = self.columns[0].x0_mm if self.columns else strip.segment.x0_mm
+        segment = strip.segment
+        if segment.x0_mm < first_mm:
+            strip = strip.cut(first_mm)
+            segment = replace(segment, x0_mm=first_mm)
+        start = (segment.x0_mm - first_mm) / speed
+        seconds = (segment.x1_mm - segment.x0_mm) / speed
+        return replace(strip, segment=replace(segment, start_s=start, duration_s=seconds))
 
     def _move(self, starts: Array) -> list[Trace]:
         return [

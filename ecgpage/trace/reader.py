@@ -32,6 +32,11 @@ class Trace:
     sigma_mm: Array
     """(n,) expected error of ``y_mm``, one standard deviation, mm."""
 
+    def cut(self, first_mm: float) -> "Trace":
+        """The trace from a page x, mm, on; its segment is left as it is."""
+        kept = self.x_mm >= first_mm
+        return replace(self, x_mm=self.x_mm[kept], y_mm=self.y_mm[kept], sigma_mm=self.sigma_mm[kept])
+
     @property
     def coverage(self) -> float:
         """Share of the segment that has a value, 0 to 1."""

@@ -181,7 +181,16 @@ def test_a_strip_that_begins_left_of_the_columns_is_as_much_ahead() -> None:
     late = draw_columns(PITCH + 10, 57.5, (0.4, 2.9, 5.4, 7.9))
     found = tell([*late, strip(20.0, 280.0)])
     assert starts(found) == [0.0, 2.5, 5.0, 7.5]
-    assert len(found.strips) == 1
+    (below,) = found.strips
+    assert (below.segment.x0_mm, below.segment.start_s) == (30.0, 0.0)
+    assert below.x_mm[0] == pytest.approx(30.0, abs=STEP_MM)
+    assert below.segment.duration_s == pytest.approx(10.0)
+
+
+def test_a_strip_that_begins_right_of_the_columns_is_as_much_late() -> None:
+    later = draw_trace("II", 25.0, 270.0, 0.2, beat_times(), is_strip=True)
+    (below,) = tell([*draw_columns(PITCH, 62.5, (0.0, 2.5, 5.0, 7.5)), later]).strips
+    assert below.segment.start_s == pytest.approx(0.2)
 
 
 # speed
