@@ -69,7 +69,7 @@ def test_the_layout_is_found_where_it_was_drawn() -> None:
     assert layout.gain_mm_per_mv == 10.0
 
 
-@pytest.mark.parametrize("quarter_turns", [1, 2, 3])
+@pytest.mark.parametrize("quarter_turns", [pytest.param(1, marks=pytest.mark.slow), 2, 3])
 def test_a_turned_page_is_read_upright(quarter_turns: int) -> None:
     image = np.ascontiguousarray(np.rot90(clean_page().image, quarter_turns))
     reading = digitizer().read_page(image, FS, N_SAMPLES)

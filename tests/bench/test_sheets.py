@@ -9,6 +9,7 @@ import pytest
 from bench.sheets import MOST_BYTES, write_small
 
 
+@pytest.mark.slow
 @pytest.mark.medium
 @pytest.mark.parametrize("name", ["sheet.webp", "sheet.jpg"])
 def test_a_sheet_of_noise_is_shrunk_until_it_is_small(tmp_path: Path, name: str) -> None:

@@ -98,8 +98,8 @@ def test_no_samples_in_the_header_give_labels_only(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("fs", "samples", "shape"),
-    [("", "", (2500, 12)), (500, "", (5000, 12)), (500, 1250, (1250, 12)), (500, 1, (1, 12))],
-    ids=["no rate", "no length", "2.5 s", "one sample"],
+    [("", "", (2500, 12)), (500, 1250, (1250, 12)), (500, 1, (1, 12))],
+    ids=["neither rate nor length", "2.5 s", "one sample"],
 )
 def test_a_header_may_say_less_than_the_page_shows(
     tmp_path: Path, fs: int | str, samples: int | str, shape: tuple[int, int]
@@ -167,6 +167,7 @@ def test_a_bad_page_gives_nothing_but_a_reason(  # type: ignore[no-untyped-def]
     assert path in caplog.text
 
 
+@pytest.mark.slow
 def test_a_12000_px_scan_is_read_in_less_than_2_gb(tmp_path: Path) -> None:
     page = PilImage.fromarray(clean_page().image).convert("L")
     page.resize((12000, 9273), PilImage.Resampling.BILINEAR).save(tmp_path / "r-0.png", compress_level=1)

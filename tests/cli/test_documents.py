@@ -63,7 +63,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.medium  # workers are started
-@pytest.mark.parametrize("document", ["README.md", "docs/cli.md"])
+@pytest.mark.parametrize("document", ["README.md", pytest.param("docs/cli.md", marks=pytest.mark.slow)])
 def test_every_command_of_a_document_runs(
     document: str, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -110,6 +110,7 @@ def test_the_reference_explains_every_column_of_the_summary() -> None:
     assert named == list(COLUMNS)
 
 
+@pytest.mark.slow
 @pytest.mark.medium  # a page is read
 def test_the_program_of_the_reference_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")

@@ -15,7 +15,7 @@ from ecgpage.image.decode import read_image
 from helper_code import load_signals
 from tests.layout.pages import draw_styled
 
-pytestmark = pytest.mark.medium  # the networks are loaded, pages are read
+pytestmark = pytest.mark.slow  # the networks are loaded, pages are read by several workers
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORD = "Doe_Jane_17a6fb"

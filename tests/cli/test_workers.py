@@ -203,7 +203,9 @@ def is_there(pid: int) -> bool:
     return bool(found.stdout.strip()) and not found.stdout.startswith("Z")
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "how", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow), signal.SIGINT]
+)
 def test_a_program_that_is_killed_goes_on_without_loss(program: Program, how: signal.Signals) -> None:
     names = [f"{k}.png" for k in range(8)]
     for name in names:

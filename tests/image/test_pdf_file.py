@@ -146,6 +146,7 @@ def resident_mb() -> float:
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
 
 
+@pytest.mark.slow
 @pytest.mark.medium
 def test_memory_stays_flat_over_400_pages(tmp_path: Path) -> None:
     path = tmp_path / "long.pdf"
