@@ -35,6 +35,7 @@ from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.core.types import Array
 from ecgpage.diagnosis.beats import FS as BEATS_FS
 from ecgpage.diagnosis.beats import read_beats
+from ecgpage.grid.grid_map import SQUARE_MM
 from ecgpage.image.decode import read_image
 from ecgpage.pipeline import Digitizer
 from ecgpage.results import PageReading
@@ -112,10 +113,9 @@ _loaded: list[Digitizer] = []
 def describe(found: PageReading) -> dict[str, Any]:
     """Layout and scale as numbers and words."""
     layout, grid = found.layout, found.grid
-    steps = [np.linalg.norm(np.diff(grid.nodes, axis=k), axis=2) for k in (1, 0)]
     leads = [r.lead for r in found.signals.readings if r.source != "none"]
     return {
-        "px_per_mm": [round(float(np.median(s)) / 5, 4) for s in steps],
+        "px_per_mm": [round(pitch / SQUARE_MM, 4) for pitch in grid.pitch_px],
         "source": grid.source,
         "speed": layout.speed_mm_per_s,
         "gain": layout.gain_mm_per_mv,

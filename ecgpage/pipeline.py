@@ -18,7 +18,7 @@ from ecgpage.core.conventions import LEADS, SPEED_MM_PER_S, EcgPageError
 from ecgpage.core.runtime import Runtime, choose_runtime
 from ecgpage.core.types import Image
 from ecgpage.core.weights import digest
-from ecgpage.grid.comb import SIDE_SPREAD, USUAL_SIDE_MM
+from ecgpage.grid.comb import weigh_side
 from ecgpage.grid.find_grids import find_grids
 from ecgpage.grid.flat_page import FlatPage, flatten_page
 from ecgpage.grid.grid_map import GridMap
@@ -383,7 +383,7 @@ class Digitizer:
             layout = replace(layout, notes=(*layout.notes, f"no grid seen: scale from {flat.grid.source}"))
         log_odds = weigh_page(layout.scale_evidence, self.options.layout) + grid.log_odds
         side_mm = max(image.shape[:2]) / flat.grid.px_per_mm
-        log_odds -= 0.5 * (np.log(side_mm / USUAL_SIDE_MM) / SIDE_SPREAD) ** 2
+        log_odds += float(weigh_side(side_mm))
         return _SeenLayout(flat, layout, boxes, float(log_odds))
 
     def _upright(self, image: Image, grid: GridMap) -> tuple[FlatPage, PageBoxes]:

@@ -77,7 +77,7 @@ def view_page(image: Image, grid: GridMap | None, outline_mm: Array | None, widt
 
 def tell_angle(grid: GridMap) -> float:
     """Angle, radians, clockwise in the picture, of the page's rows; a quarter turn where it is nearly one."""
-    along = np.median(np.diff(grid.nodes, axis=1).reshape(-1, 2), axis=0)
+    along = grid.steps_px[0]
     angle = math.atan2(along[1], along[0])
     quarter = round(angle / (math.pi / 2)) * math.pi / 2
     return quarter if abs(angle - quarter) < math.radians(STRAIGHT_DEG) else angle

@@ -134,6 +134,11 @@ def _cut_tiles(contrast: Grey) -> list[Grey]:
     return [contrast[y : y + sides[0], x : x + sides[1]] for y in rows for x in columns]
 
 
+def weigh_side(side_mm: Array | float) -> Array:
+    """Log odds of the longer side, mm, of a picture."""
+    return np.asarray(-0.5 * (np.log(side_mm / USUAL_SIDE_MM) / SIDE_SPREAD) ** 2)
+
+
 def weigh_stretch(ratio: Array) -> Array:
     """Natural log of the chance of a ratio of the distances along x and y over that of equal ones."""
     return np.asarray(-0.5 * (np.log(ratio) / STRETCH_SPREAD) ** 2)
@@ -181,7 +186,7 @@ class CombSpectrum:
         )
         px_per_mm = PITCHES_PX / self.scale / SQUARE_MM
         side_mm = self.side_px / PITCHES_PX * SQUARE_MM
-        prior = -0.5 * (np.log(side_mm / USUAL_SIDE_MM) / SIDE_SPREAD) ** 2
+        prior = weigh_side(side_mm)
         prior -= 0.5 * (np.log(px_per_mm / USUAL_PX_PER_MM) / PX_SPREAD) ** 2
         other = _find_best_stretched(seen[:, :, 1])
         by_pattern = seen[:, :, 0] + other + np.log(PATTERN_SHARES)[:, None] - np.log(len(self.rays))

@@ -180,14 +180,15 @@ def _weigh_pair(pair: tuple[_Axis, ...]) -> float:
     across, down = pair
     apart, both = float(np.log(across.pitch / down.pitch)), float(np.hypot(across.error, down.error))
     unequal = (1 - P_EQUAL) / UNEQUAL
-    equal = (
-        P_EQUAL * np.exp(-0.5 * (apart / both) ** 2) / (both * np.sqrt(2 * np.pi))
-        if np.isfinite(both)
-        else 0.0
-    )
+    equal = _weigh_equal(apart, both) if np.isfinite(both) else 0.0
     turned = abs(across.slant + down.slant) / SKEW_RAD  # lines across each other; NaN where one does not show
     skew = min(0.5 * float(turned) ** 2, MOST_AGAINST) if np.isfinite(turned) else 0.0
     return across.odds + down.odds + float(np.log(equal + unequal)) - skew
+
+
+def _weigh_equal(apart: float, both: float) -> float:
+    """Density of the natural log of the ratio of two distances with this error together, where they are equal."""
+    return float(P_EQUAL * np.exp(-0.5 * (apart / both) ** 2) / (both * np.sqrt(2 * np.pi)))
 
 
 def _measure_pieces(bands: Grey, piece: int, pitch: float) -> _Axis:
@@ -299,7 +300,7 @@ def _share(pitch: list[float], error: list[float]) -> tuple[tuple[float, float],
         errors = [STRETCHED, STRETCHED]
         errors[known] = error[known]
         return (pitch[known], pitch[known]), (errors[0], errors[1])
-    equal = P_EQUAL * np.exp(-0.5 * (apart / both) ** 2) / (both * np.sqrt(2 * np.pi))
+    equal = _weigh_equal(apart, both)
     if equal < (1 - P_EQUAL) / UNEQUAL:
         return (pitch[0], pitch[1]), (error[0], error[1])
     weights = np.array(error, np.float64) ** -2.0

@@ -47,10 +47,9 @@ def find_grids(
 
 def _weigh(grid: GridMap, spectrum: CombSpectrum, options: GridOptions) -> float:
     """Natural log of the likelihood of the picture's spectrum with a grid of a map's distances over that without."""
-    across, down = (np.median(np.diff(grid.nodes, axis=k), axis=(0, 1)) for k in (1, 0))
-    if abs(across[1]) > abs(
-        across[0]
-    ):  # its lines stand upright or lie flat, whichever way the page is turned
+    across, down = grid.steps_px
+    # its lines stand upright or lie flat, whichever way the page is turned
+    if abs(across[1]) > abs(across[0]):
         across, down = down, across
     angle = float(np.arctan(across[1] / across[0]))
     return spectrum.weigh_pitch((float(np.hypot(*across)), float(np.hypot(*down))), angle, options)
@@ -117,8 +116,7 @@ def _may_be(frequency: GridFrequency, comb: GridComb, options: GridOptions) -> b
 
 def agrees(grid: GridMap, comb: GridComb, options: GridOptions = GridOptions()) -> bool:
     """Whether the lines of a map are as far apart as those of a periodic grid."""
-    apart = [np.linalg.norm(np.diff(grid.nodes, axis=k), axis=2) for k in (1, 0)]
-    ratio = [float(np.median(a)) / p for a, p in zip(apart, comb.pitch_px, strict=True)]
+    ratio = [a / p for a, p in zip(grid.pitch_px, comb.pitch_px, strict=True)]
     return max(abs(np.log(r)) for r in ratio) < options.comb_agrees
 
 

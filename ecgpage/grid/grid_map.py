@@ -53,8 +53,20 @@ class GridMap:
     @property
     def px_per_mm(self) -> float:
         """Median image pixels per page millimetre."""
-        steps = np.linalg.norm(np.diff(self.nodes, axis=1), axis=2)
-        return float(np.median(steps) / SQUARE_MM)
+        return self._pitch_px(1) / SQUARE_MM
+
+    @property
+    def pitch_px(self) -> tuple[float, float]:
+        """Median image pixels from one node to the next along the page's x and along its y."""
+        return self._pitch_px(1), self._pitch_px(0)
+
+    def _pitch_px(self, axis: int) -> float:
+        return float(np.median(np.linalg.norm(np.diff(self.nodes, axis=axis), axis=2)))
+
+    @property
+    def steps_px(self) -> Array:
+        """(2, 2) median way in the image, px, from one node to the next along the page's x, and along its y."""
+        return np.stack([np.median(np.diff(self.nodes, axis=k), axis=(0, 1)) for k in (1, 0)])
 
     def to_image(self, x_mm: Array, y_mm: Array) -> tuple[Array, Array]:
         """Image x, y of page x, y (mm, matching arrays of any shape), cubic between the nodes, straight on beyond them."""

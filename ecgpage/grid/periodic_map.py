@@ -154,7 +154,7 @@ def _centre_lines(grid: GridMap, templates: list[Array]) -> GridMap:
         left, middle, right = (float(v) for v in smooth[top - 1 : top + 2])
         part = 0.5 * (left - right) / min(left - 2 * middle + right, -1e-9)
         shift.append((top - CELL_PX + part - (CELL_PX - 1) / 2) / CELL_PX)
-    step_x, step_y = (np.median(np.diff(grid.nodes, axis=k), axis=(0, 1)) for k in (1, 0))
+    step_x, step_y = grid.steps_px
     return replace(grid, nodes=grid.nodes + shift[0] * step_x + shift[1] * step_y)
 
 

@@ -29,18 +29,7 @@ from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.printed_scales import weigh_print
 from ecgpage.layout.pulses import measure_pulses, seek_pulses
 from ecgpage.layout.rows import find_row_at, find_rows
-from ecgpage.layout.scales import (
-    CHEST,
-    SPEED_ODDS,
-    find_group,
-    margin,
-    name_rivals,
-    tell_gains,
-    tell_speed,
-    weigh_gains,
-    weigh_speeds,
-    weigh_speeds_seen,
-)
+from ecgpage.layout.scales import CHEST, SPEED_ODDS, find_group, tell_scale
 from ecgpage.layout.types import NO_PRINT, PageLayout, Pulse, Row, ScaleEvidence, Segment
 
 log = logging.getLogger(__name__)
@@ -164,17 +153,15 @@ def measure_layout(
         measure_gap(page, rows_without_strips(arrangement, rows), boxed, options) if boxed.count > 1 else 0.0
     )
     seen = _gather_evidence(page, arrangement, boxes, rows, pulses, gap, duration_s, options)
-    speeds, gain_odds = weigh_speeds(seen, options), weigh_gains(seen, options)
-    speed = tell_speed(speeds, seen, notes)
+    told = tell_scale(seen, notes, options)
+    speed, gains = told.speed_mm_per_s, told.gains
     columns, ticks_mm = measure_columns(
         page, arrangement, rows, found, boxes.pulses, gap, duration_s * speed, options
     )
-    gains = tell_gains(gain_odds, seen, notes, options)
     segments = [
         _make_segment(page, cell, columns, rows, speed, duration_s, gains, pulses, options)
         for cell in arrangement.cells
     ]
-    notes += name_rivals(speeds, gain_odds, options)
     if arrangement.missed:
         notes.append(f"{arrangement.missed} leads named by the layout alone")
     if not arrangement.known_order:
@@ -189,8 +176,8 @@ def measure_layout(
         usual,
         arrangement.confidence,
         tuple(notes),
-        speed_odds=weigh_speeds_seen(seen, options),
-        scale_margin=min(margin(speeds), margin(gain_odds)),
+        speed_odds=told.speed_odds,
+        scale_margin=told.margin,
         scale_evidence=seen,
     )
 

@@ -6,6 +6,7 @@ provisionally; the traces add the times of columns and the rate of beats (``ecgp
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import numpy as np
@@ -38,7 +39,13 @@ LN_RANGE: Final = 4.0
 
 def weigh_speeds(seen: ScaleEvidence, options: LayoutOptions = LayoutOptions()) -> dict[float, float]:
     """Log odds of each paper speed, mm/s."""
-    odds = weigh_speeds_seen(seen, options)
+    return _add_lengths(weigh_speeds_seen(seen, options), seen, options)
+
+
+def _add_lengths(
+    odds: Mapping[float, float], seen: ScaleEvidence, options: LayoutOptions
+) -> dict[float, float]:
+    """Log odds of speeds with those of the rows' length and of the distance of beats."""
     return {
         speed: value
         + _weigh_length(seen, speed, options)
@@ -210,6 +217,29 @@ def tell_gains(
         seen_so = "the calibration pulses are unclear" if seen.pulses else "no calibration pulse seen"
         notes.append(f"10 mm/mV assumed: {seen_so}, no gain read")
     return {"limb": best[0], "chest": best[1]}
+
+
+@dataclass(frozen=True)
+class ToldScale:
+    """Speed and gains of a page."""
+
+    speed_mm_per_s: float
+    gains: dict[str, float]
+    """Gain, mm/mV, of the groups "limb" and "chest"."""
+    speed_odds: Mapping[float, float]
+    """Log odds of paper speeds by print, pulses and the width of beats alone."""
+    margin: float
+    """Log odds of this speed or of these gains over the second likeliest, whichever is less."""
+
+
+def tell_scale(seen: ScaleEvidence, notes: list[str], options: LayoutOptions = LayoutOptions()) -> ToldScale:
+    """The likeliest speed and gains of a page, with notes of what they rest on and of near rivals."""
+    seen_odds, gain_odds = weigh_speeds_seen(seen, options), weigh_gains(seen, options)
+    speeds = _add_lengths(seen_odds, seen, options)
+    speed = tell_speed(speeds, seen, notes)
+    gains = tell_gains(gain_odds, seen, notes, options)
+    notes += name_rivals(speeds, gain_odds, options)
+    return ToldScale(speed, gains, seen_odds, min(margin(speeds), margin(gain_odds)))
 
 
 def weigh_page(seen: ScaleEvidence, options: LayoutOptions = LayoutOptions()) -> float:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgpage.core.types import Array
+from ecgpage.layout.scales import normal
 from ecgpage.layout.types import PageLayout
 from ecgpage.signal.beat_marks import ALL, LAG_STEP, correlate_at, find_beats, find_lag, mark_traces
 from ecgpage.signal.limb_leads import BY_I_AND_II
@@ -218,9 +219,8 @@ class _TimedPage:
         if segment.x0_mm < first_mm:
             strip = strip.cut(first_mm)
             segment = replace(segment, x0_mm=first_mm)
-        start = (segment.x0_mm - first_mm) / speed
-        seconds = (segment.x1_mm - segment.x0_mm) / speed
-        return replace(strip, segment=replace(segment, start_s=start, duration_s=seconds))
+        put = _time_at(replace(strip, segment=segment), speed)
+        return replace(put, segment=replace(put.segment, start_s=(segment.x0_mm - first_mm) / speed))
 
     def _move(self, starts: Array) -> list[Trace]:
         return [
@@ -273,7 +273,7 @@ class _TimedPage:
             if len(here) and len(there):
                 ratio = (starts[k + 1] + there[0] - starts[k] - here[-1]) / usual
                 likely = sum(
-                    share * _normal(ratio, count, spread * np.sqrt(count))
+                    share * normal(ratio, count, spread * np.sqrt(count))
                     for count, share in self.options.beats_across
                 )
                 total += float(np.log(likely + self.options.stray_beats))
@@ -288,9 +288,9 @@ class _TimedPage:
         fit, lag = (float(np.median(v)) for v in np.abs(found).T)
         seconds = min(map(len, self.marks)) / self.fs
         usual = options.other_fit_long if seconds > LONG_S else options.other_fit_short
-        near = sum(share * 2 * _normal(lag, 0.0, error) for error, share in options.together_lags_s)
-        same = near * _normal(fit, *options.together_fit)
-        other = 2 / options.usual_beat_s * _normal(fit, *usual)
+        near = sum(share * 2 * normal(lag, 0.0, error) for error, share in options.together_lags_s)
+        same = near * normal(fit, *options.together_fit)
+        other = 2 / options.usual_beat_s * normal(fit, *usual)
         return float(np.log(same + 1e-3) - np.log(other + 1e-3))
 
     def _weigh_strips(self, starts: tuple[float, ...]) -> dict[str, float]:
@@ -409,9 +409,5 @@ def _weigh_total(
 ) -> float:
     """Log likelihood of the time that all columns show together."""
     total = max(s + w for s, w in zip(starts, widths, strict=True))
-    likely = sum(share * _normal(total, seconds, options.total_error_s) for seconds, share in usual)
+    likely = sum(share * normal(total, seconds, options.total_error_s) for seconds, share in usual)
     return float(np.log(likely + options.other_total / 30.0))
-
-
-def _normal(value: float, mean: float, spread: float) -> float:
-    return float(np.exp(-0.5 * ((value - mean) / spread) ** 2) / (spread * np.sqrt(2 * np.pi)))

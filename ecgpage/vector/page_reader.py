@@ -20,18 +20,7 @@ from ecgpage.layout.arrangement import Arrangement, Cell, arrange
 from ecgpage.layout.boxes import HALF_BOX_MM, PageBoxes, PrintedNames
 from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.printed_scales import weigh_known_print, weigh_print
-from ecgpage.layout.scales import (
-    CHEST,
-    SPEED_ODDS,
-    find_group,
-    margin,
-    name_rivals,
-    tell_gains,
-    tell_speed,
-    weigh_gains,
-    weigh_speeds,
-    weigh_speeds_seen,
-)
+from ecgpage.layout.scales import CHEST, SPEED_ODDS, find_group, tell_scale
 from ecgpage.layout.types import (
     NO_PRINT,
     PageLayout,
@@ -208,10 +197,7 @@ def _measure_picture(
         return None
     if not grid.is_printed:
         return None
-    x, y = (
-        float(np.median(np.linalg.norm(np.diff(grid.nodes, axis=k), axis=2))) / SQUARE_MM / px_per_pt
-        for k in (1, 0)
-    )
+    x, y = (pitch / SQUARE_MM / px_per_pt for pitch in grid.pitch_px)
     return (x, y) if turn % 2 == 0 else (y, x)
 
 
@@ -328,10 +314,8 @@ def _lay_out(
         arrangement.columns.count,
         duration_s,
     )
-    speeds, gain_odds = weigh_speeds(seen, options), weigh_gains(seen, options)
-    speed = tell_speed(speeds, seen, notes)
-    gains = tell_gains(gain_odds, seen, notes, options)
-    notes += name_rivals(speeds, gain_odds, options)
+    told = tell_scale(seen, notes, options)
+    speed, gains = told.speed_mm_per_s, told.gains
     if steps and speed / float(np.median(steps)) < FINE_HZ:
         notes.append(
             f"the curves hold {speed / float(np.median(steps)):.0f} samples a second: straight lines between them"
@@ -352,8 +336,8 @@ def _lay_out(
         arrangement.confidence,
         tuple(notes),
         # what the text says and nothing seen contradicts is settled
-        speed_odds={} if speed == written.speed else weigh_speeds_seen(seen, options),
-        scale_margin=min(margin(speeds), margin(gain_odds)),
+        speed_odds={} if speed == written.speed else told.speed_odds,
+        scale_margin=told.margin,
         scale_evidence=seen,
     )
     traces = [
