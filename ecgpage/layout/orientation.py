@@ -5,12 +5,11 @@ import logging
 import numpy as np
 
 from ecgpage.core.conventions import LEADS
-from ecgpage.core.types import Array, Light
+from ecgpage.core.types import Array
 from ecgpage.grid.flat_page import AROUND_MM, AROUND_PX_PER_MM, FlatPage
-from ecgpage.layout.boxes import PageBoxes
 from ecgpage.layout.detector import LeadDetector
 from ecgpage.layout.find_boxes import add_text, detect_boxes, weigh_boxes
-from ecgpage.layout.name_pattern import NamePattern, find_name_pattern
+from ecgpage.layout.name_pattern import find_name_pattern
 from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.text_reader import RecognisedText, TextReader
 
@@ -28,8 +27,13 @@ def find_upright_turn(
     Where the leads alone do not tell, ``reader`` reads their names each way up.
     """
     best: tuple[float, int] | None = None
+    names = _TurnedNames(page, reader)
+    seen: Array | None = None
     for beyond in (0.0, AROUND_MM):
         view, frame = page.overview(detector.size, beyond_mm=beyond)
+        if seen is not None and np.array_equal(frame, seen):
+            break  # the picture ends with the grid
+        seen = frame
         for turn in (0, 2, 1, 3):
             if turn == 1 and best is not None and reader is None:
                 break  # rows along x were seen: the page does not lie on its side
@@ -44,7 +48,9 @@ def find_upright_turn(
             if confidence > options.sure_upright:
                 return turn
             if reader is not None:
-                boxes, pattern = _read_names(page, view, frame, turn, boxes, reader, options)
+                size_mm = np.array(view.shape[::-1]) * scale
+                boxes = add_text(boxes, names.find(turn, frame[0], size_mm))
+                pattern = find_name_pattern(boxes.printed, options)
                 if pattern is not None:
                     more, clear = weigh_boxes(boxes, options)
                     evidence = max(evidence, more) + pattern.score
@@ -59,20 +65,27 @@ def find_upright_turn(
     return None if best is None else best[1]
 
 
-def _read_names(
-    page: FlatPage,
-    view: Light,
-    frame: Array,
-    turn: int,
-    boxes: PageBoxes,
-    reader: TextReader,
-    options: LayoutOptions,
-) -> tuple[PageBoxes, NamePattern | None]:
-    """Boxes of a turned view with the names read on it, and the pattern in which these stand."""
-    first = np.rint((frame[0] - page.around.edge_mm) * AROUND_PX_PER_MM).astype(int)
-    columns, rows = np.rint(np.array(view.shape[::-1]) * frame[1] * AROUND_PX_PER_MM).astype(int)
-    light = page.around.light[first[1] : first[1] + rows, first[0] : first[0] + columns]
-    found = reader.find(np.ascontiguousarray(np.rot90(light, turn)))
-    words = RecognisedText(found.places / AROUND_PX_PER_MM, found.scores, found.chances)
-    boxes = add_text(boxes, words)
-    return boxes, find_name_pattern(boxes.printed, options)
+class _TurnedNames:
+    """Words of a page turned by quarters, each turn read once."""
+
+    def __init__(self, page: FlatPage, reader: TextReader | None) -> None:
+        self._around = page.around
+        self._reader = reader
+        self._found: dict[int, RecognisedText] = {}
+
+    def find(self, turn: int, edge_mm: Array, size_mm: Array) -> RecognisedText:
+        """Words of a part of the page after ``turn`` quarter turns, mm from that part's upper left corner.
+
+        ``edge_mm``: x, y of the upper left corner of the part before the turn, page mm; ``size_mm``: its width and height.
+        """
+        if self._reader is None:
+            raise ValueError("no reader of names")
+        if turn not in self._found:
+            self._found[turn] = self._reader.find(np.ascontiguousarray(np.rot90(self._around.light, turn)))
+        words = self._found[turn]
+        x0, y0 = edge_mm - self._around.edge_mm
+        right, below = self._around.size_mm - (x0, y0) - size_mm
+        first = np.array([(x0, y0), (y0, right), (right, below), (below, x0)][turn])
+        places = words.places / AROUND_PX_PER_MM - first
+        inside = ((places >= 0) & (places < (size_mm[::-1] if turn % 2 else size_mm))).all(axis=1)
+        return RecognisedText(places[inside], words.scores[inside], words.chances[inside])

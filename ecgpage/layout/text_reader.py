@@ -152,12 +152,14 @@ def find_peaks(chances: NDArray[np.float32]) -> RecognisedText:
     highest = cv2.dilate(surest, np.ones((side, side), np.uint8))
     rows, columns = np.nonzero((surest == highest) & (is_word > MIN_SCORE))
     order = np.argsort(-surest[rows, columns], kind="stable")
-    cells: list[tuple[int, int]] = []
+    taken = np.zeros(is_word.shape, bool)
     places, scores, words = [], [], []
     for r, c in zip(rows[order], columns[order], strict=True):
-        if any(max(abs(r - a), abs(c - b)) <= APART_CELLS for a, b in cells):
+        if taken[r, c]:
             continue
-        cells.append((r, c))
+        taken[
+            max(0, r - APART_CELLS) : r + APART_CELLS + 1, max(0, c - APART_CELLS) : c + APART_CELLS + 1
+        ] = True
         near = chances[1:, max(0, r - 1) : r + 2, max(0, c - 1) : c + 2].astype(np.float64)
         mass = near.sum(axis=0)
         at = np.stack(np.meshgrid(np.arange(near.shape[2]), np.arange(near.shape[1])), -1)
