@@ -70,7 +70,7 @@ def _list_grids(
     least = max(options.least_comb, combs[0].score - options.rival_comb) if combs else 0.0
     leading = [m for m in exact if m.comb.score >= least]
     for measured in leading:
-        drawn = map_unbent(dark, measured)
+        drawn = map_unbent(dark, measured, options)
         if drawn is not None:
             yield drawn
     if not combs or combs[0].score < options.min_comb:

@@ -18,7 +18,13 @@ from ecgpage.grid.comb import CONTRAST_LIMIT, GridComb
 from ecgpage.grid.comb_refinement import MeasuredComb
 from ecgpage.grid.grid_map import SQUARE_MM, GridMap, flatten
 from ecgpage.grid.options import GridOptions
-from ecgpage.grid.refinement import STIFFNESS, measure_displacements, refine_map
+from ecgpage.grid.refinement import (
+    STIFFNESS,
+    measure_displacements,
+    measure_lines,
+    refine_map,
+    refine_plotted,
+)
 from ecgpage.grid.smoothing import choose_stiffness
 from ecgpage.grid.spectrum import normalise_contrast
 
@@ -72,7 +78,7 @@ def map_comb(dark: Light, comb: GridComb, options: GridOptions = GridOptions()) 
     return refine_map(grid, lines, options, STIFF)
 
 
-def map_unbent(dark: Light, measured: MeasuredComb) -> GridMap | None:
+def map_unbent(dark: Light, measured: MeasuredComb, options: GridOptions = GridOptions()) -> GridMap | None:
     """The comb's own lattice in a uint8 (H, W) picture that a program drew: lines run along the pixels, and most stand where
     rounding puts them. None where the lines tell otherwise: paper is never fed so evenly.
 
@@ -93,6 +99,10 @@ def map_unbent(dark: Light, measured: MeasuredComb) -> GridMap | None:
             return None
     with contextlib.suppress(EcgPageError):  # panels have a pattern of their own each
         grid, _ = _keep_seen(grid, offsets)
+    # the pixels of the plot onto which lines were moved tell the lattice better than their spectrum
+    plotted = refine_plotted(grid, measure_lines(dark, grid, options.extended_half_width_mm), options)
+    if plotted is not None:
+        return plotted
     error = max(measured.error) * max(dark.shape) / np.sqrt(12)
     return replace(grid, residual_px=float(error))
 

@@ -15,7 +15,13 @@ from ecgpage.core.types import Array, Light
 from ecgpage.grid.grid_map import SQUARE_MM, GridMap
 from ecgpage.grid.line_profiles import find_line_offsets, profile_lines
 from ecgpage.grid.options import GridOptions
-from ecgpage.grid.plot_quantisation import LineShifts, build_detrending, find_line_shifts, find_plot_pixels
+from ecgpage.grid.plot_quantisation import (
+    LineShifts,
+    PlotPixels,
+    build_detrending,
+    find_line_shifts,
+    find_plot_pixels,
+)
 from ecgpage.grid.smoothing import SurfaceFit, choose_stiffness, estimate_surface_error, smooth_lines
 
 log = logging.getLogger(__name__)
@@ -89,6 +95,50 @@ def refine_map(
     A plotting program's pixels are looked for in the constants by which whole lines stand off; where they show, the lines are
     followed as they were before they were moved onto them.
     """
+    first = _fit_surfaces(grid, lines, options, choice)
+    return first.place(grid) if first.pixels is None else _follow_plot(grid, first, options).place(grid)
+
+
+def refine_plotted(
+    grid: GridMap, lines: LineDisplacements, options: GridOptions = GridOptions()
+) -> GridMap | None:
+    """As ``refine_map`` where a plotting program's pixels show; None where they do not."""
+    first = _fit_surfaces(grid, lines, options, STIFFNESS[1:])
+    return None if first.pixels is None else _follow_plot(grid, first, options).place(grid)
+
+
+@dataclass(frozen=True)
+class _FittedLines:
+    """Surfaces through the lines of both directions."""
+
+    lines: LineDisplacements
+    offsets_mm: list[Array]
+    """Displacements that the surfaces follow."""
+    stiffness: float
+    fits: list[SurfaceFit]
+    shifts: list[LineShifts]
+    pixels: list[PlotPixels | None] | None
+    """A plotting program's pixels, by direction; None where they show in no direction."""
+
+    def place(self, grid: GridMap) -> GridMap:
+        """The map with its nodes on the surfaces."""
+        weights = self.lines.weights
+        errors = [
+            estimate_surface_error(d, w, self.stiffness)
+            for d, w in zip(self.offsets_mm, weights, strict=True)
+        ]
+        residual = float(np.hypot(errors[0], errors[1]) / np.sqrt(2) * grid.px_per_mm)
+        log.debug(
+            "stiffness %g, lines off by %.3f and %.3f mm",
+            self.stiffness, self.fits[0].rms, self.fits[1].rms,
+        )  # fmt: skip
+        return replace(grid, nodes=self.lines.place_nodes(self.fits), residual_px=residual)
+
+
+def _fit_surfaces(
+    grid: GridMap, lines: LineDisplacements, options: GridOptions, choice: Sequence[float]
+) -> _FittedLines:
+    """Surfaces through the lines as they are seen, and the plot's pixels that show in what they leave."""
     offsets, weights = lines.displacement_mm, lines.weights
     stiffness = choose_stiffness(offsets, weights, choice)
     fits = [smooth_lines(d, w, stiffness, options.max_snap_mm) for d, w in zip(offsets, weights, strict=True)]
@@ -97,21 +147,25 @@ def refine_map(
         for d, w, fit in zip(offsets, weights, fits, strict=True)
     ]
     found = find_plot_pixels(shifts, options)
-    if any(pixels is not None for pixels in found):
-        offsets = [
-            d if pixels is None else d - find_line_shifts(pixels, seen, options)
-            for d, pixels, seen in zip(offsets, found, shifts, strict=True)
-        ]
-        stiffness = choose_stiffness(offsets, weights, [s for s in STIFFNESS if s <= stiffness])
-        unknown_mm, known_mm = options.max_snap_mm, options.line_bias_px / grid.px_per_mm
-        fits = [
-            smooth_lines(d, w, stiffness, unknown_mm if pixels is None else known_mm)
-            for d, w, pixels in zip(offsets, weights, found, strict=True)
-        ]
-    errors = [estimate_surface_error(d, w, stiffness) for d, w in zip(offsets, weights, strict=True)]
-    residual = float(np.hypot(errors[0], errors[1]) / np.sqrt(2) * grid.px_per_mm)
-    log.debug("stiffness %g, lines off by %.3f and %.3f mm", stiffness, fits[0].rms, fits[1].rms)
-    return replace(grid, nodes=lines.place_nodes(fits), residual_px=residual)
+    shown = found if any(pixels is not None for pixels in found) else None
+    return _FittedLines(lines, offsets, stiffness, fits, shifts, shown)
+
+
+def _follow_plot(grid: GridMap, first: _FittedLines, options: GridOptions) -> _FittedLines:
+    """Surfaces through the lines as they were before they were moved onto the plot's pixels."""
+    found = first.pixels or []
+    weights = first.lines.weights
+    offsets = [
+        d if pixels is None else d - find_line_shifts(pixels, seen, options)
+        for d, pixels, seen in zip(first.offsets_mm, found, first.shifts, strict=True)
+    ]
+    stiffness = choose_stiffness(offsets, weights, [s for s in STIFFNESS if s <= first.stiffness])
+    unknown_mm, known_mm = options.max_snap_mm, options.line_bias_px / grid.px_per_mm
+    fits = [
+        smooth_lines(d, w, stiffness, unknown_mm if pixels is None else known_mm)
+        for d, w, pixels in zip(offsets, weights, found, strict=True)
+    ]
+    return replace(first, offsets_mm=offsets, stiffness=stiffness, fits=fits)
 
 
 def _measure_line_shifts(off_surface: Array, weights: Array, options: GridOptions) -> LineShifts:
