@@ -78,6 +78,19 @@ class Arrangement:
     misnamed: int
     """Number of cells whose box carried another name."""
     known_order: bool
+    margin: float = float("inf")
+    """Log odds over the best reading with other leads in their places; infinite without one."""
+    read_share: float = 1.0
+    """Share of the cells, 0 to 1, beside which a name was read that is the lead's."""
+    pattern_share: float = 0.0
+    """Share of the leads, 0 to 1, whose names stand in the printed pattern; 0 without one."""
+    is_pattern: bool = True
+    """Whether the leads are those of the printed pattern; true without one."""
+
+    @property
+    def places(self) -> frozenset[tuple[str, int | None, int]]:
+        """Leads in their columns and rows, without strips."""
+        return frozenset((c.lead, c.column, c.row) for c in self.cells if not c.is_strip)
 
 
 def arrange(
@@ -109,7 +122,9 @@ def arrange(
             readings += _read_columns(boxes, row_of, rows_mm, spare_mm, columns, options)
     if not readings:
         raise EcgPageError(f"{len(boxes.leads)} leads seen, which fit no layout")
-    return max(readings, key=lambda reading: reading.score)
+    best = max(readings, key=lambda reading: reading.score)
+    others = [r.score for r in readings if r.places != best.places]
+    return replace(best, margin=best.score - max(others, default=-np.inf))
 
 
 @dataclass(frozen=True)
@@ -307,7 +322,7 @@ def _make_arrangement(
 ) -> Arrangement:
     """Arrangement of the cells, with the used rows numbered from 0."""
     used = sorted({cell.row for cell in cells})
-    missed = misnamed = 0
+    missed = misnamed = read = 0
     clear: list[float] = []
     numbered: list[Cell] = []
     for cell in sorted(cells, key=lambda c: (c.is_strip, c.column or 0, c.row)):
@@ -317,7 +332,9 @@ def _make_arrangement(
         clear.append(float(chance[name]))
         box = int(evidence.box[place][name])
         missed += box < 0
-        misnamed += box >= 0 and int(chance.argmax()) != name
+        is_other = box >= 0 and int(chance.argmax()) != name
+        misnamed += is_other
+        read += bool(evidence.is_read[place]) and box >= 0 and not is_other
         seen = None if box < 0 else (float(boxes.leads[box, 0]), float(boxes.leads[box, 2]))
         turned = cell.is_inverted
         if not known and cell.lead == "aVR":
@@ -330,4 +347,14 @@ def _make_arrangement(
     score -= float(np.log(spare / (1.01 - spare)).clip(0).sum())
     levels = tuple(float(rows_mm[row]) for row in used)
     confidence = float(np.mean(clear)) if clear else 0.0
-    return Arrangement(levels, columns, tuple(numbered), score, confidence, missed, misnamed, known)
+    return Arrangement(
+        levels,
+        columns,
+        tuple(numbered),
+        score,
+        confidence,
+        missed,
+        misnamed,
+        known,
+        read_share=read / max(1, len(cells)),
+    )

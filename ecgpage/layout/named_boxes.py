@@ -64,33 +64,38 @@ def arrange_with_names(
     named = None if pattern is None else find_named_boxes(pattern, boxes, levels_mm, spare_mm, options)
     if pattern is not None and named is not None:
         # no strip but those found with the names
-        told = arrange(*named, None, options)
+        told = replace(arrange(*named, None, options), pattern_share=pattern.share)
         if seen is None or not _is_same(told, seen):
             # twelve names in their places outweigh all that traces look like
             is_sure = pattern.share >= options.sure_pattern and pattern.words.size == len(LEADS)
             if seen is None or is_sure or told.score > seen.score:
-                return told, named[0]
-        elif pattern.share >= options.sure_pattern:
-            told_surely = replace(seen, confidence=max(seen.confidence, told.confidence))
-            return _exchange_strips(told_surely, told), boxes
+                return _against(told, seen), named[0]
+            seen = replace(_against(seen, told), pattern_share=pattern.share, is_pattern=False)
+        else:
+            seen = replace(seen, pattern_share=pattern.share)
+            if pattern.share >= options.sure_pattern:
+                told_surely = replace(seen, confidence=max(seen.confidence, told.confidence))
+                return _exchange_strips(told_surely, told), boxes
     if seen is None:
         assert failure is not None
         raise failure
     return seen, boxes
 
 
+def _against(chosen: Arrangement, other: Arrangement | None) -> Arrangement:
+    """A reading with its margin over another one; below 0 where it was chosen for more than its score."""
+    if other is None or chosen.places == other.places:
+        return chosen
+    return replace(chosen, margin=min(chosen.margin, chosen.score - other.score))
+
+
 def _is_same(told: Arrangement, seen: Arrangement) -> bool:
     """Whether two readings have the same leads at the same places, whatever strips they have."""
-    if _tell_leads(told) != _tell_leads(seen):
+    if told.places != seen.places:
         return False
     rows = {cell.row for cell in told.cells if not cell.is_strip}
     away = [abs(told.levels_mm[row] - seen.levels_mm[row]) for row in rows]
     return max(away) < SAME_ROW_MM
-
-
-def _tell_leads(arrangement: Arrangement) -> set[tuple[str, int | None, int]]:
-    """Leads in their columns and rows, without strips."""
-    return {(c.lead, c.column, c.row) for c in arrangement.cells if not c.is_strip}
 
 
 def _exchange_strips(seen: Arrangement, told: Arrangement) -> Arrangement:

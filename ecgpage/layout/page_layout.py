@@ -30,7 +30,7 @@ from ecgpage.layout.printed_scales import weigh_print
 from ecgpage.layout.pulses import measure_pulses, seek_pulses
 from ecgpage.layout.rows import find_row_at, find_rows
 from ecgpage.layout.scales import CHEST, SPEED_ODDS, find_group, tell_scale
-from ecgpage.layout.types import NO_PRINT, PageLayout, Pulse, Row, ScaleEvidence, Segment
+from ecgpage.layout.types import NO_PRINT, NameEvidence, PageLayout, Pulse, Row, ScaleEvidence, Segment
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +48,23 @@ def read_layout(
     levels_mm = find_usual_levels(page, boxes.leads, ink_mm[:, 0], boxes.pulses[:, 3], options)
     arrangement, boxes = arrange_with_names(boxes, levels_mm, ink_mm, options)
     layout = measure_layout(page, arrangement, boxes, ink_rows, duration_s, options)
-    if _explained_share(boxes, layout, options) < options.min_explained:
+    explained = _explained_share(boxes, layout, options)
+    if explained < options.min_explained:
         raise EcgPageError("the leads seen stand in no layout that is known")
-    return layout
+    return replace(layout, name_evidence=_tell_names(arrangement, explained))
+
+
+def _tell_names(arrangement: Arrangement, explained: float) -> NameEvidence:
+    return NameEvidence(
+        arrangement.margin,
+        arrangement.missed,
+        arrangement.misnamed,
+        arrangement.known_order,
+        arrangement.read_share,
+        arrangement.pattern_share,
+        arrangement.is_pattern,
+        explained,
+    )
 
 
 def _keep_inked_boxes(page: FlatPage, boxes: PageBoxes, options: LayoutOptions) -> PageBoxes:

@@ -160,6 +160,28 @@ class ScaleEvidence:
 
 
 @dataclass(frozen=True)
+class NameEvidence:
+    """What the names of a page's leads rest on."""
+
+    margin: float = float("inf")
+    """Log odds of the leads in their places over the best reading with others; infinite without one."""
+    missed: int = 0
+    """Number of leads whose box was missed."""
+    misnamed: int = 0
+    """Number of leads whose box looks more like another."""
+    is_known_order: bool = True
+    """Whether the leads stand in a usual order."""
+    read_share: float = 1.0
+    """Share of the leads, 0 to 1, beside which their name was read."""
+    pattern_share: float = 1.0
+    """Share of the leads, 0 to 1, whose names stand where those of the likeliest usual order would; 0 where too few do."""
+    is_pattern: bool = True
+    """Whether the leads are those of that order; true without one."""
+    explained: float = 1.0
+    """Share, 0 to 1, of the leads that are surely seen which stand in the layout."""
+
+
+@dataclass(frozen=True)
 class PageLayout:
     """Place, lead and scale of everything drawn on a page."""
 
@@ -179,6 +201,8 @@ class PageLayout:
     """Log odds of the page's scale (grid, speed, gains) over the next likeliest one; infinite where it was given."""
     scale_evidence: ScaleEvidence = field(default_factory=ScaleEvidence)
     """What the scale rests on, besides the grid's lines."""
+    name_evidence: NameEvidence = field(default_factory=NameEvidence)
+    """What the names of the leads rest on."""
 
 
 def inked_ends(ink: Array, least: int = 8) -> tuple[int, int]:

@@ -81,7 +81,13 @@ def assemble(
     mv = _join_parts(reconcile_limb_leads(parts, fs), kept, n_samples) if is_corrected else as_read
     segments = [t.segment for t in short + strips]
     return PageSignals(
-        mv, [readings[lead] for lead in LEADS], segments, as_read, notes, layout.speed_mm_per_s
+        mv,
+        [readings[lead] for lead in LEADS],
+        segments,
+        as_read,
+        notes,
+        layout.speed_mm_per_s,
+        times.margin,
     )
 
 

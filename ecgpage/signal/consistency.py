@@ -22,7 +22,7 @@ def find_contradiction(mv: NDArray[np.float32], fs: float, options: SignalOption
     lead = _name_leads(mv)
     sure = [
         r if np.isnan(r) or _are_alike(ratio, options) or _is_clear(r, ratio, options) else 0.0
-        for r, ratio in _compare_sides(lead, fs).values()
+        for r, ratio in compare_sides(mv, fs).values()
     ]
     known = [r for r in sure if np.isfinite(r)]
     if known and max(known) < options.min_constraint_correlation:
@@ -38,7 +38,7 @@ def find_contradiction(mv: NDArray[np.float32], fs: float, options: SignalOption
 
 def find_disagreement(mv: NDArray[np.float32], fs: float, options: SignalOptions = SignalOptions()) -> str:
     """What to say of limb leads of signals (n_samples, 12) mV that agree in form but not in size; empty when they do."""
-    for name, (correlation, ratio) in _compare_sides(_name_leads(mv), fs).items():
+    for name, (correlation, ratio) in compare_sides(mv, fs).items():
         if correlation >= options.min_constraint_correlation and not _are_alike(ratio, options):
             return (
                 f"the limb leads disagree in size ({name} has {1 / ratio:.2f} of what the others give): "
@@ -51,8 +51,11 @@ def _name_leads(mv: NDArray[np.float32]) -> dict[str, Array]:
     return {name: mv[:, k].astype(float) for k, name in enumerate(LEADS)}
 
 
-def _compare_sides(lead: dict[str, Array], fs: float) -> dict[str, tuple[float, float]]:
-    """Lead -> how it agrees with what the other limb leads give for it, as ``_correlate_sides`` tells it."""
+def compare_sides(mv: NDArray[np.float32], fs: float) -> dict[str, tuple[float, float]]:
+    """Lead -> correlation with what the other limb leads give for it, and size of that over its own, from signals
+    (n_samples, 12) mV; NaN with less than 1 s in common.
+    """
+    lead = _name_leads(mv)
     given = {"II": lead["I"] + lead["III"], "aVR": -lead["aVL"] - lead["aVF"]}
     return {name: _correlate_sides(side, lead[name], fs) for name, side in given.items()}
 

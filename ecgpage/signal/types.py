@@ -47,3 +47,5 @@ class PageSignals:
     """Findings about the page that its layout did not show, such as an aVR drawn upside down."""
     speed_mm_per_s: float = SPEED_MM_PER_S
     """Paper speed by all evidence, mm/s."""
+    times_margin: float = float("inf")
+    """Log odds of the times of columns, and of the speed, over the likeliest others; infinite without any."""

@@ -31,13 +31,23 @@ class Extent:
     """Whether it is still drawn where the window begins."""
     runs_right: bool
 
+    @property
+    def ends_mm(self) -> tuple[float, float]:
+        """Page x, mm, of both ends; NaN where the lead runs on beyond what was looked at."""
+        nan = float("nan")
+        return nan if self.runs_left else self.start_mm, nan if self.runs_right else self.end_mm
+
+
+UNSEEN: Final = Extent(float("nan"), float("nan"), False, False)
+"""Extent of a lead that was not sought."""
+
 
 def find_extent(reading: Reading, options: TraceOptions = TraceOptions()) -> Extent:
     """Extent of the lead in a reading with margins: its longest run, across gaps of up to ``bridge_mm``."""
     drawn = reading.visible >= options.min_visible
     edges = np.flatnonzero(np.diff(np.concatenate([[False], drawn, [False]]).astype(np.int8))).reshape(-1, 2)
     if not len(edges):
-        return Extent(float("nan"), float("nan"), False, False)
+        return UNSEEN
     runs = [list(map(int, edges[0]))]
     for first, end in edges[1:]:
         if (first - runs[-1][1]) * STEP_MM < options.bridge_mm:

@@ -10,7 +10,7 @@ from ecgpage.grid.flat_page import FlatPage
 from ecgpage.layout.types import PageLayout, Segment
 from ecgpage.trace.crop_reader import CropReader
 from ecgpage.trace.crops import Reading, Window
-from ecgpage.trace.extents import Extent, find_extent, move_columns, widen
+from ecgpage.trace.extents import UNSEEN, Extent, find_extent, move_columns, widen
 from ecgpage.trace.options import TraceOptions
 
 NETWORK: Final = "network"
@@ -31,6 +31,8 @@ class Trace:
     """Name of what read it: NETWORK, or PATH for the points of a line that a PDF holds, straight between them."""
     sigma_mm: Array
     """(n,) expected error of ``y_mm``, one standard deviation, mm."""
+    seen_mm: tuple[float, float] = (float("nan"), float("nan"))
+    """Page x, mm, between which the network marks the lead as drawn; NaN where it runs on, is not seen or was not sought."""
 
     def cut(self, first_mm: float) -> "Trace":
         """The trace from a page x, mm, on; its segment is left as it is."""
@@ -57,6 +59,7 @@ def read_traces(
     """
     windows = [(s.x0_mm, s.x1_mm, s.baseline(layout.rows)) for s in layout.segments]
     readings = _read_inside(image, page, network, windows, options)
+    extents = [UNSEEN] * len(readings)
     if options.places:
         extents = [find_extent(r, options) for r in readings]
         for _ in range(
@@ -70,10 +73,11 @@ def read_traces(
                 windows[k], readings[k], extents[k] = wider[k], reading, find_extent(reading, options)
         layout = move_columns(layout, extents, options)
     return [
-        Trace(segment, part.x_mm, part.y_mm, NETWORK, part.sigma_mm)
-        for segment, part in zip(
+        Trace(segment, part.x_mm, part.y_mm, NETWORK, part.sigma_mm, extent.ends_mm)
+        for segment, part, extent in zip(
             layout.segments,
             [r.cut(s.x0_mm, s.x1_mm) for r, s in zip(readings, layout.segments, strict=True)],
+            extents,
             strict=True,
         )
     ]
