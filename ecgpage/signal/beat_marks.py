@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import find_peaks
+from scipy.signal import correlate, find_peaks
 
 from ecgpage.core.types import Array
 from ecgpage.layout.types import PageLayout
@@ -21,6 +21,8 @@ REFRACTORY_S: Final = 0.12
 """Least time, s, from beat to beat, whatever the speed that is tried."""
 LAG_STEP: Final = 2
 """Samples from one lag to the next that is tried."""
+FLAT: Final = 1e-9
+"""Part of a signal's squares below which those of a piece are taken for rounding."""
 ALL: Final = 10**9
 """More samples than any page has."""
 
@@ -74,19 +76,43 @@ def find_lag(
     first one at which the second one begins.
     """
     reach = round(reach_s * fs)
-    fits = [correlate_at(a, b, lag, fs) for lag in range(-reach, reach + 1, LAG_STEP)]
+    fits = correlate_at(a, b, range(-reach, reach + 1, LAG_STEP), fs)
     best = int(np.argmax(fits))
-    return fits[best], (best * LAG_STEP - reach) / fs
+    return float(fits[best]), (best * LAG_STEP - reach) / fs
 
 
-def correlate_at(a: NDArray[np.float32], b: NDArray[np.float32], lag: int, fs: float) -> float:
-    """Correlation coefficient of two signals where the second one begins ``lag`` samples into the first; 0 with less than
-    half a second in common.
+def correlate_at(a: NDArray[np.float32], b: NDArray[np.float32], lags: Sequence[int], fs: float) -> Array:
+    """Correlation coefficients (k,) of signals (n,) and (m,), the second one beginning ``lags`` (k,) samples into the first.
+
+    Samples that are NaN in either do not count; 0 with less than half a second in common, or where one of them is flat.
     """
-    a, b = a[max(0, lag) :], b[max(0, -lag) :]
-    n = min(len(a), len(b))
-    x, y = a[:n], b[:n]
-    both = np.isfinite(x) & np.isfinite(y)
-    if both.sum() <= fs / 2 or x[both].std() == 0 or y[both].std() == 0:
-        return 0.0
-    return float(np.corrcoef(x[both], y[both])[0, 1])
+    fits = np.zeros(len(lags))
+    if not len(a) or not len(b):
+        return fits
+    places = np.asarray(lags) + len(b) - 1
+    inside = (places >= 0) & (places < len(a) + len(b) - 1)
+    x, y = _split_known(a), _split_known(b)
+
+    def total(p: Array, q: Array) -> Array:
+        """Sum of the products of what is in common at each lag within reach."""
+        return np.asarray(correlate(p, q, "full")[places[inside]], np.float64)
+
+    n = np.rint(total(x[0], y[0]))
+    some = np.maximum(n, 1)
+    sum_x, sum_y = total(x[1], y[0]), total(x[0], y[1])
+    spread_x = total(x[2], y[0]) - sum_x**2 / some
+    spread_y = total(x[0], y[2]) - sum_y**2 / some
+    shared = total(x[1], y[1]) - sum_x * sum_y / some
+    # what is left of a flat piece by rounding
+    least_x, least_y = (FLAT * float(part[2].sum()) for part in (x, y))
+    use = (n > fs / 2) & (spread_x > least_x) & (spread_y > least_y)
+    fits[np.flatnonzero(inside)[use]] = shared[use] / np.sqrt(spread_x[use] * spread_y[use])
+    return np.clip(fits, -1.0, 1.0)
+
+
+def _split_known(values: NDArray[np.float32]) -> tuple[Array, Array, Array]:
+    """Which of the values (n,) are known, as 0 and 1; they without their mean, 0 where unknown; and the squares of these."""
+    known = np.isfinite(values)
+    centred = np.where(known, values - (float(values[known].mean()) if known.any() else 0.0), 0.0)
+    centred = centred.astype(np.float64)
+    return known.astype(np.float64), centred, centred**2

@@ -57,4 +57,4 @@ def _find_repeated_lead(strip: Trace, short: list[Trace], layout: PageLayout, fs
 def _correlate(a: NDArray[np.float32], b: NDArray[np.float32], fs: float, lag_s: float) -> float:
     """Largest correlation coefficient within a lag of ``lag_s``; 0 with less than half a second in common."""
     reach = max(1, round(lag_s * fs))
-    return max(0.0, *(correlate_at(a, b, lag, fs) for lag in range(-reach, reach + 1)))
+    return max(0.0, float(correlate_at(a, b, range(-reach, reach + 1), fs).max()))

@@ -301,9 +301,11 @@ class _TimedPage:
         for strip, beats in zip(self.strips, self.strip_marks, strict=True):
             for start, mark in zip(starts, self.marks, strict=True):
                 lag = round((start + self._ahead_s(strip)) * self.fs)
-                around = [correlate_at(beats, mark, lag + k, self.fs) for k in self.other_lags]
-                near = [fit for fit, k in zip(around, self.other_lags, strict=True) if abs(k) <= self.near]
-                fits += correlate_at(beats, mark, lag, self.fs), max(near) - max(around)
+                around = correlate_at(beats, mark, [lag, *(lag + k for k in self.other_lags)], self.fs)
+                near = [
+                    fit for fit, k in zip(around[1:], self.other_lags, strict=True) if abs(k) <= self.near
+                ]
+                fits += float(around[0]), max(near) - float(around[1:].max())
         repeats = np.array([self._compare_with_lead(strip, starts) for strip in self.strips])
         return {
             "strip": fits[0] / len(self.strips),
@@ -328,9 +330,8 @@ class _TimedPage:
         moved = replace(trace, segment=replace(trace.segment, start_s=0.0))
         own = sample_trace(moved, self.layout, self.fs, ALL)[1]
         first = round((start + self._ahead_s(strip)) * self.fs)
-        fit = max(
-            correlate_at(whole, own, first + k, self.fs) for k in range(-self.near, self.near + 1, LAG_STEP)
-        )
+        lags = range(first - self.near, first + self.near + 1, LAG_STEP)
+        fit = float(correlate_at(whole, own, lags, self.fs).max())
         if not strip.source == trace.source == PATH:
             return fit, False
         there = whole[max(0, first) : max(0, first) + len(own)]

@@ -40,13 +40,14 @@ def test_the_lag_is_the_time_of_the_first_mark_at_which_the_second_one_begins() 
     fit, lag = find_lag(first, later, FS, 0.4)
     assert fit > 0.8
     assert lag == pytest.approx(0.15, abs=0.02)
-    assert correlate_at(first, later, round(0.15 * FS), FS) > correlate_at(first, later, 0, FS)
+    right, wrong = correlate_at(first, later, [round(0.15 * FS), 0], FS)
+    assert right > wrong
 
 
 def test_too_little_in_common_correlates_by_nothing() -> None:
     mark = mark_beats(wave(BEATS_S), FS)
-    assert correlate_at(mark, mark, len(mark) - round(0.4 * FS), FS) == 0.0
-    assert correlate_at(mark, np.zeros_like(mark), 0, FS) == 0.0
+    assert correlate_at(mark, mark, [len(mark) - round(0.4 * FS), 2 * len(mark)], FS).tolist() == [0.0, 0.0]
+    assert correlate_at(mark, np.zeros_like(mark), [0], FS) == 0.0
 
 
 def test_leads_that_begin_together_are_marked_together_and_a_gap_of_one_is_none_of_all() -> None:
@@ -64,3 +65,15 @@ def test_leads_that_begin_together_are_marked_together_and_a_gap_of_one_is_none_
     assert np.isfinite(mark).all()
     assert find_beats(mark, FS) == pytest.approx(BEATS_S + 0.015, abs=0.02)
     assert len(mark_traces([], layout, FS)) == 0
+
+
+def test_correlations_are_those_of_the_samples_in_common() -> None:
+    rng = np.random.default_rng(0)
+    a, b = (rng.normal(2, 1, n).astype(np.float32) for n in (900, 500))
+    a[rng.random(900) < 0.1] = b[40:60] = np.nan
+    for lag in (-200, -3, 0, 411):
+        x, y = a[max(0, lag) :], b[max(0, -lag) :]
+        n = min(len(x), len(y))
+        both = np.isfinite(x[:n] + y[:n])
+        expected = np.corrcoef(x[:n][both], y[:n][both])[0, 1]
+        assert correlate_at(a, b, [lag], FS)[0] == pytest.approx(expected, abs=1e-6)
