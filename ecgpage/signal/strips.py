@@ -42,8 +42,8 @@ def _find_repeated_lead(strip: Trace, short: list[Trace], layout: PageLayout, fs
     for trace in short:
         start, part = sample_trace(trace, layout, fs, 10**9)
         score[trace.segment.lead] = _correlate(
-            values[max(0, start - first) : start - first + len(part)],
-            part,
+            values[max(0, start - first) : max(0, start - first + len(part))],
+            part[max(0, first - start) :],
             fs,
             1 / fs if trace.source == strip.source == PATH else MAX_LAG_S,
         )

@@ -8,6 +8,8 @@ import pytest
 
 from ecgpage.core.conventions import LEADS
 from ecgpage.layout.types import PageLayout, Segment
+from ecgpage.signal.options import SignalOptions
+from ecgpage.signal.strips import name_strips
 from ecgpage.signal.times import PageTimes, find_times
 from ecgpage.trace.geometry import STEP_MM
 from ecgpage.trace.reader import Trace
@@ -217,3 +219,12 @@ def test_usual_pages_stay_at_25_whatever_the_rate(usual_s: float) -> None:
     found = tell(draw_columns(PITCH, 62.5, (0.0, 2.5, 5.0, 7.5), usual_s=usual_s), speed_odds=odds)
     assert found.speed_mm_per_s == 25.0
     assert starts(found) == [0.0, 2.5, 5.0, 7.5]
+
+
+def test_a_strip_that_begins_after_its_column_keeps_its_name() -> None:
+    columns = draw_columns(PITCH, 62.5, 2.5 * np.arange(4))
+    late = draw_trace("II", 23.8, 270.0, 0.152, beat_times(), is_strip=True)
+    late = replace(late, segment=replace(late.segment, start_s=0.152))
+    page = PageLayout([], [t.segment for t in columns], [], [], 25.0, GAIN, 0.9)
+    (named,) = name_strips([late], columns, page, FS, SignalOptions())
+    assert named.segment.lead == "II"
