@@ -276,13 +276,19 @@ def pulses_on_one_side(pulses: Array, columns: Columns) -> Array:
 
 def find_strip_end(
     page: FlatPage,
-    row: Row,
+    rows: list[Row],
+    number: int,
     columns: Columns,
     seen_mm: tuple[float, float] | None,
     options: LayoutOptions = LayoutOptions(),
 ) -> float:
-    """Page x, mm, where a strip ends: at the columns' end, or earlier by the gaps, where it leaves them out."""
-    last = _find_early_end(row, columns, options)
+    """Page x, mm, where the strip on one of the rows ends: at the columns' end, or earlier by the gaps, where it leaves them
+    out.
+    """
+    row = rows[number]
+    apart = [abs(other.level_mm - row.level_mm) for k, other in enumerate(rows) if k != number]
+    reach_mm = min([options.end_reach_mm, *(a / 2 for a in apart)])
+    last = _find_early_end(page, row, columns, reach_mm, options)
     if last is not None:
         return last
     choices = (columns.end_mm, columns.first_mm + columns.count * columns.width_mm)
@@ -294,8 +300,13 @@ def find_strip_end(
     return min(choices, key=lambda x: abs(x - end))
 
 
-def _find_early_end(row: Row, columns: Columns, options: LayoutOptions) -> float | None:
-    """Page x, mm, where a strip ends that is much shorter than the columns together; None where it is not."""
+def _find_early_end(
+    page: FlatPage, row: Row, columns: Columns, reach_mm: float, options: LayoutOptions
+) -> float | None:
+    """Page x, mm, where a strip ends that is much shorter than the columns together; None where it is not.
+
+    A trace that wanders off its line runs on: what lies behind an end is blank up to ``reach_mm`` above and below.
+    """
     inside = (row.x_mm > columns.first_mm) & (row.x_mm < columns.end_mm)
     inked = row.ink[inside] > 0.3
     if inked.sum() < options.min_column_mm:
@@ -306,4 +317,18 @@ def _find_early_end(row: Row, columns: Columns, options: LayoutOptions) -> float
     before, after = inked[: end + 1], inked[end + 1 :]
     length = columns.end_mm - columns.first_mm
     is_early = len(after) > options.early_end * length and before.mean() > 0.8 and after.mean() < 0.25
-    return float(row.x_mm[inside][end]) + 0.5 if is_early else None
+    x_mm = row.x_mm[inside]
+    if not is_early or _inked_around(page, row.level_mm, x_mm[end + 1 :], reach_mm) > 0.5:
+        return None
+    return float(x_mm[end]) + 0.5
+
+
+def _inked_around(page: FlatPage, level_mm: float, x_mm: Array, reach_mm: float) -> float:
+    """Share, 0 to 1, of the millimetres around page x (n,) in which ink lies within ``reach_mm`` of a level."""
+    lines = np.rint(page.row(level_mm + np.array([-reach_mm, reach_mm]))).astype(int)
+    first, last = np.clip(lines, 0, page.ink.shape[0])
+    within = np.arange(X_PX_PER_MM) - X_PX_PER_MM // 2
+    columns = np.rint(page.column(x_mm)).astype(int)[:, None] + within
+    columns = np.clip(columns, 0, page.ink.shape[1] - 1)
+    inked = np.asarray((page.ink[first:last] > 0.4).any(axis=0))
+    return float(inked[columns].any(axis=1).mean())

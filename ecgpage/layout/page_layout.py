@@ -235,7 +235,7 @@ def _make_segment(
     """One lead of the layout; each column is taken to follow the one before in time, which the signals may correct."""
     x0, x1 = columns.span(cell.column)
     if cell.is_strip:
-        x1 = find_strip_end(page, rows[cell.row], columns, cell.seen_mm, options)
+        x1 = find_strip_end(page, rows, cell.row, columns, cell.seen_mm, options)
     start_s = (cell.column or 0) * columns.width_mm / speed
     seconds = (x1 - x0) / speed
     duration = min(seconds, duration_s - start_s)

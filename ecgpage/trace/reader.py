@@ -11,6 +11,7 @@ from ecgpage.layout.types import PageLayout, Segment
 from ecgpage.trace.crop_reader import CropReader
 from ecgpage.trace.crops import Reading, Window
 from ecgpage.trace.extents import UNSEEN, Extent, find_extent, move_columns, widen
+from ecgpage.trace.geometry import STEP_MM
 from ecgpage.trace.options import TraceOptions
 
 NETWORK: Final = "network"
@@ -57,7 +58,7 @@ def read_traces(
     Segments begin and end where the network sees their leads drawn, if the layout was clearly wrong about it: the traces'
     segments differ from the layout's then.
     """
-    windows = [(s.x0_mm, s.x1_mm, s.baseline(layout.rows)) for s in layout.segments]
+    windows = [_window(s, layout) for s in layout.segments]
     readings = _read_inside(image, page, network, windows, options)
     extents = [UNSEEN] * len(readings)
     if options.places:
@@ -72,6 +73,10 @@ def read_traces(
             ):
                 windows[k], readings[k], extents[k] = wider[k], reading, find_extent(reading, options)
         layout = move_columns(layout, extents, options)
+        short = [k for k, s in enumerate(layout.segments) if not _covers(readings[k], s)]
+        new = [_window(layout.segments[k], layout) for k in short]
+        for k, reading in zip(short, _read_inside(image, page, network, new, options), strict=True):
+            readings[k], extents[k] = reading, find_extent(reading, options)
     return [
         Trace(segment, part.x_mm, part.y_mm, NETWORK, part.sigma_mm, extent.ends_mm)
         for segment, part, extent in zip(
@@ -81,6 +86,16 @@ def read_traces(
             strict=True,
         )
     ]
+
+
+def _window(segment: Segment, layout: PageLayout) -> Window:
+    return segment.x0_mm, segment.x1_mm, segment.baseline(layout.rows)
+
+
+def _covers(reading: Reading, segment: Segment) -> bool:
+    """Whether a reading reaches from the beginning of a segment to its end."""
+    x_mm = reading.x_mm
+    return bool(x_mm[0] <= segment.x0_mm + STEP_MM and segment.x1_mm - STEP_MM <= x_mm[-1])
 
 
 def _read_inside(

@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ecgpage.core.conventions import LEADS
 from ecgpage.grid.flat_page import FlatPage, flatten_page
@@ -37,17 +38,18 @@ STRIP_MM = 130.0
 # ------------------------------------------------------------------------------------------ drawn pages
 
 
-def draw_clean(page: Page, dpi: float = DPI) -> DrawnPage:
-    """A clean picture of a page of a lawful record."""
-    image = draw_page(page, lawful_record(), dpi)
-    truth = page_truth(page, lawful_record(), flat_map(dpi), (image.shape[0], image.shape[1]))
-    return DrawnPage(image, truth, masked_signal(page, lawful_record()))
+def draw_clean(page: Page, dpi: float = DPI, mv: NDArray[np.float32] | None = None) -> DrawnPage:
+    """A clean picture of a page of a lawful record, or of ``mv``."""
+    mv = lawful_record() if mv is None else mv
+    image = draw_page(page, mv, dpi)
+    truth = page_truth(page, mv, flat_map(dpi), (image.shape[0], image.shape[1]))
+    return DrawnPage(image, truth, masked_signal(page, mv))
 
 
-def draw_styled(dpi: float = DPI, **style: object) -> DrawnPage:
-    """A clean picture of a page in the ``PageStyle`` of these values."""
+def draw_styled(dpi: float = DPI, mv: NDArray[np.float32] | None = None, **style: object) -> DrawnPage:
+    """A clean picture of a page in the ``PageStyle`` of these values; ``mv``: see ``draw_clean``."""
     chosen = PageStyle(**{"top": 20.0, "bottom": 8.0} | style)  # type: ignore[arg-type]
-    return draw_clean(build_page(chosen, 5000, FS), dpi)
+    return draw_clean(build_page(chosen, 5000, FS), dpi, mv)
 
 
 def flatten_exactly(page: DrawnPage) -> FlatPage:

@@ -5,12 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ecgpage.core.conventions import LEADS
 from ecgpage.layout.boxes import PageBoxes
 from ecgpage.layout.types import PageLayout
 from ecgpage.synth import DrawnPage
 from ecgpage.synth.page.model import Paper
 from ecgpage.synth.truth_adapters import compare_plan, exact_grid, true_boxes
+from tests.drawn import FS, lawful_record
 from tests.layout.pages import draw_styled, read_drawn_plan
+
+WANDER_MV = 0.9
+"""Rise, mV, of a strip by wander: further than a row is followed from the line of a box."""
 
 
 def wide_boxes(page: DrawnPage, by_mm: float) -> PageBoxes:
@@ -26,6 +31,14 @@ def ends_of(layout: PageLayout) -> list[tuple[float, float]]:
 def test_a_strip_ends_where_its_ink_does_though_its_box_is_too_wide() -> None:
     page = draw_styled(layout="strip", pulse="none")
     layout = read_drawn_plan(page, wide_boxes(page, 4.0))
+    assert compare_plan(page, exact_grid(page), layout).is_right, ends_of(layout)
+
+
+def test_a_strip_that_wanders_off_its_line_runs_on() -> None:
+    mv = lawful_record().copy()
+    mv[:, LEADS.index("II")] += np.interp(np.arange(5000) / FS, [5.5, 6.5, 10.0], [0.0, WANDER_MV, WANDER_MV])
+    page = draw_styled(mv=mv, layout="3x4+1", pulse="none")
+    layout = read_drawn_plan(page)
     assert compare_plan(page, exact_grid(page), layout).is_right, ends_of(layout)
 
 

@@ -1,15 +1,18 @@
 """Columns move to where the network sees their leads drawn, and nowhere else."""
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from ecgpage.core.conventions import LEADS
-from ecgpage.layout.types import PageLayout, Segment
+from ecgpage.layout.types import PageLayout, Row, Segment
 from ecgpage.trace.crops import MARGIN_MM, Reading
 from ecgpage.trace.extents import Extent, find_extent, move_columns, widen
 from ecgpage.trace.geometry import STEP_MM
+from ecgpage.trace.reader import read_traces
 
 SPEED = 25.0
 
@@ -177,3 +180,28 @@ def test_a_page_of_which_the_network_sees_nothing_stays() -> None:
     layout = page()
     blind = [Extent(float("nan"), float("nan"), False, False) for _ in layout.segments]
     assert move_columns(layout, blind) is layout
+
+
+class SeesTwoStrips:
+    """Stands for the network: two strips are drawn from 20 to 270 mm."""
+
+    def read_wide(
+        self, _image: Any, _grid: Any, windows: list[tuple[float, float, float]], _: Any
+    ) -> list[Reading]:
+        return [read_marks(x0, x1, (20.0, 270.0)) for x0, x1, _ in windows]
+
+
+def test_a_strip_is_read_to_where_the_others_end() -> None:
+    both = [
+        Segment(lead, k, 20.0, 275.0, 0.0, 10.2, 30.0, is_strip=True) for k, lead in enumerate(("II", "V5"))
+    ]
+    both[1] = replace(both[1], x1_mm=200.0, duration_s=7.2)
+    layout = PageLayout(
+        [Row(np.arange(300.0), np.full(300, 30.0), np.ones(300))] * 2, both, [], [], SPEED, 10.0, 0.9
+    )
+    flat: Any = SimpleNamespace(grid=SimpleNamespace(to_image=lambda x, y: (x, y)))
+    network: Any = SeesTwoStrips()
+    traces = read_traces(np.zeros((100, 400, 3), np.uint8), flat, layout, network)
+    for trace in traces:
+        assert trace.x_mm[-1] == pytest.approx(trace.segment.x1_mm, abs=2 * STEP_MM)
+        assert trace.segment.x1_mm == pytest.approx(270.0, abs=1.0)
