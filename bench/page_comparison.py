@@ -145,7 +145,8 @@ def compare(true: TruePage, grid: GridMap, layout: PageLayout) -> Comparison:
     y_scale = down / true.px_per_mm[1] * max(gains, key=lambda g: abs(g - 1))
     is_laid_out = len(pairs) == len(true.segments) == len(layout.segments)
     names = is_laid_out and all(t.lead == s.lead for t, s in pairs)
-    off = _time_off(true, pairs, grid, layout) if is_laid_out else float("nan")
+    errors = _time_errors(true, pairs, grid, layout) if is_laid_out else [np.full(2, np.nan)]
+    off = float(np.abs(errors).max())
     return Comparison(True, x_scale, y_scale, is_laid_out, names, bool(off <= TIME_OFF_S), off, grid.source)
 
 
@@ -195,10 +196,21 @@ def _pair(true: TruePage, grid: GridMap, layout: PageLayout) -> list[tuple[TrueS
     return pairs
 
 
-def _time_off(
+def find_time_errors(true: TruePage, grid: GridMap, layout: PageLayout) -> tuple[tuple[str, ...], Array]:
+    """Name of the lead read at each drawn place, "" for none, and the errors (segments, 2), s, of its ends; NaN for none."""
+    pairs = _pair(true, grid, layout)
+    found = {id(t): k for k, (t, _) in enumerate(pairs)}
+    places = [found.get(id(t)) for t in true.segments]
+    names = tuple("" if k is None else pairs[k][1].lead for k in places)
+    off = _time_errors(true, pairs, grid, layout)
+    lost = np.full(2, np.nan)
+    return names, np.array([lost if k is None else off[k] for k in places])
+
+
+def _time_errors(
     true: TruePage, pairs: list[tuple[TrueSegment, Segment]], grid: GridMap, layout: PageLayout
-) -> float:
-    """Largest error, s, of the time of a lead's end, after one shift of all: no page says when it began."""
+) -> list[Array]:
+    """Errors (2,), s, of the times of each lead's ends, after one shift of all: no page says when it began."""
     offs = []
     for t, s in pairs:
         start, end = _ends(s, grid, layout)
@@ -211,11 +223,10 @@ def _time_off(
         if not (t.is_strip and true.strips_of_another_time)
     ]
     shift = float(np.median(np.concatenate(known or [np.zeros(1)])))
-    ours = [
+    return [
         off if t.is_strip and true.strips_of_another_time else off - shift
         for off, (t, _) in zip(offs, pairs, strict=True)
     ]
-    return float(np.abs(np.concatenate(ours)).max())
 
 
 # --- pages and tables -----------------------------------------------------------------------------------------

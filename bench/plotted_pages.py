@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from io import BytesIO
 from typing import Any, Final
 
 import matplotlib as mpl
@@ -66,8 +67,12 @@ class Setting:
     draw: Callable[[Signal, float], tuple[Figure, list[Piece]]]
 
 
-def draw_plotted(setting: Setting, signal: Signal, fs: float) -> tuple[Image, dict[str, Any]]:
-    """Picture uint8 (H, W, 3) of ``signal`` at ``fs`` Hz in one setting, and its truth with the keys of ``WorldFacts``."""
+def draw_plotted(
+    setting: Setting, signal: Signal, fs: float, pdf: BytesIO | None = None
+) -> tuple[Image, dict[str, Any]]:
+    """Picture uint8 (H, W, 3) of ``signal`` at ``fs`` Hz in one setting, and its truth with the keys of ``WorldFacts``; the
+    same figure is written to ``pdf``.
+    """
     figure, pieces = setting.draw(signal, fs)
     figure.set_dpi(setting.dpi)
     figure.canvas.draw()
@@ -76,6 +81,8 @@ def draw_plotted(setting: Setting, signal: Signal, fs: float) -> tuple[Image, di
     axes = pieces[0].axes
     second, millivolt = _units(pieces[0], fs, image.shape[0])
     box = axes.get_window_extent()
+    if pdf is not None:
+        figure.savefig(pdf, format="pdf")
     plt.close(figure)
     facts = {
         "package": setting.package,
