@@ -1,13 +1,16 @@
 """Measure, and estimate, the evidence for the times of columns on drawn plans of pages, without pictures.
 
     python -m bench.time_evidence --data FOLDER [--pages 600] [--folds 8] [--speeds]
+    python -m bench.time_evidence --data FOLDER --folds 1 2 3 4 5 6 7 --pages 300 --count
     python -m bench.time_evidence --data FOLDER --folds 1 2 3 4 5 6 7 --pages 3000 --estimate
 
 Plans of ``ecgpage.synth.world`` give leads their places and times; the traces are the record's own, with places a little
 off, as they are read. ``ecgpage.signal.times`` tells their times: right where each lead begins within 20 ms of its true time
 after one shift of all. Prints a table by kind of columns, strip and gap; ``--speeds``: the paper speed is not known.
 ``--estimate`` prints ``time_weights`` of ``ecgpage.signal.options`` instead: those that make the true hypotheses of all pages
-likeliest, at three speeds, each by its share among the plans.
+likeliest, at three speeds, each by its share among the plans. ``--count`` prints ``same_constraint`` and
+``other_constraint`` of that file instead: by how much limb leads of columns of the same seconds, and of columns that follow
+each other, miss the constraints, at the lag at which their beats agree best.
 """
 
 import argparse
@@ -29,6 +32,8 @@ from scipy.special import softmax
 from ecgpage.core.conventions import LEADS
 from ecgpage.layout.types import PageLayout, Segment
 from ecgpage.signal import times as page_times
+from ecgpage.signal.beat_marks import find_lag, mark_traces
+from ecgpage.signal.limb_columns import miss_constraints
 from ecgpage.synth.page.model import segment_path
 from ecgpage.synth.training_records import TrainingRecords
 from ecgpage.synth.world.invent import invent_device_page
@@ -49,13 +54,17 @@ TRACE_ERROR_MM: Final = 0.05
 """Standard deviation, mm, of the line."""
 MISNAMED: Final = 0.1
 """Share of the strips that are read under another name."""
+FS: Final = 500.0
+"""Samples per second at which traces are compared."""
+BEAT_S: Final = 0.4
+"""Largest lag, s, at which columns are laid over each other."""
 RIGHT_S: Final = 0.02
 """Error, s, up to which the time of a lead is right."""
 OF_LINES: Final = ("same samples", "limb leads")
 """Evidence of PDFs that hold their curves: no plan here is one."""
 FAR_S: Final = 0.1
 """Error, s, from which no hypothesis of a page is true."""
-LIKELIHOODS: Final = ("total", "rhythm", "lags", "rate")
+LIKELIHOODS: Final = ("total", "rhythm", "lags", "rate", "constraint")
 """Evidence that is a log likelihood already: its weight would be 1 if all were independent."""
 PRIOR_SPREAD: Final = 3.0
 """Standard deviation of the weights around 1 or 0 before pages are seen."""
@@ -80,6 +89,9 @@ def main() -> int:
     options = _parser().parse_args()
     if options.estimate:
         print(estimate(pages(options.data, set(options.folds), options.pages, speed_known=False)))
+        return 0
+    if options.count:
+        print(count_constraints(pages(options.data, set(options.folds), options.pages)))
         return 0
     right: dict[tuple[str, ...], list[bool]] = defaultdict(list)
     for page in pages(options.data, set(options.folds), options.pages, speed_known=not options.speeds):
@@ -153,8 +165,10 @@ def is_right(page: TimedPage, found: page_times.PageTimes) -> bool:
     """Whether each column, and each strip of the columns' time, begins at its true time, after one shift of all."""
     if abs(found.speed_mm_per_s / page.layout.speed_mm_per_s - 1) > 0.01:
         return False
-    told = {_key(t): t.segment.start_s for t in (*found.columns, *found.strips)}
-    wanted = {_key(t): s for t, s in zip(page.traces, page.starts_s, strict=True)}
+    speed = page.layout.speed_mm_per_s
+    # a strip loses what stands before the columns: the time of one place is compared
+    told = {_key(t): t.segment.start_s - t.segment.x0_mm / speed for t in (*found.columns, *found.strips)}
+    wanted = {_key(t): s - t.segment.x0_mm / speed for t, s in zip(page.traces, page.starts_s, strict=True)}
     if page.kind["strip"] == "other":
         wanted = {k: s for k, s in wanted.items() if not k[-1]}
     if set(told) != set(wanted):
@@ -195,6 +209,31 @@ def estimate(drawn: Iterator[TimedPage]) -> dict[str, float]:
     return {name: round(float(v), 2) for name, v in zip(names, best.x, strict=True)}
 
 
+def count_constraints(drawn: Iterator[TimedPage]) -> str:
+    """Mean and standard deviation of the natural log of what limb leads miss the constraints by, of both kinds of pages."""
+    found: dict[bool, list[float]] = {True: [], False: []}
+    for page in drawn:
+        columns = _columns_of(page)
+        together = page.kind["columns"] != "consecutive"
+        first = mark_traces(columns[0], page.layout, FS)
+        lags = [find_lag(first, mark_traces(c, page.layout, FS), FS, BEAT_S)[1] for c in columns]
+        missed = miss_constraints(columns, page.layout, FS, lags, page_times.NEAR_LAG_S)
+        if missed > 0:
+            found[together].append(float(np.log(missed)))
+    lines = [
+        f"{name}: {np.mean(found[key]):.2f}, {np.std(found[key]):.2f} ({len(found[key])} pages)"
+        for name, key in (("same_constraint", True), ("other_constraint", False))
+    ]
+    return "\n".join(lines)
+
+
+def _columns_of(page: TimedPage) -> list[list[Trace]]:
+    """Traces of the columns, from the left."""
+    short = [t for t in page.traces if not t.segment.is_strip]
+    places = sorted({t.segment.x0_mm for t in short})
+    return [[t for t in short if t.segment.x0_mm == x] for x in places]
+
+
 def _miss(page: TimedPage, hypothesis: page_times.Hypothesis) -> float:
     """Largest error, s, of the columns' beginnings; infinite where the speed or the strips are wrong."""
     if hypothesis.speed_mm_per_s != page.layout.speed_mm_per_s:
@@ -210,7 +249,7 @@ def _miss(page: TimedPage, hypothesis: page_times.Hypothesis) -> float:
 
 def _key(trace: Trace) -> tuple[str, int, float, bool]:
     s = trace.segment
-    return s.lead, s.row, s.x0_mm, s.is_strip
+    return s.lead, s.row, 0.0 if s.is_strip else s.x0_mm, s.is_strip
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -221,6 +260,7 @@ def _parser() -> argparse.ArgumentParser:
         "--folds", nargs="+", default=["8"], help="folds of the records: 1 to 7 train, 9 reports"
     )
     parser.add_argument("--estimate", action="store_true", help="estimate the weights")
+    parser.add_argument("--count", action="store_true", help="count what limb leads of columns miss by")
     parser.add_argument("--speeds", action="store_true", help="leave the paper speed open")
     return parser
 

@@ -32,6 +32,7 @@ class SignalOptions:
             "strip lags": 0.31,
             "strip lead": 2.5,
             "strip columns": -3.16,
+            "constraint": 1.0,
             "same samples": 20.0,
             "limb leads": 20.0,
         }
@@ -61,6 +62,13 @@ class SignalOptions:
     """The same of different 5 s, at the lag at which they agree best."""
     other_fit_short: tuple[float, float] = (0.8, 0.2)
     """The same of different 2.5 s."""
+    same_constraint: tuple[float, float] = (-2.52, 0.42)
+    """Mean and standard deviation of the natural log of what limb leads of two columns of the same seconds miss the
+    constraints by, over their own size, where their beats agree best; this and the next were counted by
+    ``python -m bench.time_evidence --count``.
+    """
+    other_constraint: tuple[float, float] = (-0.35, 0.55)
+    """The same in columns that follow each other."""
     together_lags_s: tuple[tuple[float, float], ...] = ((0.006, 0.7), (0.02, 0.3))
     """Lags, s, between the beats of columns that show the same seconds, each with its share: leads differ, and columns may be
     put half a millimetre off.

@@ -21,7 +21,7 @@ from ecgpage.core.types import Array
 from ecgpage.layout.scales import normal
 from ecgpage.layout.types import PageLayout
 from ecgpage.signal.beat_marks import ALL, LAG_STEP, correlate_at, find_beats, find_lag, mark_traces
-from ecgpage.signal.limb_leads import BY_I_AND_II
+from ecgpage.signal.limb_columns import miss_constraints
 from ecgpage.signal.options import SignalOptions
 from ecgpage.signal.sampling import sample_trace
 from ecgpage.trace.reader import PATH, Trace
@@ -41,6 +41,7 @@ EVIDENCE: Final[Mapping[str, str]] = {
     "strip lead": "correlation of strips with the columns of their leads",
     "strip columns": "number of columns above strips of the same time",
     "same samples": "1 where strips that are lines of a PDF repeat their leads' columns sample by sample",
+    "constraint": "log likelihood ratio, for the same seconds, of what limb leads of two columns miss the constraints by",
     "limb leads": "1 for columns of the same seconds whose limb leads, lines of a PDF, obey the constraints, -1 if not",
 }
 """What speaks for a hypothesis -> what its number says."""
@@ -50,7 +51,8 @@ LONG_S: Final = 3.5
 """Length, s, of columns from which their beats hardly agree unless they are the same."""
 SAME_COLUMN_MM: Final = 1.0
 """Distance, mm, of the beginnings of segments of one column."""
-AUGMENTED: Final = ("aVR", "aVL", "aVF")
+STRAY_CONSTRAINT: Final = 0.0025
+"""Density of any other natural log of what limb leads miss the constraints by: 1 page in 100, over a range of 4."""
 OTHER_ERROR: Final = 0.5
 """Such a difference from which lines were not recorded together, whatever filters a device has."""
 OTHER_LAG_S: Final = 0.01
@@ -196,6 +198,12 @@ class _TimedPage:
             for kind, starts in self._list_starts().items()
         }
 
+    @cached_property
+    def lags(self) -> Array:
+        """(columns - 1, 2) best correlation of the beats of each further column with the first one's, and its lag, s."""
+        reach_s = self.options.usual_beat_s / 2
+        return np.array([find_lag(self.marks[0], mark, self.fs, reach_s) for mark in self.marks[1:]])
+
     def put(self, hypothesis: Hypothesis) -> PageTimes:
         """The page's traces at a hypothesis' times, with notes."""
         speed = hypothesis.speed_mm_per_s
@@ -243,7 +251,7 @@ class _TimedPage:
     def _weigh_beats(self, kind: str, starts: tuple[float, ...]) -> dict[str, float]:
         if kind == "together":
             same = {"together": 1.0, "lags": self._weigh_lags()}
-            return {**same, "limb leads": self._weigh_constraint()} if self.is_exact else same
+            return {**same, **self._weigh_constraints()}
         is_axis = {"axis": 1.0} if kind == "axis" else {}
         return {**is_axis, "rhythm": self._weigh_rhythm(starts)}
 
@@ -284,8 +292,7 @@ class _TimedPage:
         follow each other, where any lag within a beat's distance is as likely.
         """
         options = self.options
-        found = [find_lag(self.marks[0], mark, self.fs, options.usual_beat_s / 2) for mark in self.marks[1:]]
-        fit, lag = (float(np.median(v)) for v in np.abs(found).T)
+        fit, lag = (float(np.median(v)) for v in np.abs(self.lags).T)
         seconds = min(map(len, self.marks)) / self.fs
         usual = options.other_fit_long if seconds > LONG_S else options.other_fit_short
         near = sum(share * 2 * normal(lag, 0.0, error) for error, share in options.together_lags_s)
@@ -340,35 +347,19 @@ class _TimedPage:
         is_same = len(own) > self.fs / 2 and float(np.std(there - own)) < SAME_ERROR * float(np.std(own))
         return fit, is_same
 
-    def _weigh_constraint(self) -> float:
-        """1 where an augmented lead of one column is what leads I and II of another make it, sample by sample; -1 where it is
-        nothing like it, so that the two were not recorded together; 0 where neither or no such leads are drawn.
-        """
-        leads = [{t.segment.lead: t for t in column.traces} for column in self.columns]
-        first = next((own for own in leads if {"I", "II"} <= own.keys()), None)
-        if first is None:
-            return 0.0
-        for own in leads:
-            for lead in AUGMENTED if own is not first else ():
-                if lead not in own:
-                    continue
-                drawn = [
-                    sample_trace(
-                        replace(t, segment=replace(t.segment, start_s=0.0)), self.layout, self.fs, ALL
-                    )[1]
-                    for t in (first["I"], first["II"], own[lead])
-                ]
-                n = min(map(len, drawn))
-                by_one, by_two = BY_I_AND_II[lead]
-                off = drawn[2][:n] - by_one * drawn[0][:n] - by_two * drawn[1][:n]
-                ratio = (
-                    float(np.nanstd(off)) / max(float(np.nanstd(drawn[2][:n])), 1e-6)
-                    if n > self.fs / 2
-                    else 0.2
-                )
-                if not SAME_ERROR < ratio < OTHER_ERROR:
-                    return 1.0 if ratio < OTHER_ERROR else -1.0
-        return 0.0
+    def _weigh_constraints(self) -> dict[str, float]:
+        """Evidence of limb leads in different columns for columns that show the same seconds."""
+        columns = [column.traces for column in self.columns]
+        if self.is_exact:
+            missed = miss_constraints(columns, self.layout, self.fs)
+            return {"limb leads": 1.0 if missed <= SAME_ERROR else -1.0 if missed >= OTHER_ERROR else 0.0}
+        missed = miss_constraints(columns, self.layout, self.fs, [0.0, *self.lags[:, 1]], NEAR_LAG_S)
+        if not missed > 0:
+            return {}
+        usual, other = self.options.same_constraint, self.options.other_constraint
+        ratio = max(float(np.log(missed)), usual[0])  # a better reading is no worse evidence
+        same = normal(ratio, *usual) + STRAY_CONSTRAINT
+        return {"constraint": float(np.log(same / (normal(ratio, *other) + STRAY_CONSTRAINT)))}
 
     def _ahead_s(self, strip: Trace) -> float:
         """Time, s, from the beginning of a strip to that of the columns."""
@@ -377,8 +368,7 @@ class _TimedPage:
     def _put_in_order(self) -> Array:
         """Beginnings of columns that show the same seconds: beats put in order what places leave a little apart."""
         options = self.options
-        lags = [find_lag(self.marks[0], m, self.fs, options.usual_beat_s / 2)[1] for m in self.marks[1:]]
-        starts = np.array([0.0, *lags])
+        starts = np.array([0.0, *self.lags[:, 1]])
         starts[(np.abs(starts) < options.sure_place_s) | (np.abs(starts) > options.unsure_place_s)] = 0.0
         return starts - starts.min()
 

@@ -8,6 +8,7 @@ import pytest
 
 from ecgpage.core.conventions import LEADS
 from ecgpage.layout.types import PageLayout, Segment
+from ecgpage.signal.limb_leads import BY_I_AND_II
 from ecgpage.signal.options import SignalOptions
 from ecgpage.signal.strips import name_strips
 from ecgpage.signal.times import PageTimes, find_times
@@ -228,3 +229,18 @@ def test_a_strip_that_begins_after_its_column_keeps_its_name() -> None:
     page = PageLayout([], [t.segment for t in columns], [], [], 25.0, GAIN, 0.9)
     (named,) = name_strips([late], columns, page, FS, SignalOptions())
     assert named.segment.lead == "II"
+
+
+@pytest.mark.parametrize("seconds_apart", [0.0, 2.5])
+def test_limb_leads_tell_the_same_seconds_where_beats_cannot(seconds_apart: float) -> None:
+    regular = 0.3 + 2.5 / 3 * np.arange(14)
+    traces = []
+    for k, trace in enumerate(draw_columns(list(PITCH), 62.5, [0.0] * 4)):
+        lead, time_s = LEADS[k], seconds_apart * (k // 3) + (trace.x_mm - trace.x_mm[0]) / 25
+        one, two = lead_mv("I", time_s, regular), lead_mv("II", time_s, regular)
+        one += 0.1 * np.sin(2 * np.pi * time_s / 3.7)  # breath
+        two += 0.1 * np.cos(2 * np.pi * time_s / 3.3)
+        by_one, by_two = BY_I_AND_II.get(lead, (0.0, 0.0))
+        mv = by_one * one + by_two * two if lead in BY_I_AND_II else lead_mv(lead, time_s, regular)
+        traces.append(replace(trace, y_mm=ZERO_MM - GAIN * mv))
+    assert starts(tell(traces)) == pytest.approx(sorted({k * seconds_apart for k in range(4)}), abs=0.01)
