@@ -21,7 +21,7 @@ from ecgpage.core.weights import digest
 from ecgpage.grid.comb import weigh_side
 from ecgpage.grid.find_grids import find_grids
 from ecgpage.grid.flat_page import FlatPage, flatten_page
-from ecgpage.grid.grid_map import GridMap
+from ecgpage.grid.grid_map import SQUARE_MM, GridMap
 from ecgpage.grid.options import GridOptions
 from ecgpage.image.decode import Source, name_source, read_image
 from ecgpage.image.pdf_paths import PageDrawing
@@ -82,6 +82,8 @@ class ReaderOptions:
     """Log likelihood of a page's lines and of what it shows of its scale, below which they are read as well."""
     max_rivals: int = 3
     """Largest number of grids of other scales that are then read."""
+    max_page_m2: float = 1.0
+    """Area, m2, of what a picture shows at most: a larger one is no sheet on a table, its grid was misread."""
     min_confidence: float = 0.35
     """Confidence, 0 to 1, of a layout, below which it is refused: the rows are probably no traces of an ECG."""
     min_located: float = 0.25
@@ -282,10 +284,7 @@ class Digitizer:
         grids = self._grids(image, failures) if known is None else iter([known])
         for grid in grids:
             for first in try_on(grid):
-                doubt = find_doubt(first.layout.scale_evidence, self.options.layout)
-                log.debug("%s: log likelihood %.1f, doubt %.1f", grid.source, first.log_odds, doubt)
-                is_doubtful = doubt > self.options.least_doubt or first.log_odds < self.options.sure_page
-                if known is not None or not is_doubtful:
+                if known is not None or not self._is_doubtful(first):
                     yield first
                     continue
                 log.info("the scale of %s fits badly: other grids are read", grid.source)
@@ -295,13 +294,28 @@ class Digitizer:
                     (alike if _same_scale(other, first.flat.grid) else unlike).append(other)
                     if len(unlike) == self.options.max_rivals:
                         break
-                read = [first, *(seen for g in unlike for seen in try_on(g))]
+                read = [first]
+                unlike.sort(key=lambda g: _weigh_size(image, g))
+                while unlike and (read[-1] is first or self._is_doubtful(read[-1])):
+                    read += try_on(unlike.pop())
                 yield from _rank(read, self.options.layout)
-                yield from (seen for g in alike for seen in try_on(g))
+                yield from (seen for g in (*alike, *unlike) for seen in try_on(g))
+
+    def _is_doubtful(self, seen: "_SeenLayout") -> bool:
+        """Whether what a page shows of its scale fits another one better, or its lines and it are unlikely altogether."""
+        doubt = find_doubt(seen.layout.scale_evidence, self.options.layout)
+        log.debug("%s: log likelihood %.1f, doubt %.1f", seen.flat.grid.source, seen.log_odds, doubt)
+        return doubt > self.options.least_doubt or seen.log_odds < self.options.sure_page
 
     def _grids(self, image: Image, failures: list[EcgPageError]) -> Iterator[GridMap]:
         """Candidate grids of a page, the likeliest first; reasons why there are no more are added to ``failures``."""
-        yield from find_grids(image, self.options.max_grids, failures, self.options.grid)
+        for grid in find_grids(image, self.options.max_grids, failures, self.options.grid):
+            sides_m = np.array(image.shape[:2]) / grid.px_per_mm / 1000
+            if sides_m.prod() <= self.options.max_page_m2:
+                yield grid
+                continue
+            failures.append(EcgPageError(f"lines {SQUARE_MM * grid.px_per_mm:.0f} px apart are no ECG grid"))
+            log.info("%s: the picture would show %.1f x %.1f m", grid.source, *sides_m)
         try:
             yield map_without_grid(image, self.detector)
         except EcgPageError as error:
@@ -382,8 +396,7 @@ class Digitizer:
         if not flat.grid.is_printed:
             layout = replace(layout, notes=(*layout.notes, f"no grid seen: scale from {flat.grid.source}"))
         log_odds = weigh_page(layout.scale_evidence, self.options.layout) + grid.log_odds
-        side_mm = max(image.shape[:2]) / flat.grid.px_per_mm
-        log_odds += float(weigh_side(side_mm))
+        log_odds += _weigh_size(image, flat.grid)
         return _SeenLayout(flat, layout, boxes, float(log_odds))
 
     def _upright(self, image: Image, grid: GridMap) -> tuple[FlatPage, PageBoxes]:
@@ -413,6 +426,11 @@ class _SeenLayout:
 
 def _same_scale(a: GridMap, b: GridMap) -> bool:
     return abs(float(np.log(a.px_per_mm / b.px_per_mm))) < SAME_SCALE
+
+
+def _weigh_size(image: Image, grid: GridMap) -> float:
+    """Log odds of the size of what a picture shows, by one of its grids."""
+    return float(weigh_side(max(image.shape[:2]) / grid.px_per_mm))
 
 
 def _rank(seen: list[_SeenLayout], options: LayoutOptions) -> Iterator[_SeenLayout]:
