@@ -101,6 +101,7 @@ def digitize_record(record: str, header: str, digitizer: Digitizer) -> RecordRea
     reading = ptbxl_100hz.read_record(digitizer, _image_paths(record, header), fs, n_samples)
     for reason in reading.reasons:
         log.warning("%s: %s", record, reason)
+    log.info("%s: grade %s", record, ", ".join((str(reading.grade), *reading.grade.reasons)))
     return reading
 
 

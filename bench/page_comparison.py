@@ -150,6 +150,30 @@ def compare(true: TruePage, grid: GridMap, layout: PageLayout) -> Comparison:
     return Comparison(True, x_scale, y_scale, is_laid_out, names, bool(off <= TIME_OFF_S), off, grid.source)
 
 
+@dataclass(frozen=True)
+class Given:
+    """What is right of the leads that a reading gives, whatever it leaves out."""
+
+    x_scale: float
+    """Pixels of a second as read, by the true ones."""
+    y_scale: float
+    """Pixels of a millivolt as read, by the true ones: that of the lead that is worst."""
+    names: bool
+    """Whether each lead that is read stands at the place of a drawn one and has its name."""
+    time_off_s: float
+    """Largest error of a time, after one shift of all; NaN where places are wrong."""
+
+
+def judge_given(true: TruePage, grid: GridMap, layout: PageLayout) -> Given:
+    """Compare the leads of a layout that was read on ``grid`` with the truth; leads that it lacks are no fault."""
+    whole = compare(true, grid, layout)
+    pairs = _pair(true, grid, layout)
+    is_placed = len(pairs) == len(layout.segments) > 0
+    names = is_placed and all(t.lead == s.lead for t, s in pairs)
+    off = _time_off(true, pairs, grid, layout) if is_placed else float("nan")
+    return Given(whole.x_scale, whole.y_scale, names, off)
+
+
 def _scale_at(grid: GridMap, at: Array) -> tuple[float, float]:
     """Pixels of a page mm of the map along x and y around an image position (2,), as far as the truth looks."""
     shape = grid.quality.shape

@@ -43,6 +43,8 @@ from ecgpage.results import LocatedEcg, PageReading, RecordReading, RefusedPageE
 from ecgpage.signal.assembly import assemble
 from ecgpage.signal.combine import combine_readings
 from ecgpage.signal.consistency import find_contradiction, find_disagreement
+from ecgpage.signal.grade import grade_page
+from ecgpage.signal.grade_evidence import gather_evidence
 from ecgpage.signal.options import SignalOptions
 from ecgpage.signal.types import PageSignals
 from ecgpage.trace.crop_reader import CropReader
@@ -186,7 +188,8 @@ class Digitizer:
         readings = combine_readings([None if page is None else page.signals.readings for page in counted])
         if not pictures:
             reasons.append("the header names no image; add a line '# Image: FILE'")
-        return RecordReading(mv, readings, pages, reasons, time.perf_counter() - began, located, whole)
+        seconds = time.perf_counter() - began
+        return RecordReading(mv, readings, pages, reasons, seconds, located, whole, counted)
 
     def read_page(
         self,
@@ -351,7 +354,10 @@ class Digitizer:
         disagreement = find_disagreement(signals.as_read, as_read_fs, self.options.signal)
         if disagreement:
             signals = replace(signals, notes=(*signals.notes, disagreement))
-        return PageReading(grid, layout, traces, signals, located)
+        evidence = gather_evidence(grid, layout, traces, signals, max(image.shape[:2]), fs)
+        grade = grade_page(evidence, signals.readings)
+        log.info("grade %s", grade)
+        return PageReading(grid, layout, traces, signals, located, grade)
 
     def _read_drawing(self, image: Image, drawing: PageDrawing, fs: float, n_samples: int) -> PageReading:
         """Reading of a page of a PDF by its own curves; ``EcgPageError`` when they do not show an ECG."""

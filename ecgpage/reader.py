@@ -35,6 +35,7 @@ from ecgpage.layout.options import Hints
 from ecgpage.layout.types import PageLayout
 from ecgpage.pipeline import Digitizer
 from ecgpage.results import LocatedEcg, PageReading, RecordReading
+from ecgpage.signal.grade import NOT_GIVEN, PageGrade
 from ecgpage.signal.types import LeadReading
 
 Status = Literal["ok", "partial", "failed"]
@@ -66,6 +67,8 @@ class Digitization:
     """Names of the columns of ``signal``."""
     located: LocatedEcg | None = field(default=None, repr=False)
     """Place of the ECG in the picture, also on a page that failed; None where none was found."""
+    grade: PageGrade = field(default=NOT_GIVEN, repr=False)
+    """How likely scale, names and times are right: A, B, C or "–" of the page (``letter``) and of its leads (``leads``)."""
 
     @property
     def lead_reasons(self) -> dict[str, str]:
@@ -228,4 +231,5 @@ def summarize(reading: RecordReading, diagnosis: RecordDiagnosis, fs: float) -> 
         probabilities=dict(diagnosis.answer.probabilities),
         page=reading.pages[0],
         located=next((place for place in reading.located if place is not None), None),
+        grade=reading.grade,
     )

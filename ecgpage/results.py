@@ -11,6 +11,7 @@ from ecgpage.core.types import Image
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.layout.boxes import PageBoxes
 from ecgpage.layout.types import PageLayout, Segment
+from ecgpage.signal.grade import NOT_GIVEN, PageGrade, join_grades
 from ecgpage.signal.types import LeadReading, PageSignals
 from ecgpage.trace.reader import Trace
 
@@ -45,6 +46,8 @@ class PageReading:
     """Signals of the twelve leads, mV."""
     located: LocatedEcg | None = None
     """Place of the ECG; None where the picture was not kept."""
+    grade: PageGrade = NOT_GIVEN
+    """How likely its scale, names and times are right, and the grade of each lead."""
 
 
 class RefusedPageError(EcgPageError):
@@ -74,6 +77,13 @@ class RecordReading:
     """Place of the ECG in each image; None where none was located."""
     whole_page: NDArray[np.float32] | None = None
     """(n, 12) mV of the whole page where it shows more than the record; None where ``mv`` holds everything."""
+    counted: list[PageReading | None] = field(default_factory=list)
+    """Pages whose signals ``mv`` holds; all where it is empty."""
+
+    @property
+    def grade(self) -> PageGrade:
+        """Grade of the record: of each lead the best of all pages, of the rest that of the worst page that gives leads."""
+        return join_grades([page.grade for page in self.counted or self.pages if page is not None])
 
     @property
     def shown(self) -> NDArray[np.float32]:

@@ -294,8 +294,11 @@ class _Job:
             leads=str(len(read)),
             worst_lead=worst if read else "",
             snr_db=f"{sum(known.values()) / len(known):.1f}" if known else "",
+            grade=found.grade.letter if found.grade.leads else "",
             labels=_list_once(found.labels),
-            reason=self._tell([*found.reasons, *(_list_lost(found.lead_reasons) if read else ())]),
+            reason=self._tell(
+                [*found.reasons, *_list_doubts(found), *(_list_lost(found.lead_reasons) if read else ())]
+            ),
         )
 
     def _tell(self, reasons: Iterable[str]) -> str:
@@ -314,6 +317,12 @@ def tell(reasons: Iterable[str], path: str, *, hidden: bool) -> str:
 def _list_once(values: Iterable[str]) -> str:
     """Values of a cell of the table, each once."""
     return ";".join(dict.fromkeys(values))
+
+
+def _list_doubts(found: "Digitization") -> list[str]:
+    """Why a page is not of grade A."""
+    grade = found.grade
+    return [f"grade {grade}: {', '.join(grade.reasons)}"] if grade.reasons else []
 
 
 def _unexpected(error: Exception) -> str:

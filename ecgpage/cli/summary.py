@@ -40,6 +40,8 @@ class Row:
     """Lead of the lowest expected SNR; one that was not read, where there is one."""
     snr_db: str = ""
     """Mean expected SNR of the leads that were read, dB."""
+    grade: str = ""
+    """A, B, C or "–": how likely scale, names and times are right; empty where it is not known."""
     labels: str = ""
     """Diagnoses, separated by ";"."""
     reason: str = ""
@@ -59,7 +61,7 @@ def row_from_json(values: Any) -> Row | None:
     """Row from what ``Row.as_json`` gave; None when it is none."""
     if not isinstance(values, dict) or values.get("status") not in OUTCOMES:
         return None
-    texts: dict[str, Any] = {name: values.get(name) for name in COLUMNS}
+    texts: dict[str, Any] = {name: values.get(name, "") for name in COLUMNS}
     return Row(**texts) if all(isinstance(text, str) for text in texts.values()) else None
 
 

@@ -19,6 +19,8 @@ class Teller:
         )
         self.counts: Counter[str] = Counter()
         """Status -> pages."""
+        self.grades: Counter[str] = Counter()
+        """Grade -> pages."""
         self.finished = 0
         """Pages that an earlier batch had read."""
 
@@ -34,8 +36,9 @@ class Teller:
     def note(self, row: Row, name: str, pages: int, *, finished: bool = False) -> None:
         """Count ``pages`` pages, which the user knows as ``name``; tell what is wrong with them, if anything."""
         self.counts[row.status] += pages
+        self.grades[row.grade] += pages
         self.finished += pages if finished else 0
-        bad = row.status in ("failed", "partial") and not finished
+        bad = (row.status in ("failed", "partial") or row.grade == "C") and not finished
         if self._verbosity > 0 or (self._verbosity == 0 and bad):
             self.say(f"{name}: {row.status}: {_describe(row)}")
         self._bar.update(pages)
@@ -45,11 +48,13 @@ class Teller:
         self._bar.close()
 
     def sum_up(self, summary: str) -> str:
-        """Such as "42 pages: 38 ok, 3 partial, 1 failed (OUT/summary.csv)"."""
+        """Such as "42 pages: 38 ok, 3 partial, 1 failed; grades 30 A, 8 B, 3 C (OUT/summary.csv)"."""
         total = self.counts.total()
         parts = [f"{self.counts[status]} {status}" for status in ("ok", "partial", "failed")]
         parts += [f"{self.counts['skipped']} skipped"] if self.counts["skipped"] else []
-        return f"{total} page{'s'[: total != 1]}: {', '.join(parts)} ({summary})"
+        graded = ", ".join(f"{self.grades[grade]} {grade}" for grade in "ABC" if self.grades[grade])
+        grades = f"; grades {graded}" if graded else ""
+        return f"{total} page{'s'[: total != 1]}: {', '.join(parts)}{grades} ({summary})"
 
 
 def _describe(row: Row) -> str:
@@ -57,6 +62,7 @@ def _describe(row: Row) -> str:
     if row.status in ("failed", "skipped"):
         return row.reason
     units = {"leads": row.leads, "": row.layout, "mm/s": row.speed, "mm/mV": row.gain, "dB": row.snr_db}
-    facts = [*(f"{value} {unit}".strip() for unit, value in units.items() if value), row.labels]
+    facts = [*(f"{value} {unit}".strip() for unit, value in units.items() if value)]
+    facts += [f"grade {row.grade}" * bool(row.grade), row.labels]
     reason = f" ({row.reason})" if row.reason else ""
     return f"{', '.join(fact for fact in facts if fact)}{reason}"

@@ -98,7 +98,7 @@ class Diagnoser:
             views = [view for view in seen if view is not None]
             page = self._pages(views) if views else None
         leads = int(np.isfinite(reading.shown).any(axis=0).sum())
-        expected = [r.snr_db for r in reading.readings if math.isfinite(r.snr_db)]
+        expected = [r.reader_snr_db for r in reading.readings if math.isfinite(r.reader_snr_db)]
         snr_db = float(np.mean(expected)) if expected and signal is not None else math.nan
         if self.stacked is not None:
             answer = self.stacked.combine(signal, page, leads_read=leads, snr_db=snr_db)

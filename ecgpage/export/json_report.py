@@ -1,8 +1,9 @@
 """JSON report: everything a reader of results wants but the samples.
 
     {"ecgpage": "0.1.0", "record": ..., "input": {"path", "sha256", "page"}, "settings": {...},
-     "status": ..., "reasons": [...], "signal": {"fs_hz", "samples", "seconds", "unit", "leads"},
-     "leads": {"I": {"source", "coverage", "expected_snr_db", "reason", "known_s": [[0.0, 2.5]]}, ...},
+     "status": ..., "reasons": [...], "grade": {"letter", "probability", "scale", "names", "times", "reasons"},
+     "signal": {"fs_hz", "samples", "seconds", "unit", "leads"},
+     "leads": {"I": {"source", "coverage", "expected_snr_db", "grade", "reason", "known_s": [[0.0, 2.5]]}, ...},
      "labels": [...], "probabilities": {...}, "layout": {...}, "grid": {...}, "files": {...}, "notes": [...]}
 
 Numbers that are not known are null, never NaN, which is no JSON.
@@ -23,6 +24,7 @@ from ecgpage.layout.types import PageLayout
 
 if TYPE_CHECKING:
     from ecgpage.grid.grid_map import GridMap
+    from ecgpage.signal.grade import PageGrade
 
 DECIMALS: Final = 4
 """Decimals of numbers that were measured on the page: 0.1 um, 0.1 ms, 0.0001 dB."""
@@ -57,6 +59,7 @@ def describe(digitized: Digitized, stem: str, metadata: Metadata) -> dict[str, A
         "settings": dict(metadata.settings),
         "status": digitized.status,
         "reasons": list(digitized.reasons),
+        "grade": _describe_grade(digitized.grade),
         "signal": {
             "fs_hz": digitized.fs,
             "samples": samples,
@@ -82,8 +85,23 @@ def _describe_lead(digitized: Digitized, column: int, lead: str) -> dict[str, An
         "source": reading.source,
         "coverage": _rounded(reading.coverage),
         "expected_snr_db": _rounded(digitized.expected_snr_db[lead]),
+        "grade": grade.letter if (grade := digitized.grade.leads.get(lead)) else None,
         "reason": digitized.lead_reasons.get(lead),
         "known_s": [[_rounded(a / digitized.fs), _rounded(b / digitized.fs)] for a, b in runs],
+    }
+
+
+def _describe_grade(grade: "PageGrade") -> dict[str, Any] | None:
+    """Grade of a page; None where nothing was read."""
+    if not grade.leads:
+        return None
+    return {
+        "letter": grade.letter,
+        "probability": _rounded(grade.probability),
+        "scale": _rounded(grade.scale),
+        "names": _rounded(grade.names),
+        "times": _rounded(grade.times),
+        "reasons": list(grade.reasons),
     }
 
 

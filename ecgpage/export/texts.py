@@ -17,10 +17,24 @@ def list_findings(digitized: Digitized, notes: Sequence[str] = ()) -> list[str]:
     lines = [
         f"Labels: {', '.join(digitized.labels)}",
         f"Status: {digitized.status}",
+        *list_grade(digitized),
         *(f"Reason: {reason}" for reason in digitized.reasons),
         *(f"Note: {note}" for note in notes),
     ]
     return [to_line(line) for line in lines]
+
+
+def list_grade(digitized: Digitized) -> list[str]:
+    """The grade of the page, why it is not A, and those of its leads; nothing where it has none."""
+    grade = digitized.grade
+    if not grade.leads:
+        return []
+    leads = " ".join(f"{lead} {one.letter}" for lead, one in grade.leads.items())
+    return [
+        f"Grade: {grade}",
+        *(f"Grade not A: {reason}" for reason in grade.reasons),
+        f"Grades of leads: {leads}",
+    ]
 
 
 def list_unread(digitized: Digitized) -> list[str]:

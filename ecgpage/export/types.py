@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:  # lists of formats load neither OpenCV nor PyTorch
     from ecgpage.grid.grid_map import GridMap
     from ecgpage.layout.types import PageLayout
+    from ecgpage.signal.grade import PageGrade
     from ecgpage.signal.types import LeadReading
 
 
@@ -57,6 +58,11 @@ class Digitized(Protocol):
     @property
     def expected_snr_db(self) -> Mapping[str, float]:
         """Lead -> expected signal-to-noise ratio, dB; NaN when not known."""
+        ...
+
+    @property
+    def grade(self) -> "PageGrade":
+        """How likely scale, names and times are right, of the page and of each lead."""
         ...
 
     @property

@@ -13,8 +13,14 @@ from numpy.typing import NDArray
 
 from ecgpage.core.conventions import LEADS
 from ecgpage.layout.types import PageLayout
-from ecgpage.signal.expected_snr import Expectation, expect
-from ecgpage.signal.limb_leads import Part, estimate_time_error, is_upside_down, reconcile_limb_leads
+from ecgpage.signal.expected_snr import Expectation, PageErrors, expect
+from ecgpage.signal.limb_leads import (
+    Part,
+    estimate_disagreement,
+    estimate_time_error,
+    is_upside_down,
+    reconcile_limb_leads,
+)
 from ecgpage.signal.options import SignalOptions
 from ecgpage.signal.sampling import median_offset, oversampling, reduce_rate, sample_trace
 from ecgpage.signal.strips import name_strips
@@ -61,12 +67,14 @@ def assemble(
         for k, trace in enumerate(short + strips)
         if not _explain_refusal(trace, options)
     }
-    lag_s = estimate_time_error(list(found.values()), fs)
+    page = PageErrors(
+        estimate_time_error(list(found.values()), fs), estimate_disagreement(list(found.values()), fs)
+    )
     parts: list[Part] = []
     kept: list[Trace] = []
     for k, trace in enumerate(short + strips):
         lead = trace.segment.lead
-        expected = expect(found[k], fs, lag_s, trace.source == PATH) if k in found else None
+        expected = _expect(found[k], trace, fs, page, layout) if k in found else None
         reason = _explain_refusal(trace, options) or _explain_noise(expected, options)
         if reason:
             log.info("lead %s: %s", lead, reason)
@@ -138,6 +146,13 @@ def _join_parts(parts: list[Part], traces: list[Trace], n_samples: int) -> NDArr
     return mv
 
 
+def _expect(part: Part, trace: Trace, fs: float, page: PageErrors, layout: PageLayout) -> Expectation | None:
+    pixel_s, pixel_mv = (
+        trace.pixel_mm / size for size in (layout.speed_mm_per_s, abs(trace.segment.gain_mm_per_mv))
+    )
+    return expect(part, fs, replace(page, pixel_s=pixel_s, pixel_mv=pixel_mv), trace.source == PATH)
+
+
 def _explain_refusal(trace: Trace, options: SignalOptions) -> str:
     """Reason to refuse a trace; empty when there is none."""
     refused = trace.coverage < options.min_coverage
@@ -148,5 +163,5 @@ def _explain_noise(expected: Expectation | None, options: SignalOptions) -> str:
     """Reason to leave out a lead for its expected noise; empty when there is none."""
     if expected is None:
         return "the trace is too short"
-    noisy = expected.snr_db < options.min_snr_db
-    return f"more noise than signal expected ({expected.snr_db:.1f} dB)" if noisy else ""
+    noisy = expected.reader_snr_db < options.min_snr_db
+    return f"more noise than signal expected ({expected.reader_snr_db:.1f} dB)" if noisy else ""

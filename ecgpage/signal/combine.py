@@ -43,5 +43,11 @@ def _combine_lead(pages: Sequence[LeadReading]) -> LeadReading:
 def _mean_expectation(expected: Sequence[Expectation]) -> Expectation:
     error, late, steep = np.mean([e.terms for e in expected], axis=0)
     terms = (float(error), float(late), float(steep))
+    beyond = [e.beyond for e in expected if e.beyond]
     # pages of one file are drawn alike
-    return Expectation(float(np.mean([e.power for e in expected])), terms, expected[0].weights)
+    return Expectation(
+        float(np.mean([e.power for e in expected])),
+        terms,
+        expected[0].weights,
+        tuple(np.mean(beyond, axis=0).tolist()) if len(beyond) == len(expected) else (),
+    )

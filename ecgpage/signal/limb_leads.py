@@ -123,6 +123,23 @@ def estimate_time_error(parts: list[Part], fs: float) -> float:
     return float(np.sqrt(np.mean(squares))) if squares else float("nan")
 
 
+def estimate_disagreement(parts: list[Part], fs: float) -> float:
+    """Error of a page's limb leads, by their constraints and without their lags, as the time error, s, that would make as
+    much of it: root of its mean square over that of the slopes; NaN where no constraint applies.
+    """
+    errors, slopes = [], []
+    for span in _find_spans(parts, fs):
+        seen = np.array([parts[k].mv[s] for k, s in zip(span.parts, span.where, strict=True)])
+        fitted = _fit_span(seen, span.mixing, fs)
+        if fitted is not None:
+            left = (fitted.apart @ (fitted.aligned - fitted.levels[:, None]))[:, fitted.all_known]
+            errors.append(float(np.mean(left**2)))
+            slopes.append(
+                float(np.mean((np.gradient(fitted.aligned, axis=1)[:, fitted.all_known] * fs) ** 2))
+            )
+    return float(np.sqrt(np.mean(errors) / max(float(np.mean(slopes)), 1e-9))) if errors else float("nan")
+
+
 def is_upside_down(parts: list[Part], lead: str, fs: float) -> bool:
     """Whether the constraints hold clearly better when the readings of a limb lead change their sign."""
     broken, power = np.zeros(2), 0.0

@@ -30,6 +30,11 @@ class LeadReading:
         """Expected signal-to-noise ratio, dB; NaN when nothing was read."""
         return self.expectation.snr_db if self.expectation else float("nan")
 
+    @property
+    def reader_snr_db(self) -> float:
+        """SNR, dB, that the reader's own errors alone would leave; NaN when nothing was read."""
+        return self.expectation.reader_snr_db if self.expectation else float("nan")
+
 
 @dataclass(frozen=True)
 class PageSignals:

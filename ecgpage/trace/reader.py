@@ -35,6 +35,9 @@ class Trace:
     seen_mm: tuple[float, float] = (float("nan"), float("nan"))
     """Page x, mm, between which the network marks the lead as drawn; NaN where it runs on, is not seen or was not sought."""
 
+    pixel_mm: float = 0.0
+    """Size of the picture's pixels, page mm; 0 for PATH."""
+
     def cut(self, first_mm: float) -> "Trace":
         """The trace from a page x, mm, on; its segment is left as it is."""
         kept = self.x_mm >= first_mm
@@ -78,7 +81,7 @@ def read_traces(
         for k, reading in zip(short, _read_inside(image, page, network, new, options), strict=True):
             readings[k], extents[k] = reading, find_extent(reading, options)
     return [
-        Trace(segment, part.x_mm, part.y_mm, NETWORK, part.sigma_mm, extent.ends_mm)
+        Trace(segment, part.x_mm, part.y_mm, NETWORK, part.sigma_mm, extent.ends_mm, 1 / page.grid.px_per_mm)
         for segment, part, extent in zip(
             layout.segments,
             [r.cut(s.x0_mm, s.x1_mm) for r, s in zip(readings, layout.segments, strict=True)],

@@ -13,6 +13,7 @@ import numpy as np
 from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.layout.options import Hints
 from ecgpage.signal.expected_snr import Expectation
+from ecgpage.signal.grade import NOT_GIVEN, PageGrade
 from ecgpage.signal.types import LeadReading
 
 NAME: Final = "tests.cli.fake_reader:FakeReader"
@@ -45,6 +46,7 @@ class FakeDigitization:
     page: None = None
     located: None = None
     leads: tuple[str, ...] = LEADS
+    grade: PageGrade = NOT_GIVEN
 
     @property
     def lead_reasons(self) -> dict[str, str]:

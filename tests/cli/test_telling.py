@@ -21,6 +21,8 @@ def test_pages_are_counted_in_words() -> None:
     teller.note(row_of("skipped"), "a.pdf", 1, finished=True)
     assert teller.sum_up("s") == "4 pages: 1 ok, 2 partial, 0 failed, 1 skipped (s)"
     assert teller.finished == 1
+    teller.note(row_of("ok", grade="A"), "b.pdf", 1)
+    assert teller.sum_up("s") == "5 pages: 2 ok, 2 partial, 0 failed, 1 skipped; grades 1 A (s)"
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,8 @@ def test_pages_are_counted_in_words() -> None:
         (0, row_of("partial", leads="9", layout="3x4", speed="25", gain="10", reason="why"),
          "a.pdf: partial: 9 leads, 3x4, 25 mm/s, 10 mm/mV (why)\n"),
         (1, row_of("ok", leads="12", snr_db="19.0", labels="NORM"), "a.pdf: ok: 12 leads, 19.0 dB, NORM\n"),
+        (0, row_of("ok", grade="B", leads="12"), ""),
+        (0, row_of("ok", grade="C", leads="12", reason="why"), "a.pdf: ok: 12 leads, grade C (why)\n"),
         (-1, row_of("failed", reason="why"), ""),
     ],
 )  # fmt: skip

@@ -13,6 +13,7 @@ from ecgpage.export.formats import FORMATS
 from ecgpage.export.types import Metadata
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.layout.types import PageLayout
+from ecgpage.signal.grade import NOT_GIVEN, PageGrade
 from ecgpage.signal.types import LeadReading
 
 WHY = "its trace is covered"
@@ -32,6 +33,7 @@ class Page:
     leads: tuple[str, ...] = LEADS
     layout: PageLayout | None = None
     grid: GridMap | None = None
+    grade: PageGrade = NOT_GIVEN
 
     @property
     def lead_reasons(self) -> dict[str, str]:

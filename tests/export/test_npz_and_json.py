@@ -16,6 +16,7 @@ from ecgpage.export.types import Metadata
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.layout.types import PageLayout, Row, Segment
 from ecgpage.signal.expected_snr import Expectation
+from ecgpage.signal.grade import LeadGrade, PageGrade
 from ecgpage.signal.types import LeadReading
 from tests.export.pages import NOTHING, WHY, Page, encode, make_page, pages, random_page
 
@@ -123,12 +124,18 @@ def test_leads_have_their_coverage_expectation_times_and_reason() -> None:
     signal[:, 1] = np.nan
     page = make_page(signal)
     reading = LeadReading("I", "network", 0.75, expectation=Expectation(1.0, (0.01, 0.0, 0.0)))
-    leads = report(replace(page, readings={**page.readings, "I": reading}))["leads"]
+    grade = PageGrade("B", 0.9, 0.99, 1.0, ("why",), {"I": LeadGrade("B", 0.88)})
+    told = report(replace(page, readings={**page.readings, "I": reading}, grade=grade))
+    leads = told["leads"]
+    assert told["grade"] == {
+        "letter": "B", "probability": 0.891, "scale": 0.9, "names": 0.99, "times": 1.0, "reasons": ["why"],
+    }  # fmt: skip
     assert list(leads) == list(LEADS)
     assert leads["I"] == {
         "source": "network",
         "coverage": 0.75,
         "expected_snr_db": round(reading.snr_db, 4),
+        "grade": "B",
         "reason": None,
         "known_s": [[0.0, 2.5], [5.0, 10.0]],
     }
@@ -136,6 +143,7 @@ def test_leads_have_their_coverage_expectation_times_and_reason() -> None:
         "source": "none",
         "coverage": 0.0,
         "expected_snr_db": None,
+        "grade": None,
         "reason": WHY,
         "known_s": [],
     }

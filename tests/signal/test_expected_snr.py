@@ -6,7 +6,7 @@ import pytest
 from ecgpage.core.conventions import LEADS
 from ecgpage.layout.types import PageLayout, Segment
 from ecgpage.signal.assembly import assemble
-from ecgpage.signal.expected_snr import TYPICAL_LAG_S, expect
+from ecgpage.signal.expected_snr import TYPICAL_LAG_S, PageErrors, expect
 from ecgpage.signal.limb_leads import Part, estimate_time_error
 from ecgpage.signal.options import SignalOptions
 from ecgpage.signal.types import PageSignals
@@ -22,9 +22,9 @@ def wave(hz: float, sigma_mv: float, level_mv: float = 0.0) -> Part:
 
 
 def snr_db(found: Part, lag_s: float = 0.0) -> float:
-    expected = expect(found, FS, lag_s)
+    expected = expect(found, FS, PageErrors(lag_s))
     assert expected is not None
-    return expected.snr_db
+    return expected.reader_snr_db
 
 
 def test_ten_times_the_error_is_20_db_less() -> None:
@@ -49,7 +49,7 @@ def test_levels_and_gaps_change_little() -> None:
 
 
 def test_a_reading_without_samples_has_no_expectation() -> None:
-    assert expect(Part("V1", 0, np.full(9, np.nan), np.ones(9)), FS, 0.0) is None
+    assert expect(Part("V1", 0, np.full(9, np.nan), np.ones(9)), FS, PageErrors(0.0)) is None
 
 
 @pytest.mark.parametrize("lag_s", [0.0, 0.002])
