@@ -47,11 +47,11 @@ SCALE_OFF: Final = 0.01
 """Part by which a scale may be off."""
 TIME_OFF_S: Final = 0.04
 """Time, s, by which a lead may be off: 1 mm."""
-PRIOR: Final = 0.3
+PRIOR: Final = 0.5
 """Weight of a question's own evidence, in its spread over right pages, before any page is seen."""
 PRIOR_SPREAD: Final = 0.3
 """Standard deviation of all weights then."""
-LEAST_SPREAD: Final = 0.15
+LEAST_SPREAD: Final = 0.3
 """Spread of evidence over right pages, at least."""
 PARTS: Final = 5
 """Number of parts of the cross-validation."""

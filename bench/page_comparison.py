@@ -170,8 +170,8 @@ def judge_given(true: TruePage, grid: GridMap, layout: PageLayout) -> Given:
     pairs = _pair(true, grid, layout)
     is_placed = len(pairs) == len(layout.segments) > 0
     names = is_placed and all(t.lead == s.lead for t, s in pairs)
-    off = _time_off(true, pairs, grid, layout) if is_placed else float("nan")
-    return Given(whole.x_scale, whole.y_scale, names, off)
+    errors = _time_errors(true, pairs, grid, layout) if is_placed else [np.full(2, np.nan)]
+    return Given(whole.x_scale, whole.y_scale, names, float(np.abs(errors).max()))
 
 
 def _scale_at(grid: GridMap, at: Array) -> tuple[float, float]:

@@ -26,7 +26,7 @@ MIN_SNR_DB: Final = 6.0
 MOST_REASONS: Final = 3
 """Number of reasons that a grade names, at most."""
 LEAST_REASON: Final = 0.4
-"""Log odds below those of a usual page from which evidence is a reason."""
+"""Log odds below those of a usual page from which evidence is a further reason."""
 ABSENT: Final = "–"
 REASONS: Final[Mapping[str, str]] = {
     "scale_margin": "another scale is nearly as likely",
@@ -153,8 +153,9 @@ def name_reasons(evidence: PageEvidence) -> tuple[str, ...]:
         for name, weight in WEIGHTS[question].items():
             if name:
                 lost[name] = max(lost.get(name, 0.0), weight * (USUAL[name] - getattr(evidence, name)))
-    worst = sorted((name for name in lost if lost[name] > LEAST_REASON), key=lambda name: -lost[name])
-    return tuple(REASONS[name] for name in worst[:MOST_REASONS])
+    worst = sorted(lost, key=lambda name: -lost[name])[:MOST_REASONS]
+    worst = [name for k, name in enumerate(worst) if k == 0 or lost[name] > LEAST_REASON]
+    return tuple(REASONS[name] for name in worst)
 
 
 def _grade_lead(reading: LeadReading, page: float) -> LeadGrade:
@@ -164,7 +165,7 @@ def _grade_lead(reading: LeadReading, page: float) -> LeadGrade:
     usable = 1.0
     if np.isfinite(reading.snr_db):
         usable = float(norm.cdf((reading.snr_db - MIN_SNR_DB) / SNR_SPREAD_DB))
-    return LeadGrade(_letter(page * usable), page * usable)
+    return LeadGrade(max(_letter(page), _letter(usable)), page * usable)
 
 
 def _letter(probability: float) -> Letter:

@@ -60,7 +60,7 @@ class PageEvidence:
     pulse_heights: float
     """1 where clear pulses have the height of the gain told, -1 where they have another one."""
     pulse_widths: float
-    """1 where they have a width of the speed told, -1 where they have another one."""
+    """1 where they have a width of the speed told; devices draw others, too."""
     usual_total: float
     """1 where all columns, or the page's axis, last as long as records do."""
     usual_rate: float
@@ -191,7 +191,7 @@ def _weigh_pulses(layout: PageLayout) -> dict[str, float]:
     usual = PULSE_S * layout.speed_mm_per_s
     return {
         "pulse_heights": _compare(float(np.median([p.height_mm for p in clear])), tuple(gains)),
-        "pulse_widths": _compare(float(np.median([p.width_mm for p in clear])), (usual, usual / 2, 5.0)),
+        "pulse_widths": max(0.0, _compare(float(np.median([p.width_mm for p in clear])), (usual, usual / 2))),
     }
 
 
@@ -203,9 +203,9 @@ def _compare(size: float, usual: Sequence[float]) -> float:
 
 def _weigh_signals(layout: PageLayout, signals: PageSignals, fs: float) -> dict[str, float]:
     """What the signals say of the scale."""
-    marks = [mark_beats(signals.mv[:, k], fs) for k in range(signals.mv.shape[1])]
-    apart = [np.diff(find_beats(mark, fs)) for mark in marks if np.isfinite(mark).any()]
-    beats = np.concatenate(apart) if apart else np.zeros(0)
+    marks, count = _even_marks(signals.mv, fs)
+    together = np.where(count > 0, marks.sum(axis=1) / np.maximum(count, 1), np.nan)
+    beats = np.diff(find_beats(together.astype(np.float32), fs))
     sizes = np.array([_size(signals.mv[:, k]) for k in range(signals.mv.shape[1])])
     sizes = sizes[np.isfinite(sizes)]
     return {
@@ -305,21 +305,26 @@ def _weigh_ends(traces: Sequence[Trace]) -> tuple[float, float]:
 
 def _correlate_beats(mv: NDArray[np.float32], fs: float) -> float:
     """Least correlation of the beats of a lead with those of the others given for the same time; 1 without others."""
-    marks = np.stack([mark_beats(mv[:, k], fs) for k in range(mv.shape[1])], axis=1)
-    known = np.isfinite(marks)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        size = np.sqrt(np.where(known, marks, 0.0) ** 2).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-        even = np.where(known, marks / np.maximum(size, 1e-9), 0.0)
-    total, count = even.sum(axis=1), known.sum(axis=1)
+    even, count = _even_marks(mv, fs)
+    total = even.sum(axis=1)
     found = []
     for k in range(mv.shape[1]):
-        both = known[:, k] & (count > 1)
+        both = np.isfinite(mv[:, k]) & (count > 1)
         if both.sum() < fs:
             continue
         others = (total[both] - even[both, k]) / (count[both] - 1)
         if even[both, k].std() > 0 and others.std() > 0:
             found.append(float(np.corrcoef(even[both, k], others)[0, 1]))
     return min(found, default=1.0)
+
+
+def _even_marks(mv: NDArray[np.float32], fs: float) -> tuple[Array, NDArray[np.intp]]:
+    """(n, leads) marks of beats, each lead's by its mean, 0 where it is not known, and (n,) number of leads known."""
+    marks = np.stack([mark_beats(mv[:, k], fs) for k in range(mv.shape[1])], axis=1).astype(np.float64)
+    known = np.isfinite(marks)
+    marks = np.where(known, marks, 0.0)
+    size = marks.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    return marks / np.maximum(size, 1e-9), known.sum(axis=1)
 
 
 def _clip(value: float, most: float) -> float:

@@ -7,7 +7,7 @@ from ecgpage.core.conventions import LEADS
 from ecgpage.layout.types import PageLayout, Segment
 from ecgpage.signal.assembly import assemble
 from ecgpage.signal.expected_snr import TYPICAL_LAG_S, PageErrors, expect
-from ecgpage.signal.limb_leads import Part, estimate_time_error
+from ecgpage.signal.limb_leads import Part, estimate_disagreement, estimate_time_error
 from ecgpage.signal.options import SignalOptions
 from ecgpage.signal.types import PageSignals
 from ecgpage.trace.reader import Trace
@@ -58,6 +58,29 @@ def test_the_limb_leads_tell_how_far_readings_stand_apart(lag_s: float) -> None:
     parts = [part(lead, 0.004, k, lag_s=lag) for k, (lead, lag) in enumerate(lags.items())]
     assert estimate_time_error(parts, FS) == pytest.approx(lag_s * (2 / 3) ** 0.5, abs=0.0004)
     assert np.isnan(estimate_time_error(parts[:2], FS))
+
+
+def test_limb_leads_that_disagree_and_large_pixels_are_told_though_the_reader_does_not_know() -> None:
+    page = PageErrors(0.0, 0.0)
+    known = expect(wave(5, 0.02), FS, page)
+    for worse in (
+        PageErrors(0.0, 0.01),
+        PageErrors(0.0, 0.0, pixel_s=0.02),
+        PageErrors(0.0, 0.0, pixel_mv=0.1),
+    ):
+        found = expect(wave(5, 0.02), FS, worse)
+        assert known is not None
+        assert found is not None
+        assert found.snr_db < known.snr_db
+        assert found.reader_snr_db == known.reader_snr_db
+
+
+@pytest.mark.parametrize("noise_mv", [0.005, 0.02])
+def test_the_limb_leads_tell_how_much_they_disagree(noise_mv: float) -> None:
+    parts = [part(lead, noise_mv, k) for k, lead in enumerate(("I", "II", "III"))]
+    slope = np.mean([np.gradient(p.mv) * FS for p in parts], axis=0)
+    assert estimate_disagreement(parts, FS) == pytest.approx(noise_mv / slope.std(), rel=0.5)
+    assert np.isnan(estimate_disagreement(parts[:2], FS))
 
 
 def read(sigma_mm: float, source: str, *, gate: bool, gain: float = 10.0) -> PageSignals:
