@@ -199,7 +199,7 @@ def test_a_strip_is_read_to_where_the_others_end() -> None:
     layout = PageLayout(
         [Row(np.arange(300.0), np.full(300, 30.0), np.ones(300))] * 2, both, [], [], SPEED, 10.0, 0.9
     )
-    flat: Any = SimpleNamespace(grid=SimpleNamespace(to_image=lambda x, y: (x, y)))
+    flat: Any = SimpleNamespace(grid=SimpleNamespace(to_image=lambda x, y: (x, y), px_per_mm=1.0))
     network: Any = SeesTwoStrips()
     traces = read_traces(np.zeros((100, 400, 3), np.uint8), flat, layout, network)
     for trace in traces:
