@@ -297,7 +297,7 @@ class _Job:
             grade=found.grade.letter if found.grade.leads else "",
             labels=_list_once(found.labels),
             reason=self._tell(
-                [*found.reasons, *_list_doubts(found), *(_list_lost(found.lead_reasons) if read else ())]
+                [*found.reasons, *found.grade.doubts, *(_list_lost(found.lead_reasons) if read else ())]
             ),
         )
 
@@ -317,12 +317,6 @@ def tell(reasons: Iterable[str], path: str, *, hidden: bool) -> str:
 def _list_once(values: Iterable[str]) -> str:
     """Values of a cell of the table, each once."""
     return ";".join(dict.fromkeys(values))
-
-
-def _list_doubts(found: "Digitization") -> list[str]:
-    """Why a page is not of grade A."""
-    grade = found.grade
-    return [f"grade {grade}: {', '.join(grade.reasons)}"] if grade.reasons else []
 
 
 def _unexpected(error: Exception) -> str:

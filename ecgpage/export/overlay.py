@@ -191,8 +191,7 @@ def _caption_page(page: PageReading, reasons: Sequence[str]) -> Caption:
         if reading.lead not in drawn:
             absent.setdefault(reading.reason, []).append(reading.lead)
     missing = [f"{', '.join(leads)}: {reason}" for reason, leads in absent.items()]
-    doubts = [f"grade {page.grade}: {', '.join(page.grade.reasons)}"] if page.grade.reasons else []
-    notes = dict.fromkeys([*doubts, *page.layout.notes, *page.signals.notes, *missing, *reasons])
+    notes = dict.fromkeys([*page.grade.doubts, *page.layout.notes, *page.signals.notes, *missing, *reasons])
     outcome = f"{len(LEADS) - len(unread)} of {len(LEADS)} leads read"
     outcome += f", grade {page.grade.letter}" if page.grade.leads else ""
     return Caption(describe_scale(page.layout), outcome, tuple(notes))

@@ -14,13 +14,7 @@ from numpy.typing import NDArray
 from ecgpage.core.conventions import LEADS
 from ecgpage.layout.types import PageLayout
 from ecgpage.signal.expected_snr import Expectation, PageErrors, expect
-from ecgpage.signal.limb_leads import (
-    Part,
-    estimate_disagreement,
-    estimate_time_error,
-    is_upside_down,
-    reconcile_limb_leads,
-)
+from ecgpage.signal.limb_leads import Part, estimate_errors, is_upside_down, reconcile_limb_leads
 from ecgpage.signal.options import SignalOptions
 from ecgpage.signal.sampling import median_offset, oversampling, reduce_rate, sample_trace
 from ecgpage.signal.strips import name_strips
@@ -67,9 +61,7 @@ def assemble(
         for k, trace in enumerate(short + strips)
         if not _explain_refusal(trace, options)
     }
-    page = PageErrors(
-        estimate_time_error(list(found.values()), fs), estimate_disagreement(list(found.values()), fs)
-    )
+    page = PageErrors(*estimate_errors(list(found.values()), fs))
     parts: list[Part] = []
     kept: list[Trace] = []
     for k, trace in enumerate(short + strips):

@@ -1,7 +1,7 @@
 """Where the heart beats in what a page shows: marks that are high in QRS complexes of any form, and their lags."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -10,7 +10,7 @@ from scipy.signal import correlate, find_peaks
 
 from ecgpage.core.types import Array
 from ecgpage.layout.types import PageLayout
-from ecgpage.signal.sampling import sample_trace
+from ecgpage.signal.sampling import sample_from_start
 from ecgpage.trace.reader import Trace
 
 BEAT_S: Final = 0.06
@@ -23,18 +23,13 @@ LAG_STEP: Final = 2
 """Samples from one lag to the next that is tried."""
 FLAT: Final = 1e-9
 """Part of a signal's squares below which those of a piece are taken for rounding."""
-ALL: Final = 10**9
-"""More samples than any page has."""
 
 
 def mark_traces(traces: Sequence[Trace], layout: PageLayout, fs: float) -> NDArray[np.float32]:
     """Beats (n,) of leads that begin together, from their beginning, at ``fs`` Hz, all leads together; NaN where none has a
     value.
     """
-    marks = []
-    for trace in traces:
-        moved = replace(trace, segment=replace(trace.segment, start_s=0.0))
-        marks.append(mark_beats(sample_trace(moved, layout, fs, ALL)[1], fs))
+    marks = [mark_beats(sample_from_start(trace, layout, fs), fs) for trace in traces]
     n = max(map(len, marks), default=0)
     if not n:
         return np.zeros(0, np.float32)
@@ -86,28 +81,56 @@ def correlate_at(a: NDArray[np.float32], b: NDArray[np.float32], lags: Sequence[
 
     Samples that are NaN in either do not count; 0 with less than half a second in common, or where one of them is flat.
     """
+    both = compare_at(a, b, lags)
+    # what is left of a flat piece by rounding
+    use = (
+        (both.count > fs / 2) & (both.spread_a > FLAT * both.total_a) & (both.spread_b > FLAT * both.total_b)
+    )
     fits = np.zeros(len(lags))
-    if not len(a) or not len(b):
-        return fits
+    fits[use] = both.shared[use] / np.sqrt(both.spread_a[use] * both.spread_b[use])
+    return np.clip(fits, -1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """What two signals have in common at each of k lags: sums over the samples known in both, without their means."""
+
+    count: Array
+    """(k,) number of these samples."""
+    spread_a: Array
+    """(k,) sum of the squares of the first signal."""
+    spread_b: Array
+    shared: Array
+    """(k,) sum of the products of both."""
+    total_a: float
+    """Sum of the squares of all that is known of the first signal."""
+    total_b: float
+
+
+def compare_at(a: NDArray[np.float32], b: NDArray[np.float32], lags: Sequence[int]) -> Overlap:
+    """What signals (n,) and (m,) have in common where the second one begins ``lags`` (k,) samples into the first."""
     places = np.asarray(lags) + len(b) - 1
-    inside = (places >= 0) & (places < len(a) + len(b) - 1)
+    inside = (places >= 0) & (places < len(a) + len(b) - 1) & bool(len(a)) & bool(len(b))
     x, y = _split_known(a), _split_known(b)
 
     def total(p: Array, q: Array) -> Array:
-        """Sum of the products of what is in common at each lag within reach."""
-        return np.asarray(correlate(p, q, "full")[places[inside]], np.float64)
+        """Sum of the products of what is in common at each lag; 0 beyond reach."""
+        sums = np.zeros(len(places))
+        if inside.any():
+            sums[inside] = correlate(p, q, "full")[places[inside]]
+        return sums
 
-    n = np.rint(total(x[0], y[0]))
-    some = np.maximum(n, 1)
-    sum_x, sum_y = total(x[1], y[0]), total(x[0], y[1])
-    spread_x = total(x[2], y[0]) - sum_x**2 / some
-    spread_y = total(x[0], y[2]) - sum_y**2 / some
-    shared = total(x[1], y[1]) - sum_x * sum_y / some
-    # what is left of a flat piece by rounding
-    least_x, least_y = (FLAT * float(part[2].sum()) for part in (x, y))
-    use = (n > fs / 2) & (spread_x > least_x) & (spread_y > least_y)
-    fits[np.flatnonzero(inside)[use]] = shared[use] / np.sqrt(spread_x[use] * spread_y[use])
-    return np.clip(fits, -1.0, 1.0)
+    count = np.rint(total(x[0], y[0]))
+    some = np.maximum(count, 1)
+    sum_a, sum_b = total(x[1], y[0]), total(x[0], y[1])
+    return Overlap(
+        count,
+        total(x[2], y[0]) - sum_a**2 / some,
+        total(x[0], y[2]) - sum_b**2 / some,
+        total(x[1], y[1]) - sum_a * sum_b / some,
+        float(x[2].sum()),
+        float(y[2].sum()),
+    )
 
 
 def _split_known(values: NDArray[np.float32]) -> tuple[Array, Array, Array]:

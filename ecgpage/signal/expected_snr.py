@@ -2,7 +2,7 @@
 
 A lead's expected noise has two parts: the network's expected error of each value, and errors of time, which cost most where
 the signal is steep. The size of the time errors of a page comes from the limb leads: lags between them break Einthoven's
-and Goldberger's constraints (``limb_leads.estimate_time_error``).
+and Goldberger's constraints (``limb_leads.estimate_errors``).
 """
 
 from dataclasses import dataclass
@@ -32,9 +32,9 @@ class PageErrors:
     """What is known of the errors that all leads of a page share."""
 
     lag_s: float = float("nan")
-    """Time error of the page, s, as ``estimate_time_error`` gives it; NaN where not known."""
+    """Time error of the page, s, as ``estimate_errors`` gives it; NaN where not known."""
     unlike_s: float = float("nan")
-    """Error of the limb leads, s, as ``estimate_disagreement`` gives it; NaN where not known."""
+    """Error of the limb leads, s, as ``estimate_errors`` gives it; NaN where not known."""
     pixel_s: float = 0.0
     """Size of the picture's pixels along time, s."""
     pixel_mv: float = 0.0

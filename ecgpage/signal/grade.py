@@ -101,6 +101,11 @@ class PageGrade:
         """Probability that scale, names and times are right."""
         return self.scale * self.names * self.times
 
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """A line with all that speaks against the page; none where nothing does."""
+        return (f"grade {self}: {', '.join(self.reasons)}",) if self.reasons else ()
+
     def __str__(self) -> str:
         if self.letter == ABSENT:
             return ABSENT

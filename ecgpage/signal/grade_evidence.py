@@ -137,11 +137,13 @@ def gather_evidence(
         side_px: longer side of the picture, px.
         fs: samples per second of ``signals.mv``, Hz.
     """
+    marks, count = _even_marks(signals.mv, fs)
     numbers = {
         **_weigh_scale(grid, layout, side_px),
-        **_weigh_signals(layout, signals, fs),
-        **_weigh_names(layout, signals),
-        **_weigh_times(layout, traces, signals, fs),
+        **_weigh_signals(layout, signals, _find_distances(marks, count, fs)),
+        **_weigh_names(layout, signals, fs * len(signals.as_read) / len(signals.mv)),
+        **_weigh_times(layout, traces, signals),
+        "beats_agree": _correlate_beats(signals.mv, marks, count, fs) - 1,
     }
     return PageEvidence(**{name: float(np.nan_to_num(value)) for name, value in numbers.items()})
 
@@ -201,11 +203,14 @@ def _compare(size: float, usual: Sequence[float]) -> float:
     return 2 * float(np.exp(-0.5 * (off / PULSE_OFF) ** 2)) - 1
 
 
-def _weigh_signals(layout: PageLayout, signals: PageSignals, fs: float) -> dict[str, float]:
-    """What the signals say of the scale."""
-    marks, count = _even_marks(signals.mv, fs)
+def _find_distances(marks: Array, count: NDArray[np.intp], fs: float) -> Array:
+    """Times (k,), s, from beat to beat, by all leads together."""
     together = np.where(count > 0, marks.sum(axis=1) / np.maximum(count, 1), np.nan)
-    beats = np.diff(find_beats(together.astype(np.float32), fs))
+    return np.diff(find_beats(together.astype(np.float32), fs))
+
+
+def _weigh_signals(layout: PageLayout, signals: PageSignals, beats: Array) -> dict[str, float]:
+    """What the signals say of the scale; ``beats``: times, s, from beat to beat."""
     sizes = np.array([_size(signals.mv[:, k]) for k in range(signals.mv.shape[1])])
     sizes = sizes[np.isfinite(sizes)]
     return {
@@ -243,10 +248,10 @@ def _weigh_total(layout: PageLayout, segments: Sequence[Segment]) -> float:
     return float(np.exp(-0.5 * (off / TOTAL_ERROR_S) ** 2))
 
 
-def _weigh_names(layout: PageLayout, signals: PageSignals) -> dict[str, float]:
+def _weigh_names(layout: PageLayout, signals: PageSignals, as_read_fs: float) -> dict[str, float]:
     names = layout.name_evidence
     count = max(1, len(layout.segments))
-    sides = [side for side in compare_sides(signals.as_read, 500.0).values() if np.isfinite(side[0])]
+    sides = [side for side in compare_sides(signals.as_read, as_read_fs).values() if np.isfinite(side[0])]
     worst = min((correlation for correlation, _ in sides), default=0.0)
     sizes = [abs(float(np.log(ratio))) for _, ratio in sides if ratio > 0]
     return {
@@ -264,9 +269,7 @@ def _weigh_names(layout: PageLayout, signals: PageSignals) -> dict[str, float]:
     }
 
 
-def _weigh_times(
-    layout: PageLayout, traces: Sequence[Trace], signals: PageSignals, fs: float
-) -> dict[str, float]:
+def _weigh_times(layout: PageLayout, traces: Sequence[Trace], signals: PageSignals) -> dict[str, float]:
     agree, near = _weigh_ends(traces)
     short = [s for s in signals.segments if not s.is_strip]
     spans = sorted({(round(s.x0_mm), round(s.x1_mm)) for s in short})
@@ -282,7 +285,6 @@ def _weigh_times(
         "even_columns": -min(float(widths.std() / widths.mean()) / 0.02, 3.0) if len(widths) else 0.0,
         "separators": float(bool(layout.ticks_mm)),
         "few_columns": -(max(len(spans), 1) - 1) / 3,
-        "beats_agree": _correlate_beats(signals.mv, fs) - 1,
         "exact_times": -min(1000 * float(np.median(late)), 3.0) if late else -0.3,
         "covered": 5 * (float(np.mean([r.coverage for r in given])) - 1) if given else -3.0,
         "clear_traces": float(np.mean(db)) / 20 if db else 0.0,
@@ -303,9 +305,8 @@ def _weigh_ends(traces: Sequence[Trace]) -> tuple[float, float]:
     return agree, -min(float(np.median(seen)), 3.0) if len(seen) else -3.0
 
 
-def _correlate_beats(mv: NDArray[np.float32], fs: float) -> float:
+def _correlate_beats(mv: NDArray[np.float32], even: Array, count: NDArray[np.intp], fs: float) -> float:
     """Least correlation of the beats of a lead with those of the others given for the same time; 1 without others."""
-    even, count = _even_marks(mv, fs)
     total = even.sum(axis=1)
     found = []
     for k in range(mv.shape[1]):

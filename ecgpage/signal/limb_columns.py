@@ -1,16 +1,15 @@
 """Whether limb leads that are drawn in different columns obey the constraints, as those of the same seconds do."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ecgpage.layout.types import PageLayout
-from ecgpage.signal.beat_marks import ALL
+from ecgpage.signal.beat_marks import compare_at
 from ecgpage.signal.limb_leads import BY_I_AND_II
-from ecgpage.signal.sampling import sample_trace
+from ecgpage.signal.sampling import sample_from_start
 from ecgpage.trace.reader import Trace
 
 AUGMENTED: Final = ("aVR", "aVL", "aVF")
@@ -34,13 +33,13 @@ def miss_constraints(
     first = next((k for k, own in enumerate(leads) if {"I", "II"} <= own.keys()), None)
     if first is None:
         return float("nan")
-    one, two = (_sample(leads[first][lead], layout, fs) for lead in ("I", "II"))
+    one, two = (sample_from_start(leads[first][lead], layout, fs) for lead in ("I", "II"))
     n, reach = min(len(one), len(two)), round(reach_s * fs)
     lags = np.zeros(len(columns)) if lags_s is None else np.asarray(lags_s) - lags_s[first]
     seen = [
         _compare(
             BY_I_AND_II[lead][0] * one[:n] + BY_I_AND_II[lead][1] * two[:n],
-            _sample(own[lead], layout, fs),
+            sample_from_start(own[lead], layout, fs),
             range(round(lag * fs) - reach, round(lag * fs) + reach + 1),
             fs,
             either_way=lead == TURNED,
@@ -53,25 +52,17 @@ def miss_constraints(
     return float(np.sqrt(missed / whole)) if whole > 0 else float("nan")
 
 
-def _sample(trace: Trace, layout: PageLayout, fs: float) -> NDArray[np.float32]:
-    """Samples (n,), mV, of a trace from its beginning on."""
-    moved = replace(trace, segment=replace(trace.segment, start_s=0.0))
-    return sample_trace(moved, layout, fs, ALL)[1]
-
-
 def _compare(
     given: NDArray[np.float32], drawn: NDArray[np.float32], lags: range, fs: float, *, either_way: bool
 ) -> tuple[float, float]:
     """Variances of the difference of two signals, the second of which begins at the best of ``lags``, samples, in the first,
     and of the second one; NaN where they have too little in common.
     """
-    found = []
-    for lag in lags:
-        a, b = given[max(0, lag) :], drawn[max(0, -lag) :]
-        n = min(len(a), len(b))
-        a, b = a[:n], b[:n]
-        both = np.isfinite(a) & np.isfinite(b)
-        if both.sum() > fs / 2:
-            off = min(float(np.var(b[both] - sign * a[both])) for sign in ((1, -1) if either_way else (1,)))
-            found.append((off, float(np.var(b[both]))))
-    return min(found, default=(float("nan"), float("nan")))
+    both = compare_at(given, drawn, lags)
+    shared = np.abs(both.shared) if either_way else both.shared
+    enough = both.count > fs / 2
+    if not enough.any():
+        return float("nan"), float("nan")
+    off = (both.spread_a + both.spread_b - 2 * shared)[enough] / both.count[enough]
+    best = int(off.argmin())
+    return max(0.0, float(off[best])), float((both.spread_b[enough] / both.count[enough])[best])

@@ -112,32 +112,27 @@ def reconcile_limb_leads(parts: list[Part], fs: float) -> list[Part]:
     return [replace(part, mv=values) for part, values in zip(parts, mv, strict=True)]
 
 
-def estimate_time_error(parts: list[Part], fs: float) -> float:
-    """Time error of a page, s: root mean square lag between limb leads drawn at a time; NaN where no constraint applies."""
-    squares = []
+def estimate_errors(parts: list[Part], fs: float) -> tuple[float, float]:
+    """Errors of a page's limb leads by their constraints, s; both NaN where no constraint applies.
+
+    Time error: root mean square lag between limb leads drawn at a time. Disagreement: what is left without the lags, as the
+    time error that would make as much of it: root of its mean square over that of the slopes.
+    """
+    squares, errors, slopes = [], [], []
     for span in _find_spans(parts, fs):
         seen = np.array([parts[k].mv[s] for k, s in zip(span.parts, span.where, strict=True)])
         fitted = _fit_span(seen, span.mixing, fs)
         if fitted is not None:
             squares.append(float(np.mean(fitted.lags**2)))
-    return float(np.sqrt(np.mean(squares))) if squares else float("nan")
-
-
-def estimate_disagreement(parts: list[Part], fs: float) -> float:
-    """Error of a page's limb leads, by their constraints and without their lags, as the time error, s, that would make as
-    much of it: root of its mean square over that of the slopes; NaN where no constraint applies.
-    """
-    errors, slopes = [], []
-    for span in _find_spans(parts, fs):
-        seen = np.array([parts[k].mv[s] for k, s in zip(span.parts, span.where, strict=True)])
-        fitted = _fit_span(seen, span.mixing, fs)
-        if fitted is not None:
             left = (fitted.apart @ (fitted.aligned - fitted.levels[:, None]))[:, fitted.all_known]
             errors.append(float(np.mean(left**2)))
             slopes.append(
                 float(np.mean((np.gradient(fitted.aligned, axis=1)[:, fitted.all_known] * fs) ** 2))
             )
-    return float(np.sqrt(np.mean(errors) / max(float(np.mean(slopes)), 1e-9))) if errors else float("nan")
+    if not squares:
+        return float("nan"), float("nan")
+    disagreement = np.sqrt(np.mean(errors) / max(float(np.mean(slopes)), 1e-9))
+    return float(np.sqrt(np.mean(squares))), float(disagreement)
 
 
 def is_upside_down(parts: list[Part], lead: str, fs: float) -> bool:

@@ -6,6 +6,7 @@ then a low-pass before decimation, so that nothing above half the rate is folded
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -23,6 +24,8 @@ PASS_SHARE: Final = 0.45
 """Cut-off of the low-pass before decimation, as a share of the lower rate."""
 TAPS_PER_SAMPLE: Final = 24
 """Length of the low-pass in samples of the lower rate."""
+ALL: Final = 10**9
+"""More samples than any page has."""
 MIN_RUN: Final = 8
 """Fewest consecutive samples that are filtered; shorter runs are left out."""
 
@@ -89,6 +92,12 @@ def sample_trace(
     nearest = np.clip(np.rint((wanted - time_s[0]) / (time_s[1] - time_s[0])).astype(int), 0, len(time_s) - 1)
     values[~known[nearest]] = np.nan
     return first, values.astype(np.float32)
+
+
+def sample_from_start(trace: Trace, layout: PageLayout, fs: float) -> NDArray[np.float32]:
+    """Values (n,), mV, of one trace at ``fs`` Hz from its own beginning to its end, whenever that is."""
+    moved = replace(trace, segment=replace(trace.segment, start_s=0.0))
+    return sample_trace(moved, layout, fs, ALL)[1]
 
 
 def median_offset(fixed: NDArray[np.float32], moving: NDArray[np.float32]) -> float:

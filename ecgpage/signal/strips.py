@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ecgpage.layout.types import PageLayout
 from ecgpage.signal.beat_marks import correlate_at
 from ecgpage.signal.options import SignalOptions
-from ecgpage.signal.sampling import sample_trace
+from ecgpage.signal.sampling import ALL, sample_trace
 from ecgpage.trace.reader import PATH, Trace
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def _find_repeated_lead(strip: Trace, short: list[Trace], layout: PageLayout, fs
     )
     score = {}
     for trace in short:
-        start, part = sample_trace(trace, layout, fs, 10**9)
+        start, part = sample_trace(trace, layout, fs, ALL)
         score[trace.segment.lead] = _correlate(
             values[max(0, start - first) : max(0, start - first + len(part))],
             part[max(0, first - start) :],

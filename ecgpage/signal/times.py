@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from ecgpage.core.types import Array
 from ecgpage.layout.scales import normal
 from ecgpage.layout.types import PageLayout
-from ecgpage.signal.beat_marks import ALL, LAG_STEP, correlate_at, find_beats, find_lag, mark_traces
+from ecgpage.signal.beat_marks import LAG_STEP, correlate_at, find_beats, find_lag, mark_traces
 from ecgpage.signal.limb_columns import miss_constraints
 from ecgpage.signal.options import SignalOptions
-from ecgpage.signal.sampling import sample_trace
+from ecgpage.signal.sampling import ALL, sample_from_start, sample_trace
 from ecgpage.trace.reader import PATH, Trace
 
 log = logging.getLogger(__name__)
@@ -334,8 +334,7 @@ class _TimedPage:
             return 0.0, False
         start, trace = leads[0]
         whole = sample_trace(strip, self.layout, self.fs, ALL)[1]
-        moved = replace(trace, segment=replace(trace.segment, start_s=0.0))
-        own = sample_trace(moved, self.layout, self.fs, ALL)[1]
+        own = sample_from_start(trace, self.layout, self.fs)
         first = round((start + self._ahead_s(strip)) * self.fs)
         lags = range(first - self.near, first + self.near + 1, LAG_STEP)
         fit = float(correlate_at(whole, own, lags, self.fs).max())

@@ -7,7 +7,7 @@ from ecgpage.core.conventions import LEADS
 from ecgpage.layout.types import PageLayout, Segment
 from ecgpage.signal.assembly import assemble
 from ecgpage.signal.expected_snr import TYPICAL_LAG_S, PageErrors, expect
-from ecgpage.signal.limb_leads import Part, estimate_disagreement, estimate_time_error
+from ecgpage.signal.limb_leads import Part, estimate_errors
 from ecgpage.signal.options import SignalOptions
 from ecgpage.signal.types import PageSignals
 from ecgpage.trace.reader import Trace
@@ -56,8 +56,8 @@ def test_a_reading_without_samples_has_no_expectation() -> None:
 def test_the_limb_leads_tell_how_far_readings_stand_apart(lag_s: float) -> None:
     lags = {"I": lag_s, "II": -lag_s, "III": 0.0}
     parts = [part(lead, 0.004, k, lag_s=lag) for k, (lead, lag) in enumerate(lags.items())]
-    assert estimate_time_error(parts, FS) == pytest.approx(lag_s * (2 / 3) ** 0.5, abs=0.0004)
-    assert np.isnan(estimate_time_error(parts[:2], FS))
+    assert estimate_errors(parts, FS)[0] == pytest.approx(lag_s * (2 / 3) ** 0.5, abs=0.0004)
+    assert np.isnan(estimate_errors(parts[:2], FS)[0])
 
 
 def test_limb_leads_that_disagree_and_large_pixels_are_told_though_the_reader_does_not_know() -> None:
@@ -79,8 +79,8 @@ def test_limb_leads_that_disagree_and_large_pixels_are_told_though_the_reader_do
 def test_the_limb_leads_tell_how_much_they_disagree(noise_mv: float) -> None:
     parts = [part(lead, noise_mv, k) for k, lead in enumerate(("I", "II", "III"))]
     slope = np.mean([np.gradient(p.mv) * FS for p in parts], axis=0)
-    assert estimate_disagreement(parts, FS) == pytest.approx(noise_mv / slope.std(), rel=0.5)
-    assert np.isnan(estimate_disagreement(parts[:2], FS))
+    assert estimate_errors(parts, FS)[1] == pytest.approx(noise_mv / slope.std(), rel=0.5)
+    assert np.isnan(estimate_errors(parts[:2], FS)[1])
 
 
 def read(sigma_mm: float, source: str, *, gate: bool, gain: float = 10.0) -> PageSignals:
