@@ -96,7 +96,7 @@ def refine_map(
     followed as they were before they were moved onto them.
     """
     first = _fit_surfaces(grid, lines, options, choice)
-    return first.place(grid) if first.pixels is None else _follow_plot(grid, first, options).place(grid)
+    return (_follow_plot(grid, first, options) if first.is_plotted else first).place(grid)
 
 
 def refine_plotted(
@@ -104,7 +104,7 @@ def refine_plotted(
 ) -> GridMap | None:
     """As ``refine_map`` where a plotting program's pixels show; None where they do not."""
     first = _fit_surfaces(grid, lines, options, STIFFNESS[1:])
-    return None if first.pixels is None else _follow_plot(grid, first, options).place(grid)
+    return _follow_plot(grid, first, options).place(grid) if first.is_plotted else None
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,13 @@ class _FittedLines:
     stiffness: float
     fits: list[SurfaceFit]
     shifts: list[LineShifts]
-    pixels: list[PlotPixels | None] | None
-    """A plotting program's pixels, by direction; None where they show in no direction."""
+    pixels: list[PlotPixels | None]
+    """A plotting program's pixels, by direction; None where they do not show."""
+
+    @property
+    def is_plotted(self) -> bool:
+        """Whether such pixels show in any direction."""
+        return any(pixels is not None for pixels in self.pixels)
 
     def place(self, grid: GridMap) -> GridMap:
         """The map with its nodes on the surfaces."""
@@ -146,24 +151,21 @@ def _fit_surfaces(
         _measure_line_shifts(d - fit.surface, w, options)
         for d, w, fit in zip(offsets, weights, fits, strict=True)
     ]
-    found = find_plot_pixels(shifts, options)
-    shown = found if any(pixels is not None for pixels in found) else None
-    return _FittedLines(lines, offsets, stiffness, fits, shifts, shown)
+    return _FittedLines(lines, offsets, stiffness, fits, shifts, find_plot_pixels(shifts, options))
 
 
 def _follow_plot(grid: GridMap, first: _FittedLines, options: GridOptions) -> _FittedLines:
     """Surfaces through the lines as they were before they were moved onto the plot's pixels."""
-    found = first.pixels or []
     weights = first.lines.weights
     offsets = [
         d if pixels is None else d - find_line_shifts(pixels, seen, options)
-        for d, pixels, seen in zip(first.offsets_mm, found, first.shifts, strict=True)
+        for d, pixels, seen in zip(first.offsets_mm, first.pixels, first.shifts, strict=True)
     ]
     stiffness = choose_stiffness(offsets, weights, [s for s in STIFFNESS if s <= first.stiffness])
     unknown_mm, known_mm = options.max_snap_mm, options.line_bias_px / grid.px_per_mm
     fits = [
         smooth_lines(d, w, stiffness, unknown_mm if pixels is None else known_mm)
-        for d, w, pixels in zip(offsets, weights, found, strict=True)
+        for d, w, pixels in zip(offsets, weights, first.pixels, strict=True)
     ]
     return replace(first, offsets_mm=offsets, stiffness=stiffness, fits=fits)
 

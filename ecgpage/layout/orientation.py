@@ -27,7 +27,7 @@ def find_upright_turn(
     Where the leads alone do not tell, ``reader`` reads their names each way up.
     """
     best: tuple[float, int] | None = None
-    names = _TurnedNames(page, reader)
+    names = None if reader is None else _TurnedNames(page, reader)
     seen: Array | None = None
     for beyond in (0.0, AROUND_MM):
         view, frame = page.overview(detector.size, beyond_mm=beyond)
@@ -35,7 +35,7 @@ def find_upright_turn(
             break  # the picture ends with the grid
         seen = frame
         for turn in (0, 2, 1, 3):
-            if turn == 1 and best is not None and reader is None:
+            if turn == 1 and best is not None and names is None:
                 break  # rows along x were seen: the page does not lie on its side
             turned = np.ascontiguousarray(np.rot90(view, turn))
             scale = frame[1]
@@ -47,7 +47,7 @@ def find_upright_turn(
             log.debug("turned %d deg: evidence %.1f, confidence %.2f", 90 * turn, evidence, confidence)
             if confidence > options.sure_upright:
                 return turn
-            if reader is not None:
+            if names is not None:
                 size_mm = np.array(view.shape[::-1]) * scale
                 boxes = add_text(boxes, names.find(turn, frame[0], size_mm))
                 pattern = find_name_pattern(boxes.printed, options)
@@ -68,7 +68,7 @@ def find_upright_turn(
 class _TurnedNames:
     """Words of a page turned by quarters, each turn read once."""
 
-    def __init__(self, page: FlatPage, reader: TextReader | None) -> None:
+    def __init__(self, page: FlatPage, reader: TextReader) -> None:
         self._around = page.around
         self._reader = reader
         self._found: dict[int, RecognisedText] = {}
@@ -78,8 +78,6 @@ class _TurnedNames:
 
         ``edge_mm``: x, y of the upper left corner of the part before the turn, page mm; ``size_mm``: its width and height.
         """
-        if self._reader is None:
-            raise ValueError("no reader of names")
         if turn not in self._found:
             self._found[turn] = self._reader.find(np.ascontiguousarray(np.rot90(self._around.light, turn)))
         words = self._found[turn]
