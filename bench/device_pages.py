@@ -11,7 +11,6 @@ instead, beside each other.
 """
 
 import argparse
-import csv
 import json
 import os
 import sys
@@ -25,7 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import cv2
 import numpy as np
 
-from bench.page_comparison import Comparison, load_rows, read_one, tabulate
+from bench.page_comparison import Comparison, add_rows, load_rows, read_one, tabulate
 from bench.sheets import write_small
 from ecgpage.core.types import Image
 from ecgpage.reader import Reader
@@ -52,7 +51,7 @@ def main() -> int:
     reader = Reader(model=options.model)
     for k in range(options.first + len(rows), options.first + options.pages):
         row = read_page(reader, records, int(order[k % len(order)]), options.mix, k)
-        _add(options.out, row, is_first=not rows)
+        add_rows(options.out, [row], is_first=not rows)
         rows.append(row)
     print(f"mix {options.mix} (world {world_hash()}), fold {options.fold}\n")
     for key in options.by:
@@ -88,14 +87,6 @@ def sheet(options: argparse.Namespace) -> Image:
         tiles.append(tile)
     tiles += [np.full_like(tiles[0], 110)] * (-len(tiles) % COLUMNS)
     return np.vstack([np.hstack(tiles[k : k + COLUMNS]) for k in range(0, len(tiles), COLUMNS)])
-
-
-def _add(path: Path, row: dict[str, str], *, is_first: bool) -> None:
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        if is_first:
-            writer.writeheader()
-        writer.writerow(row)
 
 
 def _parser() -> argparse.ArgumentParser:

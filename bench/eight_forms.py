@@ -11,7 +11,6 @@ each form and is gone on with where it exists. Prints Markdown tables by form an
 """
 
 import argparse
-import csv
 import io
 import json
 import os
@@ -27,7 +26,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import cv2
 import numpy as np
 
-from bench.page_comparison import Comparison, TruePage, compare, find_time_errors, load_rows, not_read
+from bench.page_comparison import (
+    Comparison,
+    TruePage,
+    add_rows,
+    compare,
+    find_time_errors,
+    load_rows,
+    not_read,
+)
 from ecgpage.core.types import Array, Image
 from ecgpage.image.documents import read_pages
 from ecgpage.reader import Reader
@@ -95,7 +102,7 @@ def main() -> int:
         signal, fs = records.signal(int(order[k % len(order)]))
         kind, forms = draw_forms(np.asarray(signal, np.float32), fs, k)
         lines = judge(k, kind, forms, [read_form(reader, form) for form in forms])
-        _add(options.out, lines, is_first=not rows)
+        add_rows(options.out, lines, is_first=not rows)
         rows += lines
     for key in ("form", "kind"):
         print(table(rows, key) + "\n")
@@ -284,14 +291,6 @@ def table(rows: Sequence[Mapping[str, str]], key: str) -> str:
         shares = [np.mean([row[name] == "True" for row in own]) for name in keys]
         lines.append(f"| {group} | {len(own)} | {' | '.join(f'{v:.0%}' for v in shares)} |")
     return "\n".join(lines)
-
-
-def _add(path: Path, lines: Sequence[Mapping[str, str]], *, is_first: bool) -> None:
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(lines[0]))
-        if is_first:
-            writer.writeheader()
-        writer.writerows(lines)
 
 
 def _parser() -> argparse.ArgumentParser:

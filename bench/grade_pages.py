@@ -29,11 +29,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from bench import overlays
 from bench.page_comparison import Given, TruePage, judge_given
 from bench.plotted_pages import SETTINGS, draw_plotted
 from bench.world import FS, Task, judge_edan, list_tasks, load_truth, snr_of_leads, stretch
 from ecgpage.challenge.habits import challenge_options
-from ecgpage.challenge.scoring import score_lead
 from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.core.types import Array, Image
 from ecgpage.image.decode import read_image
@@ -43,14 +43,7 @@ from ecgpage.synth import MIXES, draw_picture
 from ecgpage.synth.training_records import TrainingRecords
 from ecgpage.synth.truth_adapters import compare_plan
 from ecgpage.synth.world import draw_world_page
-from helper_code import (
-    find_records,
-    get_image_files,
-    get_num_samples,
-    get_sampling_frequency,
-    load_header,
-    load_signals,
-)
+from helper_code import find_records
 
 SEED: Final = 20_261_129
 """Seed of the drawn pages, which no network was trained on and no other bench draws."""
@@ -312,24 +305,14 @@ def _open_real(kind: str, data: Path) -> Source:
 
 
 def _open_record(source: Path, record: str) -> Shown:
-    header = load_header(str(source / "input" / record))
-    fs, n_samples = get_sampling_frequency(header) or 500.0, get_num_samples(header) or 5000
-    signal, fields = load_signals(str(source / "reference" / record))
-    assert signal is not None
-    assert fields is not None
-    order = [[str(name).lower() for name in fields["sig_name"]].index(lead.lower()) for lead in LEADS]
-    truth = np.asarray(signal, np.float64)[:, order]
-    image = read_image(source / "input" / get_image_files(str(source / "input" / record))[0])
+    real = overlays.open_record(source, record)
 
     def judge(reading: PageReading) -> tuple[Given | None, dict[str, float]]:
-        read = reading.signals.mv[: len(truth)].astype(float)
-        return None, {
-            lead: score_lead(truth[:, k], read[:, k], fs).snr
-            for k, lead in enumerate(LEADS)
-            if np.isfinite(truth[:, k]).any() and np.isfinite(read[:, k]).any()
-        }
+        read = reading.signals.mv[: len(real.truth)].astype(np.float64)
+        snr = overlays.score_leads(real.truth, read, real.fs)
+        return None, {lead: db for lead, db in snr.items() if np.isfinite(read[:, LEADS.index(lead)]).any()}
 
-    return Shown(Path(record).name, image, judge, fs, n_samples, is_challenge=True)
+    return Shown(Path(record).name, real.image, judge, real.fs, real.n_samples, is_challenge=True)
 
 
 _SOURCES: Final[dict[str, Callable[[str, Path], Source]]] = {

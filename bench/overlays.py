@@ -84,16 +84,31 @@ class ScoredPage:
 
     def snr(self) -> dict[str, float]:
         """SNR, dB, of each lead."""
-        read = self.page.signals.mv.astype(np.float64)
-        return {
-            lead: score_lead(self.truth[:, k], read[:, k], self.fs).snr
-            for k, lead in enumerate(LEADS)
-            if np.isfinite(self.truth[:, k]).any()
-        }
+        return score_leads(self.truth, self.page.signals.mv.astype(np.float64), self.fs)
 
 
-def read_scored(digitizer: Digitizer, source: Path, record: str) -> ScoredPage:
-    """Read the record's picture in ``source/input`` and its reference in ``source/reference``."""
+@dataclass(frozen=True)
+class RealRecord:
+    """Picture of a record and its reference."""
+
+    image: Image
+    fs: float
+    n_samples: int
+    truth: Array
+    """(n, 12) reference, mV, in the order of ``LEADS``; NaN outside the printed windows."""
+
+
+def score_leads(truth: Array, mv: Array, fs: float) -> dict[str, float]:
+    """SNR, dB, by the Challenge's rules, of each lead that has a reference (n, 12)."""
+    return {
+        lead: score_lead(truth[:, k], mv[:, k], fs).snr
+        for k, lead in enumerate(LEADS)
+        if np.isfinite(truth[:, k]).any()
+    }
+
+
+def open_record(source: Path, record: str) -> RealRecord:
+    """The record's picture in ``source/input`` and its reference in ``source/reference``."""
     header = load_header(str(source / "input" / record))
     fs, n_samples = get_sampling_frequency(header) or 500.0, get_num_samples(header) or 5000
     signal, fields = load_signals(str(source / "reference" / record))
@@ -101,8 +116,14 @@ def read_scored(digitizer: Digitizer, source: Path, record: str) -> ScoredPage:
         raise EcgPageError(f"{source / 'reference' / record}: no signals")
     order = [[str(name).lower() for name in fields["sig_name"]].index(lead.lower()) for lead in LEADS]
     image = read_image(source / "input" / get_image_files(str(source / "input" / record))[0])
-    page = digitizer.read_page(image, fs, n_samples)
-    return ScoredPage(record, image, page, fs, np.asarray(signal, np.float64)[:, order])
+    return RealRecord(image, fs, n_samples, np.asarray(signal, np.float64)[:, order])
+
+
+def read_scored(digitizer: Digitizer, source: Path, record: str) -> ScoredPage:
+    """Read the picture of a record of ``source``."""
+    real = open_record(source, record)
+    page = digitizer.read_page(real.image, real.fs, real.n_samples)
+    return ScoredPage(record, real.image, page, real.fs, real.truth)
 
 
 def draw_page(scored: ScoredPage, px_per_mm: float) -> Image:

@@ -270,6 +270,15 @@ def load_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def add_rows(path: Path, rows: Sequence[Mapping[str, str]], *, is_first: bool) -> None:
+    """Lines added to a result file, below its head with the first ones."""
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        if is_first:
+            writer.writeheader()
+        writer.writerows(rows)
+
+
 def tabulate(rows: Sequence[Mapping[str, str]], keys: Sequence[str]) -> str:
     """Markdown table of result lines: a line for each combination of ``keys``, and one for all."""
     heads = [
