@@ -61,6 +61,9 @@ def measure_columns(
                 for end, edge, direction in ((first, edges[0], 1), (last, edges[1], -1))
             )
             tried, is_whole = _place_columns(boxes, own_first, own_last, gap, whole_mm, options)
+            if boxes.count > 1 and abs(tried.pitch_mm - boxes.pitch_mm) > options.reach_mm:
+                is_whole = False  # the picture ends within the outer leads, or something stands beside them
+                continue
             if is_whole or (len(rows) <= options.few_rows and (own_first, own_last) != (first, last)):
                 first, last, columns = own_first, own_last, tried
                 break

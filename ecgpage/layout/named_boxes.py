@@ -65,14 +65,20 @@ def arrange_with_names(
     if pattern is not None and named is not None:
         # no strip but those found with the names
         told = replace(arrange(*named, None, options), pattern_share=pattern.share)
-        if seen is None or not _is_same(told, seen):
+        is_told = _stands_for(told, pattern)
+        if not is_told and seen is not None and _stands_for(seen, pattern):
+            # where the rows end does not show how wide its columns are: a picture may cut them
+            seen = replace(seen, pattern_share=pattern.share)
+        elif seen is None or not _is_same(told, seen):
             # twelve names in their places outweigh all that traces look like
-            is_sure = pattern.share >= options.sure_pattern and pattern.words.size == len(LEADS)
+            is_sure = is_told and pattern.share >= options.sure_pattern and pattern.words.size == len(LEADS)
             if seen is None or is_sure or told.score > seen.score:
                 return _against(told, seen), named[0]
             seen = replace(_against(seen, told), pattern_share=pattern.share, is_pattern=False)
         else:
             seen = replace(seen, pattern_share=pattern.share)
+            if abs(told.columns.pitch_mm - seen.columns.pitch_mm) > options.reach_mm:
+                seen = replace(seen, columns=told.columns)  # boxes of leads that the picture cuts are narrow
             if pattern.share >= options.sure_pattern:
                 told_surely = replace(seen, confidence=max(seen.confidence, told.confidence))
                 return _exchange_strips(told_surely, told), boxes
@@ -80,6 +86,17 @@ def arrange_with_names(
         assert failure is not None
         raise failure
     return seen, boxes
+
+
+def _stands_for(reading: Arrangement, pattern: NamePattern) -> bool:
+    """Whether a reading has the leads of a pattern in their columns, in the same order from the top."""
+    rows = sorted({row for _, _, row in reading.places})
+    cells = {(lead, column, rows.index(row)) for lead, column, row in reading.places}
+    return cells == {
+        (name.removeprefix("-"), column, row)
+        for row, names in enumerate(pattern.order.cells)
+        for column, name in enumerate(names)
+    }
 
 
 def _against(chosen: Arrangement, other: Arrangement | None) -> Arrangement:
@@ -226,9 +243,40 @@ def _find_columns(pattern: NamePattern, boxes: PageBoxes, ink: Array, rows_mm: A
         if pattern.x_mm[0] < start - 2 * START_ERROR_MM:
             start = end - count * pitch - (width - pitch)
         width = pitch
-    elif width < 0.5 * pitch:
+    whole = _fit_boxed(boxes, count, pitch, start)
+    if whole is not None and width < whole.width_mm - 2 * START_ERROR_MM:  # the picture ends within a lead
+        return whole
+    if width < 0.5 * pitch:
         return None
     return Columns(count, start, pitch, min(width, pitch))
+
+
+def _fit_boxed(boxes: PageBoxes, count: int, pitch: float, start: float) -> Columns | None:
+    """Columns of the names' distance as most boxes of single leads show them, the first one nearest to page x ``start``; None
+    where they do not agree.
+    """
+    width = boxes.leads[:, 2] - boxes.leads[:, 0]
+    single = np.abs(width - pitch) < 0.5 * pitch
+    if single.sum() < count:
+        return None
+    weights = boxes.scores[single]
+    left, right = (_find_phase(boxes.leads[single, k], weights, pitch) for k in (0, 2))
+    if left is None or right is None:
+        return None
+    first = left + pitch * round((start - left) / pitch)
+    gap = (left - right + pitch / 2) % pitch - pitch / 2
+    return Columns(count, first, pitch, pitch - max(gap, 0.0))
+
+
+def _find_phase(edges: Array, weights: Array, pitch: float) -> float | None:
+    """Page x, mm, to a multiple of ``pitch``, that most edges share; None where less than half of their weight does."""
+    away = (edges - edges[:, None] + pitch / 2) % pitch - pitch / 2
+    near = np.abs(away) < 2 * START_ERROR_MM
+    support = near @ weights
+    best = int(support.argmax())
+    if support[best] < 0.5 * weights.sum():
+        return None
+    return float(edges[best] + np.average(away[best], weights=weights * near[best]))
 
 
 def _common_pulses(pulses: Array) -> list[Array]:

@@ -107,3 +107,19 @@ def test_chest_leads_stand_in_their_order_though_their_numbers_are_misread() -> 
     assert pattern is not None
     assert pattern.order.cells == cells
     assert pattern.share == 1.0
+
+
+@pytest.mark.parametrize("shown", [0.42, 0.55, 0.7])
+def test_a_picture_that_cuts_the_last_leads_keeps_the_columns_of_the_names(shown: float) -> None:
+    page = draw_styled(layout="3x4")
+    flat, boxes = flatten_exactly(page), true_boxes(page, exact_grid(page))
+    segments = page.truth.page.segments
+    last = max(segments, key=lambda s: s.x0)
+    cut_mm = last.x0 + shown * (last.x0 - segments[0].x0) / 3
+    flat.ink[:, round(flat.column(cut_mm)) :] = 0.0
+    boxes.leads[:, 2] = np.minimum(boxes.leads[:, 2], cut_mm)
+    names = boxes.names.copy()
+    names[:] = 1 / len(LEADS)  # the print tells the leads
+    layout = read_layout(flat, replace(boxes, names=names, printed=print_names(page)), 10.0)
+    found = {s.lead: s.x0_mm for s in layout.segments}
+    assert found == {s.lead: pytest.approx(s.x0, abs=2.0) for s in segments}
