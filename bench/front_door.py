@@ -3,8 +3,8 @@
     python -m bench.front_door STEP [STEP ...] --out FOLDER [--data DATA] [--pages 100]
 
     speed      the same pages with one worker and with two: pages a minute, resident memory of each worker as it goes on
-    kills      two workers; one is killed every 20 s, the program itself twice, each time it goes on: nothing lost or twice;
-               every fifth page is a real one, the others are blank
+    kills      two workers; one is killed every 20 s, the program itself twice, each time it goes on, at last without kills:
+               nothing lost or twice; every fifth page is a real one, the others are blank
     document   a PDF of 400 pages, of which every 20th holds an ECG
     large      the example scan at 12,000 px
     folders    the examples, and below DATA: patient_images, world/pages, world/pdf
@@ -94,7 +94,7 @@ def measure_speed(home: Path, options: argparse.Namespace) -> None:
 
 
 def survive_kills(home: Path, options: argparse.Namespace) -> None:
-    """Workers killed at random, the program killed twice."""
+    """Workers killed at random, the program killed twice; then a quiet run, which must read what was lost."""
     copy_pages(home / "scans", options.pages, every=5)
     arguments = [home / "scans", "-o", home / "out", "-j", 2]
     chance = random.Random(1)
@@ -103,6 +103,10 @@ def survive_kills(home: Path, options: argparse.Namespace) -> None:
         run = watch([*arguments, "--skip-existing"], kill=chance, leave_s=leave_s)
         killed += run.killed
         report(f"{options.pages} pages, workers killed", run, f"{run.killed} workers killed")
+    lost = [row for row in read_rows(home / "out") if not (home / "out" / f"{row['record']}.json").exists()]
+    assert all(row["status"] == "failed" and "died" in row["reason"] for row in lost), lost
+    run = watch([*arguments, "--skip-existing"])
+    report(f"{options.pages} pages, the rest", run, f"{len(lost)} pages that were killed twice are read again")
     rows = read_rows(home / "out")
     reports = list((home / "out").glob("*.json"))
     left = [path.name for path in (home / "out").iterdir() if path.name.startswith(".")]
