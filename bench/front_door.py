@@ -106,7 +106,9 @@ def survive_kills(home: Path, options: argparse.Namespace) -> None:
     lost = [row for row in read_rows(home / "out") if not (home / "out" / f"{row['record']}.json").exists()]
     assert all(row["status"] == "failed" and "died" in row["reason"] for row in lost), lost
     run = watch([*arguments, "--skip-existing"])
-    report(f"{options.pages} pages, the rest", run, f"{len(lost)} pages that were killed twice are read again")
+    report(
+        f"{options.pages} pages, the rest", run, f"{len(lost)} pages that were killed twice are read again"
+    )
     rows = read_rows(home / "out")
     reports = list((home / "out").glob("*.json"))
     left = [path.name for path in (home / "out").iterdir() if path.name.startswith(".")]

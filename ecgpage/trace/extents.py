@@ -76,15 +76,18 @@ def move_columns(
     """Layout whose columns and strips begin and end where most of their leads are drawn.
 
     Nothing moves unless some end is off by more than ``misplaced_mm`` and most leads of the column agree on the new one.
+    Places that give a record's usual length stay, unless nearly all leads of several columns agree on others: the layout may
+    have assumed that length.
     Where leads run on beyond what was looked at, columns touch and nothing is known. ``extents``: one for each segment.
     """
     groups: dict[tuple[float, bool], list[int]] = {}
     for k, segment in enumerate(layout.segments):
         groups.setdefault((round(segment.x0_mm, 2), segment.is_strip), []).append(k)
-    seen = {
+    votes = {
         key: np.array([_agree([extents[k] for k in members], side, options) for side in (_start, _end)])
         for key, members in groups.items()
     }
+    seen = {key: ends[:, 0] for key, ends in votes.items()}
     usual = {
         key: np.array([layout.segments[m[0]].x0_mm, layout.segments[m[0]].x1_mm]) for key, m in groups.items()
     }
@@ -112,6 +115,9 @@ def move_columns(
             for k in members:
                 segments[k] = _place(segments[k], float(x0), float(x1), layout.speed_mm_per_s)
     moved = replace(layout, segments=segments)
+    shares = np.concatenate([votes[k][np.abs(seen[k] - usual[k]) > options.misplaced_mm, 1] for k in groups])
+    if len(columns) > 1 and shares.mean() >= options.sure_share:
+        return moved
     return layout if _shows_record(layout, options) and not _shows_record(moved, options) else moved
 
 
@@ -165,19 +171,19 @@ def _make_equal(places: list[Array], options: TraceOptions) -> None:
 
 def _agree(
     extents: Sequence[Extent], side: Callable[[Extent], tuple[float, bool]], options: TraceOptions
-) -> float:
-    """Page x, mm, of an end that most leads of a column show; NaN where they disagree or run on.
+) -> tuple[float, float]:
+    """Page x, mm, of an end that most leads of a column show, and their share; NaN where they disagree or run on.
 
     Text over a trace may hide its end, so of two ends that equally many leads show the outer one counts.
     """
     places = np.array([x for x, runs_on in map(side, extents) if np.isfinite(x) and not runs_on])
     if not len(places):
-        return float("nan")
+        return float("nan"), 0.0
     alike = np.abs(places[:, None] - places) < options.same_end_mm
     outwards = -places if side is _start else places
     best = max(range(len(places)), key=lambda k: (int(alike[k].sum()), float(outwards[k])))
-    enough = alike[best].sum() >= options.agreeing_share * len(extents)
-    return float(np.median(places[alike[best]])) if enough else float("nan")
+    share = float(alike[best].sum()) / len(extents)
+    return (float(np.median(places[alike[best]])) if share >= options.agreeing_share else float("nan")), share
 
 
 def _place(segment: Segment, start_mm: float, end_mm: float, speed_mm_per_s: float) -> Segment:

@@ -40,6 +40,9 @@ class TraceOptions:
     """Distance, mm, within which leads of a column begin or end together."""
     agreeing_share: float = 0.5
     """Share of a column's leads that have to agree."""
+    sure_share: float = 0.8
+    """Mean share, over the ends that are off, of leads that agree on another place, from which a record's usual length is
+    no reason to stay."""
     shortest_mm: float = 15.0
     """Length, mm, of a column at least."""
     record_s: tuple[float, ...] = (10.0, 5.0, 2.5, 6.0, 12.0, 20.0)

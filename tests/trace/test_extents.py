@@ -169,6 +169,21 @@ def test_places_that_last_no_record_do_not_replace_those_that_do() -> None:
     assert ends(move_columns(odd, extents)) == [(20.0, 250.0)]
 
 
+@pytest.mark.parametrize(("agreeing", "moves"), [(6, True), (3, False)])
+def test_only_where_nearly_all_leads_agree_are_columns_drawn_that_last_no_record(
+    agreeing: int, moves: bool
+) -> None:
+    """Both columns end 4 mm early; the layout took them for half a record each."""
+    layout = page(strip=False, rows=6)
+    seen = {20.0: (20.0, 141.0), 145.0: (143.0, 266.0)}
+    extents = [
+        Extent(*(seen[s.x0_mm] if s.row < agreeing else (float("nan"),) * 2), False, False)
+        for s in layout.segments
+    ]
+    moved = move_columns(layout, extents)
+    assert ends(moved) == ([(20.0, 141.0), (143.0, 266.0)] if moves else ends(layout))
+
+
 @pytest.mark.parametrize(("shift_mm", "moves"), [(2.0, False), (5.0, True)])
 def test_where_all_leads_stand_below_each_other_only_far_moves_count(shift_mm: float, moves: bool) -> None:
     layout = page(strip=False, rows=12)
