@@ -15,8 +15,8 @@ from ecgpage.core.signal_packs import load_pack, twelve_leads
 
 log = logging.getLogger(__name__)
 
-TO_MV = {"mv": 1.0, "uv": 1e-3, "v": 1e3, "nv": 1e-6}
-"""Factor to mV by unit."""
+TO_MV = {"mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "v": 1e3, "nv": 1e-6}
+"""Factor to mV by unit in small letters; micro is a u, the micro sign or the Greek letter."""
 SEXES = {"0": "Male", "1": "Female", "m": "Male", "f": "Female", "male": "Male", "female": "Female"}
 
 
@@ -68,22 +68,28 @@ class WfdbFolder:
 
     def read(self, index: int) -> Recording:
         """Recording of record ``index``."""
-        import wfdb  # slow to import, and packs do without  # noqa: PLC0415
+        return read_wfdb(self.folder, self.names[index])
 
-        name = self.names[index]
-        try:
-            signal, fields = wfdb.rdsamp(str(self.folder / name))
-        except (OSError, ValueError, TypeError, IndexError) as error:
-            raise EcgPageError(f"{name}: cannot be read as WFDB: {error}") from error
-        comments = [str(c) for c in fields["comments"]]
-        labels = [c.split(":", 1)[1] for c in comments if c.startswith("Labels:")]
-        return Recording(
-            name=name,
-            signal=_in_order(name, np.asarray(signal), fields["sig_name"], fields["units"]),
-            fs=float(fields["fs"]),
-            comments=tuple(c for c in comments if not c.startswith(("Labels:", "Image:"))),
-            labels=tuple(label.strip() for text in labels for label in text.split(",") if label.strip()),
-        )
+
+def read_wfdb(folder: Path, name: str) -> Recording:
+    """Recording of the WFDB record ``name`` (path below ``folder``, without extension); ``EcgPageError`` if it is none."""
+    import wfdb  # slow to import, and packs do without  # noqa: PLC0415
+
+    try:
+        signal, fields = wfdb.rdsamp(str(folder / name))
+    except (OSError, ValueError, TypeError, IndexError, AttributeError) as error:
+        raise EcgPageError(f"{name}: cannot be read as WFDB: {error}") from error
+    if signal is None:
+        raise EcgPageError(f"{name}: its header names no signal file")
+    comments = [str(c) for c in fields["comments"]]
+    labels = [c.split(":", 1)[1] for c in comments if c.startswith("Labels:")]
+    return Recording(
+        name=name,
+        signal=_in_order(name, np.asarray(signal), fields["sig_name"], fields["units"]),
+        fs=float(fields["fs"]),
+        comments=tuple(c for c in comments if not c.startswith(("Labels:", "Image:"))),
+        labels=tuple(label.strip() for text in labels for label in text.split(",") if label.strip()),
+    )
 
 
 def _in_order(

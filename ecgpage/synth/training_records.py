@@ -1,8 +1,8 @@
 """Read the recorded ECGs for the drawing of training pages.
 
-FOLDER holds ``ptbxl100/fold<k>.xz`` with ``ptbxl100/labels.csv``, ``hires500/signals.xz`` with ``hires500/records.csv``
-(see ``ecgpage.core.signal_packs``), or some of these. Of a record in both, the 500-Hz form is taken. Records without a
-fold go with the training folds 1-7.
+FOLDER holds ``ptbxl100/fold<k>.xz`` with ``ptbxl100/labels.csv``, ``hires500/signals.xz`` (or several packs) with
+``hires500/records.csv`` (see ``ecgpage.core.signal_packs``), or some of these; ``ecgpage.train.prepare`` makes them. Of a
+record in both, the 500-Hz form is taken. Records without a fold go with the training folds 1-7.
 """
 
 import csv
@@ -14,11 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgpage.core.conventions import CLASSES, EcgPageError
-from ecgpage.core.signal_packs import load_pack, twelve_leads
+from ecgpage.core.signal_packs import load_pack, load_rows, twelve_leads
 from ecgpage.synth.origins import name_origin
 
 TRAINING_FOLDS: Final = frozenset("1234567")
 """Folds of PTB-XL that networks are trained on; 8 validates, 9 is reported."""
+LABELLED: Final = frozenset(("ptbxl", "wfdb"))
+"""Databases of ``hires500`` whose labels are the Challenge's own: PTB-XL, and folders of records with labels in headers."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class TrainingRecords:
     def __init__(self, data: Path, folds: set[str]) -> None:
         """Read the records of ``folds`` in ``data``; ``EcgPageError`` when there is none."""
         self.parts: list[_Records] = []
-        hires = data / "hires500" / "signals.xz"
+        hires = data / "hires500" / "records.csv"
         if hires.exists():
             self.parts.append(_read_hires(hires, folds))
         sharper = {int(k) for part in self.parts for k in part.numbers}
@@ -52,7 +54,7 @@ class TrainingRecords:
         if len(self.numbers) == 0:
             raise EcgPageError(
                 f"{data}: no records of the folds {sorted(folds)}; it needs ptbxl100/fold<k>.xz with "
-                "labels.csv beside it, or hires500/signals.xz with records.csv"
+                "labels.csv beside it, or hires500/signals.xz with records.csv (python -m ecgpage.train.prepare)"
             )
         self.starts = np.cumsum([0, *(len(part.numbers) for part in self.parts)])
         texts = [text for part in self.parts for text in part.labels]
@@ -76,15 +78,15 @@ def _read_table(path: Path) -> list[dict[str, str]]:
 
 
 def _read_hires(path: Path, folds: set[str]) -> _Records:
-    """500-Hz records of ``folds``; labels that were mapped from another coding than PTB-XL's count as none."""
-    rows = _read_table(path.with_name("records.csv"))
+    """500-Hz records of ``folds``; labels that were mapped from another coding count as none (``LABELLED``)."""
+    rows = _read_table(path)
     kept = [k for k, row in enumerate(rows) if row["strat_fold"] in folds]
-    ours = [rows[k]["database"] == "ptbxl" for k in kept]
+    ours = [rows[k]["database"] in LABELLED for k in kept]
     numbers = [
         int(rows[k]["record"].split("_")[0]) if own else -1 - k for k, own in zip(kept, ours, strict=True)
     ]
     return _Records(
-        load_pack(path)[kept],
+        load_rows(path.parent, rows, kept),
         [rows[k]["labels"] if own else "" for k, own in zip(kept, ours, strict=True)],
         np.array(numbers, np.int64),
         [name_origin(path.parent.name, rows[k]["strat_fold"], rows[k]["database"]) for k in kept],

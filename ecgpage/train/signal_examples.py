@@ -140,7 +140,7 @@ def load_folds(data: Path, folds: Iterable[int], cache: Path) -> Fold:
         parts.append(x[kept])
         origins += [name_origin(data.resolve().name, str(fold))] * len(kept)
         labels += [own[i]["labels"].split(";") for i in kept]
-        statements += [[s.split(":")[0] for s in own[i]["scp_codes"].split(";")] for i in kept]
+        statements += [[s.split(":")[0] for s in own[i]["scp_codes"].split(";") if s] for i in kept]
     return Fold(torch.from_numpy(np.concatenate(parts)), labels, statements, origins)
 
 

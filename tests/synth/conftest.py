@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.packs import save_pack
+from ecgpage.core.signal_packs import save_pack
 from tests.synth.pages import beats
 
 

@@ -8,10 +8,10 @@ import pytest
 import wfdb
 
 from ecgpage.core.conventions import LEADS, EcgPageError
+from ecgpage.core.signal_packs import save_pack
 from ecgpage.synth.__main__ import main
 from ecgpage.synth.folder import LATTICE_STEP, Task, write_record
 from ecgpage.synth.sources import Pack, Recording, WfdbFolder, usable
-from tests.packs import save_pack
 
 FS = 100.0
 

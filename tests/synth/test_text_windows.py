@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ecgpage.core.conventions import EcgPageError
+from ecgpage.core.signal_packs import save_pack
 from ecgpage.layout.text_reader import LEAD_WORDS, WORDS, darkness
 from ecgpage.synth.page.layout import PageStyle, build_page
 from ecgpage.synth.page.rasterize import name_text
@@ -22,7 +23,6 @@ from ecgpage.synth.text_windows import (
 from ecgpage.synth.training_records import TrainingRecords
 from ecgpage.synth.truth import text_box
 from tests.drawn import FS, record
-from tests.packs import save_pack
 
 
 @pytest.fixture(scope="module")

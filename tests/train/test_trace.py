@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from ecgpage.core.signal_packs import save_pack
 from ecgpage.core.weights import load_card
 from ecgpage.synth.crops import draw_crop
 from ecgpage.trace.crop_reader import NAME
@@ -17,7 +18,6 @@ from ecgpage.train.command import list_options
 from ecgpage.train.trace import SETTINGS, Recipe, Trainer, column_loss, snr_db, train
 from ecgpage.train.trace_crops import Pool, Variation, repeat_batches, stack_examples, to_example
 from tests.drawn import FS, record
-from tests.packs import save_pack
 
 CPU = torch.device("cpu")
 
