@@ -31,15 +31,13 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from bench.heart_rate import heart_rate
 from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.core.types import Array
-from ecgpage.diagnosis.beats import FS as BEATS_FS
-from ecgpage.diagnosis.beats import read_beats
 from ecgpage.grid.grid_map import SQUARE_MM
 from ecgpage.image.decode import read_image
 from ecgpage.pipeline import Digitizer
 from ecgpage.results import PageReading
-from ecgpage.signal.sampling import reduce_rate
 
 ROOT = Path(__file__).resolve().parent.parent
 """Folder of the repository."""
@@ -153,7 +151,7 @@ def judge_edan(facts: dict[str, str], found: PageReading) -> dict[str, Any]:
     """Which of the facts that are known of a page its reading has right."""
     columns = EDAN_COLUMNS[facts["layout"]]
     scale = time_scale(found) / EDAN_PX_PER_S - 1
-    rate = heart_rate(found.signals.mv)
+    rate = heart_rate(found.signals.mv, FS)
     printed = float(facts["printed_bpm"]) if facts["printed_bpm"] else float("nan")
     order_right = all(
         [s.lead for s in found.signals.segments if not s.is_strip and s.row == row][:1] == [LEADS[row]]
@@ -174,13 +172,6 @@ def judge_edan(facts: dict[str, str], found: PageReading) -> dict[str, Any]:
         "bpm": None if np.isnan(rate) else round(rate, 1),
         "rate_right": None if np.isnan(printed) else bool(is_rate_right),
     }
-
-
-def heart_rate(mv: NDArray[np.float32]) -> float:
-    """Beats a minute by the median distance of beats; NaN with fewer than three."""
-    window = reduce_rate(mv, FS // BEATS_FS).T.astype(float)
-    at = read_beats(window).at
-    return 60 * BEATS_FS / float(np.median(np.diff(at))) if len(at) > 2 else float("nan")
 
 
 def load_truth(path: Path) -> Array:
