@@ -12,18 +12,25 @@ from ecgpage.signal.options import SignalOptions
 CABRERA_RATIO: Final = (1.42, 1.58)
 """Ratio of both sides of Einthoven's constraint on pages in Cabrera's order whose names are taken for the standard ones."""
 
+PIECE_S: Final = 1.0
+"""Length, s, of the pieces that are compared by themselves: a torn electrode's swings fill few of them."""
+LEAST_PIECES: Final = 3
+"""Number of pieces in common by which leads are compared."""
+
 
 def find_contradiction(mv: NDArray[np.float32], fs: float, options: SignalOptions = SignalOptions()) -> str:
     """Contradiction between signals (n_samples, 12) mV at ``fs`` Hz and the names of their leads; empty when there is none.
 
-    On every page I + III = II (Einthoven) and aVR = -(aVL + aVF) (Goldberger): when neither holds even roughly, rows or
-    times were misread. Chest leads whose sum cancels are limb leads.
+    On every page I + III = II (Einthoven) and aVR = -(aVL + aVF) (Goldberger): when neither holds even roughly as a whole,
+    nor clearly in most pieces, rows or times were misread. Chest leads whose sum cancels are limb leads.
     """
     lead = _name_leads(mv)
     sure = [
         r if np.isnan(r) or _are_alike(ratio, options) or _is_clear(r, ratio, options) else 0.0
         for r, ratio in compare_sides(mv, fs).values()
     ]
+    # a torn electrode's swings outweigh all beats, but most pieces show names that are right all the more clearly
+    sure += [r for r, ratio in _compare_pieces(mv, fs) if _is_clear(r, ratio, options)]
     known = [r for r in sure if np.isfinite(r)]
     if known and max(known) < options.min_constraint_correlation:
         return "I + III and II, aVL + aVF and -aVR do not agree: the layout was misread"
@@ -55,9 +62,28 @@ def compare_sides(mv: NDArray[np.float32], fs: float) -> dict[str, tuple[float, 
     """Lead -> correlation with what the other limb leads give for it, and size of that over its own, from signals
     (n_samples, 12) mV; NaN with less than 1 s in common.
     """
+    return {name: _correlate_sides(*sides, fs) for name, sides in _give_sides(mv).items()}
+
+
+def _give_sides(mv: NDArray[np.float32]) -> dict[str, tuple[Array, Array]]:
+    """Lead -> what the other limb leads give for it, and itself, (n_samples,) mV each."""
     lead = _name_leads(mv)
-    given = {"II": lead["I"] + lead["III"], "aVR": -lead["aVL"] - lead["aVF"]}
-    return {name: _correlate_sides(side, lead[name], fs) for name, side in given.items()}
+    return {"II": (lead["I"] + lead["III"], lead["II"]), "aVR": (-lead["aVL"] - lead["aVF"], lead["aVR"])}
+
+
+def _compare_pieces(mv: NDArray[np.float32], fs: float) -> list[tuple[float, float]]:
+    """For both constraints the medians of correlation and size over pieces of PIECE_S; none with too few in common."""
+    piece = round(PIECE_S * fs)
+    found = []
+    for a, b in _give_sides(mv).values():
+        sides = [
+            _correlate_sides(a[first : first + piece], b[first : first + piece], fs * PIECE_S)
+            for first in range(0, len(a) - piece + 1, piece)
+        ]
+        known = np.array([side for side in sides if np.isfinite(side[0])]).reshape(-1, 2)
+        if len(known) >= LEAST_PIECES:
+            found.append((float(np.median(known[:, 0])), float(np.median(known[:, 1]))))
+    return found
 
 
 def _is_clear(correlation: float, ratio: float, options: SignalOptions) -> bool:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ecgpage.core.conventions import LEADS
-from ecgpage.signal.consistency import find_contradiction, find_disagreement
+from ecgpage.signal.consistency import compare_sides, find_contradiction, find_disagreement
 from tests.drawn import FS, lawful_record
 
 
@@ -65,3 +65,14 @@ def test_less_than_a_second_in_common_is_not_judged() -> None:
     mv = scaled(II=2.0)
     mv[round(1.5 * FS) :, LEADS.index("II")] = np.nan
     assert "II has" in find_disagreement(mv, FS)
+
+
+def test_a_torn_electrode_for_a_moment_is_no_wrong_name() -> None:
+    mv = lawful_record()[: round(5 * FS)].copy()
+    n = round(0.7 * FS)
+    swings = np.random.default_rng(2).normal(0, 0.3, (n, 6))
+    mv[:n, :6] = swings + np.array([-3, 4, -2, -5, -1, -3])
+    assert max(r for r, _ in compare_sides(mv, FS).values()) < 0.4
+    assert find_contradiction(mv, FS) == ""
+    mv[:, :6] = mv[:, [8, 6, 11, 7, 10, 9]]  # misnamed leads are still told
+    assert "do not agree" in find_contradiction(mv, FS)
