@@ -36,9 +36,9 @@ EVIDENCE: Final[Mapping[str, str]] = {
     "lags": "log likelihood of the lags between the beats of columns that show the same seconds, over any lag",
     "rate": "log likelihood of the usual time from beat to beat",
     "other strip": "1 for strips of another time",
-    "strip": "correlation of the beats of columns with those of the strips, summed over the columns",
+    "strip": "correlation of the beats of columns with those of the strip that fits best, summed over the columns",
     "strip lags": "the best within 40 ms of their places, less the best within half a beat, summed over the columns",
-    "strip lead": "correlation of strips with the columns of their leads",
+    "strip lead": "correlation of that strip with the column of its lead",
     "strip columns": "number of columns above strips of the same time",
     "same samples": "1 where strips that are lines of a PDF repeat their leads' columns sample by sample",
     "constraint": "log likelihood ratio, for the same seconds, of what limb leads of two columns miss the constraints by",
@@ -301,23 +301,29 @@ class _TimedPage:
         return float(np.log(same + 1e-3) - np.log(other + 1e-3))
 
     def _weigh_strips(self, starts: tuple[float, ...]) -> dict[str, float]:
-        """How well the columns' beats stand at those of the strips; x on a strip's axis is its time."""
+        """How well the columns' beats stand at those of the strip that fits them best; x on a strip's axis is its time.
+
+        Other strips may be none: print below the leads looks like one. ``name_strips`` leaves them out.
+        """
         if not self.strips:
             return {}
-        fits = np.zeros(2)
-        for strip, beats in zip(self.strips, self.strip_marks, strict=True):
+        fits = np.zeros((len(self.strips), 2))
+        for k, (strip, beats) in enumerate(zip(self.strips, self.strip_marks, strict=True)):
             for start, mark in zip(starts, self.marks, strict=True):
                 lag = round((start + self._ahead_s(strip)) * self.fs)
-                around = correlate_at(beats, mark, [lag, *(lag + k for k in self.other_lags)], self.fs)
+                around = correlate_at(beats, mark, [lag, *(lag + away for away in self.other_lags)], self.fs)
                 near = [
-                    fit for fit, k in zip(around[1:], self.other_lags, strict=True) if abs(k) <= self.near
+                    fit
+                    for fit, away in zip(around[1:], self.other_lags, strict=True)
+                    if abs(away) <= self.near
                 ]
-                fits += float(around[0]), max(near) - float(around[1:].max())
+                fits[k] += float(around[0]), max(near) - float(around[1:].max())
         repeats = np.array([self._compare_with_lead(strip, starts) for strip in self.strips])
+        best = int((fits[:, 0] + repeats[:, 0]).argmax())
         return {
-            "strip": fits[0] / len(self.strips),
-            "strip lags": fits[1] / len(self.strips),
-            "strip lead": float(repeats[:, 0].mean()),
+            "strip": float(fits[best, 0]),
+            "strip lags": float(fits[best, 1]),
+            "strip lead": float(repeats[best, 0]),
             "strip columns": float(len(self.columns)),
             "same samples": float(repeats[:, 1].any()),
         }

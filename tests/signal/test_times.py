@@ -179,6 +179,15 @@ def test_a_strip_of_another_time_is_left_out_and_that_is_said(seed: int) -> None
     assert ["another time" in note for note in found.notes] == [True]
 
 
+def test_print_that_is_taken_for_a_further_strip_does_not_take_the_strip_away() -> None:
+    print_mm = np.random.default_rng(3).choice([-1.0, 0.0, 1.5], len(strip().x_mm))
+    line = replace(strip(), y_mm=ZERO_MM + print_mm, segment=replace(strip().segment, lead="V5", row=7))
+    found = tell([*draw_columns((20.0, 145.0), 125.0, (0.0, 5.0)), strip(), line])
+    assert starts(found) == pytest.approx([0.0, 5.0])
+    assert "II" in [t.segment.lead for t in found.strips]
+    assert not any("another time" in note for note in found.notes)
+
+
 def test_a_strip_that_begins_left_of_the_columns_is_as_much_ahead() -> None:
     """It shows 0.4 s, 10 mm, before the columns' first sample."""
     late = draw_columns(PITCH + 10, 57.5, (0.4, 2.9, 5.4, 7.9))
