@@ -23,6 +23,7 @@ from ecgpage.grid.find_grids import find_grids
 from ecgpage.grid.flat_page import FlatPage, flatten_page
 from ecgpage.grid.grid_map import SQUARE_MM, GridMap
 from ecgpage.grid.options import GridOptions
+from ecgpage.grid.periodic_map import SOURCE as PERIODIC
 from ecgpage.image.decode import Source, name_source, read_image
 from ecgpage.image.pdf_paths import PageDrawing
 from ecgpage.image.polarity import as_positive
@@ -307,8 +308,11 @@ class Digitizer:
     def _is_doubtful(self, seen: "_SeenLayout") -> bool:
         """Whether what a page shows of its scale fits another one better, or its lines and it are unlikely altogether."""
         doubt = find_doubt(seen.layout.scale_evidence, self.options.layout)
-        log.debug("%s: log likelihood %.1f, doubt %.1f", seen.flat.grid.source, seen.log_odds, doubt)
-        return doubt > self.options.least_doubt or seen.log_odds < self.options.sure_page
+        grid = seen.flat.grid
+        log.debug("%s: log likelihood %.1f, doubt %.1f", grid.source, seen.log_odds, doubt)
+        # print beats like a grid now and then where none is printed
+        is_faint = grid.source == PERIODIC and grid.log_odds < self.options.grid.least_comb
+        return doubt > self.options.least_doubt or seen.log_odds < self.options.sure_page or is_faint
 
     def _grids(self, image: Image, failures: list[EcgPageError]) -> Iterator[GridMap]:
         """Candidate grids of a page, the likeliest first; reasons why there are no more are added to ``failures``."""

@@ -135,3 +135,18 @@ def test_print_pulses_and_lengths_overrule_a_grid_of_another_distance(
     assert (layout.speed_mm_per_s, layout.gain_mm_per_mv) == (25.0, 10.0)
     ends = [(s.x0_mm, s.x1_mm) for s in layout.segments]
     assert max(b for _, b in ends) - min(a for a, _ in ends) == pytest.approx(250.0, abs=2.0)
+
+
+@pytest.mark.medium
+def test_print_that_beats_like_a_grid_where_none_shows_is_weighed_against_the_scale_of_pulses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = printed_page()
+    true = replace(exact_grid(page), source="calibration pulses and length of the rows")
+    ny, nx = true.quality.shape
+    finer = true.to_image(*np.meshgrid(4.6 * np.arange(nx), 4.6 * np.arange(ny)))
+    chance = replace(true, nodes=np.stack(finer, axis=-1), source="periodic grid", log_odds=0.5)
+    layout, looked_at = read_among(page, [chance, true], monkeypatch)
+    assert looked_at == 2
+    ends = [(s.x0_mm, s.x1_mm) for s in layout.segments]
+    assert max(b for _, b in ends) - min(a for a, _ in ends) == pytest.approx(250.0, abs=2.0)
