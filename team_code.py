@@ -22,7 +22,8 @@ from ecgpage.challenge.report import write_report
 from ecgpage.core.conventions import LEADS, EcgPageError, canonical_lead
 from ecgpage.core.runtime import Runtime
 from ecgpage.diagnosis.diagnoser import Diagnoser, RecordDiagnosis
-from ecgpage.pipeline import PAGE_S, Digitizer
+from ecgpage.layout.shown_time import PAGE_S
+from ecgpage.pipeline import Digitizer
 from ecgpage.results import RecordReading
 from helper_code import (
     find_records,

@@ -34,9 +34,10 @@ from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.page_layout import read_layout
 from ecgpage.layout.printed_scales import LEAST_WORD
 from ecgpage.layout.scales import PULSE_S
+from ecgpage.layout.shown_time import shown_seconds
 from ecgpage.layout.text_reader import GAINS, LEAD_WORDS, SPEEDS, RecognisedText
 from ecgpage.layout.types import PageLayout
-from ecgpage.pipeline import Digitizer, shown_seconds
+from ecgpage.pipeline import Digitizer
 from ecgpage.synth.training_records import TrainingRecords
 from ecgpage.synth.world import WorldPage, draw_world_page
 from ecgpage.synth.world.plan import random_plan

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ecgpage.core.conventions import LEADS, SPEED_MM_PER_S, EcgPageError
+from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.runtime import Runtime, choose_runtime
 from ecgpage.core.types import Image
 from ecgpage.core.weights import digest
@@ -25,6 +24,7 @@ from ecgpage.grid.grid_map import SQUARE_MM, GridMap
 from ecgpage.grid.options import GridOptions
 from ecgpage.grid.periodic_map import SOURCE as PERIODIC
 from ecgpage.image.decode import Source, name_source, read_image
+from ecgpage.image.long_lines import shows_only_words
 from ecgpage.image.pdf_paths import PageDrawing
 from ecgpage.image.polarity import as_positive
 from ecgpage.layout.boxes import PageBoxes
@@ -34,19 +34,28 @@ from ecgpage.layout.known_layouts import order_of
 from ecgpage.layout.options import Hints, LayoutOptions
 from ecgpage.layout.orientation import find_upright_turn
 from ecgpage.layout.page_layout import read_layout
-from ecgpage.layout.rows import find_rows
 from ecgpage.layout.scale_without_grid import map_without_grid
 from ecgpage.layout.scales import find_doubt, weigh_page
+from ecgpage.layout.shown_time import PAGE_S, shown_seconds
 from ecgpage.layout.text_reader import NAME as WORDS
 from ecgpage.layout.text_reader import TextReader
 from ecgpage.layout.types import PageLayout
-from ecgpage.results import LocatedEcg, PageReading, RecordReading, RefusedPageError
+from ecgpage.results import (
+    LocatedEcg,
+    OtherKindError,
+    PageReading,
+    RecordReading,
+    RefusedPageError,
+    join_readings,
+)
 from ecgpage.signal.assembly import assemble
-from ecgpage.signal.combine import combine_readings
 from ecgpage.signal.consistency import find_contradiction, find_disagreement
 from ecgpage.signal.grade import grade_page
-from ecgpage.signal.grade_evidence import gather_evidence
+from ecgpage.signal.grade_evidence import PageEvidence, gather_evidence
+from ecgpage.signal.kept_leads import KeptPage, keep_leads, keep_rhythm
 from ecgpage.signal.options import SignalOptions
+from ecgpage.signal.page_kind import Kind, KindEvidence, gather_kind_evidence, likeliest, tell_kind
+from ecgpage.signal.sampling import FINE_HZ
 from ecgpage.signal.types import PageSignals
 from ecgpage.trace.crop_reader import CropReader
 from ecgpage.trace.options import TraceOptions
@@ -57,12 +66,16 @@ log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 
-PAGE_S: Final = 10.0
-"""Time that one page shows, s."""
 SAME_SCALE: Final = 0.04
 """Natural log of the ratio of two grids' scales up to which they are one."""
-NEARLY_PAGE: Final = 0.95
-"""Duration of a record, as a share of PAGE_S, from which it counts as a whole page: row lengths cannot tell the two apart."""
+NO_LINES: Final = (
+    "no ECG grid found, and no trace: nothing but words, or nothing at all, is drawn on the picture"
+)
+"""Why a picture without any trace is refused."""
+NO_LEADS: Final = "no leads of an ECG: what is drawn does not beat as leads do"
+"""Why a picture of something else is refused."""
+LONG_PAGES: Final = 1.5
+"""Length of a record, in pages, from which each of its pages shows the seconds from where a whole one before it ends."""
 
 
 @dataclass(frozen=True)
@@ -139,58 +152,40 @@ class Digitizer:
         """Signals (n_samples, 12) mV at ``fs`` Hz from the images of one record.
 
         A record shorter than its page gets the beginning of what the page shows; one that is longer has NaN beyond the page.
-        Several images show successive pages of a record longer than 1.5 pages, otherwise one page, of which the most
-        confident reading counts. ``drawings``: what each picture is drawn of, where it is a page of a PDF. The content of a
-        picture never raises: the result gives the reasons for what is missing.
+        Several images are joined by what each shows: leads of its own, the seconds that follow, or the same once more, of
+        which the most confident reading counts (``ecgpage.signal.join_pages``). ``drawings``: what each picture is drawn of,
+        where it is a page of a PDF. The content of a picture never raises: the result gives the reasons for what is missing.
         """
         began = time.perf_counter()
-        mv = np.full((n_samples, len(LEADS)), np.nan, np.float32)
         pages: list[PageReading | None] = []
         reasons: list[str] = []
         located: list[LocatedEcg | None] = []
-        whole: NDArray[np.float32] | None = None
         per_page = min(n_samples, round(PAGE_S * fs))
-        in_turn = n_samples > round(1.5 * PAGE_S * fs) and len(pictures) > 1
         for number, picture in enumerate(pictures):
-            name = name_source(picture)
+            name, place = name_source(picture), None
             try:
                 page = self.read_page(
                     read_image(picture), fs, per_page, drawing=drawings[number] if drawings else None
                 )
             except EcgPageError as error:
                 reasons.append(str(error) if name in str(error) else f"{name}: {error}")
-                pages.append(None)
-                located.append(error.located if isinstance(error, RefusedPageError) else None)
-                continue
-            except (
-                Exception
-            ) as error:  # one odd page must not stop a batch; the log keeps the trace for a report
+                place = error.located if isinstance(error, RefusedPageError) else None
+            except Exception as error:  # one odd page must not stop a batch; the log keeps the trace
                 log.exception("%s: unexpected error", name)
-                reasons.append(
-                    f"{name}: unexpected {type(error).__name__}: {error}; please report it with the image"
-                )
-                pages.append(None)
-                located.append(None)
+                said = f"unexpected {type(error).__name__}: {error}; please report it with the image"
+                reasons.append(f"{name}: {said}")
+            else:
+                pages.append(page)
+                located.append(page.located)
+                reasons += [f"{name}: {note}" for note in (*page.layout.notes, *page.signals.notes)]
                 continue
-            pages.append(page)
-            located.append(page.located)
-            reasons += [f"{name}: {note}" for note in (*page.layout.notes, *page.signals.notes)]
-            if in_turn:
-                start = number * per_page
-                room = mv[start : start + per_page]
-                room[:] = page.signals.mv[: len(room)]
-        counted = pages
-        if not in_turn and any(pages):
-            best = max((p for p in pages if p is not None), key=lambda p: p.layout.confidence)
-            shown = best.signals.mv
-            mv[: len(shown)] = shown[:n_samples]
-            whole = shown if len(shown) > n_samples else None
-            counted = [best]
-        readings = combine_readings([None if page is None else page.signals.readings for page in counted])
+            pages.append(None)
+            located.append(place)
         if not pictures:
             reasons.append("the header names no image; add a line '# Image: FILE'")
-        seconds = time.perf_counter() - began
-        return RecordReading(mv, readings, pages, reasons, seconds, located, whole, counted)
+        is_long = n_samples > round(LONG_PAGES * PAGE_S * fs)
+        reading = join_readings(pages, reasons, located, fs, n_samples, PAGE_S if is_long else None)
+        return replace(reading, seconds=time.perf_counter() - began)
 
     def read_page(
         self,
@@ -229,6 +224,8 @@ class Digitizer:
         self, image: Image, fs: float, n_samples: int, grid: GridMap | None, boxes: PageBoxes | None
     ) -> PageReading:
         image = as_positive(image)
+        if grid is None and shows_only_words(image):
+            raise RefusedPageError(NO_LINES, None)
         return self._on_some_grid(
             image, grid, n_samples / fs, boxes, lambda seen: self._read_on(image, seen, fs, n_samples)
         )
@@ -260,6 +257,8 @@ class Digitizer:
         for seen in self._layouts(image, known, record_s, boxes, failures):
             try:
                 return read(seen)
+            except OtherKindError:
+                raise
             except EcgPageError as error:
                 failures.append(error)
         # a page on which an ECG was located has the most useful reason
@@ -350,6 +349,19 @@ class Digitizer:
         """Reading of a page whose signals do not contradict the names of their leads; else ``RefusedPageError``."""
         if signals.speed_mm_per_s != layout.speed_mm_per_s:
             layout = _change_speed(layout, signals)
+        side_px = max(image.shape[:2])
+        evidence = gather_evidence(grid, layout, traces, signals, side_px, fs)
+        kind = likeliest(self.weigh_kinds(evidence, gather_kind_evidence(layout, traces, signals)))
+        if kind == "other":
+            raise RefusedPageError(NO_LEADS, None)
+        if kind != "leads":
+            rhythm = KeptPage(layout, traces, signals)
+            try:
+                rhythm = keep_rhythm(kind, rhythm, boxes.printed, fs, n_samples, self.options.signal)
+            except EcgPageError as error:
+                raise OtherKindError(str(error), None) from error
+            layout, traces, signals = rhythm.layout, rhythm.traces, rhythm.signals
+            evidence = gather_evidence(grid, layout, traces, signals, side_px, fs)
         located = LocatedEcg(image, grid, layout.segments, traces, boxes)
         as_read_fs = fs * len(signals.as_read) / n_samples
         misread = find_contradiction(signals.as_read, as_read_fs, self.options.signal)
@@ -358,10 +370,16 @@ class Digitizer:
         disagreement = find_disagreement(signals.as_read, as_read_fs, self.options.signal)
         if disagreement:
             signals = replace(signals, notes=(*signals.notes, disagreement))
-        evidence = gather_evidence(grid, layout, traces, signals, max(image.shape[:2]), fs)
+        kept = keep_leads(signals, grade_page(evidence, signals.readings).names)
+        if kept is not signals:
+            signals, located = kept, replace(located, segments=kept.segments)
         grade = grade_page(evidence, signals.readings)
         log.info("grade %s", grade)
         return PageReading(grid, layout, traces, signals, located, grade)
+
+    def weigh_kinds(self, page: PageEvidence, beats: KindEvidence) -> dict[Kind, float]:
+        """Probability of each kind of page."""
+        return tell_kind(page, beats)
 
     def _read_drawing(self, image: Image, drawing: PageDrawing, fs: float, n_samples: int) -> PageReading:
         """Reading of a page of a PDF by its own curves; ``EcgPageError`` when they do not show an ECG."""
@@ -397,17 +415,27 @@ class Digitizer:
             flat, boxes, shown_seconds(flat, record_s, self.options.layout), self.options.layout
         )
         if layout.confidence < self.options.min_confidence:
+            is_located = layout.confidence >= self.options.min_located and self._shows_leads(
+                image, flat, layout
+            )
             raise RefusedPageError(
                 f"no 12-lead ECG recognised on the grid (confidence {layout.confidence:.2f})",
-                LocatedEcg(image, flat.grid, layout.segments, boxes=boxes)
-                if layout.confidence >= self.options.min_located
-                else None,
+                LocatedEcg(image, flat.grid, layout.segments, boxes=boxes) if is_located else None,
             )
         if not flat.grid.is_printed:
             layout = replace(layout, notes=(*layout.notes, f"no grid seen: scale from {flat.grid.source}"))
         log_odds = weigh_page(layout.scale_evidence, self.options.layout) + grid.log_odds
         log_odds += _weigh_size(image, flat.grid)
         return _SeenLayout(flat, layout, boxes, float(log_odds))
+
+    def _shows_leads(self, image: Image, flat: FlatPage, layout: PageLayout) -> bool:
+        """Whether what stands in the places of a doubtful layout is leads of an ECG."""
+        fs = FINE_HZ
+        traces = read_traces(image, flat, layout, self.network, self.options.trace)
+        signals = assemble(traces, layout, fs, round(PAGE_S * fs), self.options.signal)
+        evidence = gather_evidence(flat.grid, layout, traces, signals, max(image.shape[:2]), fs)
+        kinds = self.weigh_kinds(evidence, gather_kind_evidence(layout, traces, signals))
+        return likeliest(kinds) == "leads"
 
     def _upright(self, image: Image, grid: GridMap) -> tuple[FlatPage, PageBoxes]:
         """Flat page, turned so that rows run along x and it most likely lies the right way up, and what is detected on it."""
@@ -458,19 +486,6 @@ def _rank(seen: list[_SeenLayout], options: LayoutOptions) -> Iterator[_SeenLayo
             "%s, %.2f px/mm: log likelihood %.1f", one.flat.grid.source, one.flat.grid.px_per_mm, one.log_odds
         )
         yield replace(one, layout=layout)
-
-
-def shown_seconds(page: FlatPage, record_s: float, options: LayoutOptions = LayoutOptions()) -> float:
-    """Time, s, that an upright page shows of a record of ``record_s`` seconds.
-
-    It is a whole page's when the rows are longer than the record: the record was then cut from what is printed, or drawn at
-    50 mm/s, which its pulses or its text show.
-    """
-    if record_s >= NEARLY_PAGE * PAGE_S:
-        return max(record_s, PAGE_S)
-    lengths_mm = [row.end_mm - row.start_mm for row in find_rows(page, options)]
-    is_whole = not lengths_mm or float(np.median(lengths_mm)) > options.long_share * record_s * SPEED_MM_PER_S
-    return PAGE_S if is_whole else record_s
 
 
 def _change_speed(layout: PageLayout, signals: PageSignals) -> PageLayout:

@@ -36,6 +36,7 @@ from ecgpage.layout.types import PageLayout
 from ecgpage.pipeline import Digitizer
 from ecgpage.results import LocatedEcg, PageReading, RecordReading
 from ecgpage.signal.grade import NOT_GIVEN, PageGrade
+from ecgpage.signal.join_pages import ReadPage, join_pages, relate
 from ecgpage.signal.types import LeadReading
 
 Status = Literal["ok", "partial", "failed"]
@@ -182,26 +183,38 @@ class Reader:
         return summarize(reading, self.diagnoser.diagnose(reading, fs), fs)
 
     def join(self, pages: Sequence[Digitization], numbers: Sequence[int] | None = None) -> Digitization:
-        """One record from the pages that show it, digitized alike: each lead from the page on which it is expected best.
+        """One record from the pages that show it, digitized alike: each lead from the page on which it is expected best, or
+        pages one after the other where each shows the seconds that follow.
 
         Args:
             pages: at least one, of one rate and length. ``page`` of the result is the first that was recognised.
             numbers: what reasons call the pages; 1, 2, ... when None.
         """
-        best = [max(pages, key=partial(_quality, lead=lead)) for lead in LEADS]
+        mv, readings = _join_signals(pages)
         reasons = [
             f"page {number}: {reason}"
             for number, page in zip(numbers or range(1, len(pages) + 1), pages, strict=True)
             for reason in page.reasons
         ]
         reading = RecordReading(
-            mv=np.stack([page.signal[:, k] for k, page in enumerate(best)], axis=1),
-            readings=[page.readings[lead] for lead, page in zip(LEADS, best, strict=True)],
+            mv=mv,
+            readings=readings,
             pages=sorted((page.page for page in pages), key=lambda page: page is None),
             reasons=reasons,
             located=[page.located for page in pages],
         )
         return summarize(reading, self.diagnoser.diagnose(reading, pages[0].fs), pages[0].fs)
+
+
+def _join_signals(pages: Sequence[Digitization]) -> tuple[NDArray[np.float32], list[LeadReading]]:
+    """Signals (n, 12) of a record, and the outcome of each lead."""
+    read = [ReadPage(p.signal, [p.readings[lead] for lead in LEADS], 0.0) for p in pages]
+    if relate([p for p in read if p.leads], pages[0].fs, len(pages[0].signal)) == "next seconds":
+        joined = join_pages([p if p.leads else None for p in read], pages[0].fs, len(pages[0].signal))
+        return joined.mv, joined.readings
+    best = [max(pages, key=partial(_quality, lead=lead)) for lead in LEADS]
+    mv = np.stack([page.signal[:, k] for k, page in enumerate(best)], axis=1)
+    return mv, [page.readings[lead] for lead, page in zip(LEADS, best, strict=True)]
 
 
 def complete_each_other(pages: Sequence[Digitization]) -> bool:

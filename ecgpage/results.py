@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgpage.core.conventions import EcgPageError
+from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.core.types import Image
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.layout.boxes import PageBoxes
 from ecgpage.layout.types import PageLayout, Segment
+from ecgpage.signal.combine import combine_readings
 from ecgpage.signal.grade import NOT_GIVEN, PageGrade, join_grades
+from ecgpage.signal.join_pages import JoinedPages, ReadPage, join_pages
 from ecgpage.signal.types import LeadReading, PageSignals
 from ecgpage.trace.reader import Trace
 
@@ -59,6 +61,10 @@ class RefusedPageError(EcgPageError):
         self.located = located
 
 
+class OtherKindError(RefusedPageError):
+    """A page of averaged beats, or of one lead over several rows, of which nothing can be given: on no grid is it leads."""
+
+
 @dataclass(frozen=True)
 class RecordReading:
     """Result of one record; it exists whether or not its pages could be read."""
@@ -91,6 +97,61 @@ class RecordReading:
         return self.mv if self.whole_page is None else self.whole_page
 
     @property
+    def shown_leads(self) -> set[str]:
+        """Leads that its pages show, read or not, as far as they were recognised."""
+        read = [s.lead for page in self.pages if page is not None for s in page.signals.segments]
+        lost = [s.lead for place in self.located if place is not None for s in place.segments]
+        return {*read, *lost}
+
+    @property
     def is_empty(self) -> bool:
         """Whether no sample of ``shown`` is known."""
         return not bool(np.isfinite(self.shown).any())
+
+
+def join_readings(
+    pages: Sequence[PageReading | None],
+    reasons: list[str],
+    located: list[LocatedEcg | None],
+    fs: float,
+    n_samples: int,
+    page_s: float | None = None,
+) -> RecordReading:
+    """One record of the pages that show it.
+
+    Args:
+        pages: reading of each page, in their order; None for one that could not be read.
+        reasons: of all pages.
+        located: place of the ECG on each.
+        fs: samples per second of the record, Hz.
+        n_samples: its length.
+        page_s: see ``ecgpage.signal.join_pages.join_pages``.
+    """
+    shown = [
+        None if p is None else ReadPage(p.signals.mv, p.signals.readings, p.layout.confidence) for p in pages
+    ]
+    if not any(page is not None for page in pages):
+        mv = np.full((n_samples, len(LEADS)), np.nan, np.float32)
+        return RecordReading(mv, combine_readings([]), list(pages), reasons, located=located)
+    longest = max(n_samples, *(len(page.mv) for page in shown if page is not None))
+    joined = join_pages(shown, fs, longest, page_s)
+    return RecordReading(
+        joined.mv[:n_samples],
+        joined.readings,
+        list(pages),
+        [*reasons, *_tell_pages(joined, pages)],
+        located=located,
+        whole_page=joined.mv if longest > n_samples else None,
+        counted=[pages[k] for k in joined.counted],
+    )
+
+
+def _tell_pages(joined: JoinedPages, pages: Sequence[PageReading | None]) -> list[str]:
+    """What to say of pages that do not simply show one lead each."""
+    read = [k for k, page in enumerate(pages) if page is not None]
+    unused = [str(k + 1) for k in read if k not in joined.counted]
+    if len(read) < 2:
+        return []
+    if joined.relation == "next seconds":
+        return ["the pages go on with each other"]
+    return [f"page {', '.join(unused)} shows the same once more"] if unused else []

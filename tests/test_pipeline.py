@@ -14,7 +14,8 @@ from ecgpage.core.conventions import EcgPageError
 from ecgpage.grid.candidates import lock_grid
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.grid.spectrum import find_grid_frequencies
-from ecgpage.pipeline import Digitizer, shown_seconds
+from ecgpage.layout.shown_time import shown_seconds
+from ecgpage.pipeline import Digitizer
 from ecgpage.results import PageReading
 from ecgpage.synth import MIXES, DrawnPage
 from ecgpage.synth.picture import photograph

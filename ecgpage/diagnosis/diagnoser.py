@@ -21,6 +21,7 @@ from ecgpage.core.runtime import Runtime, choose_runtime
 from ecgpage.core.types import Light
 from ecgpage.core.weights import digest
 from ecgpage.diagnosis import page_classifier, signal_classifier, stack
+from ecgpage.diagnosis.needed_leads import withhold
 from ecgpage.diagnosis.page_classifier import PageClassifier
 from ecgpage.diagnosis.page_view import page_view
 from ecgpage.diagnosis.signal_classifier import SignalClassifier
@@ -86,8 +87,8 @@ class Diagnoser:
     def diagnose(self, reading: RecordReading, fs: float) -> RecordDiagnosis:
         """Diagnosis of what was read of a record at ``fs`` Hz.
 
-        The page branch alone diagnoses a page whose ECG was located but whose signals could not be read; with neither signal
-        nor picture there are no labels, and probabilities of NaN.
+        What the pages show too few leads for is withheld. The page branch alone diagnoses a page whose ECG was located but
+        whose signals could not be read; with neither signal nor picture there are no labels, and probabilities of NaN.
         """
         signal = None if reading.is_empty else self.signal.predict(reading.shown, fs, LEADS)
         page = None
@@ -104,7 +105,7 @@ class Diagnoser:
             answer = self.stacked.combine(signal, page, leads_read=leads, snr_db=snr_db)
         else:
             answer = signal or Diagnosis.unknown(self.classes)
-        return RecordDiagnosis(answer, signal, page, leads, snr_db)
+        return RecordDiagnosis(withhold(answer, reading.shown_leads), signal, page, leads, snr_db)
 
     def _pages(self, views: Sequence[Light]) -> Diagnosis:
         """Diagnosis by the page branch, from the mean of the logits over all pictures of a record."""

@@ -59,6 +59,8 @@ class Cell:
     is_inverted: bool = False
     seen_mm: tuple[float, float] | None = None
     """Page x, mm, of the ends of its box; None where the box was missed."""
+    is_named: bool = False
+    """Whether a name was read beside it that is the lead's."""
 
 
 @dataclass(frozen=True)
@@ -334,12 +336,14 @@ def _make_arrangement(
         missed += box < 0
         is_other = box >= 0 and int(chance.argmax()) != name
         misnamed += is_other
-        read += bool(evidence.is_read[place]) and box >= 0 and not is_other
+        is_named = bool(evidence.is_read[place]) and box >= 0 and not is_other
+        read += is_named
         seen = None if box < 0 else (float(boxes.leads[box, 0]), float(boxes.leads[box, 2]))
         turned = cell.is_inverted
         if not known and cell.lead == "aVR":
             turned = boxes.minus is not None and box >= 0 and bool(boxes.minus[box])
-        numbered.append(replace(cell, row=used.index(cell.row), seen_mm=seen, is_inverted=turned))
+        row = used.index(cell.row)
+        numbered.append(replace(cell, row=row, seen_mm=seen, is_inverted=turned, is_named=is_named))
     taken = np.zeros(evidence.stands.shape[1:], np.bool_)
     for cell in cells:
         taken[cell.row, columns.count if cell.is_strip else (cell.column or 0)] = True

@@ -240,7 +240,7 @@ def _make_segment(
     seconds = (x1 - x0) / speed
     duration = min(seconds, duration_s - start_s)
     gain = gains["chest" if cell.lead in CHEST else "limb"] * (-1 if cell.is_inverted else 1)
-    segment = Segment(cell.lead, cell.row, x0, x1, start_s, duration, 0.0, gain, cell.is_strip)
+    segment = Segment(cell.lead, cell.row, x0, x1, start_s, duration, 0.0, gain, cell.is_strip, cell.is_named)
     baseline = segment.baseline(rows)
     feet = [
         p.foot_mm for row, p in pulses if row == cell.row and abs(p.foot_mm - baseline) < options.max_zero_mm

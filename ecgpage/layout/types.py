@@ -73,6 +73,8 @@ class Segment:
     gain_mm_per_mv: float = GAIN_MM_PER_MV
     """Gain, mm/mV; negative where the lead is drawn upside down."""
     is_strip: bool = False
+    is_named: bool = False
+    """Whether its name was read beside it; otherwise its place, its looks or the other leads tell it."""
 
     def baseline(self, rows: list[Row]) -> float:
         """Median page y, mm, of the segment's ink; ``rows``: those of its ``PageLayout``."""

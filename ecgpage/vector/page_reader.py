@@ -410,6 +410,7 @@ def _make_segment(
     level, x0 = level_of(line.points), float(line.points[0, 0])
     feet = [p.foot_mm for row, p in pulses if row == cell.row and abs(p.foot_mm - level) < SAME_ROW_MM]
     zero = feet[0] if feet else level
+    seconds = (line.end - x0) / speed
     return Segment(
-        cell.lead, cell.row, x0, line.end, start_s, (line.end - x0) / speed, zero, gain, cell.is_strip
+        cell.lead, cell.row, x0, line.end, start_s, seconds, zero, gain, cell.is_strip, cell.is_named
     )
