@@ -240,6 +240,22 @@ def test_a_strip_that_begins_after_its_column_keeps_its_name() -> None:
     assert named.segment.lead == "II"
 
 
+@pytest.mark.parametrize("named", [lead for lead in LEADS[:3] if lead != "II"])
+def test_a_misread_name_of_a_strip_gives_way_to_the_lead_that_it_repeats_though_both_are_alike(
+    named: str,
+) -> None:
+    columns = draw_columns(PITCH, 62.5, 2.5 * np.arange(4))
+    second = columns[1]
+    unlike = np.random.default_rng(5).normal(0, 0.3, len(second.y_mm))
+    smooth = np.convolve(unlike, np.ones(25) / 5, "same")
+    number = LEADS.index(named)
+    columns[number] = replace(second, segment=columns[number].segment, y_mm=second.y_mm + smooth)
+    page = PageLayout([], [t.segment for t in columns], [], [], 25.0, GAIN, 0.9)
+    misread = replace(strip(), segment=replace(strip().segment, lead=named))
+    (found,) = name_strips([misread], columns, page, FS, SignalOptions())
+    assert found.segment.lead == "II"
+
+
 @pytest.mark.parametrize("seconds_apart", [0.0, 2.5])
 def test_limb_leads_tell_the_same_seconds_where_beats_cannot(seconds_apart: float) -> None:
     regular = 0.3 + 2.5 / 3 * np.arange(14)
