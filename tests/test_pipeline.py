@@ -10,13 +10,15 @@ import pytest
 
 from ecgpage.challenge.habits import challenge_options
 from ecgpage.challenge.record_scores import score_leads
-from ecgpage.core.conventions import EcgPageError
+from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.grid.candidates import lock_grid
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.grid.spectrum import find_grid_frequencies
 from ecgpage.layout.shown_time import shown_seconds
 from ecgpage.pipeline import Digitizer
 from ecgpage.results import PageReading
+from ecgpage.signal.page_kind import KINDS, Kind
+from ecgpage.signal.types import LeadReading
 from ecgpage.synth import MIXES, DrawnPage
 from ecgpage.synth.picture import photograph
 from tests.drawn import FS, clean_page, record
@@ -202,3 +204,41 @@ def test_rows_longer_than_the_record_show_a_whole_page(
     drawn_s: float, record_s: float, shown_s: float
 ) -> None:
     assert shown_seconds(flatten_exactly(draw_styled(seconds=drawn_s)), record_s) == shown_s
+
+
+def showing(reading: PageReading, leads: tuple[str, ...]) -> PageReading:
+    """The page as if it showed some of its leads only."""
+    signals = reading.signals
+    known = [lead in leads for lead in LEADS]
+    readings = [
+        r if r.lead in leads else LeadReading(r.lead, "none", 0.0, "not drawn on this page")
+        for r in signals.readings
+    ]
+    mv = np.where(known, signals.mv, np.float32(np.nan))
+    segments = [s for s in signals.segments if s.lead in leads]
+    return replace(reading, signals=replace(signals, mv=mv, readings=readings, segments=segments))
+
+
+def test_limb_and_chest_pages_of_a_record_are_joined(
+    page_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = iter((showing(clean_reading(), LEADS[6:]), showing(clean_reading(), LEADS[:6])))
+    monkeypatch.setattr(Digitizer, "read_page", lambda *_, **__: next(pages))
+    reading = digitizer().read_record([page_file, page_file], FS, N_SAMPLES)
+    np.testing.assert_array_equal(reading.mv, clean_reading().signals.mv)
+    assert len(reading.counted) == 2
+    assert reading.shown_leads == set(LEADS)
+
+
+def test_a_page_without_leads_is_refused_and_not_located(
+    page_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other(*_: object) -> dict[Kind, float]:
+        return {kind: float(kind == "other") for kind in KINDS}
+
+    monkeypatch.setattr(Digitizer, "weigh_kinds", other)
+    monkeypatch.setattr(Digitizer, "_grids", lambda *_: iter([clean_grid()]))
+    reading = digitizer().read_record([page_file], FS, N_SAMPLES)
+    assert reading.is_empty
+    assert reading.located == [None]
+    assert "no leads of an ECG" in reading.reasons[0]

@@ -47,7 +47,7 @@ def test_paper_stays_as_it_is(paper: tuple[int, int, int]) -> None:
     np.testing.assert_array_equal(as_positive(page), before)
 
 
-@pytest.mark.parametrize("share", [0.65, 0.75])
+@pytest.mark.parametrize("share", [0.3, 0.4, 0.65, 0.75])
 def test_a_page_on_a_dark_table_is_no_negative(share: float) -> None:
     """Though most of the picture is dark with the smaller page."""
     photo = np.full((600, 900, 3), 30, np.uint8)
@@ -55,6 +55,17 @@ def test_a_page_on_a_dark_table_is_no_negative(share: float) -> None:
     small = cv2.resize(page, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
     photo[40 : 40 + len(small), 60 : 60 + small.shape[1]] = small
     assert not is_negative(photo)
+
+
+@pytest.mark.parametrize("share", [0.4, 0.75])
+def test_the_negative_of_a_page_on_a_dark_table_is_one(share: float) -> None:
+    """Though most of it is the table, which is light then."""
+    photo = np.full((600, 900, 3), 30, np.uint8)
+    page = draw_screen((160, 155, 150), (20, 20, 20))
+    small = cv2.resize(page, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
+    photo[40 : 40 + len(small), 60 : 60 + small.shape[1]] = small
+    negative = np.asarray(255 - photo, np.uint8)
+    np.testing.assert_array_equal(as_positive(negative), photo)
 
 
 def test_a_dark_picture_of_little_contrast_is_no_negative_when_a_third_of_it_is_lit() -> None:
