@@ -77,8 +77,10 @@ def arrange_with_names(
             seen = replace(_against(seen, told), pattern_share=pattern.share, is_pattern=False)
         else:
             seen = replace(seen, pattern_share=pattern.share)
-            if abs(told.columns.pitch_mm - seen.columns.pitch_mm) > options.reach_mm:
-                seen = replace(seen, columns=told.columns)  # boxes of leads that the picture cuts are narrow
+            # a name of each column may stand aside; but boxes of leads that the picture cuts are narrow
+            aside_mm = max(options.reach_mm, MOST_ASIDE_MM / max(1, told.columns.count - 1))
+            if abs(told.columns.pitch_mm - seen.columns.pitch_mm) > aside_mm:
+                seen = replace(seen, columns=told.columns)
             if pattern.share >= options.sure_pattern:
                 told_surely = replace(seen, confidence=max(seen.confidence, told.confidence))
                 return _exchange_strips(told_surely, told), boxes
