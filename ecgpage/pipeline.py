@@ -36,6 +36,7 @@ from ecgpage.layout.orientation import find_upright_turn
 from ecgpage.layout.page_layout import read_layout
 from ecgpage.layout.scale_without_grid import map_without_grid
 from ecgpage.layout.scales import find_doubt, weigh_page
+from ecgpage.layout.second_page import ANOTHER, shows_another
 from ecgpage.layout.shown_time import PAGE_S, shown_seconds
 from ecgpage.layout.text_reader import NAME as WORDS
 from ecgpage.layout.text_reader import TextReader
@@ -373,6 +374,8 @@ class Digitizer:
         kept = keep_leads(signals, grade_page(evidence, signals.readings).names)
         if kept is not signals:
             signals, located = kept, replace(located, segments=kept.segments)
+        if shows_another(image, grid, layout, self.detector):
+            layout = replace(layout, notes=(*layout.notes, ANOTHER))
         grade = grade_page(evidence, signals.readings)
         log.info("grade %s", grade)
         return PageReading(grid, layout, traces, signals, located, grade)
