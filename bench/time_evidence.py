@@ -10,7 +10,8 @@ after one shift of all. Prints a table by kind of columns, strip and gap; ``--sp
 ``--estimate`` prints ``time_weights`` of ``ecgpage.signal.options`` instead: those that make the true hypotheses of all pages
 likeliest, at three speeds, each by its share among the plans. ``--count`` prints ``same_constraint`` and
 ``other_constraint`` of that file instead: by how much limb leads of columns of the same seconds, and of columns that follow
-each other, miss the constraints, at the lag at which their beats agree best.
+each other, miss the constraints, at the lag at which their beats agree best; and ``usual_width``, the time in which beats
+rise and fall.
 """
 
 import argparse
@@ -32,8 +33,9 @@ from scipy.special import softmax
 from ecgpage.core.conventions import LEADS
 from ecgpage.layout.types import PageLayout, Segment
 from ecgpage.signal import times as page_times
-from ecgpage.signal.beat_marks import find_lag, mark_traces
+from ecgpage.signal.beat_marks import find_beats, find_lag, mark_traces, measure_beats
 from ecgpage.signal.limb_columns import miss_constraints
+from ecgpage.signal.sampling import sample_from_start
 from ecgpage.synth.page.model import segment_path
 from ecgpage.synth.training_records import TrainingRecords
 from ecgpage.synth.world.invent import invent_device_page
@@ -64,7 +66,7 @@ OF_LINES: Final = ("same samples", "limb leads")
 """Evidence of PDFs that hold their curves: no plan here is one."""
 FAR_S: Final = 0.1
 """Error, s, from which no hypothesis of a page is true."""
-LIKELIHOODS: Final = ("total", "rhythm", "lags", "rate", "constraint")
+LIKELIHOODS: Final = ("total", "rhythm", "lags", "rate", "width", "constraint")
 """Evidence that is a log likelihood already: its weight would be 1 if all were independent."""
 PRIOR_SPREAD: Final = 3.0
 """Standard deviation of the weights around 1 or 0 before pages are seen."""
@@ -91,7 +93,7 @@ def main() -> int:
         print(estimate(pages(options.data, set(options.folds), options.pages, speed_known=False)))
         return 0
     if options.count:
-        print(count_constraints(pages(options.data, set(options.folds), options.pages)))
+        print(count_traces(pages(options.data, set(options.folds), options.pages)))
         return 0
     right: dict[tuple[str, ...], list[bool]] = defaultdict(list)
     for page in pages(options.data, set(options.folds), options.pages, speed_known=not options.speeds):
@@ -209,14 +211,22 @@ def estimate(drawn: Iterator[TimedPage]) -> dict[str, float]:
     return {name: round(float(v), 2) for name, v in zip(names, best.x, strict=True)}
 
 
-def count_constraints(drawn: Iterator[TimedPage]) -> str:
-    """Mean and standard deviation of the natural log of what limb leads miss the constraints by, of both kinds of pages."""
+def count_traces(drawn: Iterator[TimedPage]) -> str:
+    """Mean and standard deviation of the natural log of what limb leads miss the constraints by, of both kinds of pages, and
+    of the time, s, in which beats rise and fall.
+    """
     found: dict[bool, list[float]] = {True: [], False: []}
+    widths = []
     for page in drawn:
         columns = _columns_of(page)
         together = page.kind["columns"] != "consecutive"
-        first = mark_traces(columns[0], page.layout, FS)
-        lags = [find_lag(first, mark_traces(c, page.layout, FS), FS, BEAT_S)[1] for c in columns]
+        marks = [mark_traces(c, page.layout, FS) for c in columns]
+        first = marks[0]
+        for column, mark in zip(columns, marks, strict=True):
+            signals = [sample_from_start(t, page.layout, FS) for t in column]
+            width = measure_beats(signals, find_beats(mark, FS), FS)
+            widths += [float(np.log(width))] if width > 0 else []
+        lags = [find_lag(first, mark, FS, BEAT_S)[1] for mark in marks]
         missed = miss_constraints(columns, page.layout, FS, lags, page_times.NEAR_LAG_S)
         if missed > 0:
             found[together].append(float(np.log(missed)))
@@ -224,7 +234,22 @@ def count_constraints(drawn: Iterator[TimedPage]) -> str:
         f"{name}: {np.mean(found[key]):.2f}, {np.std(found[key]):.2f} ({len(found[key])} pages)"
         for name, key in (("same_constraint", True), ("other_constraint", False))
     ]
+    lines.append(f"usual_widths: {fit_two(np.array(widths))} ({len(widths)} columns)")
     return "\n".join(lines)
+
+
+def fit_two(values: NDArray[np.float64]) -> tuple[tuple[float, float, float], ...]:
+    """Two log-normal distributions of ``exp(values)`` (n,) by expectation and maximization: median, spread, share of each."""
+    middle, spread, share = np.quantile(values, [0.5, 0.97]), np.full(2, values.std()), np.array([0.9, 0.1])
+    for _ in range(200):
+        density = share * np.exp(-0.5 * ((values[:, None] - middle) / spread) ** 2) / spread
+        part = density / density.sum(axis=1, keepdims=True)
+        total = part.sum(axis=0)
+        middle = (part * values[:, None]).sum(axis=0) / total
+        spread = np.sqrt((part * (values[:, None] - middle) ** 2).sum(axis=0) / total) + 0.01
+        share = total / len(values)
+    table = np.stack([np.exp(middle), spread, share], axis=1)
+    return tuple((round(float(m), 4), round(float(s), 2), round(float(p), 2)) for m, s, p in table)
 
 
 def _columns_of(page: TimedPage) -> list[list[Trace]]:

@@ -19,6 +19,10 @@ PEAK_SHARE: Final = 0.45
 """Height of a mark over the highest from which it is a beat."""
 REFRACTORY_S: Final = 0.12
 """Least time, s, from beat to beat, whatever the speed that is tried."""
+AROUND_S: Final = 0.2
+"""Time, s, either way of a beat in which its width is measured."""
+SLOPE_S: Final = 0.012
+"""Half width, s, of the smoothing of a signal whose slopes are measured."""
 LAG_STEP: Final = 2
 """Samples from one lag to the next that is tried."""
 FLAT: Final = 1e-9
@@ -62,6 +66,41 @@ def find_beats(mark: NDArray[np.float32], fs: float) -> Array:
         return np.zeros(0)
     distance = max(1, round(REFRACTORY_S * fs))
     return find_peaks(filled, height=PEAK_SHARE * float(filled.max()), distance=distance)[0] / fs
+
+
+def measure_beats(signals: Sequence[NDArray[np.float32]], beats_s: Array, fs: float) -> float:
+    """Duration, s, in which the beats of leads that begin together rise and fall; NaN without a beat.
+
+    Args:
+        signals: of each lead (n,), mV, from the common beginning.
+        beats_s: times (k,), s, of their beats.
+        fs: samples per second, Hz.
+
+    It is the width of a box that holds as much of the squared slopes as evenly: square of their sum over the sum of their
+    squares, median of the beats. Stretched in time, signals have beats as much wider.
+    """
+    kernel = np.hanning(max(3, round(2 * SLOPE_S * fs) | 1))
+    n = max(map(len, signals), default=0)
+    energy = np.zeros(n)
+    for mv in signals:
+        known = np.isfinite(mv)
+        if len(mv) <= len(kernel) or known.sum() < fs / 2:
+            continue
+        smooth = np.convolve(np.where(known, mv, 0.0), kernel / kernel.sum(), "same")
+        steep = np.gradient(smooth) ** 2
+        # where the signal is not known all around, a step is none of its own
+        steep[np.convolve(~known, np.ones(len(kernel) + 2), "same")[: len(mv)] > 0] = 0.0
+        energy[: len(mv)] += steep / (float(steep.mean()) + 1e-12)
+    reach = round(AROUND_S * fs)
+    widths = []
+    for place in np.rint(np.asarray(beats_s) * fs).astype(int):
+        if place < reach or place + reach >= n:
+            continue
+        near = energy[place - reach : place + reach + 1]
+        near = np.maximum(near - np.median(near), 0.0)
+        if near.any():
+            widths.append(float(near.sum() ** 2 / (near**2).sum()) / fs)
+    return float(np.median(widths)) if widths else float("nan")
 
 
 def find_lag(

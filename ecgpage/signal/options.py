@@ -27,6 +27,7 @@ class SignalOptions:
             "rhythm": 0.55,
             "lags": 1.0,
             "rate": 1.0,
+            "width": 1.0,
             "other strip": -0.65,
             "strip": 4.03,
             "strip lags": 0.31,
@@ -81,6 +82,11 @@ class SignalOptions:
     """Time, s, from beat to beat: by chance columns stand anywhere within it."""
     beat_spread: float = 0.35
     """Standard deviation of the natural log of that time over people."""
+    usual_widths: tuple[tuple[float, float, float], ...] = ((0.046, 0.2, 0.98), (0.094, 0.11, 0.02))
+    """Times, s, in which beats rise and fall, narrow and wide ones: median, standard deviation of the natural log, and share;
+    counted by ``python -m bench.time_evidence --count``."""
+    stray_width: float = 0.02
+    """Density of the natural log of any other such time."""
     beats_across: tuple[tuple[float, float], ...] = ((1, 0.85), (2, 0.1))
     """Distances, in usual ones, from the last beat of a column to the first of the next, each with its share: a beat that is
     cut by an end is missed.

@@ -20,7 +20,14 @@ from numpy.typing import NDArray
 from ecgpage.core.types import Array
 from ecgpage.layout.scales import normal
 from ecgpage.layout.types import PageLayout
-from ecgpage.signal.beat_marks import LAG_STEP, correlate_at, find_beats, find_lag, mark_traces
+from ecgpage.signal.beat_marks import (
+    LAG_STEP,
+    correlate_at,
+    find_beats,
+    find_lag,
+    mark_traces,
+    measure_beats,
+)
 from ecgpage.signal.limb_columns import miss_constraints
 from ecgpage.signal.options import SignalOptions
 from ecgpage.signal.sampling import ALL, sample_from_start, sample_trace
@@ -35,6 +42,7 @@ EVIDENCE: Final[Mapping[str, str]] = {
     "rhythm": "log likelihood of the distances of beats across the ends of columns, over any distance",
     "lags": "log likelihood of the lags between the beats of columns that show the same seconds, over any lag",
     "rate": "log likelihood of the usual time from beat to beat",
+    "width": "log likelihood of the time in which beats rise and fall",
     "other strip": "1 for strips of another time",
     "strip": "correlation of the beats of columns with those of the strip that fits best, summed over the columns",
     "strip lags": "the best within 40 ms of their places, less the best within half a beat, summed over the columns",
@@ -175,17 +183,17 @@ class _TimedPage:
     def list_hypotheses(self, speed: float) -> Iterator[Hypothesis]:
         """All hypotheses at a speed that differ; one where there is a single column."""
         stretch = self.speed / speed
-        rate = self._weigh_rate(stretch)
+        beats = {"rate": self._weigh_rate(stretch), "width": self._weigh_width(stretch)}
         if len(self.columns) < 2:
             totals = self.options.totals_s
             total = _weigh_total([0.0], np.array([self.longest_s * stretch]), totals, self.options)
-            yield Hypothesis(speed, "drawn", (0.0,) * len(self.columns), True, {"rate": rate, "total": total})
+            yield Hypothesis(speed, "drawn", (0.0,) * len(self.columns), True, {**beats, "total": total})
             return
         for kind, seen in self.seen.items():
             starts = tuple(start * stretch for start in seen.starts_s)
             totals = self.options.together_totals_s if kind == "together" else self.options.totals_s
             total = _weigh_total(starts, self.widths_s * stretch, totals, self.options)
-            evidence = {"rate": rate, "total": total, **seen.evidence}
+            evidence = {**beats, "total": total, **seen.evidence}
             yield Hypothesis(speed, kind, starts, True, {**evidence, **seen.with_strips})
             if self.strips:
                 yield Hypothesis(speed, kind, starts, False, {**evidence, "other strip": 1.0})
@@ -262,6 +270,26 @@ class _TimedPage:
             return 0.0
         off = np.log(float(np.median(intervals)) / self.options.usual_beat_s) / self.options.beat_spread
         return float(np.log(np.exp(-0.5 * off**2) + 0.02))
+
+    def _weigh_width(self, stretch: float) -> float:
+        """Log likelihood of the time in which beats rise and fall: QRS complexes last alike in all people, nearly."""
+        if not self.beat_width_s > 0:
+            return 0.0
+        width = float(np.log(self.beat_width_s * stretch))
+        usual = sum(
+            share * normal(width, np.log(s), spread) for s, spread, share in self.options.usual_widths
+        )
+        return float(np.log(usual + self.options.stray_width))
+
+    @cached_property
+    def beat_width_s(self) -> float:
+        """Time, s, in which beats rise and fall, median of the columns; NaN where none is seen."""
+        widths = [
+            measure_beats([sample_from_start(t, self.layout, self.fs) for t in c.traces], beats, self.fs)
+            for c, beats in zip(self.columns, self.beats_s, strict=True)
+        ]
+        known = [width for width in widths if width > 0]
+        return float(np.median(known)) if known else float("nan")
 
     def _intervals(self) -> Array:
         """Times, s, from beat to beat within the columns."""

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from ecgpage.layout.types import PageLayout, Segment
-from ecgpage.signal.beat_marks import correlate_at, find_beats, find_lag, mark_beats, mark_traces
+from ecgpage.signal.beat_marks import (
+    correlate_at,
+    find_beats,
+    find_lag,
+    mark_beats,
+    mark_traces,
+    measure_beats,
+)
 from ecgpage.trace.reader import Trace
 
 FS = 500.0
@@ -24,6 +31,26 @@ def test_marks_stand_at_the_beats_whichever_way_they_point(r: float, s: float) -
     mark = mark_beats(wave(BEATS_S, r=r, s=s), FS)
     assert find_beats(mark, FS) == pytest.approx(BEATS_S + 0.015, abs=0.02)
     assert np.median(mark) < 0.05 * mark.max()
+
+
+@pytest.mark.parametrize("stretch", [0.5, 1.0, 2.0])
+def test_stretched_signals_have_beats_as_much_wider(stretch: float) -> None:
+    at = np.arange(round(5000 * stretch)) / stretch
+    leads = [
+        np.interp(at, np.arange(5000), wave(BEATS_S, 10.0, r=r, s=s)).astype(np.float32)
+        for r, s in ((0.9, -0.5), (-0.4, 1.1))
+    ]
+    width_s = measure_beats(leads, BEATS_S * stretch, FS)
+    assert width_s == pytest.approx(0.05 * stretch, rel=0.25)
+
+
+def test_gaps_between_beats_have_no_width_and_none_of_their_own() -> None:
+    whole = wave(BEATS_S, 4.0)
+    torn = whole.copy()
+    torn[100:300] = np.nan
+    assert measure_beats([torn], BEATS_S, FS) == pytest.approx(measure_beats([whole], BEATS_S, FS), rel=0.02)
+    assert np.isnan(measure_beats([whole], np.zeros(0), FS))
+    assert np.isnan(measure_beats([], BEATS_S, FS))
 
 
 def test_gaps_of_a_trace_are_no_beats() -> None:

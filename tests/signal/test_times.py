@@ -231,6 +231,16 @@ def test_usual_pages_stay_at_25_whatever_the_rate(usual_s: float) -> None:
     assert starts(found) == [0.0, 2.5, 5.0, 7.5]
 
 
+def test_the_width_of_the_beats_tells_the_speed_where_rate_and_length_are_usual_at_another() -> None:
+    odds = {25.0: 0.0, 50.0: -1.5}
+    traces = draw_columns(PITCH, 62.5, 1.25 * np.arange(4), speed=50.0, usual_s=0.55)
+    assert tell(traces, speed_odds=odds).speed_mm_per_s == 50.0
+    weights = SignalOptions().time_weights
+    blind = SignalOptions(time_weights={**weights, "width": 0.0})
+    page = PageLayout([], [t.segment for t in traces], [], [], 25.0, GAIN, 0.9, speed_odds=odds)
+    assert find_times(traces, page, FS, blind).speed_mm_per_s == 25.0
+
+
 def test_a_strip_that_begins_after_its_column_keeps_its_name() -> None:
     columns = draw_columns(PITCH, 62.5, 2.5 * np.arange(4))
     late = draw_trace("II", 23.8, 270.0, 0.152, beat_times(), is_strip=True)
