@@ -6,9 +6,8 @@ They use only names of ``helper_code`` that the organisers' file has too, so tha
 import logging
 import math
 import os
-import shutil
 import sys
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 # Idle OpenMP threads sleep instead of spinning: on busy cores that is ten times faster. Read when torch is loaded.
@@ -32,8 +31,6 @@ from helper_code import (
     get_sampling_frequency,
     get_signal_names,
     load_header,
-    load_labels,
-    load_signals,
 )
 
 log = logging.getLogger("team_code")
@@ -52,20 +49,17 @@ record and the folder that holds it: ``<folder>/<record>.json``."""
 
 
 def train_models(data_folder: str, model_folder: str, verbose: bool) -> None:
-    """Train the classifier on the labelled records of ``data_folder``; ``model_folder`` gets all that ``load_models`` needs.
+    """Retrain the whole system on the records of ``data_folder``; ``model_folder`` gets all that ``load_models`` needs.
 
-    Training starts from the shipped weights when there are some. Raises ``EcgPageError`` when there are no records.
+    It holds the shipped weights from the first minute; what beats them on held-out patients replaces them (see
+    ``ecgpage.train.retrain``, also for the time that it takes). Raises ``EcgPageError`` when there are no records.
     """
-    from ecgpage.train.signal_classifier import train_on_records  # slow to import, and running does without  # noqa: PLC0415
+    from ecgpage.train.retrain import retrain  # slow to import, and running does without  # noqa: PLC0415
 
     _log_to_stderr(verbose)
-    records = find_records(data_folder)
-    if not records:
+    if not find_records(data_folder):
         raise EcgPageError(f"{data_folder}: no records; give a folder with WFDB headers (.hea)")
-    start = _shipped_weights()
-    if start is not None:
-        _copy_weights(start, model_folder)
-    train_on_records(_training_records(data_folder, records), model_folder, start_from=start, log=log.info)
+    retrain(Path(data_folder), Path(model_folder), _shipped_weights())
 
 
 def load_models(model_folder: str, verbose: bool) -> tuple[Digitizer, Diagnoser]:
@@ -150,37 +144,9 @@ def _image_paths(record: str, header: str) -> list[str]:
     return [os.path.join(os.path.dirname(record), file) for file in files if file]
 
 
-def _training_records(
-    data_folder: str, records: list[str]
-) -> Iterator[tuple[np.ndarray, float, list[str], list[str]]]:
-    """Signal, rate in Hz, lead names and labels of every record that can be read; the log names the others."""
-    for record in records:
-        path = os.path.join(data_folder, record)
-        try:
-            signal, fields = load_signals(path)
-            labels = [label for label in load_labels(path) if label]
-        except Exception as error:  # one bad record must not stop the training
-            log.warning("%s: left out (%s)", path, error)
-            continue
-        if signal is None or fields is None or not labels:
-            log.info("%s: left out (no %s)", path, "signal" if signal is None else "label")
-            continue
-        yield signal, float(fields["fs"]), list(fields["sig_name"]), labels
-
-
-def _shipped_weights() -> str | None:
-    folders = [os.path.join(HERE, name) for name in SHIPPED]
-    return next((folder for folder in folders if os.path.exists(os.path.join(folder, "weights.json"))), None)
-
-
-def _copy_weights(start: str, model_folder: str) -> None:
-    """Copy all shipped weights into a model folder: stages that are not trained here need theirs too."""
-    os.makedirs(model_folder, exist_ok=True)
-    if os.path.realpath(start) == os.path.realpath(model_folder):
-        return
-    for name in os.listdir(start):
-        if name.endswith((".safetensors", ".onnx", ".json")):
-            shutil.copyfile(os.path.join(start, name), os.path.join(model_folder, name))
+def _shipped_weights() -> Path | None:
+    folders = [Path(HERE) / name for name in SHIPPED]
+    return next((folder for folder in folders if (folder / "weights.json").exists()), None)
 
 
 def _log_to_stderr(verbose: Any) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
@@ -115,9 +115,39 @@ def save_bytes(folder: str | Path, name: str, file: str, content: bytes, card: C
     _replace(path, content)
     table = _read_table(folder) if (folder / TABLE).exists() else {}
     table[name] = {"file": path.name, "sha256": hashlib.sha256(content).hexdigest(), **asdict(card)}
-    text = json.dumps(table, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-    _replace(folder / TABLE, text.encode())
+    _replace(folder / TABLE, _format_table(table))
     return path
+
+
+def copy_weights(source: str | Path, target: str | Path, names: Collection[str] | None = None) -> None:
+    """Copy entries with their files into another model folder, which is valid at any moment: its table changes once.
+
+    ``names``: entries to copy, beside which the target's others stay; None copies all, and the target's others go. A file
+    whose name the target has for other content gets the first digits of its digest in its name. Raises EcgPageError when
+    an entry or a file of the source is missing or wrong.
+    """
+    source, target = Path(source), Path(target)
+    target.mkdir(parents=True, exist_ok=True)
+    old = _read_table(target) if (target / TABLE).exists() else {}
+    table = {} if names is None else dict(old)
+    for name in _read_table(source) if names is None else names:
+        path, content = _read_file(source, name)
+        entry = _entry(source, name)
+        place = target / path.name
+        if place.exists() and place.read_bytes() != content:
+            place = target / f"{path.stem.split('.')[0]}.{str(entry['sha256'])[:8]}{path.suffix}"
+        if not place.exists():
+            _replace(place, content)
+        table[name] = entry | {"file": place.name}
+    _replace(target / TABLE, _format_table(table))
+    kept = {str(entry["file"]) for entry in table.values()}
+    for file in {str(entry["file"]) for entry in old.values()} - kept:
+        if file == Path(file).name:
+            (target / file).unlink(missing_ok=True)
+
+
+def _format_table(table: Mapping[str, Any]) -> bytes:
+    return (json.dumps(table, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
 def _read_file(folder: str | Path, name: str) -> tuple[Path, bytes]:

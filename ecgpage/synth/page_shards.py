@@ -10,6 +10,7 @@ whichever worker draws it. One core at 2 GHz draws some 14 pages a second.
 import argparse
 import logging
 import multiprocessing
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -133,11 +134,14 @@ def draw_shards(records: TrainingRecords, order: Order, worker: int) -> int:
     """Draw the pages of ``worker``: worker, worker + workers, ...; returns their number."""
     cv2.setNumThreads(1)
     drawer = PageDrawer(records, order.seed, order.any_look, order.in_any_order)
+    parent = os.getppid()
     began, done, shard = time.monotonic(), 0, 0
     pages: list[DrawnFlatPage] = []
     number = worker
     while True:
         late = order.seconds is not None and time.monotonic() - began >= order.seconds
+        if os.getppid() != parent:  # whoever wanted the pages was killed
+            return done
         over = late or (order.count is not None and number >= order.count)
         if pages and (over or len(pages) == order.shard_pages):
             save_shard(order.out / f"shard_{order.seed}_{worker}_{shard}.npz", pages)

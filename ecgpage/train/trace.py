@@ -11,6 +11,7 @@ within its time.
 
 On two cores at 2 GHz one hour sees about 30,000 crops. On CUDA the network is faster than the drawing: with
 ``--repeat 4`` crops stay on the device and are seen about four times while the workers draw the next ones.
+``--start model --rate 2e-4`` trains weights further.
 
 For comparisons, ``--crops N --workers 0`` gives every run identical crops in one order, whatever its speed;
 ``--layers 0`` leaves the attention out, ``--snr-weight 0`` the SNR loss.
@@ -25,6 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -37,7 +39,7 @@ from ecgpage.synth.origins import summarize_origins
 from ecgpage.synth.training_records import TRAINING_FOLDS
 from ecgpage.trace.crop_reader import NAME
 from ecgpage.trace.decoding import AROUND_MODE, BIN_MM, BINS, bin_heights, decode
-from ecgpage.trace.network import TraceNet, load_network
+from ecgpage.trace.network import TraceNet, load_network, load_trained
 from ecgpage.train import loop
 from ecgpage.train.command import COMMON, Setting, build_parser, list_options, read_recipe, set_up
 from ecgpage.train.loop import choose_device, is_matrix
@@ -173,8 +175,15 @@ def snr_db(height: Tensor, truth: Tensor, drawn: Tensor) -> Tensor:
 class Trainer(loop.Trainer[Batch, Recipe]):
     """Trace network in training."""
 
-    def __init__(self, recipe: Recipe, device: torch.device, *, compiled: bool = False) -> None:
-        network = TraceNet(recipe.widths, layers=recipe.layers)
+    def __init__(
+        self, recipe: Recipe, device: torch.device, *, compiled: bool = False, start: Path | None = None
+    ) -> None:
+        """``start``: model folder whose weights are trained further; widths and layers are then theirs."""
+        network = (
+            TraceNet(recipe.widths, layers=recipe.layers) if start is None else load_trained(start, NAME)
+        )
+        self.before = "" if start is None else load_card(start, NAME).trained_on
+        """Text of the card of the weights that it began with."""
         self.network_settings: dict[str, Any] = network.settings
         super().__init__(network, recipe, device, compiled=compiled)
 
@@ -244,13 +253,16 @@ def train(
     compiled: bool = False,
     workers: int = 1,
     stop: float = math.inf,
+    start: Path | None = None,
 ) -> None:
-    """Train for ``recipe.minutes`` and write weights and card to ``out``.
+    """Train for ``recipe.minutes`` from the weights of the model folder ``start`` or from random ones, and write weights and
+    card to ``out``.
 
     After ``stop`` minutes of this start, the rest is left to a resumed run.
     """
+    cv2.setNumThreads(1)  # before workers fork: OpenCV's threads do not survive it
     torch.manual_seed(recipe.seed)
-    trainer = Trainer(recipe, choose_device(), compiled=compiled)
+    trainer = Trainer(recipe, choose_device(), compiled=compiled, start=start)
     trainer.begin(work / "checkpoint.pt", resume=resume)
     folds = set(recipe.folds)
     signals, origins = load_signals(data, folds | {""} if folds <= TRAINING_FOLDS else folds)
@@ -282,11 +294,13 @@ def write(
     trainer: Trainer, network: nn.Module, scores: loop.Scores, folder: Path, records: str, valid: str
 ) -> None:
     """Store a network in float16 and its card, which names the ``records`` of training and validation."""
+    seen = trainer.describe("crops", records)
+    options = list_options(trainer.recipe, SETTINGS) + (" --start model" if trainer.before else "")
     card = Card(
         input="grey 0 to 1, 320 px high (8 px/mm, level in the middle) x multiples of 32 px wide (10 px/mm)",
         output="per 2 ms: logits over 160 voltage bins of 0.25 mm, logit of being drawn, log of the error in mm",
-        trained_on=trainer.describe("crops", records),
-        command=f"python -m ecgpage.train.trace --data FOLDER{list_options(trainer.recipe, SETTINGS)}",
+        trained_on=f"{trainer.before}; then {seen}" if trainer.before else seen,
+        command=f"python -m ecgpage.train.trace --data FOLDER{options}",
         score=f"SNR {scores['mean']:.2f} dB, mean over {valid}, constant offset removed",
         settings={"network": trainer.network_settings},
     )
@@ -311,6 +325,7 @@ def main() -> None:
     parser = build_parser(__doc__, Recipe, SETTINGS, "runs/trace/first")
     parser.add_argument("--data", type=Path, required=True, help="folder with hires500/")
     parser.add_argument("--workers", type=int, default=1, help="processes that draw")
+    parser.add_argument("--start", type=Path, help="model folder whose weights are trained further")
     parser.add_argument("--stop", type=float, default=math.inf, help="minutes after which to leave")
     parser.add_argument("--score", metavar="FOLD", help="only score the weights in --out on this fold")
     args = parser.parse_args()
@@ -327,6 +342,7 @@ def main() -> None:
         compiled=args.compile,
         workers=args.workers,
         stop=args.stop,
+        start=args.start,
     )
 
 

@@ -27,9 +27,9 @@ from ecgpage.synth.simulated_digitization import (
     simulate_digitization,
 )
 from ecgpage.train.scores import choose_thresholds, expected_thresholds, f_measures, macro_interval
-from ecgpage.train.signal_classifier import train_on_records
 from ecgpage.train.signal_examples import Windows, draw_weights
 from ecgpage.train.signal_fitting import Recipe, fit
+from ecgpage.train.signal_records import train_on_records
 from ecgpage.train.tree_growing import ITERATIONS, LEAST_POSITIVES, grow_trees, read_forest
 
 TORCH = Runtime("torch")
@@ -360,8 +360,8 @@ def test_training_from_the_shipped_weights_follows_the_labels_it_is_given(tmp_pa
     unlabelled = [(beats(70), 500, list(LEADS), []), (beats(70), 500, list(LEADS), [""])]
     as_given = train_on_records(records + unlabelled, tmp_path / "a", SHIPPED, epochs=15, log=lambda _: None)
     train_on_records(swapped, tmp_path / "b", SHIPPED, epochs=15, log=lambda _: None)
-    assert list(as_given) == ["windows", "beats"]
-    assert all(fitted.losses[-1] < fitted.losses[0] for fitted in as_given.values())
+    assert list(as_given.fitted) == ["windows", "beats"]
+    assert all(fitted.losses[-1] < fitted.losses[0] for fitted in as_given.fitted.values())
     a, b = SignalClassifier.load(tmp_path / "a", TORCH), SignalClassifier.load(tmp_path / "b", TORCH)
     assert a.classes == ["TACHY", "BRADY", "Zebra"]  # known classes in their order, then the others
     assert b.classes == ["TACHY", "BRADY"]
