@@ -185,17 +185,18 @@ class Run:
 
     def _adopt(self, stage: Stage, outcome: Outcome) -> dict[str, Any]:
         """Take a stage's weights over where they are better, or where there are no others that could stay."""
-        better = outcome.retrained > outcome.shipped
+        better = outcome.enough and outcome.retrained > outcome.shipped
         incomparable = outcome.kept is None and math.isnan(outcome.shipped)
         taken = better or incomparable or self.options.scratch
         if taken:
             copy_weights(outcome.folder, self.model, outcome.names)
         elif outcome.kept is not None:
             copy_weights(outcome.kept, self.model, outcome.names)
-        log.info(
-            "%s: %s: shipped %.4g, retrained %.4g: %s", stage.name, outcome.metric, outcome.shipped,
-            outcome.retrained, "taken" if taken else "the shipped weights stay",
-        )  # fmt: skip
+        verdict = "taken" if taken else "the shipped weights stay"
+        if not outcome.enough:
+            verdict += " (too few records validate)"
+        figures = outcome.metric, outcome.shipped, outcome.retrained, verdict
+        log.info("%s: %s: shipped %.4g, retrained %.4g: %s", stage.name, *figures)
         scores = {"shipped": _number(outcome.shipped), "retrained": _number(outcome.retrained)}
         return {"taken": taken, "metric": outcome.metric, **scores}
 

@@ -51,6 +51,8 @@ TRAIN_FOLDS: Final = "1234567"
 """Folds that train, a digit each."""
 MIN_VALID: Final = 10
 """Number of records that validate, at least, for shipped weights to be replaced: a few would choose by chance."""
+MIN_DIAGNOSED: Final = 50
+"""Number of records that validate, at least, for weights of a diagnosis to be replaced: a record has few of the classes."""
 TORCH: Final = Runtime("torch")
 """What runs the networks that are validated."""
 
@@ -119,6 +121,8 @@ class Outcome:
     """Model folder with the retrained weights."""
     kept: Path | None = None
     """Model folder with the shipped weights where they follow the data otherwise (classes, thresholds)."""
+    enough: bool = True
+    """Whether enough records validated to tell which weights are better."""
 
 
 @dataclass(frozen=True)
@@ -145,10 +149,10 @@ def count_records(packs: Path, table: str) -> tuple[int, int]:
     return len(folds) - valid, valid
 
 
-def need_records(task: Task, table: str, what: str) -> int:
-    """Number of records that train; EcgPageError when there are too few to train and to validate."""
+def need_records(task: Task, table: str, what: str, least: int = MIN_VALID) -> int:
+    """Number of records that train; EcgPageError when none does or fewer than ``least`` validate, from scratch than one."""
     train, valid = count_records(task.packs, table)
-    least = 1 if task.scratch or task.shipped is None else MIN_VALID
+    least = 1 if task.scratch or task.shipped is None else least
     if train == 0 or valid < least:
         raise EcgPageError(f"{train} records {what} to train and {valid} to validate, {least} are needed")
     return train
@@ -230,7 +234,7 @@ def train_trace(task: Task) -> Outcome:
         most_seen=500.0 * train,
         folds=TRAIN_FOLDS,
         valid_folds=str(VALID_FOLD),
-        valid_crops=int(np.clip(4 * task.minutes, 8, 300)),
+        valid_crops=int(np.clip(4 * task.minutes, 8 if task.scratch else 64, 300)),
     )
     workers = max(1, task.workers - 1)
     trace.train(task.packs, task.out, task.work, recipe, resume=True, workers=workers, start=task.start)
@@ -256,9 +260,9 @@ def train_signal(task: Task) -> Outcome:
         thresholds = load_card(task.out, signal_classifier.NAME).settings["thresholds"]
         retrained = choose_and_score(nets, trained.val, thresholds)[1]
     shipped, kept = keep_signal(task, trained)
-    return Outcome(
-        "macro F of held-out records", shipped, retrained, (signal_classifier.NAME,), task.out, kept
-    )
+    enough = trained.val is not None and len(trained.val.x) >= MIN_DIAGNOSED
+    metric = "macro F of held-out records"
+    return Outcome(metric, shipped, retrained, (signal_classifier.NAME,), task.out, kept, enough=enough)
 
 
 def keep_signal(task: Task, trained: Trained) -> tuple[float, Path | None]:
@@ -290,7 +294,7 @@ def keep_signal(task: Task, trained: Trained) -> tuple[float, Path | None]:
 
 def train_page(task: Task) -> Outcome:
     """Page classifier, validated on drawn pages of held-out records."""
-    need_records(task, "ptbxl100/labels.csv", "with all leads")
+    need_records(task, "ptbxl100/labels.csv", "with all leads", MIN_DIAGNOSED)
     need_challenge_classes(task)
     pages, valid = (
         page_training.load_pages(folder, threads=task.workers)
@@ -372,7 +376,7 @@ def train_stack(task: Task) -> Outcome:
     The shipped stack is compared where its branches are still there, else the signal branch alone, which answers without one.
     """
     need_challenge_classes(task)
-    need_records(task, "ptbxl100/labels.csv", "with all leads")
+    need_records(task, "ptbxl100/labels.csv", "with all leads", MIN_DIAGNOSED)
     pages = list(PageShards(draw_valid_pages(task, "valid_plain", 0.0, 2180)))
     branches = signal_classifier.NAME, page_classifier.NAME
     signal = signal_classifier.SignalClassifier.load(task.model, TORCH)

@@ -17,7 +17,7 @@ from ecgpage.train.stages import STAGES, Outcome, Stage, Task
 from tests.train.records import write_record
 
 CARD = Card("input", "output", "data", "command", "score")
-QUICK = Options(hours=0.01)
+ENOUGH = Options(hours=10)
 
 
 def save(folder: Path, name: str, value: float) -> None:
@@ -72,7 +72,7 @@ def test_only_what_beats_the_shipped_weights_is_taken(
 ) -> None:
     stages = stage("a", 0.5, 0.7), stage("b", 0.7, 0.7), Stage("c", 0.3, fail)
     with caplog.at_level(logging.INFO):
-        found = retrain(data, tmp_path / "model", shipped, QUICK, stages)
+        found = retrain(data, tmp_path / "model", shipped, ENOUGH, stages)
     assert held(tmp_path / "model") == {"a": 2.0, "b": 1.0, "c": 1.0}
     assert found["stages"]["a"] == {"taken": True, "metric": "score", "shipped": 0.5, "retrained": 0.7}
     assert not found["stages"]["b"]["taken"]
@@ -89,16 +89,16 @@ def test_from_scratch_everything_is_taken_and_nothing_is_started_from(
 ) -> None:
     runs: list[Task] = []
     stages = stage("a", 0.9, 0.1, runs=runs), stage("b", 0.9, math.nan, runs=runs)
-    retrain(data, tmp_path / "model", shipped, Options(0.01, scratch=True), stages)
+    retrain(data, tmp_path / "model", shipped, Options(10, scratch=True), stages)
     assert held(tmp_path / "model") == {"a": 2.0, "b": 2.0, "c": 1.0}
     assert [task.start for task in runs] == [None, None]
 
 
 def test_without_shipped_weights_what_is_trained_is_all_there_is(data: Path, tmp_path: Path) -> None:
-    retrain(data, tmp_path / "model", None, QUICK, [stage("a", math.nan, 0.1)])
+    retrain(data, tmp_path / "model", None, ENOUGH, [stage("a", math.nan, 0.1)])
     assert held(tmp_path / "model") == {"a": 2.0}
     with pytest.raises(EcgPageError, match=r"nothing could be trained.*out of memory"):
-        retrain(data, tmp_path / "other", None, QUICK, [Stage("c", 1.0, fail)])
+        retrain(data, tmp_path / "other", None, ENOUGH, [Stage("c", 1.0, fail)])
 
 
 def test_weights_that_follow_the_data_otherwise_stay_in_their_new_form(
@@ -109,14 +109,24 @@ def test_weights_that_follow_the_data_otherwise_stay_in_their_new_form(
         save(task.work / "kept", "a", 1.5)
         return Outcome("score", 0.8, 0.7, ("a",), task.out, task.work / "kept")
 
-    retrain(data, tmp_path / "model", shipped, QUICK, [Stage("a", 1.0, run)])
+    retrain(data, tmp_path / "model", shipped, ENOUGH, [Stage("a", 1.0, run)])
     assert held(tmp_path / "model") == {"a": 1.5, "b": 1.0, "c": 1.0}
+
+
+def test_what_too_few_records_say_is_not_taken(data: Path, shipped: Path, tmp_path: Path) -> None:
+    def run(task: Task) -> Outcome:
+        save(task.out, "a", 2.0)
+        return Outcome("score", 0.1, 0.9, ("a",), task.out, enough=False)
+
+    found = retrain(data, tmp_path / "model", shipped, ENOUGH, [Stage("a", 1.0, run)])
+    assert held(tmp_path / "model")["a"] == 1.0
+    assert found["stages"]["a"]["retrained"] == 0.9  # what it scored is said all the same
 
 
 def test_an_older_model_is_replaced(data: Path, shipped: Path, tmp_path: Path) -> None:
     for name in ("a", "old"):
         save(tmp_path / "model", name, 7.0)
-    retrain(data, tmp_path / "model", shipped, QUICK, [stage("b", 0.1, 0.2)])
+    retrain(data, tmp_path / "model", shipped, ENOUGH, [stage("b", 0.1, 0.2)])
     assert held(tmp_path / "model") == {"a": 1.0, "b": 2.0, "c": 1.0}
     assert not (tmp_path / "model" / "old.safetensors").exists()
 
@@ -124,7 +134,7 @@ def test_an_older_model_is_replaced(data: Path, shipped: Path, tmp_path: Path) -
 def test_the_folder_of_the_shipped_weights_itself_can_be_retrained(
     data: Path, shipped: Path, tmp_path: Path
 ) -> None:
-    retrain(data, shipped, shipped, QUICK, [stage("a", 0.1, 0.2), stage("b", 0.2, 0.1)])
+    retrain(data, shipped, shipped, ENOUGH, [stage("a", 0.1, 0.2), stage("b", 0.2, 0.1)])
     assert held(shipped) == {"a": 2.0, "b": 1.0, "c": 1.0}
 
 
@@ -141,20 +151,22 @@ def test_a_killed_run_goes_on_at_its_stage_and_its_time(data: Path, shipped: Pat
 
     with pytest.raises(KeyboardInterrupt):
         retrain(
-            data, tmp_path / "model", shipped, QUICK, [stage("a", 0, 1, runs=runs), Stage("b", 0.3, killed)]
+            data, tmp_path / "model", shipped, ENOUGH, [stage("a", 0, 1, runs=runs), Stage("b", 0.3, killed)]
         )
     assert held(tmp_path / "model") == {"a": 2.0, "b": 1.0, "c": 1.0}
-    (tmp_path / "model" / WORK / "seconds").write_text("18")  # half of the time
+    (tmp_path / "model" / WORK / "seconds").write_text("18000")  # half of the time
 
     def resumed(task: Task) -> Outcome:
         assert (task.work / "checkpoint").read_text() == "half"
         return stage("b", 0, 1, runs=runs).run(task)
 
-    retrain(data, tmp_path / "model", shipped, QUICK, [stage("a", 0, 1, runs=runs), Stage("b", 0.3, resumed)])
+    retrain(
+        data, tmp_path / "model", shipped, ENOUGH, [stage("a", 0, 1, runs=runs), Stage("b", 0.3, resumed)]
+    )
     assert held(tmp_path / "model") == {"a": 2.0, "b": 2.0, "c": 1.0}
     first, second = runs  # the first stage ran once
-    assert first.minutes == pytest.approx(0.6 * 0.97 / 2, rel=0.1)
-    assert second.minutes == pytest.approx(0.6 * 0.97, rel=0.1)  # its part of all that was left as it began
+    assert first.minutes == pytest.approx(600 * 0.97 / 2, rel=0.1)
+    assert second.minutes == pytest.approx(600 * 0.97, rel=0.1)  # its part of all that was left as it began
 
 
 def test_other_records_start_anew(data: Path, shipped: Path, tmp_path: Path) -> None:
@@ -162,9 +174,9 @@ def test_other_records_start_anew(data: Path, shipped: Path, tmp_path: Path) -> 
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        retrain(data, tmp_path / "model", shipped, QUICK, [stage("a", 0, 1), Stage("b", 0.3, killed)])
+        retrain(data, tmp_path / "model", shipped, ENOUGH, [stage("a", 0, 1), Stage("b", 0.3, killed)])
     write_record(data, "more", seed=9, fs=100, labels="NORM")
-    retrain(data, tmp_path / "model", shipped, QUICK, [stage("b", 0, 1)])
+    retrain(data, tmp_path / "model", shipped, ENOUGH, [stage("b", 0, 1)])
     assert held(tmp_path / "model") == {"a": 1.0, "b": 2.0, "c": 1.0}
 
 
