@@ -55,6 +55,8 @@ LEAST_SPREAD: Final = 0.3
 """Spread of evidence over right pages, at least."""
 PARTS: Final = 5
 """Number of parts of the cross-validation."""
+LIMITS: Final = (0.97, 0.95, 0.93, 0.9, 0.85, 0.8)
+"""Probabilities from which pages are counted: what a grade's limit would mean."""
 HUBER_DB: Final = 3.0
 """Error, dB, of an expected SNR above which it counts linearly."""
 SNR_START: Final = (1.0, 1.0, 5e-8, 0.03, 0.03, 1.0, 1e-4)
@@ -114,11 +116,12 @@ def _judge(page: KeptReading, verdicts: Mapping[str, str]) -> JudgedPage:
 # --- estimation -----------------------------------------------------------------------------------------------
 
 
-def fit_logistic(x: Array, y: NDArray[np.bool_], own: NDArray[np.bool_]) -> Array:
+def fit_logistic(x: Array, y: NDArray[np.bool_], count: Array, own: NDArray[np.bool_]) -> Array:
     """(n + 1) weights, the constant last, of evidence (pages, n) that make the truth (pages,) likeliest.
 
-    Evidence is measured in its spread over right pages. It never speaks against what it is oriented for: no weight is below
-    0. Weights have a normal prior, around ``PRIOR`` for what is the question's ``own`` evidence (n,), around 0 for others.
+    Each page counts ``count`` (pages,) times. Evidence is measured in its spread over right pages. It never speaks against
+    what it is oriented for: no weight is below 0. Weights have a normal prior, around ``PRIOR`` for what is the question's
+    ``own`` evidence (n,), around 0 for others.
     """
     middle, spread = x[y].mean(axis=0), x[y].std(axis=0) + LEAST_SPREAD
     z = (x - middle) / spread
@@ -128,8 +131,9 @@ def fit_logistic(x: Array, y: NDArray[np.bool_], own: NDArray[np.bool_]) -> Arra
         odds = z @ weights[:-1] + weights[-1]
         p = 1 / (1 + np.exp(-odds))
         off = (weights[:-1] - usual) / wide
-        value = float(np.logaddexp(0, np.where(y, -odds, odds)).sum()) + 0.5 * float((off**2).sum())
-        slope = np.append(z.T @ (p - y) + off / wide, (p - y).sum())
+        miss = count * (p - y)
+        value = float(count @ np.logaddexp(0, np.where(y, -odds, odds))) + 0.5 * float((off**2).sum())
+        slope = np.append(z.T @ miss + off / wide, miss.sum())
         return value, slope
 
     bounds = [(0.0, None)] * x.shape[1] + [(None, None)]
@@ -138,20 +142,26 @@ def fit_logistic(x: Array, y: NDArray[np.bool_], own: NDArray[np.bool_]) -> Arra
     return np.append(weights, found[-1] - middle @ weights)
 
 
-def chain(pages: Sequence[JudgedPage]) -> dict[str, tuple[Array, NDArray[np.bool_]]]:
-    """Question -> evidence and truth of the pages that are right in the questions before it."""
+def chain(pages: Sequence[JudgedPage]) -> dict[str, tuple[Array, NDArray[np.bool_], Array]]:
+    """Question -> evidence, truth and weight of the pages that are right in the questions before it.
+
+    All sets count alike, however many pages they have: drawn devices are far harder than what people have as a rule.
+    """
     asked = list(pages)
+    kinds = [page.kind for page in pages]
+    share = {kind: len(kinds) / len(set(kinds)) / kinds.count(kind) for kind in set(kinds)}
     found = {}
     for question in QUESTIONS:
         x = np.array([page.evidence.as_row() for page in asked]).reshape(-1, len(EVIDENCE))
-        found[question] = x, np.array([page.right[question] for page in asked], np.bool_)
+        right = np.array([page.right[question] for page in asked], np.bool_)
+        found[question] = x, right, np.array([share[page.kind] for page in asked])
         asked = [page for page in asked if page.right[question]]
     return found
 
 
 def fit_grades(pages: Sequence[JudgedPage]) -> dict[str, Array]:
     """Question -> weights (n + 1,)."""
-    return {question: fit_logistic(x, y, list_own(question)) for question, (x, y) in chain(pages).items()}
+    return {question: fit_logistic(*asked, list_own(question)) for question, asked in chain(pages).items()}
 
 
 def list_own(question: str) -> NDArray[np.bool_]:
@@ -344,11 +354,11 @@ def main() -> int:
     if options.command == "estimate":
         pages = [p for p in judge_pages(load_kept(options.work, TRAINING), {}) if p.right]
         p, right = cross_validate(pages), np.array([page.is_right for page in pages], np.bool_)
-        a = p >= MIN_PROBABILITY["A"]
-        print(
-            f"{len(pages)} pages, {right.mean():.0%} right; by weights of other pages {(a & right).sum() / right.sum():.0%} "
-            f"of the right ones are A, {(a & ~right).sum()} of {a.sum()} A are wrong"
-        )
+        print(f"{len(pages)} pages, {right.mean():.0%} right; by weights of other pages, of probability")
+        for least in LIMITS:
+            a = p >= least
+            share = (a & right).sum() / right.sum()
+            print(f"from {least}: {share:.0%} of the right ones, {(a & ~right).sum()} wrong of {a.sum()}")
         write_weights(options.out, pages)
         return 0
     kept = load_kept(options.work)

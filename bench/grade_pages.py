@@ -206,11 +206,10 @@ def _draw_challenge(k: int, name: str, signal: Signal, fs: float) -> Shown:
     def judge(reading: PageReading) -> tuple[Given | None, dict[str, float]]:
         layout = replace(reading.layout, segments=reading.signals.segments)
         seen = compare_plan(drawn, reading.grid, layout)
-        off = 0.0 if seen.is_right else 1.0
-        given = Given(1.0 if seen.is_scaled else 2.0, 1.0, seen.is_named, off if seen.is_named else np.nan)
+        given = Given(1.0 if seen.is_scaled else 2.0, 1.0, seen.is_named, seen.late_s)
         truth = drawn.masked_signal.astype(np.float64)
         return given, (
-            score_leads(truth, reading.signals.mv) if fs == FS and seen.is_right and seen.is_scaled else {}
+            score_leads(truth, reading.signals.mv) if fs == FS and seen.is_named and seen.is_scaled else {}
         )
 
     return Shown(name, drawn.image, judge, facts={"setting": mix}, is_challenge=True)

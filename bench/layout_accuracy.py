@@ -136,7 +136,7 @@ def measure(drawn: DrawnPage, look: str, options: Options, rng: Rng) -> PlanScor
         began = time.perf_counter()
         layout = read_layout(page, _boxes(drawn, page, options, rng), 10.0)
     except EcgPageError as error:
-        refused = PlanComparison(False, False, False, float("nan"), str(error))
+        refused = PlanComparison(False, False, False, float("nan"), float("nan"), str(error))
         return PlanScore(name, look, refused, is_cut(drawn), 0.0, time.perf_counter() - began)
     took = time.perf_counter() - began
     seen = compare_plan(drawn, grid, give_sign(drawn, page, layout, options.digitizer.network))

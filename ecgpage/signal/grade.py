@@ -19,8 +19,8 @@ from ecgpage.signal.types import LeadReading
 Letter = Literal["A", "B", "C", "–"]
 QUESTIONS: Final = ("scale", "names", "times")
 """What a page may be wrong in."""
-MIN_PROBABILITY: Final = {"A": 0.97, "B": 0.8}
-"""Probability from which a page, or a lead, gets a grade."""
+MIN_PROBABILITY: Final = {"A": 0.9, "B": 0.8}
+"""Probability from which a page, or a lead, gets a grade; pages graded A are right with 0.95 in the mean."""
 MIN_SNR_DB: Final = 6.0
 """True SNR, dB, of a lead that can be used: its noise is a quarter of its power."""
 MOST_REASONS: Final = 3
@@ -81,7 +81,7 @@ class LeadGrade:
 class PageGrade:
     """Grade of a page and of its leads.
 
-    A: to be used without looking; B: look at the overlay; C: something is assumed or disagrees; –: nothing is given.
+    A: scale, names and times are right, as far as can be told; B: look at the overlay; C: something is assumed or disagrees; –: nothing is given.
     """
 
     letter: Letter

@@ -118,6 +118,8 @@ class PlanComparison:
     """Whether speed and gains are right."""
     edge_mm: float
     """Mean distance of the ends, page mm; NaN where leads are missing."""
+    late_s: float
+    """Largest time, s, by which a lead begins off its place, after one shift of all; NaN where leads are missing."""
     wrong: str
     """Faults in words; empty without any."""
 
@@ -156,8 +158,11 @@ def compare_plan(drawn: DrawnPage, grid: GridMap, layout: PageLayout) -> PlanCom
         wrong = f"ends off by {most:.1f} mm"
     if not is_scaled:
         wrong += f"; {page.speed:g} mm/s {page.gain:g} mm/mV read as {layout.speed_mm_per_s:g} {layout.gain_mm_per_mv:g}"
-    edge_mm = float(np.abs(ends_mm).mean()) if is_named else float("nan")
-    return PlanComparison(is_right, is_named, is_scaled, edge_mm, wrong)
+    edge_mm = late_s = float("nan")
+    if is_named:
+        edge_mm = float(np.abs(ends_mm).mean())
+        late_s = float(np.abs(ends_mm[:, 0] - np.median(ends_mm[:, 0])).max()) / page.speed
+    return PlanComparison(is_right, is_named, is_scaled, edge_mm, late_s, wrong)
 
 
 def _drawn_places(drawn: DrawnPage) -> dict[Key, _Place]:
