@@ -81,7 +81,7 @@ class LeadGrade:
 class PageGrade:
     """Grade of a page and of its leads.
 
-    A: scale, names and times are right, as far as can be told; B: look at the overlay; C: something is assumed or disagrees; –: nothing is given.
+    A: right, as far as can be told; B: look at the overlay; C: something is assumed or disagrees; –: nothing is given.
     """
 
     letter: Letter
