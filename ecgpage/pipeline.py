@@ -263,7 +263,10 @@ class Digitizer:
             except EcgPageError as error:
                 failures.append(error)
         # a page on which an ECG was located has the most useful reason
-        raise next((error for error in failures if isinstance(error, RefusedPageError)), failures[0])
+        worst = next((error for error in failures if isinstance(error, RefusedPageError)), failures[0])
+        if isinstance(worst, _DoubtfulLayoutError) and not self._shows_leads(image, worst):
+            worst = RefusedPageError(str(worst), None)
+        raise worst
 
     def _layouts(
         self,
@@ -418,25 +421,23 @@ class Digitizer:
             flat, boxes, shown_seconds(flat, record_s, self.options.layout), self.options.layout
         )
         if layout.confidence < self.options.min_confidence:
-            is_located = layout.confidence >= self.options.min_located and self._shows_leads(
-                image, flat, layout
-            )
-            raise RefusedPageError(
-                f"no 12-lead ECG recognised on the grid (confidence {layout.confidence:.2f})",
-                LocatedEcg(image, flat.grid, layout.segments, boxes=boxes) if is_located else None,
-            )
+            reason = f"no 12-lead ECG recognised on the grid (confidence {layout.confidence:.2f})"
+            if layout.confidence < self.options.min_located:
+                raise RefusedPageError(reason, None)
+            place = LocatedEcg(image, flat.grid, layout.segments, boxes=boxes)
+            raise _DoubtfulLayoutError(reason, place, layout)
         if not flat.grid.is_printed:
             layout = replace(layout, notes=(*layout.notes, f"no grid seen: scale from {flat.grid.source}"))
         log_odds = weigh_page(layout.scale_evidence, self.options.layout) + grid.log_odds
         log_odds += _weigh_size(image, flat.grid)
         return _SeenLayout(flat, layout, boxes, float(log_odds))
 
-    def _shows_leads(self, image: Image, flat: FlatPage, layout: PageLayout) -> bool:
+    def _shows_leads(self, image: Image, doubtful: "_DoubtfulLayoutError") -> bool:
         """Whether what stands in the places of a doubtful layout is leads of an ECG."""
-        fs = FINE_HZ
-        traces = read_traces(image, flat, layout, self.network, self.options.trace)
+        fs, layout, grid = FINE_HZ, doubtful.layout, doubtful.place.grid
+        traces = read_traces(image, self._flatten(image, grid), layout, self.network, self.options.trace)
         signals = assemble(traces, layout, fs, round(PAGE_S * fs), self.options.signal)
-        evidence = gather_evidence(flat.grid, layout, traces, signals, max(image.shape[:2]), fs)
+        evidence = gather_evidence(grid, layout, traces, signals, max(image.shape[:2]), fs)
         kinds = self.weigh_kinds(evidence, gather_kind_evidence(layout, traces, signals))
         return likeliest(kinds) == "leads"
 
@@ -452,6 +453,15 @@ class Digitizer:
 
     def _flatten(self, image: Image, grid: GridMap) -> FlatPage:
         return flatten_page(image, grid, options=self.options.grid)
+
+
+class _DoubtfulLayoutError(RefusedPageError):
+    """A page whose layout is not certain enough to be read; whether it shows leads at all is still to be seen."""
+
+    def __init__(self, reason: str, place: LocatedEcg, layout: PageLayout) -> None:
+        super().__init__(reason, place)
+        self.place = place
+        self.layout = layout
 
 
 @dataclass(frozen=True)

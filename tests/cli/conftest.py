@@ -2,6 +2,7 @@
 
 import csv
 import json
+import signal
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,13 @@ from ecgpage.cli import digitize_command
 from ecgpage.cli.main import main
 from ecgpage.cli.settings import Settings
 from tests.cli.fake_reader import NAME, colour_of
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heard_interrupts() -> None:
+    """Ctrl-C is heard by the programs that tests start, also where these tests run in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def draw(path: Path, *kinds: str) -> Path:
