@@ -42,6 +42,7 @@ from ecgpage.layout.text_reader import NAME as WORDS
 from ecgpage.layout.text_reader import TextReader
 from ecgpage.layout.types import PageLayout
 from ecgpage.results import (
+    DoubtfulLayoutError,
     LocatedEcg,
     OtherKindError,
     PageReading,
@@ -264,7 +265,7 @@ class Digitizer:
                 failures.append(error)
         # a page on which an ECG was located has the most useful reason
         worst = next((error for error in failures if isinstance(error, RefusedPageError)), failures[0])
-        if isinstance(worst, _DoubtfulLayoutError) and not self._shows_leads(image, worst):
+        if isinstance(worst, DoubtfulLayoutError) and not self._shows_leads(image, worst):
             worst = RefusedPageError(str(worst), None)
         raise worst
 
@@ -425,14 +426,14 @@ class Digitizer:
             if layout.confidence < self.options.min_located:
                 raise RefusedPageError(reason, None)
             place = LocatedEcg(image, flat.grid, layout.segments, boxes=boxes)
-            raise _DoubtfulLayoutError(reason, place, layout)
+            raise DoubtfulLayoutError(reason, place, layout)
         if not flat.grid.is_printed:
             layout = replace(layout, notes=(*layout.notes, f"no grid seen: scale from {flat.grid.source}"))
         log_odds = weigh_page(layout.scale_evidence, self.options.layout) + grid.log_odds
         log_odds += _weigh_size(image, flat.grid)
         return _SeenLayout(flat, layout, boxes, float(log_odds))
 
-    def _shows_leads(self, image: Image, doubtful: "_DoubtfulLayoutError") -> bool:
+    def _shows_leads(self, image: Image, doubtful: "DoubtfulLayoutError") -> bool:
         """Whether what stands in the places of a doubtful layout is leads of an ECG."""
         fs, layout, grid = FINE_HZ, doubtful.layout, doubtful.place.grid
         traces = read_traces(image, self._flatten(image, grid), layout, self.network, self.options.trace)
@@ -453,15 +454,6 @@ class Digitizer:
 
     def _flatten(self, image: Image, grid: GridMap) -> FlatPage:
         return flatten_page(image, grid, options=self.options.grid)
-
-
-class _DoubtfulLayoutError(RefusedPageError):
-    """A page whose layout is not certain enough to be read; whether it shows leads at all is still to be seen."""
-
-    def __init__(self, reason: str, place: LocatedEcg, layout: PageLayout) -> None:
-        super().__init__(reason, place)
-        self.place = place
-        self.layout = layout
 
 
 @dataclass(frozen=True)

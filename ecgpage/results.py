@@ -65,6 +65,15 @@ class OtherKindError(RefusedPageError):
     """A page of averaged beats, or of one lead over several rows, of which nothing can be given: on no grid is it leads."""
 
 
+class DoubtfulLayoutError(RefusedPageError):
+    """A page whose layout is not certain enough to be read; whether it shows leads at all is still to be seen."""
+
+    def __init__(self, reason: str, place: LocatedEcg, layout: PageLayout) -> None:
+        super().__init__(reason, place)
+        self.place = place
+        self.layout = layout
+
+
 @dataclass(frozen=True)
 class RecordReading:
     """Result of one record; it exists whether or not its pages could be read."""

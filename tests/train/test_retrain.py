@@ -71,7 +71,7 @@ def test_only_what_beats_the_shipped_weights_is_taken(
     data: Path, shipped: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     stages = stage("a", 0.5, 0.7), stage("b", 0.7, 0.7), Stage("c", 0.3, fail)
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="ecgpage"):
         found = retrain(data, tmp_path / "model", shipped, ENOUGH, stages)
     assert held(tmp_path / "model") == {"a": 2.0, "b": 1.0, "c": 1.0}
     assert found["stages"]["a"] == {"taken": True, "metric": "score", "shipped": 0.5, "retrained": 0.7}
