@@ -36,7 +36,7 @@ from ecgpage.layout.types import PageLayout
 from ecgpage.pipeline import Digitizer
 from ecgpage.results import LocatedEcg, PageReading, RecordReading
 from ecgpage.signal.grade import NOT_GIVEN, PageGrade
-from ecgpage.signal.join_pages import ReadPage, join_pages, relate
+from ecgpage.signal.join_pages import ReadPage, put_in_turn, relate
 from ecgpage.signal.types import LeadReading
 
 Status = Literal["ok", "partial", "failed"]
@@ -208,9 +208,11 @@ class Reader:
 
 def _join_signals(pages: Sequence[Digitization]) -> tuple[NDArray[np.float32], list[LeadReading]]:
     """Signals (n, 12) of a record, and the outcome of each lead."""
-    read = [ReadPage(p.signal, [p.readings[lead] for lead in LEADS], 0.0) for p in pages]
-    if relate([p for p in read if p.leads], pages[0].fs, len(pages[0].signal)) == "next seconds":
-        joined = join_pages([p if p.leads else None for p in read], pages[0].fs, len(pages[0].signal))
+    fs, n_samples = pages[0].fs, len(pages[0].signal)
+    shown = [ReadPage(p.signal, [p.readings[lead] for lead in LEADS], 0.0) for p in pages]
+    read = [page if page.leads else None for page in shown]
+    if relate([page for page in read if page is not None], fs, n_samples) == "next seconds":
+        joined = put_in_turn(read, fs, n_samples)
         return joined.mv, joined.readings
     best = [max(pages, key=partial(_quality, lead=lead)) for lead in LEADS]
     mv = np.stack([page.signal[:, k] for k, page in enumerate(best)], axis=1)

@@ -219,6 +219,13 @@ def test_pages_that_share_a_lead_or_lack_one_are_records(photo: Digitization, bl
         assert not complete_each_other([limb, *others])
 
 
+def test_pages_of_which_none_was_read_are_a_record_that_failed(reader: Reader, blank: Digitization) -> None:
+    joined = reader.join([blank, blank])
+    assert (joined.status, joined.labels) == ("failed", ())
+    assert np.isnan(joined.signal).all()
+    assert [reason.startswith("page 2: ") for reason in joined.reasons][-1]
+
+
 def test_joined_pages_give_the_record_that_they_were_cut_from(reader: Reader, photo: Digitization) -> None:
     joined = reader.join([part_of(photo, LEADS[6:]), part_of(photo, LEADS[:6])], [3, 4])
     np.testing.assert_array_equal(joined.signal, photo.signal)

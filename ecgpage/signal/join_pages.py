@@ -66,19 +66,24 @@ class JoinedPages:
 
 
 def relate(pages: Sequence[ReadPage], fs: float, n_samples: int) -> Relation:
-    """How pages of one record belong together; ``n_samples``: length of the record at ``fs`` Hz."""
+    """How pages of one record belong together; ``n_samples``: length of the record at ``fs`` Hz.
+
+    Fewer than two pages are as good as the same: nothing tells what stood before or after them.
+    """
+    if len(pages) < 2:
+        return "same"
     shared = [
         len(a.leads & b.leads) / max(1, min(len(a.leads), len(b.leads)))
         for k, a in enumerate(pages)
         for b in pages[k + 1 :]
     ]
-    if shared and max(shared) < SHARED:
+    if max(shared) < SHARED:
         return "other leads"
-    longest = max((page.last() for page in pages), default=0)
+    longest = max(page.last() for page in pages)
     if n_samples - longest < MISSING_S * fs:
         return "same"
     alike = [_compare(a, b, fs) for k, a in enumerate(pages) for b in pages[k + 1 :]]
-    return "same" if alike and max(alike) > SAME_SECONDS else "next seconds"
+    return "same" if max(alike) > SAME_SECONDS else "next seconds"
 
 
 def join_pages(
@@ -97,7 +102,7 @@ def join_pages(
     is_alone = page_s is not None and len(read) == 1 < len(pages)
     relation: Relation = "next seconds" if is_alone else relate(read, fs, n_samples)
     if relation == "next seconds":
-        return _put_in_turn(pages, fs, n_samples, page_s)
+        return put_in_turn(pages, fs, n_samples, page_s)
     order = sorted(
         ((k, page) for k, page in enumerate(pages) if page is not None), key=lambda one: -one[1].confidence
     )
@@ -130,10 +135,10 @@ def _fill(mv: NDArray[np.float32], readings: list[LeadReading], page: ReadPage, 
     return is_used
 
 
-def _put_in_turn(
-    pages: Sequence[ReadPage | None], fs: float, n_samples: int, page_s: float | None
+def put_in_turn(
+    pages: Sequence[ReadPage | None], fs: float, n_samples: int, page_s: float | None = None
 ) -> JoinedPages:
-    """Pages one after the other."""
+    """One record of pages one after the other; arguments as those of ``join_pages``."""
     mv = np.full((n_samples, len(LEADS)), np.nan, np.float32)
     usual = max(page.last() for page in pages if page is not None)
     start = 0

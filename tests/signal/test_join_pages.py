@@ -37,6 +37,15 @@ def test_pages_tell_how_they_belong_together(pages: tuple[ReadPage, ...], relati
     assert relate(pages, FS, N) == relation
 
 
+def test_one_page_stays_where_it_is_whatever_became_of_the_other() -> None:
+    """Nothing tells whether it goes on with a page that could not be read."""
+    shown = page(last=N // 2)
+    joined = join_pages([None, shown], FS, N)
+    np.testing.assert_array_equal(joined.mv, shown.mv)
+    assert (joined.relation, joined.counted) == ("same", (1,))
+    assert relate([], FS, N) == "same"
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_limb_and_chest_leads_make_one_record_in_any_order(turned: bool) -> None:
     pages = [page(LEADS[:6]), page(LEADS[6:])]
