@@ -31,6 +31,7 @@ from bench.other_pictures import OTHERS, draw_other
 from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.core.types import Array, Image, Rng
 from ecgpage.grid.grid_map import SQUARE_MM, GridMap
+from ecgpage.layout.known_layouts import CHEST, LIMB
 from ecgpage.pipeline import Digitizer
 from ecgpage.reader import Reader
 from ecgpage.signal.beat_marks import find_beats, mark_beats
@@ -60,7 +61,6 @@ PARTS: Final = (
     ("V1", "V2", "V3"), ("aVR", "aVL", "aVF"), ("I", "II", "III"), ("V4", "V5", "V6"), ("II", "V1", "V5"), ("V1", "II"),
 )  # fmt: skip
 """Leads of pages that show a part of them."""
-LIMB, CHEST = LEADS[:6], LEADS[6:]
 
 Signal = NDArray[np.float32]
 """(n_samples, 12) mV."""

@@ -52,7 +52,7 @@ from ecgpage.results import (
 )
 from ecgpage.signal.assembly import assemble
 from ecgpage.signal.consistency import find_contradiction, find_disagreement
-from ecgpage.signal.grade import grade_page
+from ecgpage.signal.grade import grade_page, weigh
 from ecgpage.signal.grade_evidence import PageEvidence, gather_evidence
 from ecgpage.signal.kept_leads import KeptPage, keep_leads, keep_rhythm
 from ecgpage.signal.options import SignalOptions
@@ -375,7 +375,7 @@ class Digitizer:
         disagreement = find_disagreement(signals.as_read, as_read_fs, self.options.signal)
         if disagreement:
             signals = replace(signals, notes=(*signals.notes, disagreement))
-        kept = keep_leads(signals, grade_page(evidence, signals.readings).names)
+        kept = keep_leads(signals, weigh(evidence, "names"))
         if kept is not signals:
             signals, located = kept, replace(located, segments=kept.segments)
         if shows_another(image, grid, layout, self.detector):

@@ -24,12 +24,13 @@ from ecgpage.layout.column_edges import (
 )
 from ecgpage.layout.columns import Columns
 from ecgpage.layout.gaps import measure_gap
+from ecgpage.layout.known_layouts import CHEST
 from ecgpage.layout.named_boxes import arrange_with_names
 from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.printed_scales import weigh_print
 from ecgpage.layout.pulses import measure_pulses, seek_pulses
 from ecgpage.layout.rows import find_row_at, find_rows
-from ecgpage.layout.scales import CHEST, SPEED_ODDS, find_group, tell_scale
+from ecgpage.layout.scales import SPEED_ODDS, find_group, tell_scale
 from ecgpage.layout.types import NO_PRINT, NameEvidence, PageLayout, Pulse, Row, ScaleEvidence, Segment
 
 log = logging.getLogger(__name__)

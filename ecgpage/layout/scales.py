@@ -11,15 +11,14 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from ecgpage.core.conventions import GAIN_MM_PER_MV, LEADS, SPEED_MM_PER_S
+from ecgpage.core.conventions import GAIN_MM_PER_MV, SPEED_MM_PER_S
 from ecgpage.layout.arrangement import Arrangement
 from ecgpage.layout.columns import Columns
+from ecgpage.layout.known_layouts import CHEST
 from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.printed_scales import ALL_GAINS, MIXED
 from ecgpage.layout.types import Gains, Pulse, ScaleEvidence, SeenBeats
 
-CHEST: Final = LEADS[6:]
-"""Chest leads, V1 to V6."""
 SPEED_ODDS: Final[Mapping[float, float]] = {25.0: 0.0, 50.0: -2.3, 12.5: -5.0}
 """Log odds of paper speeds, mm/s, before a page is looked at: 1 page in 11 runs at 50, 1 in 150 at 12.5, a judgement; drawn
 pages show more of them.

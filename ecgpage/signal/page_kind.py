@@ -10,12 +10,14 @@ import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ecgpage.core.types import Array
+from ecgpage.layout.known_layouts import CHEST, LIMB
 from ecgpage.layout.types import PageLayout, Segment
 from ecgpage.signal.beat_marks import compare_at, correlate_at, find_beats, mark_beats
 from ecgpage.signal.grade_evidence import EVIDENCE, PageEvidence
@@ -87,10 +89,7 @@ PAGE_EVIDENCE: Final = tuple(name for name in EVIDENCE if name not in OF_GRID)
 """Names of the numbers of ``PageEvidence`` that tell the kind of a page."""
 KIND_EVIDENCE: Final = (*PAGE_EVIDENCE, *BEAT_EVIDENCE)
 """Names of all numbers that tell the kind of a page."""
-GROUPS: Final = (
-    frozenset(("I", "II", "III", "aVR", "aVL", "aVF")),
-    frozenset(("V1", "V2", "V3", "V4", "V5", "V6")),
-)
+GROUPS: Final = (frozenset(LIMB), frozenset(CHEST))
 """Limb leads and chest leads."""
 
 
@@ -193,6 +192,7 @@ class _Marked:
             return 1.0
         return float((np.abs(at[:, None] - self.beats_s).min(axis=1) > 0.5).mean())
 
+    @cached_property
     def mean_beat(self) -> NDArray[np.float32]:
         """(m,) mean of the signal around its beats, mV; NaN without a beat, and where nothing is known."""
         before, after = (round(s * MARK_FS) for s in AROUND_BEAT_S)
@@ -234,15 +234,14 @@ def _pairs_along(parts: Sequence[_Marked]) -> list[tuple[_Marked, _Marked]]:
 def _compare_times(parts: Sequence[_Marked]) -> tuple[float, float]:
     """Median correlation of the marks of leads above each other, and by how much another lag would fit them better."""
     now, best = [], []
-    least = LEAST_COMMON_S * MARK_FS
+    least, near = LEAST_COMMON_S * MARK_FS, round(SAME_BEAT_S * MARK_FS)
     for a, b in _pairs_above(parts):
         if min(np.isfinite(a.mark).sum(), np.isfinite(b.mark).sum()) < least:
             continue
         reach = round(min(a.duration_s, b.duration_s) / 2 * MARK_FS)
-        fits = correlate_at(a.mark, b.mark, range(-reach, reach + 1, 2), MARK_FS)
-        near = round(SAME_BEAT_S * MARK_FS)
-        now.append(float(correlate_at(a.mark, b.mark, range(-near, near + 1), MARK_FS).max()))
-        best.append(float(fits.max()))
+        fits = correlate_at(a.mark, b.mark, range(-reach, reach + 1), MARK_FS)
+        now.append(float(fits[reach - near : reach + near + 1].max()))
+        best.append(float(fits[::2].max()))
     if not now:
         return 0.5, 0.0
     return float(np.median(now)), float(np.median(np.array(best) - np.array(now)) > 0.25)
@@ -253,7 +252,7 @@ def _compare_forms(pairs: Sequence[tuple[_Marked, _Marked]]) -> float:
     fits = []
     reach = round(SAME_BEAT_S * MARK_FS)
     for a, b in pairs:
-        beats = a.mean_beat(), b.mean_beat()
+        beats = a.mean_beat, b.mean_beat
         both = compare_at(*beats, range(-reach, reach + 1))
         use = (both.count > 0.6 * len(beats[0])) & (both.spread_a > 1e-6) & (both.spread_b > 1e-6)
         if use.any():

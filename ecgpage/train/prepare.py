@@ -187,7 +187,7 @@ class Packs:
         if not self.finished:
             for sub in (out / "ptbxl100", out / "hires500", self.parts):
                 sub.mkdir(parents=True, exist_ok=True)
-            _write_text(begun, json.dumps({"made_from": made_from}))
+            write_text(begun, json.dumps({"made_from": made_from}))
         self.seen: dict[str, int] = {}
         """Number of the first record with each signal, by its digest: later ones are duplicates."""
 
@@ -229,7 +229,7 @@ class Packs:
         for reason, count in left_out.items():
             log.warning("fold %d: %d of %d records left out: %s", fold, count, len(entries), reason)
         log.info("fold %d: %d records, %d of them at 500 Hz", fold, len(low), len(high))
-        _write_text(part, json.dumps({"rows": rows, "left_out": left_out}))
+        write_text(part, json.dumps({"rows": rows, "left_out": left_out}))
 
     def finish(self, folds: Sequence[int], database: str) -> int:
         """Write the tables and forget the parts; returns the number of records. EcgPageError when there is none."""
@@ -254,7 +254,7 @@ class Packs:
         _write_table(self.out / "ptbxl100" / "labels.csv", LABEL_COLUMNS, rows)
         if fine:
             _write_table(self.out / "hires500" / "records.csv", RECORD_COLUMNS, fine)
-        _write_text(self.out / DONE, json.dumps({"made_from": self.made_from, "records": len(rows)}))
+        write_text(self.out / DONE, json.dumps({"made_from": self.made_from, "records": len(rows)}))
         shutil.rmtree(self.parts)
         return len(rows)
 
@@ -285,9 +285,11 @@ def _write_table(path: Path, columns: Sequence[str], rows: Sequence[dict[str, An
     temporary.replace(path)
 
 
-def _write_text(path: Path, text: str) -> None:
-    path.with_suffix(".new").write_text(text, encoding="utf-8")
-    path.with_suffix(".new").replace(path)
+def write_text(path: Path, text: str) -> None:
+    """Write a text that appears whole or not at all; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_name(f".{path.name}.new").write_text(text, encoding="utf-8")
+    path.with_name(f".{path.name}.new").replace(path)
 
 
 # --- all of it ----------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ import cv2
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.shipped_weights import TABLE
 from ecgpage.core.weights import copy_weights
-from ecgpage.train.prepare import list_wfdb, prepare
+from ecgpage.train.prepare import list_wfdb, prepare, write_text
 from ecgpage.train.stages import STAGES, VALID_FOLD, Outcome, Stage, Task
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ class Clock:
     def _tick(self) -> None:
         while True:
             over = self._over.wait(TICK_S)
-            _write(self.path, f"{self.used:.1f}")
+            write_text(self.path, f"{self.used:.1f}")
             if over:
                 return
 
@@ -140,7 +140,7 @@ class Run:
 
     def save(self) -> None:
         """Note what is done."""
-        _write(self.state_path, json.dumps(self.state, indent=2))
+        write_text(self.state_path, json.dumps(self.state, indent=2))
 
     def run(self, stages: Sequence[Stage]) -> dict[str, Any]:
         """Run the stages that are not done; returns what each of all scored."""
@@ -153,7 +153,7 @@ class Run:
                 self._run_stage(stage, sum(other.share for other in stages[place:]))
         self.clock.stop()
         found: dict[str, Any] = {"hours": self.clock.used / 3600, "stages": self.state["stages"]}
-        _write(self.model / REPORT, json.dumps(found, indent=2))
+        write_text(self.model / REPORT, json.dumps(found, indent=2))
         shutil.rmtree(self.work)
         return found
 
@@ -231,9 +231,3 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_name(f".{path.name}.new").write_text(text, encoding="utf-8")
-    path.with_name(f".{path.name}.new").replace(path)

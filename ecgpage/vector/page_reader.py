@@ -18,9 +18,10 @@ from ecgpage.grid.grid_map import SQUARE_MM, GridMap
 from ecgpage.image.pdf_paths import PageDrawing, Stroke
 from ecgpage.layout.arrangement import Arrangement, Cell, arrange
 from ecgpage.layout.boxes import HALF_BOX_MM, PageBoxes, PrintedNames
+from ecgpage.layout.known_layouts import CHEST
 from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.printed_scales import weigh_known_print, weigh_print
-from ecgpage.layout.scales import CHEST, SPEED_ODDS, find_group, tell_scale
+from ecgpage.layout.scales import SPEED_ODDS, find_group, tell_scale
 from ecgpage.layout.types import (
     NO_PRINT,
     PageLayout,
