@@ -15,6 +15,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from ecgpage.core.conventions import LEADS
 from ecgpage.core.types import Array
@@ -80,7 +81,36 @@ def find_name_pattern(printed: PrintedNames, options: LayoutOptions = LayoutOpti
     if best is None:
         return None
     words = np.where(best.words >= 0, surest[best.words], -1)
-    return replace(best, words=words)
+    return _reorder(replace(best, words=words), printed, options)
+
+
+def _reorder(pattern: NamePattern, printed: PrintedNames, options: LayoutOptions) -> NamePattern:
+    """Pattern in the order in which the words in its places are read, where they contradict the known one.
+
+    Each name is used once: a name misread as another one, which is read in its own place, too, is no other order.
+    """
+    own = np.array([LEADS.index(n.removeprefix("-")) for names in pattern.order.cells for n in names])
+    words = pattern.words.copy()
+    beside = np.zeros(pattern.order.columns)
+    beside[0] = pattern.margin_mm
+    for row, column in np.argwhere(words < 0):
+        away = printed.places - (pattern.x_mm[column], pattern.y_mm[row] + beside[column])
+        fit = np.exp(-0.5 * ((away / (ASIDE_MM, ROW_ERROR_MM)) ** 2).sum(axis=1))
+        fit = np.nan_to_num(fit) * printed.chances.max(axis=1, initial=0.0)
+        fit[words[words >= 0]] = 0.0
+        if fit.max(initial=0.0) > options.min_pattern_name:
+            words[row, column] = int(fit.argmax())
+    flat = words.ravel()
+    chances = np.where(flat[:, None] >= 0, printed.chances[flat], 1 / len(LEADS))
+    odds = np.log(options.read_wrong + (1 - options.read_wrong) * chances)
+    if len(own) == len(LEADS):
+        _, names = linear_sum_assignment(odds, maximize=True)
+        places = np.arange(len(own))
+        if odds[places, names].sum() - options.printed_order > odds[places, own].sum():
+            cells = np.array(LEADS)[names].reshape(words.shape)
+            order = replace(pattern.order, cells=tuple(tuple(map(str, row)) for row in cells))
+            return replace(pattern, order=order, words=words)
+    return pattern
 
 
 def _blur_names(chances: Array, options: LayoutOptions) -> Array:

@@ -123,3 +123,31 @@ def test_a_picture_that_cuts_the_last_leads_keeps_the_columns_of_the_names(shown
     layout = read_layout(flat, replace(boxes, names=names, printed=print_names(page)), 10.0)
     found = {s.lead: s.x0_mm for s in layout.segments}
     assert found == {s.lead: pytest.approx(s.x0, abs=2.0) for s in segments}
+
+
+@pytest.mark.parametrize("unread", [(), (4,)])
+def test_names_that_are_read_in_another_order_are_no_misread_known_order(unread: tuple[int, ...]) -> None:
+    cells = np.array(order_of("6x2").cells)
+    cells[2, 0], cells[5, 1] = cells[5, 1], cells[2, 0]  # III and V6 exchanged
+    names = cells.ravel().tolist()
+    places = np.array([(20.0 + 125 * c, 30.0 + 14.0 * r) for r in range(6) for c in range(2)])
+    chances = np.full((12, len(LEADS)), 0.002)
+    chances[np.arange(12), [LEADS.index(name) for name in names]] = 0.97
+    chances[list(unread)] = 0.002
+    pattern = find_name_pattern(PrintedNames(places, chances, np.zeros(12)))
+    assert pattern is not None
+    assert np.array(pattern.order.cells).ravel().tolist() == names
+
+
+def test_a_page_in_another_order_is_read_by_its_names_though_boxes_say_the_known_one() -> None:
+    page = draw_styled(layout="6x2")
+    boxes = true_boxes(page, exact_grid(page))
+    printed = print_names(page)
+    chances = printed.chances.copy()
+    chances[[2, 11]] = chances[[11, 2]]
+    layout = read_layout(
+        flatten_exactly(page), replace(boxes, printed=replace(printed, chances=chances)), 10.0
+    )
+    expected = list(LEADS)
+    expected[2], expected[11] = expected[11], expected[2]
+    assert [s.lead for s in layout.segments] == expected
