@@ -14,6 +14,8 @@ ORDER = (
 """Folders and modules of the package from the bottom to the top, in the order of the data."""
 LONGEST_FILE = 500
 """Lines."""
+LONGEST_TRAINING = 349
+"""Lines of a file of a training, which is read from top to bottom."""
 SOURCES = [
     path
     for folder in ("ecgpage", "bench", "yolov7", "tests")
@@ -85,6 +87,12 @@ def test_no_module_needs_itself() -> None:
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_no_file_is_too_long(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST_FILE
+
+
+def test_trainings_stay_small() -> None:
+    lines = {p.name: len(p.read_text("utf-8").splitlines()) for p in (ROOT / "ecgpage/train").glob("*.py")}
+    assert len(lines) > 20
+    assert {name: n for name, n in lines.items() if n > LONGEST_TRAINING} == {}
 
 
 def test_tests_of_the_product_import_neither_benches_nor_other_tests() -> None:

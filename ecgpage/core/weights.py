@@ -122,13 +122,18 @@ def save_bytes(folder: str | Path, name: str, file: str, content: bytes, card: C
 def copy_weights(source: str | Path, target: str | Path, names: Collection[str] | None = None) -> None:
     """Copy entries with their files into another model folder, which is valid at any moment: its table changes once.
 
-    ``names``: entries to copy, beside which the target's others stay; None copies all, and the target's others go. A file
-    whose name the target has for other content gets the first digits of its digest in its name. Raises EcgPageError when
-    an entry or a file of the source is missing or wrong.
+    ``names``: entries to copy, beside which the target's others stay; None copies all, and the target's others go, also
+    where its table cannot be read. A file whose name the target has for other content gets the first digits of its digest
+    in its name. Raises EcgPageError when an entry or a file of the source is missing or wrong.
     """
     source, target = Path(source), Path(target)
     target.mkdir(parents=True, exist_ok=True)
-    old = _read_table(target) if (target / TABLE).exists() else {}
+    try:
+        old = _read_table(target) if (target / TABLE).exists() else {}
+    except EcgPageError:
+        if names is not None:
+            raise
+        old = {}
     table = {} if names is None else dict(old)
     for name in _read_table(source) if names is None else names:
         path, content = _read_file(source, name)
@@ -141,7 +146,7 @@ def copy_weights(source: str | Path, target: str | Path, names: Collection[str] 
         table[name] = entry | {"file": place.name}
     _replace(target / TABLE, _format_table(table))
     kept = {str(entry["file"]) for entry in table.values()}
-    for file in {str(entry["file"]) for entry in old.values()} - kept:
+    for file in {str(entry.get("file")) for entry in old.values() if isinstance(entry, dict)} - kept:
         if file == Path(file).name:
             (target / file).unlink(missing_ok=True)
 

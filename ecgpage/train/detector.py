@@ -45,7 +45,8 @@ from ecgpage.synth.origins import summarize_origins
 from ecgpage.synth.page_shards import PageShards
 from ecgpage.train import loop
 from ecgpage.train.command import COMMON, MOST_SEEN, Setting, build_parser, list_options, read_recipe, set_up
-from ecgpage.train.loop import choose_device, is_matrix
+from ecgpage.train.devices import choose_device
+from ecgpage.train.loop import is_matrix
 from ecgpage.train.page_batches import Batch, Feeder, PagePool, collate
 
 log = logging.getLogger(__name__)

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.torch_runtime import network_precision
+from ecgpage.train.devices import describe_duration, name_device
 
 log = logging.getLogger(__name__)
 
@@ -331,32 +332,6 @@ def write_checkpoint(saved: Mapping[str, Any], path: Path) -> None:
     """Store a checkpoint; the previous one stays until the new one is complete."""
     torch.save(dict(saved), path.with_suffix(".new"))
     path.with_suffix(".new").replace(path)
-
-
-def choose_device(name: str = "auto") -> torch.device:
-    """Device by name; "auto" is CUDA where it exists. ``EcgPageError`` when CUDA is named and missing."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise EcgPageError(
-            f"device {name!r} was asked for, but there is no CUDA device; use --device cpu or auto"
-        )
-    return torch.device(name)
-
-
-def name_device(device: torch.device) -> str:
-    """Name of a device in words, such as "a CPU (2 threads)"."""
-    if device.type == "cuda":
-        return str(torch.cuda.get_device_name(device))
-    threads = torch.get_num_threads()
-    return f"a CPU ({threads} thread{'' if threads == 1 else 's'})"
-
-
-def describe_duration(seconds: float) -> str:
-    """Duration with its unit: seconds below two minutes, minutes below two hours."""
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.2f} h"
 
 
 def describe_report(entry: Mapping[str, Any]) -> str:

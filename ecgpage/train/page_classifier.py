@@ -49,7 +49,7 @@ from ecgpage.synth.origins import summarize_origins
 from ecgpage.synth.page_shards import PageShards
 from ecgpage.train import loop
 from ecgpage.train.command import COMMON, Setting, build_parser, list_options, read_recipe, set_up
-from ecgpage.train.loop import choose_device
+from ecgpage.train.devices import choose_device
 from ecgpage.train.scores import choose_thresholds, f_measures
 
 log = logging.getLogger(__name__)

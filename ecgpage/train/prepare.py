@@ -24,7 +24,7 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,11 +32,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from ecgpage.challenge.ptbxl_labels import LabelRules, read_codes, read_table
 from ecgpage.core.conventions import LEADS, EcgPageError
 from ecgpage.core.signal_packs import PACK_LEADS, save_pack
 from ecgpage.diagnosis.preprocessing import resample
-from ecgpage.synth.sources import Recording, WfdbFolder, read_wfdb
+from ecgpage.synth.sources import Recording, read_wfdb
+from ecgpage.train.record_lists import DEALT_FOLDS, PTBXL_FOLDS, Entry, list_ptbxl, list_wfdb
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +46,6 @@ SHARP_HZ: Final = 200.0
 """Sampling frequency, Hz, from which a record is sharp enough for the 500-Hz pack."""
 LARGEST_UV: Final = 32767
 """Voltage, uV, of a pack, at most."""
-PTBXL_FOLDS: Final = tuple(range(1, 10))
-"""Folds of PTB-XL that are prepared unless others are named."""
-DEALT_FOLDS: Final = (8, 1, 2, 3, 4, 5, 6, 7, 9)
-"""Folds in the order in which patients of a folder are dealt out: the validation's first, as few must have one, too."""
 LABEL_COLUMNS: Final = ("ecg_id", "patient_id", "age", "sex", "strat_fold", "scp_codes", "labels", "record")
 """Columns of ``labels.csv``."""
 RECORD_COLUMNS: Final = ("database", "record", "strat_fold", "labels", "pack")
@@ -59,82 +55,6 @@ DONE: Final = "prepared.json"
 
 Packed = NDArray[np.int16]
 """(8, n_samples) signals, uV, of one record."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """Record to prepare."""
-
-    number: int
-    fold: int
-    files: tuple[str, str]
-    """Names of its WFDB records at 100 Hz and at 500 Hz, or whatever there is, below the folder; "" for none."""
-    labels: tuple[str, ...] = ()
-    codes: str = ""
-    """Statements of its reading, code:likelihood, separated by ';'."""
-    patient: str = ""
-    age: str = ""
-    sex: str = ""
-
-
-# --- what there is ------------------------------------------------------------------------------------------
-
-
-def list_ptbxl(folder: Path, folds: Sequence[int], plus: Path | None) -> list[Entry]:
-    """Records of a PTB-XL download, with the Challenge's labels; without PTB-XL+ (``plus``) none is an Acute MI."""
-    statements = plus / "labels" / "12sl_statements.csv" if plus else None
-    acronyms = plus / "labels" / "mapping" / "12slv23ToSNOMED.csv" if plus else None
-    rules = LabelRules.read(folder / "scp_statements.csv", statements, acronyms)
-    if plus is None:
-        log.warning("without --ptbxl-plus every infarction is labelled Old MI, none Acute MI")
-    columns = ("ecg_id", "scp_codes", "strat_fold", "filename_lr", "filename_hr")
-    found = []
-    for row in read_table(folder / "ptbxl_database.csv", columns):
-        number, fold = int(float(row["ecg_id"])), int(float(row["strat_fold"]))
-        if fold not in folds:
-            continue
-        codes = read_codes(row["scp_codes"])
-        found.append(
-            Entry(
-                number,
-                fold,
-                (row["filename_lr"], row["filename_hr"]),
-                tuple(rules.labels(number, codes)),
-                ";".join(f"{code}:{likelihood:g}" for code, likelihood in codes.items()),
-                row.get("patient_id", "").removesuffix(".0"),
-                row.get("age", ""),
-                row.get("sex", ""),
-            )
-        )
-    if not found:
-        raise EcgPageError(f"{folder / 'ptbxl_database.csv'}: no record of the folds {list(folds)}")
-    return sorted(found, key=lambda entry: (entry.fold, entry.number))
-
-
-def list_wfdb(folder: Path, folds: Sequence[int] = DEALT_FOLDS) -> list[Entry]:
-    """Records of a folder, their patients dealt out to ``folds`` in an order that their names decide."""
-    names = WfdbFolder(folder).names
-    patients = {name: _patient(folder / f"{name}.hea") or name for name in names}
-    order = sorted(set(patients.values()), key=lambda text: hashlib.sha256(text.encode()).digest())
-    dealt = {patient: folds[k % len(folds)] for k, patient in enumerate(order)}
-    entries = [
-        Entry(k, dealt[patients[name]], ("", name), patient=patients[name])
-        for k, name in enumerate(names, start=1)
-    ]
-    return sorted(entries, key=lambda entry: (entry.fold, entry.number))
-
-
-def _patient(header: Path) -> str:
-    """Patient that a header's comments name; "" when they name none."""
-    try:
-        lines = header.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return ""
-    for line in lines:
-        key, _, value = line.lstrip("# ").partition(":")
-        if line.startswith("#") and key.strip().lower() in ("patient", "patient id", "subject"):
-            return value.strip()
-    return ""
 
 
 # --- one record ---------------------------------------------------------------------------------------------

@@ -3,7 +3,9 @@
 The shipped weights are copied first. Then the records become packs (``ecgpage.train.prepare``), and stage after stage
 (``ecgpage.train.stages``) is trained and compared with the shipped weights on patients that it has not seen; what is better
 is taken over at once. Everything else lives in ``training`` in the model folder and goes when the work is done:
-``training.json`` then says what each stage scored. Killed at any moment, the same command goes on where it was.
+``training.json`` then says what each stage scored. Killed at any moment, the same command goes on where it was. Where a
+model folder was finished from the same records, options and first weights, nothing is trained again; without its
+``training.json`` it is.
 
 ``ECGPAGE_TRAIN_HOURS`` is the time of all starts together (20 by default), ``ECGPAGE_FROM_SCRATCH=1`` starts from random
 weights, which then replace the shipped ones whatever they score.
@@ -27,8 +29,10 @@ import cv2
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.shipped_weights import TABLE
 from ecgpage.core.weights import copy_weights
-from ecgpage.train.prepare import list_wfdb, prepare, write_text
-from ecgpage.train.stages import STAGES, VALID_FOLD, Outcome, Stage, Task
+from ecgpage.train.prepare import prepare, write_text
+from ecgpage.train.record_lists import list_wfdb
+from ecgpage.train.stage_task import VALID_FOLD, Outcome, Stage, Task
+from ecgpage.train.stages import STAGES
 
 log = logging.getLogger(__name__)
 
@@ -108,34 +112,47 @@ class Run:
 
     def __init__(self, data: Path, model: Path, shipped: Path | None, options: Options) -> None:
         """``shipped``: model folder of the first weights, which may be ``model`` itself; None where there is none."""
-        self.data, self.model, self.options = data, model, options
+        self.data, self.model, self.options, self.first = data, model, options, shipped
+        self.own = shipped is not None and shipped.resolve() == model.resolve()
+        if shipped is not None and not (model / TABLE).exists():
+            copy_weights(shipped, model)  # valid already while many records are listed
         self.entries = list_wfdb(data, FOLDS)
+        self.made_from = self._made_from()
         self.work = model / WORK
         self.state_path = self.work / "state.json"
-        made_from = self._made_from()
+
+    def _made_from(self) -> str:
+        weights = "" if self.first is None or self.own else _digest(self.first / TABLE)
+        text = "\n".join([str(self.options.scratch), weights, *(repr(entry) for entry in self.entries)])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def finished(self) -> dict[str, Any] | None:
+        """What the stages scored where the model folder was finished from the same records and options; else None."""
+        report = _read(self.model / REPORT)
+        wanted = {"made_from": self.made_from, "most_hours": self.options.hours}
+        wanted["weights"] = _digest(self.model / TABLE)
+        return report if all(report.get(key) == value for key, value in wanted.items()) else None
+
+    def begin(self) -> None:
+        """Go on where a start with the same records and options was stopped, or begin anew with the shipped weights."""
         self.state: dict[str, Any] = _read(self.state_path)
-        if self.state.get("made_from") != made_from:
-            self._begin(shipped, made_from)
+        if self.state.get("made_from") != self.made_from:
+            self._begin_anew()
         else:
             log.info("goes on with %d stages done", len(self.state["stages"]))
         kept = self.work / "shipped"
         self.shipped = kept if (kept / TABLE).exists() else None
-        self.clock = Clock(self.work / "seconds", options.hours)
+        self.clock = Clock(self.work / "seconds", self.options.hours)
 
-    def _made_from(self) -> str:
-        text = "\n".join([str(self.options.scratch), *(repr(entry) for entry in self.entries)])
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    def _begin(self, shipped: Path | None, made_from: str) -> None:
+    def _begin_anew(self) -> None:
         """Make the model folder valid, and an empty folder for the work in it."""
         self.model.mkdir(parents=True, exist_ok=True)
-        own = shipped is not None and shipped.resolve() == self.model.resolve()
-        if shipped is not None and not own:
-            copy_weights(shipped, self.model)
+        if self.first is not None and not self.own:
+            copy_weights(self.first, self.model)
         shutil.rmtree(self.work, ignore_errors=True)
-        if shipped is not None:
-            copy_weights(shipped, self.work / "shipped")
-        self.state = {"made_from": made_from, "stages": {}}
+        if self.first is not None:
+            copy_weights(self.first, self.work / "shipped")
+        self.state = {"made_from": self.made_from, "stages": {}}
         self.save()
 
     def save(self) -> None:
@@ -153,6 +170,8 @@ class Run:
                 self._run_stage(stage, sum(other.share for other in stages[place:]))
         self.clock.stop()
         found: dict[str, Any] = {"hours": self.clock.used / 3600, "stages": self.state["stages"]}
+        found |= {"made_from": self.made_from, "most_hours": self.options.hours}
+        found["weights"] = _digest(self.model / TABLE)
         write_text(self.model / REPORT, json.dumps(found, indent=2))
         shutil.rmtree(self.work)
         return found
@@ -210,10 +229,19 @@ def retrain(
 ) -> dict[str, Any]:
     """Retrain the system on the WFDB records in ``data`` into ``model``; returns what each stage scored.
 
+    Where ``model`` was finished from the same records, options and shipped weights, it stays as it is.
     Raises EcgPageError when ``data`` holds no record or nothing could be trained where there are no shipped weights.
     """
     cv2.setNumThreads(1)  # before workers fork: OpenCV's threads do not survive it
-    found = Run(data, model, shipped, options or Options.from_environment()).run(stages)
+    run = Run(data, model, shipped, options or Options.from_environment())
+    finished = run.finished()
+    if finished is not None:
+        log.warning(
+            "%s was finished from these records and options; to train again, delete its %s", model, REPORT
+        )
+        return finished
+    run.begin()
+    found = run.run(stages)
     if not (model / TABLE).exists():
         reasons = "; ".join(f"{name}: {one.get('reason')}" for name, one in found["stages"].items())
         raise EcgPageError(f"{data}: nothing could be trained ({reasons})")
@@ -222,6 +250,11 @@ def retrain(
 
 def _number(value: float) -> float | None:
     return None if math.isnan(value) else value
+
+
+def _digest(path: Path) -> str:
+    """Digest of a file; "" when there is none."""
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from ecgpage.diagnosis.signal_classifier import NAME
 from ecgpage.diagnosis.signal_network import SignalNets, load_nets
 from ecgpage.synth.origins import summarize_origins
 from ecgpage.synth.simulated_digitization import mask_as_page, simulate_digitization
-from ecgpage.train.loop import describe_duration, name_device
+from ecgpage.train.devices import describe_duration, name_device
 from ecgpage.train.scores import choose_thresholds, f_measures, macro_interval
 from ecgpage.train.signal_examples import (
     BeatViews,

@@ -19,7 +19,7 @@ from ecgpage.core.weights import Card
 from ecgpage.diagnosis.signal_classifier import NAME
 from ecgpage.diagnosis.signal_network import SignalNets
 from ecgpage.synth.simulated_digitization import mask_as_page
-from ecgpage.train.loop import choose_device, describe_duration, name_device
+from ecgpage.train.devices import choose_device, describe_duration, name_device
 from ecgpage.train.scores import choose_thresholds, f_measures
 from ecgpage.train.signal_classifier import INPUT, OUTPUT, PARTS, fit_parts, start_nets
 from ecgpage.train.signal_examples import Record, Windows, collect_windows, sort_classes

@@ -36,7 +36,7 @@ from ecgpage.synth.origins import summarize_origins
 from ecgpage.synth.text_windows import SIDE, WindowPool, Windows
 from ecgpage.train import loop
 from ecgpage.train.command import COMMON, Setting, build_parser, list_options, read_recipe, set_up
-from ecgpage.train.loop import choose_device
+from ecgpage.train.devices import choose_device
 
 Batch = tuple[Tensor, Tensor, Tensor]
 """Light uint8 (b, SEEN_SIDE, SEEN_SIDE), places float32 (b, MOST_WORDS, 2) px, classes (b, MOST_WORDS)."""

@@ -42,7 +42,8 @@ from ecgpage.trace.decoding import AROUND_MODE, BIN_MM, BINS, bin_heights, decod
 from ecgpage.trace.network import TraceNet, load_network, load_trained
 from ecgpage.train import loop
 from ecgpage.train.command import COMMON, Setting, build_parser, list_options, read_recipe, set_up
-from ecgpage.train.loop import choose_device, is_matrix
+from ecgpage.train.devices import choose_device
+from ecgpage.train.loop import is_matrix
 from ecgpage.train.trace_crops import (
     MIN_STEPS,
     Batch,
@@ -333,17 +334,9 @@ def main() -> None:
     if args.score:
         score_fold(args.data, args.out, args.score)
         return
-    train(
-        args.data,
-        args.out,
-        args.work,
-        read_recipe(args, Recipe, SETTINGS),
-        resume=args.resume,
-        compiled=args.compile,
-        workers=args.workers,
-        stop=args.stop,
-        start=args.start,
-    )
+    recipe = read_recipe(args, Recipe, SETTINGS)
+    how = {"resume": args.resume, "compiled": args.compile, "workers": args.workers}
+    train(args.data, args.out, args.work, recipe, **how, stop=args.stop, start=args.start)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from ecgpage.core.signal_packs import load_pack, twelve_leads
 from ecgpage.synth.training_records import TrainingRecords
 from ecgpage.train import prepare as module
 from ecgpage.train.prepare import prepare
+from ecgpage.train.record_lists import Entry
 from ecgpage.train.signal_examples import load_folds
 from ecgpage.train.trace_crops import load_signals
 from tests.train.records import microvolts, write
@@ -97,7 +98,7 @@ def test_a_stopped_run_goes_on_at_its_fold(
 ) -> None:
     out, read, real = tmp_path / "out", [], module.read_entry
 
-    def stop_at_8(folder: Path, entry: module.Entry):  # type: ignore[no-untyped-def]
+    def stop_at_8(folder: Path, entry: Entry):  # type: ignore[no-untyped-def]
         read.append(entry.number)
         if entry.number == 8 and len(read) == 4:
             raise KeyboardInterrupt

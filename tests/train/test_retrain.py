@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.weights import Card, copy_weights, load_arrays, load_card, save_arrays
 from ecgpage.train import retrain as module
 from ecgpage.train.retrain import REPORT, WORK, Clock, Options, retrain
-from ecgpage.train.stages import STAGES, Outcome, Stage, Task
+from ecgpage.train.stage_task import Outcome, Stage, Task
+from ecgpage.train.stages import STAGES
 from tests.train.records import write_record
 
 CARD = Card("input", "output", "data", "command", "score")
@@ -136,6 +138,109 @@ def test_the_folder_of_the_shipped_weights_itself_can_be_retrained(
 ) -> None:
     retrain(data, shipped, shipped, ENOUGH, [stage("a", 0.1, 0.2), stage("b", 0.2, 0.1)])
     assert held(shipped) == {"a": 2.0, "b": 1.0, "c": 1.0}
+
+
+def test_a_folder_whose_table_cannot_be_read_is_replaced(data: Path, shipped: Path, tmp_path: Path) -> None:
+    for k, table in enumerate(("{", "[]", '{"a": 7, "old": {"sha256": "x"}}')):
+        model = tmp_path / f"model{k}"
+        model.mkdir()
+        (model / "weights.json").write_text(table)
+        retrain(data, model, shipped, ENOUGH, [stage("b", 0.1, 0.2)])
+        assert held(model) == {"a": 1.0, "b": 2.0, "c": 1.0}
+
+
+def test_the_folder_is_valid_before_the_records_are_listed(
+    data: Path, shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(folder: Path, folds: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "list_wfdb", killed)
+    with pytest.raises(KeyboardInterrupt):
+        retrain(data, tmp_path / "model", shipped, ENOUGH, [stage("a", 0, 1)])
+    assert held(tmp_path / "model") == {"a": 1.0, "b": 1.0, "c": 1.0}
+
+
+# a second start
+
+
+def test_a_finished_folder_stays_as_it_is(
+    data: Path, shipped: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    runs: list[Task] = []
+    stages = stage("a", 0, 1, runs=runs), stage("b", 1, 0, runs=runs)
+    found = retrain(data, tmp_path / "model", shipped, ENOUGH, stages)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "model").rglob("*")}
+    assert "finished" not in caplog.text
+    assert retrain(data, tmp_path / "model", shipped, ENOUGH, stages) == found
+    assert len(runs) == 2
+    assert "was finished from these records and options" in caplog.text  # without -v, too
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "model").rglob("*")} == before
+
+
+def change_label(data: Path, model: Path, shipped: Path) -> None:
+    header = data / "r1.hea"
+    header.write_text(header.read_text().replace("NORM", "CD"))
+
+
+def add_record(data: Path, model: Path, shipped: Path) -> None:
+    write_record(data, "more", seed=9, fs=100, labels="NORM")
+
+
+def change_signal(data: Path, model: Path, shipped: Path) -> None:
+    write_record(data, "r1", seed=9, fs=100, labels="NORM")
+
+
+def change_weights(data: Path, model: Path, shipped: Path) -> None:
+    save(model, "c", 9.0)
+
+
+def forget_report(data: Path, model: Path, shipped: Path) -> None:
+    (model / REPORT).unlink()
+
+
+def ship_other_weights(data: Path, model: Path, shipped: Path) -> None:
+    save(shipped, "c", 1.0)
+    save(shipped, "a", 1.5)
+
+
+@pytest.mark.parametrize(
+    ("change", "options"),
+    [
+        (change_label, ENOUGH),
+        (add_record, ENOUGH),
+        (change_signal, ENOUGH),
+        (change_weights, ENOUGH),
+        (forget_report, ENOUGH),
+        (ship_other_weights, ENOUGH),
+        (None, Options(hours=11)),
+        (None, Options(hours=10, scratch=True)),
+    ],
+)
+def test_a_finished_folder_is_trained_anew_where_anything_changed(
+    data: Path,
+    shipped: Path,
+    tmp_path: Path,
+    change: Callable[[Path, Path, Path], None] | None,
+    options: Options,
+) -> None:
+    runs: list[Task] = []
+    model, stages = tmp_path / "model", [stage("a", 0, 1, runs=runs)]
+    retrain(data, model, shipped, ENOUGH, stages)
+    if change:
+        change(data, model, shipped)
+    retrain(data, model, shipped, options, stages)
+    assert len(runs) == 2
+    assert held(model) == {"a": 2.0, "b": 1.0, "c": 1.0}
+    retrain(data, model, shipped, options, stages)
+    assert len(runs) == 2
+
+
+def test_a_finished_folder_that_trains_in_its_place_stays_as_it_is(data: Path, shipped: Path) -> None:
+    runs: list[Task] = []
+    for _ in range(2):
+        retrain(data, shipped, shipped, ENOUGH, [stage("a", 0, 1, runs=runs)])
+    assert len(runs) == 1
 
 
 # time and kills

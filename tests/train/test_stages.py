@@ -17,11 +17,13 @@ from ecgpage.diagnosis.preprocessing import to_windows
 from ecgpage.diagnosis.signal_classifier import SignalClassifier
 from ecgpage.pipeline import Digitizer
 from ecgpage.train import stages
-from ecgpage.train.prepare import list_wfdb, prepare
+from ecgpage.train.prepare import prepare
+from ecgpage.train.record_lists import list_wfdb
 from ecgpage.train.retrain import FOLDS
 from ecgpage.train.signal_examples import Windows
 from ecgpage.train.signal_records import Trained
-from ecgpage.train.stages import Outcome, Task, keep_signal, read_records
+from ecgpage.train.stage_task import Outcome, Task, read_records
+from ecgpage.train.stages import keep_signal
 from tests.train.records import microvolts, write, write_record
 
 MODEL = Path(__file__).parents[2] / "model"
