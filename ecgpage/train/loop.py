@@ -123,6 +123,11 @@ class Trainer(ABC, Generic[Batch, AnyRecipe]):
         """Whether a parameter decays."""
         return is_matrix(name, parameter)
 
+    def tune(self) -> None:
+        """Set the optimizer for the next step."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.rate()
+
     def candidate(self) -> nn.Module:
         """Network with the averaged weights, in the form that is validated and stored."""
         return self.averaged
@@ -147,8 +152,7 @@ class Trainer(ABC, Generic[Batch, AnyRecipe]):
 
     def step(self, batch: Batch) -> Parts:
         """Do one step; returns the terms of the loss, without waiting for a GPU."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate()
+        self.tune()
         self.network.train()
         parts = self.losses(batch)
         loss = torch.stack(list(parts.values())).sum()
@@ -243,7 +247,7 @@ class Trainer(ABC, Generic[Batch, AnyRecipe]):
         losses = {key: float(torch.stack([p[key] for p in parts if key in p]).mean()) for key in parts[-1]}
         counts = {"steps": progress.steps, "seen": progress.seen, "drawn": progress.drawn}
         entry: dict[str, Any] = {"minutes": progress.seconds / 60, **counts, "per_second": speed}
-        entry |= {"rate": self.rate(), "loss": losses, "scores": scores}
+        entry |= {"rate": self.optimizer.param_groups[0]["lr"], "loss": losses, "scores": scores}
         progress.history.append(entry)
         better = merit is None or merit not in scores or progress.chosen < 0
         if not better:

@@ -13,7 +13,6 @@ continues: ``--work`` holds checkpoint and log, the folder ``packs`` beside it t
 """
 
 import argparse
-import json
 import logging
 import time
 from collections.abc import Iterable, Sequence
@@ -41,15 +40,15 @@ from ecgpage.train.signal_examples import (
     load_folds,
     one_hot,
 )
-from ecgpage.train.signal_fitting import Fitted, Log, Recipe, fit, fit_in_time, probabilities
+from ecgpage.train.signal_fitting import Fitted, Log, Recipe, fit, probabilities
 from ecgpage.train.tree_growing import grow_trees
 
 INPUT: Final = "12 leads x 10 s at 100 Hz, mV, NaN where not printed (as signal and mask planes; as usual beat, rhythm, form)"
 """Input of the networks, for the model card."""
 PARTS: Final = ("windows", "beats")
 """Networks of the signal branch, in the order of their training."""
-TIME_SHARE: Final = {"windows": 0.7, "beats": 0.2}
-"""Share of a training's time that each network gets; the rest is for reading beats and growing trees."""
+TIME_SHARE: Final = {"windows": 0.65, "beats": 0.2}
+"""Share of a training's time that each network gets; the rest is for validating, reading beats and growing trees."""
 VIEWS: Final = 4
 """Number of simulated digitizations of each record from which beats are read: reading takes longer than a step."""
 BEATS_BATCH: Final = 128
@@ -107,9 +106,9 @@ def fit_parts(
     work: Path | None = None,
     seconds: float | None = None,
 ) -> dict[str, Fitted]:
-    """Train some of ``PARTS`` in place, each to the weights of its best epoch; checkpoints are written to ``work``.
+    """Train some of ``PARTS`` in place, each to the weights of its best report; checkpoints are written to ``work``.
 
-    Within ``seconds``, the epochs of each are fewer where they take longer than its share (``TIME_SHARE``). Trees are grown
+    Of ``seconds``, each gets its share at most (``TIME_SHARE``). Trees are grown
     with the network on beats; their outputs are the classes alone.
     """
     fitted = {}
@@ -125,31 +124,10 @@ def fit_parts(
         log(f"{part}:")
         checkpoint = None if work is None else work / f"{part}.pt"
         if seconds is not None:
-            own = _plan_epochs(network, examples, len(classes), own, TIME_SHARE[part] * seconds, checkpoint)
+            own = replace(own, minutes=TIME_SHARE[part] * seconds / 60)
         fitted[part] = fit(network, *examples, len(classes), own, log=log, checkpoint=checkpoint)
         network.load_state_dict(fitted[part].state)
     return fitted
-
-
-def _plan_epochs(
-    network: nn.Module,
-    examples: tuple[Examples, Examples | None],
-    classes: int,
-    recipe: Recipe,
-    seconds: float,
-    checkpoint: Path | None,
-) -> Recipe:
-    """Recipe whose epochs fit in ``seconds``; what was planned stands beside the checkpoint and holds for resumed runs."""
-    plan = None if checkpoint is None else checkpoint.with_suffix(".json")
-    if plan is not None and plan.exists():
-        return replace(recipe, **json.loads(plan.read_text(encoding="utf-8")))
-    recipe = fit_in_time(network, *examples, classes, recipe, seconds)
-    if plan is not None:
-        plan.parent.mkdir(parents=True, exist_ok=True)
-        plan.write_text(
-            json.dumps({"epochs": recipe.epochs, "most_steps": recipe.most_steps}), encoding="utf-8"
-        )
-    return recipe
 
 
 # --- the packs ----------------------------------------------------------------------------------------------

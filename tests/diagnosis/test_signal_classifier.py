@@ -347,7 +347,7 @@ def test_the_loss_falls_and_a_stopped_run_goes_on_where_it_was(tmp_path):
     again = fit(
         SignalNet(1, **SMALL), Windows(x, y), None, 1, recipe, log=logged.append, checkpoint=tmp_path / "c.pt"
     )
-    assert logged[-1] == "goes on at epoch 30"
+    assert "30 steps" in logged[-1]
     torch.testing.assert_close(again.state, fitted.state)
 
 

@@ -1,0 +1,126 @@
+"""Fitting of the signal branch's networks by the common loop: the losses of a plain loop, its time, its stops."""
+
+import copy
+import math
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor
+
+from ecgpage.core.signal_packs import twelve_leads
+from ecgpage.diagnosis.signal_network import SignalNet
+from ecgpage.train import signal_fitting
+from ecgpage.train.loop import parameter_groups, update_average
+from ecgpage.train.signal_examples import Windows, draw_weights
+from ecgpage.train.signal_fitting import Recipe, Trainer, fit
+from tests.train.records import microvolts
+
+SMALL = {"widths": (16, 16), "depths": (1, 1), "queries": 1, "hidden": 16, "dropout": 0.2}
+RECIPE = Recipe(epochs=6, batch=8, peak_lr=5e-3, seed=3)
+CLASSES = 2
+
+
+def network() -> SignalNet:
+    torch.manual_seed(0)
+    return SignalNet(3, **SMALL)
+
+
+@pytest.fixture(scope="module")
+def windows() -> Windows:
+    """20 windows of two classes and a finer statement."""
+    mv = np.stack([twelve_leads(microvolts(k, 100)) for k in range(20)]).astype(np.float16)
+    y = torch.tensor([[float(k % 2 == 0), float(k % 5 == 0), float(k % 4 == 0)] for k in range(20)])
+    return Windows(torch.from_numpy(mv), y)
+
+
+def train_plainly(windows: Windows) -> tuple[list[float], dict[str, Tensor]]:
+    """Losses of the passes and averaged weights of a loop that only PyTorch's parts make."""
+    net = network()
+    averaged = copy.deepcopy(net).eval()
+    steps = math.ceil(len(windows.y) / RECIPE.batch)
+    groups = parameter_groups(net, RECIPE.weight_decay)
+    optimizer = torch.optim.AdamW(groups, lr=RECIPE.peak_lr, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, RECIPE.peak_lr, total_steps=steps * RECIPE.epochs, pct_start=0.2
+    )
+    column = torch.tensor([0.5, 0.5, RECIPE.auxiliary])
+    weights = draw_weights(windows.y[:, :CLASSES].numpy(), RECIPE.balance)
+    torch.manual_seed(1000 * RECIPE.seed + 1)
+    losses = []
+    for epoch in range(RECIPE.epochs):
+        rng = np.random.default_rng([RECIPE.seed, epoch])
+        own = []
+        for k in range(steps):
+            rows = torch.from_numpy(rng.choice(len(windows.y), RECIPE.batch, p=weights))
+            inputs, wanted = windows.draw(rows, rng, torch.device("cpu"))
+            net.train()
+            bce = F.binary_cross_entropy_with_logits(net(*inputs), wanted, reduction="none")
+            loss = (bce.mean(0) * column).sum()
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            update_average(averaged, net, RECIPE.ema, epoch * steps + k)
+            own.append(float(loss.detach()))
+        losses.append(float(np.mean(own)))
+    return losses, averaged.state_dict()
+
+
+@pytest.mark.medium
+def test_the_common_loop_has_the_losses_of_a_plain_one(
+    windows: Windows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ECGPAGE_PRECISION", "float32")
+    losses, state = train_plainly(windows)
+    fitted = fit(network(), windows, None, CLASSES, RECIPE, log=lambda _: None)
+    assert fitted.losses == pytest.approx(losses, rel=1e-4)
+    torch.testing.assert_close(fitted.state, state, rtol=1e-3, atol=1e-5)
+    other = fit(network(), windows, None, CLASSES, Recipe(**{**vars(RECIPE), "seed": 4}), log=lambda _: None)
+    assert other.losses != pytest.approx(losses, rel=1e-2)
+
+
+@pytest.mark.medium
+def test_the_report_with_the_least_loss_of_the_validation_is_kept(windows: Windows) -> None:
+    held_out = Windows(windows.x[:8], windows.y[:8, :CLASSES])
+    logged: list[str] = []
+    recipe = Recipe(epochs=5, batch=8, peak_lr=0.3)  # so large that it gets worse
+    fitted = fit(network(), windows, held_out, CLASSES, recipe, log=logged.append)
+    bce = [float(line.split("-bce -")[1].split(",")[0]) for line in logged]
+    net = network()
+    net.load_state_dict(fitted.state)
+    scores = signal_fitting.validate(net, held_out, CLASSES)
+    assert scores["-bce"] == pytest.approx(-min(bce), rel=1e-2)
+    assert scores["F"] == pytest.approx(fitted.macro_f)
+
+
+@pytest.mark.medium
+def test_a_training_ends_with_its_time(windows: Windows) -> None:
+    logged: list[str] = []
+    recipe = Recipe(epochs=100_000, batch=8, minutes=0.01)
+    fit(network(), windows, None, CLASSES, recipe, log=logged.append)
+    assert 1 <= len(logged) < 200
+    rate = float(logged[-1].split("rate ")[1].split()[0])
+    assert rate < 0.01 * recipe.peak_lr  # the schedule has come to its end
+
+
+@pytest.mark.medium
+def test_a_training_that_is_stopped_within_a_pass_goes_on_there(windows: Windows, tmp_path: Path) -> None:
+    path = tmp_path / "c.pt"
+    first = Trainer(network(), windows, CLASSES, RECIPE)
+    first.begin(path, resume=True)
+    for batch in islice(first.draw_batches(), 4):  # of three steps a pass
+        first.step(batch)
+    first.save(path)
+    logged: list[str] = []
+    fitted = fit(network(), windows, None, CLASSES, RECIPE, log=logged.append, checkpoint=path)
+    assert "4 steps" in logged[0]
+    assert [int(line.split(" steps")[0].split()[-1]) for line in logged[1:]] == [6, 9, 12, 15, 18]
+    assert len(fitted.losses) == 5
+    resumed = Trainer(network(), windows, CLASSES, RECIPE)
+    resumed.begin(path, resume=True)
+    assert resumed.progress.steps == 18
