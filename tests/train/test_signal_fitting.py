@@ -101,11 +101,11 @@ def test_the_report_with_the_least_loss_of_the_validation_is_kept(windows: Windo
 @pytest.mark.medium
 def test_a_training_ends_with_its_time(windows: Windows) -> None:
     logged: list[str] = []
-    recipe = Recipe(epochs=100_000, batch=8, minutes=0.01)
+    recipe = Recipe(epochs=100_000, batch=8, minutes=0.02)
     fit(network(), windows, None, CLASSES, recipe, log=logged.append)
     assert 1 <= len(logged) < 200
-    rate = float(logged[-1].split("rate ")[1].split()[0])
-    assert rate < 0.01 * recipe.peak_lr  # the schedule has come to its end
+    rates = [float(line.split("rate ")[1].split()[0]) for line in logged]
+    assert rates[-1] < 0.5 * recipe.peak_lr < 0.8 * recipe.peak_lr < max(rates)  # the whole schedule
 
 
 @pytest.mark.medium
