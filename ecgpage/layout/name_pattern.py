@@ -60,7 +60,7 @@ class NamePattern:
 
 
 def find_name_pattern(printed: PrintedNames, options: LayoutOptions = LayoutOptions()) -> NamePattern | None:
-    """Likeliest order of a known layout in which printed names stand; None where too few do."""
+    """Likeliest order of a known layout in which printed names stand; None where too few do, or they contradict it."""
     read = _blur_names(printed.chances, options)
     surest = np.argsort(-read.max(axis=1, initial=0.0), kind="stable")[:MOST_WORDS]
     surest = surest[read[surest].max(axis=1, initial=0.0) > options.min_pattern_name]
@@ -81,11 +81,12 @@ def find_name_pattern(printed: PrintedNames, options: LayoutOptions = LayoutOpti
     if best is None:
         return None
     words = np.where(best.words >= 0, surest[best.words], -1)
-    return _reorder(replace(best, words=words), printed, options)
+    best = replace(best, words=words)
+    return None if _is_contradicted(best, printed, options) else best
 
 
-def _reorder(pattern: NamePattern, printed: PrintedNames, options: LayoutOptions) -> NamePattern:
-    """Pattern in the order in which the words in its places are read, where they contradict the known one.
+def _is_contradicted(pattern: NamePattern, printed: PrintedNames, options: LayoutOptions) -> bool:
+    """Whether the words in the places of a pattern are likelier another order of leads than its own, misread here and there.
 
     Each name is used once: a name misread as another one, which is read in its own place, too, is no other order.
     """
@@ -93,24 +94,19 @@ def _reorder(pattern: NamePattern, printed: PrintedNames, options: LayoutOptions
     words = pattern.words.copy()
     beside = np.zeros(pattern.order.columns)
     beside[0] = pattern.margin_mm
+    y_mm = fill_rows(pattern.y_mm)
     for row, column in np.argwhere(words < 0):
-        away = printed.places - (pattern.x_mm[column], pattern.y_mm[row] + beside[column])
+        away = printed.places - (pattern.x_mm[column], y_mm[row] + beside[column])
         fit = np.exp(-0.5 * ((away / (ASIDE_MM, ROW_ERROR_MM)) ** 2).sum(axis=1))
-        fit = np.nan_to_num(fit) * printed.chances.max(axis=1, initial=0.0)
+        fit *= printed.chances.max(axis=1, initial=0.0)
         fit[words[words >= 0]] = 0.0
         if fit.max(initial=0.0) > options.min_pattern_name:
             words[row, column] = int(fit.argmax())
     flat = words.ravel()
     chances = np.where(flat[:, None] >= 0, printed.chances[flat], 1 / len(LEADS))
     odds = np.log(options.read_wrong + (1 - options.read_wrong) * chances)
-    if len(own) == len(LEADS):
-        _, names = linear_sum_assignment(odds, maximize=True)
-        places = np.arange(len(own))
-        if odds[places, names].sum() - options.printed_order > odds[places, own].sum():
-            cells = np.array(LEADS)[names].reshape(words.shape)
-            order = replace(pattern.order, cells=tuple(tuple(map(str, row)) for row in cells))
-            return replace(pattern, order=order, words=words)
-    return pattern
+    places, names = linear_sum_assignment(odds, maximize=True)
+    return bool(odds[places, names].sum() - options.printed_order > odds[places, own].sum())
 
 
 def _blur_names(chances: Array, options: LayoutOptions) -> Array:
@@ -250,3 +246,18 @@ def _middles(y: Array, weights: Array) -> Array:
         total = np.where(near, weights, 0.0).sum(axis=1)
         mean = np.where(near, np.nan_to_num(y) * weights, 0.0).sum(axis=1) / np.where(total > 0, total, 1.0)
     return np.where(total > 0, mean, np.nan)
+
+
+def fill_rows(y: Array) -> Array:
+    """Page y of rows with those unknown between or beyond the others."""
+    known = np.flatnonzero(np.isfinite(y))
+    if len(known) < 2:
+        return np.where(np.isfinite(y), y, np.nanmean(y))
+    filled = np.interp(np.arange(len(y)), known, y[known])
+    step = float(np.median(np.diff(y[known]) / np.diff(known)))
+    for k in range(len(y)):
+        if k < known[0]:
+            filled[k] = y[known[0]] - (known[0] - k) * step
+        elif k > known[-1]:
+            filled[k] = y[known[-1]] + (k - known[-1]) * step
+    return filled

@@ -15,7 +15,7 @@ from ecgpage.core.types import Array
 from ecgpage.layout.arrangement import Arrangement, arrange
 from ecgpage.layout.boxes import NO_NAMES, ROW_APART_MM, PageBoxes, PrintedNames, SeveralPagesError
 from ecgpage.layout.columns import Columns
-from ecgpage.layout.name_pattern import MOST_ASIDE_MM, NamePattern, find_name_pattern
+from ecgpage.layout.name_pattern import MOST_ASIDE_MM, NamePattern, fill_rows, find_name_pattern
 from ecgpage.layout.options import LayoutOptions
 
 LEVEL_ERROR_MM: Final = 1.5
@@ -181,7 +181,7 @@ def _find_levels(
     pattern: NamePattern, boxes: PageBoxes, levels_mm: Array, ink: Array, options: LayoutOptions
 ) -> tuple[Array, float]:
     """(rows,) page y of the pattern's rows, and their distance below the names."""
-    y = _fill_rows(pattern.y_mm)
+    y = fill_rows(pattern.y_mm)
     candidates, sure = _candidates(boxes, levels_mm, ink)
     step = float(np.median(np.diff(y))) if len(y) > 1 else 25.0
     best, down = -np.inf, 0.0
@@ -203,21 +203,6 @@ def _find_levels(
         weights = sure[near] * np.exp(-0.5 * (away[near] / LEVEL_ERROR_MM) ** 2)
         rows.append(float(candidates[near][weights.argmax()]) if near.any() else float(level))
     return np.array(rows), down
-
-
-def _fill_rows(y: Array) -> Array:
-    """Page y of rows with those unknown between or beyond the others."""
-    known = np.flatnonzero(np.isfinite(y))
-    if len(known) < 2:
-        return np.where(np.isfinite(y), y, np.nanmean(y))
-    filled = np.interp(np.arange(len(y)), known, y[known])
-    step = float(np.median(np.diff(y[known]) / np.diff(known)))
-    for k in range(len(y)):
-        if k < known[0]:
-            filled[k] = y[known[0]] - (known[0] - k) * step
-        elif k > known[-1]:
-            filled[k] = y[known[-1]] + (k - known[-1]) * step
-    return filled
 
 
 def _find_columns(pattern: NamePattern, boxes: PageBoxes, ink: Array, rows_mm: Array) -> Columns | None:

@@ -134,9 +134,7 @@ def test_names_that_are_read_in_another_order_are_no_misread_known_order(unread:
     chances = np.full((12, len(LEADS)), 0.002)
     chances[np.arange(12), [LEADS.index(name) for name in names]] = 0.97
     chances[list(unread)] = 0.002
-    pattern = find_name_pattern(PrintedNames(places, chances, np.zeros(12)))
-    assert pattern is not None
-    assert np.array(pattern.order.cells).ravel().tolist() == names
+    assert find_name_pattern(PrintedNames(places, chances, np.zeros(12))) is None
 
 
 def test_a_page_in_another_order_is_read_by_its_names_though_boxes_say_the_known_one() -> None:
