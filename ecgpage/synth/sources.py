@@ -109,7 +109,7 @@ def read_leads(folder: Path, name: str) -> PartialRecording:
         scale = [TO_MV[str(unit).lower()] for unit in fields["units"]]
     except KeyError as error:
         raise EcgPageError(f"{name}: unit {error} is not a voltage") from error
-    comments = [str(c) for c in fields["comments"]]
+    comments = _read_comments(folder / f"{name}.hea")
     labels = [c.split(":", 1)[1] for c in comments if c.startswith("Labels:")]
     return PartialRecording(
         np.asarray(signal) * scale,
@@ -118,6 +118,12 @@ def read_leads(folder: Path, name: str) -> PartialRecording:
         tuple(c for c in comments if not c.startswith(("Labels:", "Image:"))),
         tuple(label.strip() for text in labels for label in text.split(",") if label.strip()),
     )
+
+
+def _read_comments(header: Path) -> list[str]:
+    """Comments of a header, of which wfdb would keep the letters of ASCII alone."""
+    lines = [line.strip() for line in header.read_text(encoding="utf-8", errors="replace").splitlines()]
+    return [line.strip(" \t#") for line in lines if line.startswith("#")]
 
 
 class Pack:
