@@ -369,7 +369,8 @@ class Digitizer:
             evidence = gather_evidence(grid, layout, traces, signals, side_px, fs)
         located = LocatedEcg(image, grid, layout.segments, traces, boxes)
         as_read_fs = fs * len(signals.as_read) / n_samples
-        misread = find_contradiction(signals.as_read, as_read_fs, self.options.signal)
+        are_read = layout.name_evidence.are_read(self.options.layout.sure_pattern)
+        misread = find_contradiction(signals.as_read, as_read_fs, self.options.signal, are_read=are_read)
         if misread:
             raise RefusedPageError(misread, located)
         disagreement = find_disagreement(signals.as_read, as_read_fs, self.options.signal)

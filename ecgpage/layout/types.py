@@ -182,6 +182,10 @@ class NameEvidence:
     explained: float = 1.0
     """Share, 0 to 1, of the leads that are surely seen which stand in the layout."""
 
+    def are_read(self, share: float) -> bool:
+        """Whether this share of the names, at least, was read in print in the places of a usual order."""
+        return self.is_pattern and min(self.pattern_share, self.read_share) >= share
+
 
 @dataclass(frozen=True)
 class PageLayout:

@@ -18,15 +18,19 @@ LEAST_PIECES: Final = 3
 """Number of pieces in common by which leads are compared."""
 
 
-def find_contradiction(mv: NDArray[np.float32], fs: float, options: SignalOptions = SignalOptions()) -> str:
+def find_contradiction(
+    mv: NDArray[np.float32], fs: float, options: SignalOptions = SignalOptions(), *, are_read: bool = False
+) -> str:
     """Contradiction between signals (n_samples, 12) mV at ``fs`` Hz and the names of their leads; empty when there is none.
 
-    On every page I + III = II (Einthoven) and aVR = -(aVL + aVF) (Goldberger): when neither holds even roughly as a whole,
-    nor clearly in most pieces, rows or times were misread. Chest leads whose sum cancels are limb leads.
+    ``are_read``: the names were read in print, so that sizes alone do not speak against them: spikes of a pacemaker that
+    cross other rows, or scales of their own, make traces wrong, not names. On every page I + III = II (Einthoven) and
+    aVR = -(aVL + aVF) (Goldberger): when neither holds even roughly as a whole, nor clearly in most pieces, rows or times
+    were misread. Chest leads whose sum cancels are limb leads.
     """
     lead = _name_leads(mv)
     sure = [
-        r if np.isnan(r) or _are_alike(ratio, options) or _is_clear(r, ratio, options) else 0.0
+        r if np.isnan(r) or are_read or _are_alike(ratio, options) or _is_clear(r, ratio, options) else 0.0
         for r, ratio in compare_sides(mv, fs).values()
     ]
     # a torn electrode's swings outweigh all beats, but most pieces show names that are right all the more clearly

@@ -76,3 +76,17 @@ def test_a_torn_electrode_for_a_moment_is_no_wrong_name() -> None:
     assert find_contradiction(mv, FS) == ""
     mv[:, :6] = mv[:, [8, 6, 11, 7, 10, 9]]  # misnamed leads are still told
     assert "do not agree" in find_contradiction(mv, FS)
+
+
+def test_names_that_were_read_outweigh_sizes_but_not_forms() -> None:
+    mv = scaled()
+    spikes = np.zeros(len(mv), np.float32)  # a pacemaker's, which the traces of two leads lost to other rows
+    for first in range(100, len(mv), round(0.8 * FS)):
+        spikes[first : first + round(0.016 * FS)] = 1.0
+    mv[:, [LEADS.index("I"), LEADS.index("aVL")]] += spikes[:, None]
+    assert all(r > 0.4 and size > 1.5 for r, size in compare_sides(mv, FS).values())
+    assert "do not agree" in find_contradiction(mv, FS)
+    assert find_contradiction(mv, FS, are_read=True) == ""
+    assert "II has" in find_disagreement(mv, FS)
+    mv[:, :6] = mv[:, [8, 6, 11, 7, 10, 9]]  # chest leads under the names of limb leads
+    assert "do not agree" in find_contradiction(mv, FS, are_read=True)
