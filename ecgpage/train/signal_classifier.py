@@ -13,6 +13,7 @@ continues: ``--work`` holds checkpoint and log, the folder ``packs`` beside it t
 """
 
 import argparse
+import hashlib
 import logging
 import time
 from collections.abc import Iterable, Sequence
@@ -32,6 +33,7 @@ from ecgpage.diagnosis.signal_network import SignalNets, load_nets
 from ecgpage.synth.origins import summarize_origins
 from ecgpage.synth.simulated_digitization import mask_as_page, simulate_digitization
 from ecgpage.train.devices import describe_duration, name_device
+from ecgpage.train.loop import write_checkpoint
 from ecgpage.train.scores import choose_thresholds, f_measures, macro_interval
 from ecgpage.train.signal_examples import (
     BeatViews,
@@ -106,10 +108,10 @@ def fit_parts(
     work: Path | None = None,
     seconds: float | None = None,
 ) -> dict[str, Fitted]:
-    """Train some of ``PARTS`` in place, each to the weights of its best report; checkpoints are written to ``work``.
+    """Train some of ``PARTS`` in place, each to the weights of its best report.
 
-    Of ``seconds``, each gets its share at most (``TIME_SHARE``). Trees are grown
-    with the network on beats; their outputs are the classes alone.
+    Of ``seconds``, each gets its share at most (``TIME_SHARE``). Trees are grown with the network on beats; their outputs are
+    the classes alone. ``work`` keeps checkpoints, beats and trees for a training that is stopped.
     """
     fitted = {}
     for part in parts:
@@ -117,9 +119,10 @@ def fit_parts(
         examples: tuple[Examples, Examples | None] = train, val
         own = recipe
         if part == "beats":
-            views = BeatViews.of(train, VIEWS, recipe.seed)
+            kept = None if work is None else work / f"beats_{_digest(train, recipe.seed)}"
+            views = _read_beats(train, recipe.seed, kept)
             examples = views, None if val is None else BeatViews.of(val)
-            nets.trees = grow_trees(views.numbers, train.y[:, : len(classes)]).to(views.rhythm.device)
+            nets.trees = grow_trees(views.numbers, train.y[:, : len(classes)], kept).to(views.rhythm.device)
             own = replace(recipe, batch=min(2 * recipe.batch, BEATS_BATCH))
         log(f"{part}:")
         checkpoint = None if work is None else work / f"{part}.pt"
@@ -128,6 +131,26 @@ def fit_parts(
         fitted[part] = fit(network, *examples, len(classes), own, log=log, checkpoint=checkpoint)
         network.load_state_dict(fitted[part].state)
     return fitted
+
+
+def _digest(windows: Windows, seed: int) -> str:
+    """Digest of windows and targets with a seed, from which beats and trees are made."""
+    found = hashlib.sha256(str(seed).encode())
+    for part in (windows.x, windows.y):
+        found.update(np.ascontiguousarray(part.numpy()).view(np.uint8).data)
+    return found.hexdigest()[:16]
+
+
+def _read_beats(windows: Windows, seed: int, kept: Path | None) -> BeatViews:
+    """Beats of several views of the windows; the folder ``kept`` keeps them for a training that is stopped."""
+    path = None if kept is None else kept / "beats.pt"
+    if path is not None and path.exists():
+        return BeatViews(**torch.load(path, weights_only=True), y=windows.y)
+    views = BeatViews.of(windows, VIEWS, seed)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_checkpoint({key: getattr(views, key) for key in ("usual", "rhythm", "form")}, path)
+    return views
 
 
 # --- the packs ----------------------------------------------------------------------------------------------

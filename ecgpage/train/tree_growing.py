@@ -4,6 +4,8 @@ scikit-learn has no public access to the trees of its histogram-based gradient b
 private fields; it was checked with scikit-learn 1.9.1, and each copy is compared with the public ``decision_function``.
 """
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -29,39 +31,78 @@ LEAST_POSITIVES: Final = 20
 """Number of records of a class, at least, for trees to be grown."""
 
 
-def grow_trees(numbers: Tensor, y: Tensor) -> Trees:
+@dataclass(frozen=True)
+class Forest:
+    """Trees of one class."""
+
+    base: float
+    """Logit to which the trees add theirs."""
+    trees: list[NDArray[np.void]]
+    """Nodes of each tree."""
+    logits: NDArray[np.float64]
+    """Logits of the first ``COMPARED`` rows by scikit-learn."""
+
+    def save(self, path: Path) -> None:
+        """Write a file that appears whole or not at all; its folder is made."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.new")
+        with temporary.open("wb") as file:
+            sizes = [len(tree) for tree in self.trees]
+            np.savez(file, base=self.base, nodes=np.concatenate(self.trees), sizes=sizes, logits=self.logits)
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "Forest":
+        with np.load(path, allow_pickle=False) as file:
+            trees = np.split(file["nodes"], np.cumsum(file["sizes"])[:-1])
+            return cls(float(file["base"]), trees, file["logits"])
+
+
+def grow_trees(numbers: Tensor, y: Tensor, kept: Path | None = None) -> Trees:
     """Trees for the classes with enough records, from ``numbers`` (views, n, f) and targets ``y`` (n, classes).
 
     They are grown by scikit-learn's histogram-based gradient boosting; the least size of a leaf is multiplied by the views.
+    The trees of each class are kept in the folder ``kept``, where a stopped training finds them.
     """
     views, n, _ = numbers.shape
     rows = numbers.flatten(0, 1).numpy()
-    grown: dict[int, Any] = {}
+    forests: dict[int, Forest] = {}
     for output in range(y.shape[1]):
         wanted = y[:, output].numpy() > 0.5
         if LEAST_POSITIVES <= wanted.sum() <= n - LEAST_POSITIVES:
-            grown[output] = HistGradientBoostingClassifier(
-                learning_rate=0.03,
-                max_iter=ITERATIONS,
-                max_leaf_nodes=16,
-                max_depth=DEPTH,
-                min_samples_leaf=20 * views,
-                l2_regularization=10.0,
-                max_features=0.2,
-                early_stopping=False,
-                random_state=0,
-            ).fit(rows, np.tile(wanted, views))
-    forests = {output: read_forest(model) for output, model in grown.items()}
-    most = max((len(tree) for _, forest in forests.values() for tree in forest), default=1)
+            path = None if kept is None else kept / f"trees{output}.npz"
+            if path is not None and path.exists():
+                forests[output] = Forest.load(path)
+                continue
+            forests[output] = _grow(rows, np.tile(wanted, views), 20 * views)
+            if path is not None:
+                forests[output].save(path)
+    most = max((len(tree) for forest in forests.values() for tree in forest.trees), default=1)
     trees = Trees(y.shape[1], count=ITERATIONS if forests else 0, nodes=most)
-    for output, (base, forest) in forests.items():
+    for output, forest in forests.items():
         trees.covered[output] = True
-        trees.base[output] = base
-        for k, tree in enumerate(forest):
+        trees.base[output] = forest.base
+        for k, tree in enumerate(forest.trees):
             _copy_tree(tree, trees, output, k)
-    for output, model in grown.items():
-        _compare(trees, output, model, rows[:COMPARED])
+    for output, forest in forests.items():
+        _compare(trees, output, forest.logits, rows[:COMPARED])
     return trees
+
+
+def _grow(rows: NDArray[np.float32], wanted: NDArray[np.bool_], least: int) -> Forest:
+    """Trees of one class from ``rows`` (n, f); a leaf has at least ``least`` of them."""
+    model = HistGradientBoostingClassifier(
+        learning_rate=0.03,
+        max_iter=ITERATIONS,
+        max_leaf_nodes=16,
+        max_depth=DEPTH,
+        min_samples_leaf=least,
+        l2_regularization=10.0,
+        max_features=0.2,
+        early_stopping=False,
+        random_state=0,
+    ).fit(rows, wanted)
+    return Forest(*read_forest(model), model.decision_function(rows[:COMPARED]))
 
 
 def read_forest(model: Any) -> tuple[float, list[NDArray[np.void]]]:
@@ -96,10 +137,10 @@ def _copy_tree(tree: NDArray[np.void], trees: Trees, output: int, k: int) -> Non
         buffer[output, k, : len(tree)] = torch.from_numpy(column.astype(np.float64)).to(buffer.dtype)
 
 
-def _compare(trees: Trees, output: int, model: Any, rows: NDArray[np.float32]) -> None:
-    """Raise ``EcgPageError`` where copied trees and their model differ in the logits of ``rows`` (n, f)."""
+def _compare(trees: Trees, output: int, wanted: NDArray[np.float64], rows: NDArray[np.float32]) -> None:
+    """Raise ``EcgPageError`` where copied trees differ from their model's logits ``wanted`` (n,) of ``rows`` (n, f)."""
     found = trees(torch.from_numpy(rows))[:, output].numpy()
-    difference = float(np.median(np.abs(found - model.decision_function(rows))))
+    difference = float(np.median(np.abs(found - wanted)))
     if not difference <= TOLERANCE:  # the median: a row at a threshold may fall to the other side in float32
         raise _unknown_form(f"copied trees differ by {difference:.3g}")
 

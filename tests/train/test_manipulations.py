@@ -193,8 +193,8 @@ def test_permuted_labels_teach_nothing_and_true_ones_do() -> None:
     scores = {}
     for kind, order in (("true", np.arange(32)), ("permuted", rng.permutation(32))):
         torch.manual_seed(0)
-        net = SignalNet(2, widths=(16, 16), depths=(1, 1), queries=1, hidden=16, dropout=0.0)
-        recipe = Recipe(epochs=8, batch=16, peak_lr=1e-2, ema=0.9)
+        net = SignalNet(2, widths=(16, 16, 16), depths=(1, 1, 1), queries=1, hidden=16, dropout=0.0)
+        recipe = Recipe(epochs=8, batch=16, peak_lr=1e-2, ema=0.8)
         fitted = fit(net, Windows(x[:32], truth[:32][order]), None, 2, recipe, log=lambda _: None)
         net.load_state_dict(fitted.state)
         p = _probabilities(net, Windows(x[32:], truth[32:]).batches(torch.device("cpu")), 2)

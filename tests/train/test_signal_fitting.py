@@ -12,15 +12,16 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from ecgpage.core.signal_packs import twelve_leads
-from ecgpage.diagnosis.signal_network import SignalNet
-from ecgpage.train import signal_fitting
+from ecgpage.diagnosis.signal_network import SignalNet, SignalNets
+from ecgpage.train import signal_fitting, tree_growing
 from ecgpage.train.loop import parameter_groups, update_average
-from ecgpage.train.signal_examples import Windows, draw_weights
+from ecgpage.train.signal_classifier import fit_parts
+from ecgpage.train.signal_examples import BeatViews, Windows, draw_weights
 from ecgpage.train.signal_fitting import Recipe, Trainer, fit
 from tests.train.records import microvolts
 
-SMALL = {"widths": (16, 16), "depths": (1, 1), "queries": 1, "hidden": 16, "dropout": 0.2}
-RECIPE = Recipe(epochs=6, batch=8, peak_lr=5e-3, seed=3)
+SMALL = {"widths": (16,) * 4, "depths": (1,) * 4, "queries": 1, "hidden": 16, "dropout": 0.2}
+RECIPE = Recipe(epochs=4, batch=8, peak_lr=5e-3, seed=3)
 CLASSES = 2
 
 
@@ -119,8 +120,39 @@ def test_a_training_that_is_stopped_within_a_pass_goes_on_there(windows: Windows
     logged: list[str] = []
     fitted = fit(network(), windows, None, CLASSES, RECIPE, log=logged.append, checkpoint=path)
     assert "4 steps" in logged[0]
-    assert [int(line.split(" steps")[0].split()[-1]) for line in logged[1:]] == [6, 9, 12, 15, 18]
-    assert len(fitted.losses) == 5
+    assert [int(line.split(" steps")[0].split()[-1]) for line in logged[1:]] == [6, 9, 12]
+    assert len(fitted.losses) == 3
     resumed = Trainer(network(), windows, CLASSES, RECIPE)
     resumed.begin(path, resume=True)
-    assert resumed.progress.steps == 18
+    assert resumed.progress.steps == 12
+
+
+@pytest.mark.medium
+def test_a_stopped_training_finds_its_beats_and_trees_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mv = np.stack([twelve_leads(microvolts(k, 100)) for k in range(50)]).astype(np.float16)
+    y = torch.tensor([[float(k % 5 < 2), float(k % 25 == 0)] for k in range(50)])
+    windows = Windows(torch.from_numpy(mv), y)
+
+    def fit_beats(data: Windows, seed: int = 1) -> dict[str, Tensor]:
+        torch.manual_seed(0)
+        nets = SignalNets(2)
+        recipe = Recipe(epochs=1, batch=16, seed=seed)
+        fit_parts(
+            nets, ["beats"], data, None, ["NORM", "CD"], recipe, log=lambda _: None, work=tmp_path / f"{seed}"
+        )
+        return nets.trees.state_dict()
+
+    first = fit_beats(windows)
+    assert first["covered"].tolist() == [True, False]
+    made = []
+    with monkeypatch.context() as patched:
+        patched.setattr(BeatViews, "of", lambda *_: made.append("beats"))
+        patched.setattr(tree_growing, "_grow", lambda *_: made.append("trees"))
+        torch.testing.assert_close(fit_beats(windows), first, rtol=0, atol=0)
+    assert made == []
+    (tmp_path / "1").rename(tmp_path / "2")
+    (tmp_path / "2" / "beats.pt").unlink()
+    other = fit_beats(Windows(windows.x, 1 - y), seed=2)  # other targets are not those that were kept
+    assert not torch.equal(other["base"], first["base"])
