@@ -46,7 +46,6 @@ from ecgpage.layout.page_layout import read_layout
 from ecgpage.layout.types import PageLayout
 from ecgpage.pipeline import Digitizer, ReaderOptions
 from ecgpage.signal.assembly import correct_sign
-from ecgpage.signal.limb_leads import BY_I_AND_II
 from ecgpage.synth import MIXES, DrawnPage
 from ecgpage.synth.page.layout import LAYOUTS, build_page
 from ecgpage.synth.page.looks import random_style, shuffled
@@ -144,11 +143,9 @@ def measure(drawn: DrawnPage, look: str, options: Options, rng: Rng) -> PlanScor
 
 
 def give_sign(drawn: DrawnPage, page: FlatPage, layout: PageLayout, network: CropReader) -> PageLayout:
-    """Layout with the sign of aVR that the traces of the limb leads give."""
-    limb = replace(layout, segments=[s for s in layout.segments if s.lead in BY_I_AND_II])
-    traces, _ = correct_sign(read_traces(drawn.image, page, limb, network), layout, FS)
-    told = iter([t.segment for t in traces])
-    return replace(layout, segments=[next(told) if s.lead in BY_I_AND_II else s for s in layout.segments])
+    """Layout with the ends of leads that their traces give, as in the pipeline, and the sign of aVR that limb leads give."""
+    traces, _ = correct_sign(read_traces(drawn.image, page, layout, network), layout, FS)
+    return replace(layout, segments=[t.segment for t in traces])
 
 
 def _upright(drawn: DrawnPage, grid: GridMap) -> GridMap:

@@ -38,6 +38,8 @@ STEP_SPREAD: Final = 0.35
 """Standard deviation of the natural log of that distance over the usual one, whatever shows the strip."""
 STRIP_NAME_MM: Final = 45.0
 """Distance, mm, of a strip's name from its beginning, at most: words stand before it."""
+NAME_MM: Final = 20.0
+"""Width, mm, of a name and the blank behind it, at most."""
 HALF_ROW: Final = 0.45
 """Half the height of the box of a lead over the distance of the rows."""
 
@@ -216,14 +218,14 @@ def _find_columns(pattern: NamePattern, boxes: PageBoxes, ink: Array, rows_mm: A
     else:
         return None
     for pulse in _common_pulses(boxes.pulses):
-        if abs(pulse[0] - start) < START_ERROR_MM + 3 or pulse[0] < start < pulse[2]:
+        # names may stand on the line before the pulses
+        if -START_ERROR_MM - 3 < pulse[0] - start < NAME_MM or pulse[0] < start < pulse[2]:
             start = float(pulse[2])
         elif abs(pulse[2] - end) < START_ERROR_MM + 3 or pulse[0] < end < pulse[2]:
             end = float(pulse[0])
     if count == 1:
         return Columns(1, start, end - start, end - start)
-    own = pattern.x_mm[1:] if pattern.margin_mm and count > 2 else pattern.x_mm
-    pitch = float(np.polyfit(np.arange(len(own)), own, 1)[0])
+    pitch = _tell_pitch(pattern, boxes, start, end)
     width = end - start - (count - 1) * pitch
     if width > pitch + START_ERROR_MM:  # something stands before the first lead, or behind the last one
         start = end - count * pitch
@@ -236,6 +238,34 @@ def _find_columns(pattern: NamePattern, boxes: PageBoxes, ink: Array, rows_mm: A
     if width < 0.5 * pitch:
         return None
     return Columns(count, start, pitch, min(width, pitch))
+
+
+def _tell_pitch(pattern: NamePattern, boxes: PageBoxes, start: float, end: float) -> float:
+    """Distance, mm, of columns between page x ``start`` and ``end``, by their names.
+
+    Where the first column's names stand in the margin, before the others stand beside their leads, the others tell it; of
+    two columns the boxes tell whether the names do, or the columns touch.
+    """
+    count, x = pattern.order.columns, pattern.x_mm
+    in_margin = bool(pattern.margin_mm) or x[0] < start - START_ERROR_MM
+    named = float(np.polyfit(np.arange(count), x, 1)[0])
+    if not in_margin:
+        return named
+    if count > 2:
+        others = float(np.polyfit(np.arange(count - 1), x[1:], 1)[0])
+        return others if abs(x[1] - x[0] - others) > MOST_ASIDE_MM else named
+    touching = (end - start) / count
+    return max(
+        (named, touching),
+        key=lambda pitch: _count_boxed(boxes, Columns(count, start, pitch, end - start - pitch)),
+    )
+
+
+def _count_boxed(boxes: PageBoxes, columns: Columns) -> float:
+    """Sum of the scores of boxes that begin and end with one of the columns."""
+    spans = np.array([columns.span(k) for k in range(columns.count)])
+    away = np.abs(boxes.leads[:, None, ::2] - spans).max(axis=2).min(axis=1)
+    return float(boxes.scores[away < 2 * START_ERROR_MM].sum())
 
 
 def _fit_boxed(boxes: PageBoxes, count: int, pitch: float, start: float) -> Columns | None:

@@ -100,6 +100,9 @@ def move_columns(
     if not any((np.abs(seen[key] - usual[key]) > least).any() for key in groups):
         return layout
     if columns:
+        for left, right in pairwise(columns):
+            shown = [extents[k] for k in groups[left]], [extents[k] for k in groups[right]]
+            _part_overlapping(seen[left], seen[right], (usual[left], usual[right]), shown, options)
         _divide_touching([seen[key] for key in columns], [usual[key] for key in columns])
     # separators and the record's length know better than the network what it agrees with
     places = {
@@ -116,7 +119,7 @@ def move_columns(
                 segments[k] = _place(segments[k], float(x0), float(x1), layout.speed_mm_per_s)
     moved = replace(layout, segments=segments)
     shares = np.concatenate([votes[k][np.abs(seen[k] - usual[k]) > options.misplaced_mm, 1] for k in groups])
-    if len(columns) > 1 and shares.mean() >= options.sure_share:
+    if len(columns) > 1 and shares.size and shares.mean() >= options.sure_share:
         return moved
     return layout if _shows_record(layout, options) and not _shows_record(moved, options) else moved
 
@@ -137,6 +140,34 @@ def _start(extent: Extent) -> tuple[float, bool]:
 
 def _end(extent: Extent) -> tuple[float, bool]:
     return extent.end_mm, extent.runs_right
+
+
+def _part_overlapping(
+    left: Array,
+    right: Array,
+    usual: tuple[Array, Array],
+    shown: tuple[Sequence[Extent], Sequence[Extent]],
+    options: TraceOptions,
+) -> None:
+    """Give columns, (2,) begin and end each, that were seen to overlap the border that most of their leads show, in place.
+
+    No two leads of a row are drawn at one place. Where one of both ends was not seen it is the other one, unless the layout
+    left room between them.
+    """
+    if np.isfinite(left[1]) and np.isfinite(right[0]):
+        if left[1] - right[0] < options.same_end_mm:
+            return
+        ends = [e for side, of in zip((_end, _start), shown, strict=True) for e in map(side, of)]
+        places = np.array([x for x, runs_on in ends if np.isfinite(x) and not runs_on])
+        votes = (np.abs(places[:, None] - places) < options.same_end_mm).sum(axis=1)
+        best = np.flatnonzero(votes == votes.max())
+        border = (usual[0][1] + usual[1][0]) / 2
+        middle = places[best[np.abs(places[best] - border).argmin()]]
+        left[1] = right[0] = float(np.median(places[np.abs(places - middle) < options.same_end_mm]))
+    elif np.isfinite(left[1]) and usual[1][0] < left[1]:
+        right[0] = left[1]
+    elif np.isfinite(right[0]) and usual[0][1] > right[0]:
+        left[1] = right[0]
 
 
 def _divide_touching(seen: list[Array], usual: list[Array]) -> None:

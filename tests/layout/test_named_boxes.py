@@ -149,3 +149,23 @@ def test_a_page_in_another_order_is_read_by_its_names_though_boxes_say_the_known
     expected = list(LEADS)
     expected[2], expected[11] = expected[11], expected[2]
     assert [s.lead for s in layout.segments] == expected
+
+
+@pytest.mark.parametrize(("layout", "y_mm"), [("6x2", -7.0), ("6x2", 0.0), ("3x4", -7.0), ("3x4", 0.0)])
+def test_names_in_the_margin_do_not_tell_how_far_columns_stand_apart(layout: str, y_mm: float) -> None:
+    page = draw_styled(layout=layout)
+    segments = page.truth.page.segments
+    first = min(s.x0 for s in segments)
+    words = [
+        (
+            (s.x0 - 16.0, s.baseline + y_mm)
+            if s.x0 == first
+            else (s.x0 + AT_NAME_MM[0], s.baseline + AT_NAME_MM[1])
+        )
+        for s in segments
+    ]
+    printed = replace(print_names(page), places=np.array(words))
+    boxes = replace(true_boxes(page, exact_grid(page)), printed=printed)
+    named = replace(boxes, names=np.full_like(boxes.names, 1 / len(LEADS)))
+    seen = {s.lead: s.x0_mm for s in read_layout(flatten_exactly(page), named, 10.0).segments}
+    assert seen == {s.lead: pytest.approx(s.x0, abs=1.0) for s in segments}

@@ -1,6 +1,7 @@
 """Columns move to where the network sees their leads drawn, and nowhere else."""
 
 from dataclasses import replace
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -189,6 +190,34 @@ def test_where_all_leads_stand_below_each_other_only_far_moves_count(shift_mm: f
     layout = page(strip=False, rows=12)
     moved = move_columns(layout, see(layout, shift_mm))
     assert ends(moved) == [(20.0 + shift_mm * moves, 270.0 + shift_mm * moves)]
+
+
+def test_columns_that_were_seen_to_overlap_meet_where_most_leads_of_both_show_it() -> None:
+    layout = page(strip=False)
+    extents = [Extent(s.x0_mm, s.x1_mm, False, False) for s in layout.segments]
+    for k in (1, 2):  # a beat at the border is taken for two leads' own
+        extents[k] = replace(extents[k], end_mm=extents[k].end_mm + 2.2 + 0.1 * k)
+    extents[4] = replace(extents[4], start_mm=extents[4].start_mm - 2.4)
+    assert ends(move_columns(layout, extents)) == ends(layout)
+
+
+@pytest.mark.parametrize("is_left_open", [True, False])
+def test_a_column_that_was_not_seen_to_begin_begins_where_the_one_before_ends(is_left_open: bool) -> None:
+    layout = page(strip=False)
+    drawn = 10.0  # the layout has all columns narrower and further left than they are drawn
+    nan = float("nan")
+    extents = []
+    for s in layout.segments:
+        k = round((s.x0_mm - 20.0) / 62.5)
+        x0, x1 = 20.0 + drawn + 60.0 * k, 20.0 + drawn + 60.0 * (k + 1)
+        if k == 2 and is_left_open:
+            x0 = nan
+        elif k == 1 and not is_left_open:
+            x1 = nan
+        extents.append(Extent(x0, x1, False, False))
+    found = ends(move_columns(layout, extents))
+    assert found[2][0] == pytest.approx(150.0, abs=0.8)
+    assert all(left[1] <= right[0] + 0.01 for left, right in pairwise(found))
 
 
 def test_a_page_of_which_the_network_sees_nothing_stays() -> None:
