@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import cv2
 import torch
 
+from ecgpage.train import several
 from ecgpage.train.loop import AnyRecipe, Recipe
 
 
@@ -74,9 +75,13 @@ def list_options(recipe: Recipe, settings: Sequence[Setting]) -> str:
 
 
 def set_up(args: argparse.Namespace) -> None:
-    """Set threads and log by the command line."""
+    """Set threads and log by the command line, and join other processes; the first one alone tells how it goes."""
+    several.join()
     torch.set_num_threads(args.threads)
     cv2.setNumThreads(1)  # before workers fork: OpenCV's threads do not survive it
     args.work.mkdir(parents=True, exist_ok=True)
-    handlers: list[logging.Handler] = [logging.StreamHandler(), logging.FileHandler(args.work / "log.txt")]
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", handlers=handlers)
+    handlers: list[logging.Handler] = [logging.StreamHandler()]
+    if several.rank() == 0:
+        handlers.append(logging.FileHandler(args.work / "log.txt"))
+    level = logging.INFO if several.rank() == 0 else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s", handlers=handlers)

@@ -46,7 +46,7 @@ from ecgpage.synth.page_shards import PageShards
 from ecgpage.train import loop
 from ecgpage.train.command import COMMON, MOST_SEEN, Setting, build_parser, list_options, read_recipe, set_up
 from ecgpage.train.devices import choose_device
-from ecgpage.train.loop import is_matrix
+from ecgpage.train.loop_parts import is_matrix
 from ecgpage.train.page_batches import Batch, Feeder, PagePool, collate
 
 log = logging.getLogger(__name__)
@@ -256,7 +256,7 @@ def train(
     pool.wait(SHARDS_WITHIN)
     held_out.wait(SHARDS_WITHIN)
     log.info("%d pages so far; %d validation pages", pool.loaded, len(held_out.pages))
-    rng = np.random.default_rng([recipe.seed, trainer.progress.starts])
+    rng = np.random.default_rng(trainer.seeds)
     feeder = Feeder(pool.batches(recipe.batch, recipe.size, rng), pinned=trainer.device.type == "cuda")
 
     def feed() -> Iterator[Batch]:

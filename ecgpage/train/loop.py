@@ -1,7 +1,8 @@
 """Training loop of all networks: time budget, learning rate, averaged weights, checkpoints, log, resuming.
 
 A script derives its ``Recipe`` and its ``Trainer`` from those here and adds the loss of a batch, the validation and the
-stored form. ``Trainer.begin`` loads a checkpoint, ``Trainer.run`` trains.
+stored form. ``Trainer.begin`` loads a checkpoint, ``Trainer.run`` trains, also in several processes
+(``ecgpage.train.several``).
 """
 
 import copy
@@ -10,7 +11,7 @@ import logging
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Generic, TypeVar
@@ -20,7 +21,16 @@ from torch import Tensor, nn
 
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.torch_runtime import network_precision
+from ecgpage.train import several
 from ecgpage.train.devices import describe_duration, name_device
+from ecgpage.train.loop_parts import (
+    cosine,
+    describe_report,
+    is_matrix,
+    parameter_groups,
+    update_average,
+    write_checkpoint,
+)
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +109,7 @@ class Trainer(ABC, Generic[Batch, AnyRecipe]):
     ) -> None:
         self.recipe, self.device = recipe, device
         self.network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        several.share_weights(self.network)
         self.averaged = copy.deepcopy(self.network).eval()
         self.forward: Callable[..., Any] = torch.compile(self.network) if compiled else self.network
         groups = parameter_groups(self.network, recipe.weight_decay, self.decays)
@@ -140,6 +151,11 @@ class Trainer(ABC, Generic[Batch, AnyRecipe]):
         progress, recipe = self.progress, self.recipe
         return min(1.0, max(progress.seconds / (60 * recipe.minutes), progress.seen / recipe.most_seen))
 
+    @property
+    def seeds(self) -> tuple[int, int, int]:
+        """Seeds of the training, of this start and of this process, for what is drawn."""
+        return self.recipe.seed, self.progress.starts, several.rank()
+
     def rate(self) -> float:
         """Learning rate: linear warm-up, then a cosine over the training."""
         recipe = self.recipe
@@ -158,11 +174,12 @@ class Trainer(ABC, Generic[Batch, AnyRecipe]):
         loss = torch.stack(list(parts.values())).sum()
         self.optimizer.zero_grad()
         loss.backward()
+        several.average_gradients(self.network)
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.recipe.clip)
         self.optimizer.step()
         update_average(self.averaged, self.network, self.recipe.ema, self.progress.steps)
         self.progress.steps += 1
-        self.progress.seen += self.count(batch)
+        self.progress.seen += self.count(batch) * several.joined()
         return {key: value.detach() for key, value in parts.items()}
 
     def begin(self, checkpoint: Path | None = None, *, resume: bool = False) -> None:
@@ -175,7 +192,7 @@ class Trainer(ABC, Generic[Batch, AnyRecipe]):
             self.resume(checkpoint)
             minutes = self.progress.seconds / 60
             self.log(f"goes on after {minutes:.1f} min, {self.progress.steps} steps")
-        elif checkpoint is not None:
+        elif checkpoint is not None and several.rank() == 0:
             checkpoint.parent.mkdir(parents=True, exist_ok=True)
             checkpoint.with_suffix(".jsonl").unlink(missing_ok=True)
         self.progress.starts += 1
@@ -183,7 +200,7 @@ class Trainer(ABC, Generic[Batch, AnyRecipe]):
         if name not in self.progress.devices:
             self.progress.devices.append(name)
         torch.backends.cudnn.benchmark = True
-        torch.manual_seed(1000 * self.recipe.seed + self.progress.starts)
+        torch.manual_seed(1000 * self.recipe.seed + self.progress.starts + 10**6 * several.rank())
 
     def run(
         self,
@@ -198,7 +215,7 @@ class Trainer(ABC, Generic[Batch, AnyRecipe]):
         """Train until the training is over or ``batches`` end, with reports in between.
 
         Args:
-            batches: endless or finite; the time to make them is counted.
+            batches: endless or finite, in several processes endless; the time to make them is counted.
             validate: function that scores a network.
             write: function that stores a network: at the end in ``out``, after a report in ``model`` beside the checkpoint.
             merit: name of the score that chooses a report, the larger the better; None chooses the last report.
@@ -206,7 +223,8 @@ class Trainer(ABC, Generic[Batch, AnyRecipe]):
         """
         arrived = time.monotonic()
         if self.share >= 1 and self.progress.history:
-            self._store(write, out)
+            if several.rank() == 0:
+                self._store(write, out)
             return
         parts: list[Parts] = []
         last = began = time.monotonic()
@@ -216,14 +234,21 @@ class Trainer(ABC, Generic[Batch, AnyRecipe]):
             if len(parts) % SYNC_STEPS == 0 and self.device.type == "cuda":
                 torch.cuda.synchronize(self.device)
             now = time.monotonic()
-            self.progress.seconds, last = self.progress.seconds + now - last, now
-            over, left = self.share >= 1, now - arrived > 60 * stop
-            if over or left or self._is_report_due(now - began):
-                speed = (self.progress.seen - first) / max(now - began, 1e-9)
-                chosen = self._report(parts, speed, validate, merit)
-                if over or chosen:
-                    beside = self.checkpoint.parent / "model" if self.checkpoint else None
-                    self._store(write, out if over else beside)
+            mine = (
+                self.progress.seconds + now - last,
+                now - arrived > 60 * stop,
+                self._is_report_due(now - began),
+            )
+            self.progress.seconds, left, due = several.agree(self.device, *mine)
+            last = now
+            over = self.share >= 1
+            if over or left or due:
+                if several.rank() == 0:
+                    speed = (self.progress.seen - first) / max(now - began, 1e-9)
+                    chosen = self._report(parts, speed, validate, merit)
+                    if over or chosen:
+                        beside = self.checkpoint.parent / "model" if self.checkpoint else None
+                        self._store(write, out if over else beside)
                 parts, first = [], self.progress.seen
                 last = began = time.monotonic()
             if over or left:
@@ -296,54 +321,3 @@ class Trainer(ABC, Generic[Batch, AnyRecipe]):
             f"{progress.drawn:,} different {examples} drawn from {records}, {progress.seen:,} seen, "
             f"in {describe_duration(progress.seconds)} on {' and '.join(progress.devices)}"
         )
-
-
-# --- parts of it --------------------------------------------------------------------------------------------
-
-
-def is_matrix(name: str, parameter: nn.Parameter) -> bool:
-    """Whether a parameter is a matrix or a kernel, not a bias or a norm's."""
-    return parameter.ndim > 1
-
-
-def parameter_groups(
-    network: nn.Module, weight_decay: float, decays: Callable[[str, nn.Parameter], bool] = is_matrix
-) -> list[dict[str, Any]]:
-    """Parameter groups for an optimizer: those that decay, as ``decays`` tells by name and parameter, and the others."""
-    named = list(network.named_parameters())
-    decayed = [p for name, p in named if decays(name, p)]
-    others = [p for name, p in named if not decays(name, p)]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
-
-
-def cosine(share: float, last: float = 0.01) -> float:
-    """Learning rate over its peak, from 1 down to ``last``, once ``share`` (0 to 1) of the training is over."""
-    return last + (1 - last) * (1 + math.cos(math.pi * share)) / 2
-
-
-@torch.no_grad()
-def update_average(averaged: nn.Module, network: nn.Module, most: float, steps: int) -> None:
-    """Move averaged weights towards the network's, in place: they keep the share ``most``, less while ``steps`` are few."""
-    keep = min(most, (1 + steps) / (10 + steps))
-    new, mean = network.state_dict(), averaged.state_dict()
-    real = [key for key, value in mean.items() if value.is_floating_point()]
-    torch._foreach_lerp_([mean[key] for key in real], [new[key] for key in real], 1 - keep)
-    for key in mean.keys() - set(real):
-        mean[key].copy_(new[key])
-
-
-def write_checkpoint(saved: Mapping[str, Any], path: Path) -> None:
-    """Store a checkpoint; the previous one stays until the new one is complete."""
-    torch.save(dict(saved), path.with_suffix(".new"))
-    path.with_suffix(".new").replace(path)
-
-
-def describe_report(entry: Mapping[str, Any]) -> str:
-    """Log line of an entry of ``Progress.history``."""
-    losses, scores = (
-        ", ".join(f"{key} {value:.4g}" for key, value in entry[part].items()) for part in ("loss", "scores")
-    )
-    return (
-        f"{entry['minutes']:.1f} min, {entry['steps']} steps, {entry['seen']} seen ({entry['per_second']:.1f}/s), "
-        f"{entry['drawn']} drawn, rate {entry['rate']:.1e} | loss {losses} | {scores}"
-    )

@@ -29,6 +29,7 @@ import cv2
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.shipped_weights import TABLE
 from ecgpage.core.weights import copy_weights
+from ecgpage.train import several
 from ecgpage.train.prepare import prepare, write_text
 from ecgpage.train.record_lists import list_wfdb
 from ecgpage.train.stage_task import VALID_FOLD, Outcome, Stage, Task
@@ -232,6 +233,9 @@ def retrain(
     Where ``model`` was finished from the same records, options and shipped weights, it stays as it is.
     Raises EcgPageError when ``data`` holds no record or nothing could be trained where there are no shipped weights.
     """
+    if several.started_rank() > 0:
+        log.warning("one process retrains all; torchrun starts several for the commands of single networks")
+        return {}
     cv2.setNumThreads(1)  # before workers fork: OpenCV's threads do not survive it
     run = Run(data, model, shipped, options or Options.from_environment())
     finished = run.finished()

@@ -32,8 +32,9 @@ from ecgpage.diagnosis.signal_classifier import NAME
 from ecgpage.diagnosis.signal_network import SignalNets, load_nets
 from ecgpage.synth.origins import summarize_origins
 from ecgpage.synth.simulated_digitization import mask_as_page, simulate_digitization
+from ecgpage.train import several
 from ecgpage.train.devices import describe_duration, name_device
-from ecgpage.train.loop import write_checkpoint
+from ecgpage.train.loop_parts import write_checkpoint
 from ecgpage.train.scores import choose_thresholds, f_measures, macro_interval
 from ecgpage.train.signal_examples import (
     BeatViews,
@@ -253,6 +254,8 @@ def main() -> None:
     args = parser.parse_args()
     if args.part and not args.start:
         parser.error("--part needs --start, the model folder that holds the other network")
+    if several.started() > 1:
+        parser.error("this network is small: it trains in one process, without torchrun")
     torch.set_num_threads(args.threads)
     args.work.mkdir(parents=True, exist_ok=True)
     handlers: list[logging.Handler] = [logging.StreamHandler(), logging.FileHandler(args.work / "log.txt")]

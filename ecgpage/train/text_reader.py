@@ -270,7 +270,7 @@ def train(
     valid_records = summarize_origins(valid.origins.values())
 
     def feed() -> Iterator[Batch]:
-        rng = np.random.default_rng([recipe.seed, trainer.progress.starts])
+        rng = np.random.default_rng(trainer.seeds)
         for batch in draw_batches(pool, recipe.batch, rng):
             trainer.progress.drawn = len(pool.windows())
             yield batch

@@ -40,10 +40,10 @@ from ecgpage.synth.training_records import TRAINING_FOLDS
 from ecgpage.trace.crop_reader import NAME
 from ecgpage.trace.decoding import AROUND_MODE, BIN_MM, BINS, bin_heights, decode
 from ecgpage.trace.network import TraceNet, load_network, load_trained
-from ecgpage.train import loop
+from ecgpage.train import loop, several
 from ecgpage.train.command import COMMON, Setting, build_parser, list_options, read_recipe, set_up
 from ecgpage.train.devices import choose_device
-from ecgpage.train.loop import is_matrix
+from ecgpage.train.loop_parts import is_matrix
 from ecgpage.train.trace_crops import (
     MIN_STEPS,
     Batch,
@@ -270,7 +270,7 @@ def train(
     valid_signals, valid_origins = load_signals(data, set(recipe.valid_folds))
     held_out = draw_fixed_crops(valid_signals, recipe.valid_crops, recipe.variation.width)
     log.info("%s; %d validation crops", summarize_origins(origins), len(held_out[0]))
-    crops = DrawnCrops(signals, recipe.variation, (recipe.seed, trainer.progress.starts))
+    crops = DrawnCrops(signals, recipe.variation, trainer.seeds)
     loader = DataLoader(crops, batch_size=None, num_workers=workers, prefetch_factor=4 if workers else None)
 
     def feed() -> Iterator[Batch]:
@@ -281,7 +281,7 @@ def train(
             else repeat_batches(loader, recipe.batch, device, repeat=repeat, pool_size=recipe.pool)
         )
         for batch, new in drawn:
-            trainer.progress.drawn += new
+            trainer.progress.drawn += new * several.joined()
             yield batch
 
     def store(network: nn.Module, scores: loop.Scores, folder: Path) -> None:

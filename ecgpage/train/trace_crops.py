@@ -85,14 +85,14 @@ def stack_examples(parts: list[Example]) -> Batch:
 class DrawnCrops(IterableDataset[Batch]):
     """Endless batches of drawn crops, other ones in each worker and each start of the run."""
 
-    def __init__(self, signals: Packed, variation: Variation, seed: tuple[int, int]) -> None:
-        """``seed``: seeds of the training and of this start."""
+    def __init__(self, signals: Packed, variation: Variation, seed: tuple[int, ...]) -> None:
+        """``seed``: seeds of the training, of this start and of this process."""
         self.signals, self.variation, self.seed = signals, variation, seed
 
     def __iter__(self) -> Iterator[Batch]:
         cv2.setNumThreads(1)
         worker = torch.utils.data.get_worker_info()
-        rng = np.random.default_rng([*self.seed, worker.id if worker else 0])
+        rng = np.random.default_rng([*self.seed[:2], worker.id if worker else 0, *self.seed[2:]])
         while True:
             yield stack_examples([self._draw(rng) for _ in range(DRAWN_AT_ONCE)])
 

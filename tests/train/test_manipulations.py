@@ -143,11 +143,15 @@ def state_of(folder: Path) -> dict[str, tuple[int, bytes]]:
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    connect = socket.socket.connect
+
     def refuse(*_: object) -> None:
         raise AssertionError("the network was asked for")
 
-    for name in ("connect", "connect_ex", "sendto"):
-        monkeypatch.setattr(socket.socket, name, refuse)
+    def connect_here(own: socket.socket, address: Any) -> None:
+        return connect(own, address) if own.family == socket.AF_UNIX else refuse()
+
+    monkeypatch.setattr(socket.socket, "connect", connect_here)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 

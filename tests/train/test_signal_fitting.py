@@ -14,7 +14,7 @@ from torch import Tensor
 from ecgpage.core.signal_packs import twelve_leads
 from ecgpage.diagnosis.signal_network import SignalNet, SignalNets
 from ecgpage.train import signal_fitting, tree_growing
-from ecgpage.train.loop import parameter_groups, update_average
+from ecgpage.train.loop_parts import parameter_groups, update_average
 from ecgpage.train.signal_classifier import fit_parts
 from ecgpage.train.signal_examples import BeatViews, Windows, draw_weights
 from ecgpage.train.signal_fitting import Recipe, Trainer, fit
