@@ -15,6 +15,7 @@ continues: ``--work`` holds checkpoint and log, the folder ``packs`` beside it t
 import argparse
 import hashlib
 import logging
+import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -50,8 +51,8 @@ INPUT: Final = "12 leads x 10 s at 100 Hz, mV, NaN where not printed (as signal 
 """Input of the networks, for the model card."""
 PARTS: Final = ("windows", "beats")
 """Networks of the signal branch, in the order of their training."""
-TIME_SHARE: Final = {"windows": 0.65, "beats": 0.2}
-"""Share of a training's time that each network gets; the rest is for validating, reading beats and growing trees."""
+TIME_SHARE: Final = {"windows": 0.65, "beats": 0.15, "trees": 0.1}
+"""Share of a training's time that networks and trees get, at most; the rest is for validating and reading beats."""
 VIEWS: Final = 4
 """Number of simulated digitizations of each record from which beats are read: reading takes longer than a step."""
 BEATS_BATCH: Final = 128
@@ -123,7 +124,9 @@ def fit_parts(
             kept = None if work is None else work / f"beats_{_digest(train, recipe.seed)}"
             views = _read_beats(train, recipe.seed, kept)
             examples = views, None if val is None else BeatViews.of(val)
-            nets.trees = grow_trees(views.numbers, train.y[:, : len(classes)], kept).to(views.rhythm.device)
+            limit = math.inf if seconds is None else TIME_SHARE["trees"] * seconds
+            nets.trees = grow_trees(views.numbers, train.y[:, : len(classes)], kept, limit)
+            nets.trees.to(views.rhythm.device)
             own = replace(recipe, batch=min(2 * recipe.batch, BEATS_BATCH))
         log(f"{part}:")
         checkpoint = None if work is None else work / f"{part}.pt"

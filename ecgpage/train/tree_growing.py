@@ -4,6 +4,9 @@ scikit-learn has no public access to the trees of its histogram-based gradient b
 private fields; it was checked with scikit-learn 1.9.1, and each copy is compared with the public ``decision_function``.
 """
 
+import logging
+import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +21,8 @@ from torch import Tensor
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.diagnosis.tree_module import Trees
 from ecgpage.diagnosis.trees import DEPTH
+
+log = logging.getLogger(__name__)
 
 CHECKED_VERSION: Final = "1.9.1"
 """Version of scikit-learn whose private fields are known."""
@@ -58,22 +63,27 @@ class Forest:
             return cls(float(file["base"]), trees, file["logits"])
 
 
-def grow_trees(numbers: Tensor, y: Tensor, kept: Path | None = None) -> Trees:
+def grow_trees(numbers: Tensor, y: Tensor, kept: Path | None = None, seconds: float = math.inf) -> Trees:
     """Trees for the classes with enough records, from ``numbers`` (views, n, f) and targets ``y`` (n, classes).
 
     They are grown by scikit-learn's histogram-based gradient boosting; the least size of a leaf is multiplied by the views.
-    The trees of each class are kept in the folder ``kept``, where a stopped training finds them.
+    The trees of each class are kept in the folder ``kept``, where a stopped training finds them. Once ``seconds`` are over,
+    no further class gets trees; the most frequent come first.
     """
+    began = time.monotonic()
     views, n, _ = numbers.shape
     rows = numbers.flatten(0, 1).numpy()
     forests: dict[int, Forest] = {}
-    for output in range(y.shape[1]):
+    for output in torch.argsort(-y.sum(0), stable=True).tolist():
         wanted = y[:, output].numpy() > 0.5
         if LEAST_POSITIVES <= wanted.sum() <= n - LEAST_POSITIVES:
             path = None if kept is None else kept / f"trees{output}.npz"
             if path is not None and path.exists():
                 forests[output] = Forest.load(path)
                 continue
+            if time.monotonic() - began > seconds:
+                log.warning("trees for %d classes: their time, %.0f s, is over", len(forests), seconds)
+                break
             forests[output] = _grow(rows, np.tile(wanted, views), 20 * views)
             if path is not None:
                 forests[output].save(path)

@@ -394,6 +394,21 @@ def test_trees_answer_as_the_library_that_grew_them():
     assert ((found[:, 1] > 0) == (y[:, 1].numpy() > 0.5)).mean() > 0.8
 
 
+@pytest.mark.medium
+def test_trees_end_with_their_time_the_most_frequent_class_first(tmp_path):
+    rng = np.random.default_rng(0)
+    numbers = torch.from_numpy(rng.standard_normal((1, 200, 10), np.float32))
+    y = (numbers[0, :, :3] > torch.tensor([1.0, 0.0, 0.5])).float()
+    assert not grow_trees(numbers, y, tmp_path, seconds=0.0).covered.any()
+    assert grow_trees(numbers, y, tmp_path, seconds=0.01).covered.tolist() == [False, True, False]
+    whole = grow_trees(numbers, y, tmp_path)
+    assert whole.covered.all()
+    (tmp_path / "trees0.npz").unlink()  # of the rarest
+    again = grow_trees(numbers, y, tmp_path, seconds=0.0)
+    assert again.covered.tolist() == [False, True, True]
+    torch.testing.assert_close(again(numbers[0])[:, 1:], whole(numbers[0])[:, 1:])
+
+
 def test_trees_in_another_form_are_refused_with_the_version_that_is_known():
     with pytest.raises(EcgPageError, match=r"another form than 1\.9\.1"):
         read_forest(object())
