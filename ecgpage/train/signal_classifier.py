@@ -126,7 +126,7 @@ def fit_parts(
             examples = views, None if val is None else BeatViews.of(val)
             limit = math.inf if seconds is None else TIME_SHARE["trees"] * seconds
             nets.trees = grow_trees(views.numbers, train.y[:, : len(classes)], kept, limit)
-            nets.trees.to(views.rhythm.device)
+            nets.trees.to(next(network.parameters()).device)  # the views stay on the CPU
             own = replace(recipe, batch=min(2 * recipe.batch, BEATS_BATCH))
         log(f"{part}:")
         checkpoint = None if work is None else work / f"{part}.pt"
