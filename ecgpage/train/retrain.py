@@ -148,6 +148,7 @@ class Run:
     def _begin_anew(self) -> None:
         """Make the model folder valid, and an empty folder for the work in it."""
         self.model.mkdir(parents=True, exist_ok=True)
+        (self.model / REPORT).unlink(missing_ok=True)
         if self.first is not None and not self.own:
             copy_weights(self.first, self.model)
         shutil.rmtree(self.work, ignore_errors=True)
@@ -243,6 +244,7 @@ def retrain(
         log.warning(
             "%s was finished from these records and options; to train again, delete its %s", model, REPORT
         )
+        shutil.rmtree(run.work, ignore_errors=True)  # left by a kill after the report
         return finished
     run.begin()
     found = run.run(stages)

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -176,6 +177,40 @@ def test_a_finished_folder_stays_as_it_is(
     assert len(runs) == 2
     assert "was finished from these records and options" in caplog.text  # without -v, too
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "model").rglob("*")} == before
+
+
+def test_a_report_goes_when_a_training_begins_anew(data: Path, shipped: Path, tmp_path: Path) -> None:
+    def killed(task: Task) -> Outcome:
+        assert not (tmp_path / "model" / REPORT).exists()
+        raise KeyboardInterrupt
+
+    retrain(data, tmp_path / "model", shipped, ENOUGH, [stage("a", 1, 0)])
+    add_record(data, tmp_path / "model", shipped)
+    with pytest.raises(KeyboardInterrupt):
+        retrain(data, tmp_path / "model", shipped, ENOUGH, [Stage("a", 1.0, killed)])
+
+
+def test_work_that_a_kill_left_after_the_report_goes_with_the_next_start(
+    data: Path, shipped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs: list[Task] = []
+    stages, remove = [stage("a", 0, 1, runs=runs)], shutil.rmtree
+
+    def killed(folder: Path, **how: object) -> None:
+        if (folder / "state.json").exists() and (tmp_path / "model" / REPORT).exists():
+            (folder / "state.json").unlink()
+            raise KeyboardInterrupt
+        remove(folder, ignore_errors=True)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", killed)
+        with pytest.raises(KeyboardInterrupt):
+            retrain(data, tmp_path / "model", shipped, ENOUGH, stages)
+    assert (tmp_path / "model" / WORK).exists()
+    retrain(data, tmp_path / "model", shipped, ENOUGH, stages)
+    assert not (tmp_path / "model" / WORK).exists()
+    assert len(runs) == 1
+    assert held(tmp_path / "model") == {"a": 2.0, "b": 1.0, "c": 1.0}
 
 
 def change_label(data: Path, model: Path, shipped: Path) -> None:
