@@ -109,6 +109,7 @@ def move_columns(
         key: np.where(np.abs(seen[key] - usual[key]) > options.own_error_mm, seen[key], usual[key])
         for key in groups
     }
+    _keep_equal(columns, places, usual, votes, options)
     if not layout.ticks_mm:
         _make_equal([places[key] for key in columns], options)
     segments = list(layout.segments)
@@ -184,6 +185,31 @@ def _divide_touching(seen: list[Array], usual: list[Array]) -> None:
     for k, (a, b) in enumerate(pairwise(seen), 1):
         if not np.isfinite([a[1], b[0]]).any():
             a[1] = b[0] = filled[k]
+
+
+def _keep_equal(
+    columns: Sequence[tuple[float, bool]],
+    places: dict[tuple[float, bool], Array],
+    usual: dict[tuple[float, bool], Array],
+    votes: dict[tuple[float, bool], Array],
+    options: TraceOptions,
+) -> None:
+    """Leave the outer ends of columns where the layout has them, in place, where that makes all columns equally wide and a
+    part of the leads alone shows another end: a pulse's foot or a word may stand before some of them.
+    """
+    for k, side in ((0, 0), (-1, 1)) if len(columns) > 2 else ():
+        key = columns[k]
+        others = np.array([np.ptp(places[c]) for c in columns if c != key])
+        width = float(np.median(others))
+        back = places[key].copy()
+        back[side] = usual[key][side]
+        is_even = max(np.ptp(others), abs(np.ptp(back) - width)) < options.same_end_mm
+        if (
+            is_even
+            and abs(np.ptp(places[key]) - width) > options.misplaced_mm
+            and votes[key][side, 1] < options.sure_share
+        ):
+            places[key][side] = back[side]
 
 
 def _make_equal(places: list[Array], options: TraceOptions) -> None:

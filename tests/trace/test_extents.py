@@ -201,6 +201,15 @@ def test_columns_that_were_seen_to_overlap_meet_where_most_leads_of_both_show_it
     assert ends(move_columns(layout, extents)) == ends(layout)
 
 
+@pytest.mark.parametrize(("leads", "moves"), [(2, False), (3, True)])
+def test_a_part_of_the_leads_does_not_make_columns_unequal(leads: int, moves: bool) -> None:
+    layout = page(strip=False)
+    extents = [Extent(s.x0_mm, s.x1_mm, False, False) for s in layout.segments]
+    for k in range(leads):  # the foot of a pulse before them
+        extents[k] = replace(extents[k], start_mm=18.3)
+    assert (ends(move_columns(layout, extents)) != ends(layout)) == moves
+
+
 @pytest.mark.parametrize("is_left_open", [True, False])
 def test_a_column_that_was_not_seen_to_begin_begins_where_the_one_before_ends(is_left_open: bool) -> None:
     layout = page(strip=False)
