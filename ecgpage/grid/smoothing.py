@@ -120,7 +120,7 @@ def _unravel(raveled: Array, shape: tuple[int, ...]) -> Array:
     return raveled.reshape(shape, order="F" if shape[0] < shape[1] else "C")
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=2)  # one a direction: a fine lattice has hundreds of MB
 def _build_bending(shape: tuple[int, ...]) -> Array:
     """(2 * shorter side + 1, lattice size) lower bands, the diagonal first, of the matrix of the bending energy: the sum of
     squared second differences, both directions and mixed, on the lattice as ``_ravel`` orders it.

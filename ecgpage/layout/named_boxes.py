@@ -81,7 +81,8 @@ def arrange_with_names(
             seen = replace(seen, pattern_share=pattern.share)
             # a name of each column may stand aside; but boxes of leads that the picture cuts are narrow
             aside_mm = max(options.reach_mm, MOST_ASIDE_MM / max(1, told.columns.count - 1))
-            if abs(told.columns.pitch_mm - seen.columns.pitch_mm) > aside_mm:
+            is_told_apart = told.columns.count > 1  # names of one column tell no distance
+            if is_told_apart and abs(told.columns.pitch_mm - seen.columns.pitch_mm) > aside_mm:
                 seen = replace(seen, columns=told.columns)
             if pattern.share >= options.sure_pattern:
                 told_surely = replace(seen, confidence=max(seen.confidence, told.confidence))
@@ -218,8 +219,10 @@ def _find_columns(pattern: NamePattern, boxes: PageBoxes, ink: Array, rows_mm: A
     else:
         return None
     for pulse in _common_pulses(boxes.pulses):
-        # names may stand on the line before the pulses
-        if -START_ERROR_MM - 3 < pulse[0] - start < NAME_MM or pulse[0] < start < pulse[2]:
+        is_next = abs(pulse[0] - start) < START_ERROR_MM + 3 or pulse[0] < start < pulse[2]
+        # names may stand on the line before the pulses; then leads begin behind these
+        is_behind = 0 < pulse[0] - start < NAME_MM and _begin_at(boxes, float(pulse[2]))
+        if is_next or is_behind:
             start = float(pulse[2])
         elif abs(pulse[2] - end) < START_ERROR_MM + 3 or pulse[0] < end < pulse[2]:
             end = float(pulse[0])
@@ -238,6 +241,14 @@ def _find_columns(pattern: NamePattern, boxes: PageBoxes, ink: Array, rows_mm: A
     if width < 0.5 * pitch:
         return None
     return Columns(count, start, pitch, min(width, pitch))
+
+
+def _begin_at(boxes: PageBoxes, x_mm: float) -> bool:
+    """Whether most of the leftmost boxes, those of the first column, begin at page x ``x_mm``."""
+    if not len(boxes.leads):
+        return False
+    first = boxes.leads[:, 0] < boxes.leads[:, 0].min() + NAME_MM
+    return bool(np.median(np.abs(boxes.leads[first, 0] - x_mm)) < START_ERROR_MM)
 
 
 def _tell_pitch(pattern: NamePattern, boxes: PageBoxes, start: float, end: float) -> float:

@@ -92,6 +92,7 @@ def move_columns(
         key: np.array([layout.segments[m[0]].x0_mm, layout.segments[m[0]].x1_mm]) for key, m in groups.items()
     }
     columns = sorted(key for key in groups if not key[1])
+    drawn = [[extents[k] for k in groups[key]] for key in columns]
     if layout.ticks_mm:  # separators are surer than the network
         for left, right in pairwise(columns):
             seen[left][1], seen[right][0] = usual[left][1], usual[right][0]
@@ -100,16 +101,15 @@ def move_columns(
     if not any((np.abs(seen[key] - usual[key]) > least).any() for key in groups):
         return layout
     if columns:
-        for left, right in pairwise(columns):
-            shown = [extents[k] for k in groups[left]], [extents[k] for k in groups[right]]
-            _part_overlapping(seen[left], seen[right], (usual[left], usual[right]), shown, options)
+        for (left, a), (right, b) in pairwise(zip(columns, drawn, strict=True)):
+            _part_overlapping(seen[left], seen[right], (usual[left], usual[right]), (a, b), options)
         _divide_touching([seen[key] for key in columns], [usual[key] for key in columns])
     # separators and the record's length know better than the network what it agrees with
     places = {
         key: np.where(np.abs(seen[key] - usual[key]) > options.own_error_mm, seen[key], usual[key])
         for key in groups
     }
-    _keep_equal(columns, places, usual, votes, options)
+    _keep_equal([places[key] for key in columns], [usual[key] for key in columns], drawn, options)
     if not layout.ticks_mm:
         _make_equal([places[key] for key in columns], options)
     segments = list(layout.segments)
@@ -188,28 +188,31 @@ def _divide_touching(seen: list[Array], usual: list[Array]) -> None:
 
 
 def _keep_equal(
-    columns: Sequence[tuple[float, bool]],
-    places: dict[tuple[float, bool], Array],
-    usual: dict[tuple[float, bool], Array],
-    votes: dict[tuple[float, bool], Array],
-    options: TraceOptions,
+    places: Sequence[Array], usual: Sequence[Array], shown: Sequence[Sequence[Extent]], options: TraceOptions
 ) -> None:
-    """Leave the outer ends of columns where the layout has them, in place, where that makes all columns equally wide and a
-    part of the leads alone shows another end: a pulse's foot or a word may stand before some of them.
+    """Leave an end or a border of touching columns, (2,) begin and end each, where the layout has it, in place, where that
+    makes all columns equally wide and a part of the leads alone shows another one: a pulse's foot, a word or a beat may
+    stand there.
     """
-    for k, side in ((0, 0), (-1, 1)) if len(columns) > 2 else ():
-        key = columns[k]
-        others = np.array([np.ptp(places[c]) for c in columns if c != key])
-        width = float(np.median(others))
-        back = places[key].copy()
-        back[side] = usual[key][side]
-        is_even = max(np.ptp(others), abs(np.ptp(back) - width)) < options.same_end_mm
+    count = len(places)
+    edges = [(k - 1, 1) if k else (0, 0) for k in range(count + 1)] if count > 2 else []
+    for k, (column, side) in enumerate(edges):
+        sides = [(column, side)] if k in (0, count) else [(column, 1), (column + 1, 0)]
+        at, back = (float(np.mean([of[c][end] for c, end in sides])) for of in (places, usual))
         if (
-            is_even
-            and abs(np.ptp(places[key]) - width) > options.misplaced_mm
-            and votes[key][side, 1] < options.sure_share
+            abs(at - back) <= options.misplaced_mm
+            or np.ptp([places[c][end] for c, end in sides]) > options.touching_mm
         ):
-            places[key][side] = back[side]
+            continue
+        ends = np.array([(e.start_mm, e.end_mm)[end] for c, end in sides for e in shown[c]])
+        tried = [place.copy() for place in places]
+        for c, end in sides:
+            tried[c][end] = usual[c][end]
+        is_even = np.ptp([np.ptp(t) for t in tried]) < 2 * options.same_end_mm
+        was_even = np.ptp([np.ptp(place) for place in places]) < 2 * options.same_end_mm
+        if is_even and not was_even and np.mean(np.abs(ends - at) < options.same_end_mm) < options.sure_share:
+            for c, end in sides:
+                places[c][end] = usual[c][end]
 
 
 def _make_equal(places: list[Array], options: TraceOptions) -> None:

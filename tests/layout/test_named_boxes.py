@@ -169,3 +169,14 @@ def test_names_in_the_margin_do_not_tell_how_far_columns_stand_apart(layout: str
     named = replace(boxes, names=np.full_like(boxes.names, 1 / len(LEADS)))
     seen = {s.lead: s.x0_mm for s in read_layout(flatten_exactly(page), named, 10.0).segments}
     assert seen == {s.lead: pytest.approx(s.x0, abs=1.0) for s in segments}
+
+
+def test_names_of_one_column_do_not_tell_where_rows_begin() -> None:
+    page = draw_styled(layout="12x1")
+    segments = page.truth.page.segments
+    boxes = true_boxes(page, exact_grid(page))
+    start = float(np.median(boxes.leads[:, 0]))
+    false = np.array([[start + 5.0, s.baseline - 10.0, start + 10.0, s.baseline] for s in segments[:3]])
+    boxes = replace(boxes, printed=print_names(page), pulses=np.concatenate([boxes.pulses[:0], false]))
+    found = read_layout(flatten_exactly(page), boxes, 10.0).segments
+    assert [s.x0_mm for s in found] == pytest.approx([s.x0 for s in segments], abs=1.0)

@@ -210,6 +210,17 @@ def test_a_part_of_the_leads_does_not_make_columns_unequal(leads: int, moves: bo
     assert (ends(move_columns(layout, extents)) != ends(layout)) == moves
 
 
+@pytest.mark.parametrize(("leads", "moves"), [(2, False), (3, True)])
+def test_a_part_of_the_leads_does_not_move_a_border_of_equal_columns(leads: int, moves: bool) -> None:
+    layout = page(strip=False)
+    extents = [Extent(s.x0_mm, s.x1_mm, False, False) for s in layout.segments]
+    for k in range(leads):  # a beat across the border, whose place the others see badly
+        extents[6 + k] = replace(extents[6 + k], end_mm=212.7)
+        extents[9 + k] = replace(extents[9 + k], start_mm=212.7 if moves else 204.0 - 2 * k)
+    extents[11] = replace(extents[11], start_mm=extents[11].start_mm if moves else 201.0)
+    assert (ends(move_columns(layout, extents)) != ends(layout)) == moves
+
+
 @pytest.mark.parametrize("is_left_open", [True, False])
 def test_a_column_that_was_not_seen_to_begin_begins_where_the_one_before_ends(is_left_open: bool) -> None:
     layout = page(strip=False)
