@@ -407,7 +407,7 @@ class Digitizer:
         found = read_path_page(drawing, image, n_samples / fs, self.options.layout, find_grid, find_leads)
         layout = found.layout
         if not found.grid.is_printed:
-            layout = replace(layout, notes=(*layout.notes, f"no grid seen: scale from {found.grid.source}"))
+            layout = replace(layout, notes=(*layout.notes, found.grid.source_note))
         signals = assemble(found.traces, layout, fs, n_samples, self.options.signal)
         return self._conclude(image, found.grid, layout, found.traces, signals, fs, n_samples, found.boxes)
 
@@ -429,7 +429,7 @@ class Digitizer:
             place = LocatedEcg(image, flat.grid, layout.segments, boxes=boxes)
             raise DoubtfulLayoutError(reason, place, layout)
         if not flat.grid.is_printed:
-            layout = replace(layout, notes=(*layout.notes, f"no grid seen: scale from {flat.grid.source}"))
+            layout = replace(layout, notes=(*layout.notes, flat.grid.source_note))
         log_odds = weigh_page(layout.scale_evidence, self.options.layout) + grid.log_odds
         log_odds += _weigh_size(image, flat.grid)
         return _SeenLayout(flat, layout, boxes, float(log_odds))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ecgpage.core.conventions import LEADS
-from ecgpage.grid.grid_map import GridMap
+from ecgpage.grid.grid_map import AXES, GridMap
 from ecgpage.layout.types import PageLayout
 from ecgpage.pipeline import Digitizer
 from ecgpage.results import RefusedPageError
@@ -16,8 +16,9 @@ from ecgpage.synth import DrawnPage
 from ecgpage.synth.page.layout import PageStyle, build_page
 from ecgpage.synth.page.model import Page, Text
 from ecgpage.synth.truth_adapters import exact_grid, true_boxes
-from tests.drawn import FS
+from tests.drawn import FS, lawful_record
 from tests.layout.pages import MODEL, SHUFFLED, draw_clean, draw_styled
+from tests.plotted import Plot, draw_plot
 
 
 @cache
@@ -150,3 +151,18 @@ def test_print_that_beats_like_a_grid_where_none_shows_is_weighed_against_the_sc
     assert looked_at == 2
     ends = [(s.x0_mm, s.x1_mm) for s in layout.segments]
     assert max(b for _, b in ends) - min(a for a, _ in ends) == pytest.approx(250.0, abs=2.0)
+
+
+@pytest.mark.medium
+def test_a_plot_whose_squares_are_not_square_is_read_by_the_numbers_of_its_axes() -> None:
+    plot = Plot(77.0, 40.0, seconds=4.0)
+    reading = digitizer().read_page(draw_plot(plot), FS, 5000)
+    assert reading.grid.source == AXES
+    assert [s.lead for s in sorted(reading.layout.segments, key=lambda s: (s.row, s.x0_mm))] == list(LEADS)
+    assert (reading.layout.speed_mm_per_s, reading.layout.gain_mm_per_mv) == (25.0, 10.0)
+    assert not any("assumed" in note for note in reading.layout.notes)
+    assert {round(s.start_s, 2) for s in reading.signals.segments} == {0.0}
+    assert all(s.duration_s == pytest.approx(4.0, abs=0.02) for s in reading.signals.segments)
+    mv, drawn = reading.signals.mv[: round(4 * FS)], lawful_record()[: round(4 * FS)]
+    sizes = np.nanmax(mv[50:-50], axis=0) - np.nanmin(mv[50:-50], axis=0)
+    assert sizes == pytest.approx(np.ptp(drawn[50:-50], axis=0), rel=0.12)

@@ -11,6 +11,7 @@ import numpy as np
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.threads import one_thread
 from ecgpage.core.types import Image, Light
+from ecgpage.grid.axes import fits_axes, map_axes, read_axes
 from ecgpage.grid.candidates import grid_candidates
 from ecgpage.grid.comb import TURNS_RAD, CombSpectrum, GridComb
 from ecgpage.grid.comb_refinement import MeasuredComb, measure_comb
@@ -26,6 +27,8 @@ UPRIGHT_RAD: Final = float(np.deg2rad(15))
 """Directions up to which a picture lies as upright as scans and screens do."""
 MOST_TILTED_RAD: Final = float(np.deg2rad(40))
 """Directions up to which other ones are looked at."""
+LINES_MV: Final = (1.0, 2.0, 0.4)
+"""Distances of the stronger lines along y of plots, over half a millivolt."""
 
 
 def find_grids(
@@ -34,15 +37,32 @@ def find_grids(
     """Maps of the grids of a uint8 (H, W, 3) RGB image, the likeliest first; reasons for missing ones go to ``failures``.
 
     A tracked grid follows folds and perspective, but may follow a multiple of the true distance. Where the picture's spectrum
-    shows a strictly periodic grid clearly, tracked grids come first if they agree with it, last if not. ``most``: number of
-    tracked grids.
+    shows a strictly periodic grid clearly, tracked grids come first if they agree with it, last if not. Where numbers along
+    axes give both scales, a map by them comes before grids that do not fit the numbers at any usual speed and gain.
+    ``most``: number of tracked grids.
     """
     picture = measure_working_picture(image)
     spectrum = CombSpectrum.measure(picture)
     frequencies = find_frequencies(picture, options=options)
     combs = _find_combs(spectrum, frequencies, options)
+    axes = read_axes(image)
+    numbered = map_axes(axes, image.shape[:2])
     for grid in _list_grids(image, spectrum, frequencies, combs, most, failures, options):
-        yield replace(grid, log_odds=_weigh(grid, spectrum, options))
+        if numbered is not None and not fits_axes(grid, axes):
+            yield replace(numbered, log_odds=_weigh_lines(numbered, spectrum, options), axes=axes)
+            numbered = None
+        yield replace(grid, log_odds=_weigh(grid, spectrum, options), axes=axes)
+    if numbered is not None:
+        yield replace(numbered, log_odds=_weigh_lines(numbered, spectrum, options), axes=axes)
+
+
+def _weigh_lines(numbered: GridMap, spectrum: CombSpectrum, options: GridOptions) -> float:
+    """``_weigh`` of a map by the numbers of axes, whose lines may stand a half, one, or a fifth of a millivolt apart."""
+    odds = [
+        _weigh(replace(numbered, nodes=numbered.nodes * (1.0, stretch)), spectrum, options)
+        for stretch in LINES_MV
+    ]
+    return float(np.logaddexp.reduce(odds) - np.log(len(odds)))
 
 
 def _weigh(grid: GridMap, spectrum: CombSpectrum, options: GridOptions) -> float:

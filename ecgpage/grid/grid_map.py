@@ -15,8 +15,35 @@ SQUARE_MM: Final = 5.0
 """Side, mm, of the squares between the strong lines of ECG paper."""
 BAND_PX: Final = 256
 """Rows and columns of the page that are mapped at a time, pixels: their numbers stay in the processor's cache."""
+AXES: Final = "numbers of the axes"
+"""Source of a map that rests on numbers, not on lines."""
 FAR_NODES: Final = 14
 """Number of nodes from which on a node counts for less than 1e-7 of a cubic spline."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What the numbers along one direction of an upright picture say."""
+
+    px_per_unit: float
+    """Pixels of a second or of a millivolt."""
+    log_odds: float
+    """Natural log of the likelihood of the numbers with this scale over that of numbers by chance."""
+    error: float
+    """Standard deviation of the natural log of ``px_per_unit`` as far as the numbers tell it."""
+    panels_px: tuple[tuple[float, float], ...]
+    """Image positions of the first and of the last number of each panel, px along the axis; panels beside each other are
+    one."""
+    first: tuple[float, ...]
+    """First number of each panel."""
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Scale of an upright picture by the numbers of its axes; None along a direction without any."""
+
+    seconds: Axis | None
+    millivolts: Axis | None
 
 
 @dataclass(frozen=True)
@@ -37,11 +64,22 @@ class GridMap:
     """Natural log of the likelihood of what repeats in the picture with this grid over that without any, without what the
     page's size tells: two grids of one picture differ by it as far as their lines go; 0 where no lines were looked for.
     """
+    axes: "Axes | None" = None
+    """What the numbers along axes of the picture say; None where none stand, and where the page lies otherwise than they."""
 
     @property
     def is_printed(self) -> bool:
         """Whether the nodes lie on printed lines."""
         return self.source in ("5 mm lines", "1 mm lines", "periodic grid", "drawn")
+
+    @property
+    def source_note(self) -> str:
+        """What a reader should know of where the scale comes from; "" where it rests on printed lines."""
+        if self.is_printed:
+            return ""
+        if self.source == AXES:
+            return "the grid's squares have no usual size: scale from the numbers of the axes"
+        return f"no grid seen: scale from {self.source}"
 
     @property
     def extent_mm(self) -> tuple[float, float, float, float]:
@@ -60,6 +98,30 @@ class GridMap:
         """Median image pixels from one node to the next along the page's x and along its y."""
         return self._pitch_px(1), self._pitch_px(0)
 
+    @property
+    def axes_mm(self) -> tuple[float, float]:
+        """Page mm of a second and of a millivolt by the numbers of axes; NaN where none stand."""
+        nan = float("nan")
+        if self.axes is None:
+            return nan, nan
+        told = [
+            nan if axis is None else axis.px_per_unit for axis in (self.axes.seconds, self.axes.millivolts)
+        ]
+        across, down = (px / pitch * SQUARE_MM for px, pitch in zip(told, self.pitch_px, strict=True))
+        return across, down
+
+    @property
+    def panels_mm(self) -> Array:
+        """(n, 3) page x, mm, of the first and of the last number of each time axis, and the first number, s, from left to
+        right; axes below each other are one.
+        """
+        axis = None if self.axes is None else self.axes.seconds
+        if axis is None:
+            return np.zeros((0, 3))
+        left, across = self.nodes[..., 0].mean(axis=0)[0], self.pitch_px[0]
+        ends = self.origin_mm[0] + (np.array(axis.panels_px) - left) / across * SQUARE_MM
+        return np.column_stack([ends, axis.first])
+
     def _pitch_px(self, axis: int) -> float:
         return float(np.median(np.linalg.norm(np.diff(self.nodes, axis=axis), axis=2)))
 
@@ -67,6 +129,12 @@ class GridMap:
     def steps_px(self) -> Array:
         """(2, 2) median way in the image, px, from one node to the next along the page's x, and along its y."""
         return np.stack([np.median(np.diff(self.nodes, axis=k), axis=(0, 1)) for k in (1, 0)])
+
+    @property
+    def lies_upright(self) -> bool:
+        """Whether the page's x runs to the right in the image, and its y down."""
+        across, down = self.steps_px
+        return bool(across[0] > abs(across[1]) and down[1] > abs(down[0]))
 
     def to_image(self, x_mm: Array, y_mm: Array) -> tuple[Array, Array]:
         """Image x, y of page x, y (mm, matching arrays of any shape), cubic between the nodes, straight on beyond them."""
@@ -109,7 +177,8 @@ class GridMap:
     def rotate(self, quarter_turns: int) -> "GridMap":
         """The map of the page as seen after ``quarter_turns`` counter-clockwise turns by 90 degrees."""
         nodes, quality = np.rot90(self.nodes, quarter_turns), np.rot90(self.quality, quarter_turns)
-        return replace(self, nodes=nodes, quality=quality, origin_mm=(0.0, 0.0))
+        axes = self.axes if quarter_turns % 4 == 0 else None
+        return replace(self, nodes=nodes, quality=quality, origin_mm=(0.0, 0.0), axes=axes)
 
 
 def _cardinal_splines(at_mm: Array, first_mm: float, count: int) -> Array:

@@ -11,7 +11,7 @@ from ecgpage.core.types import Array
 from ecgpage.grid.flat_page import FlatPage
 from ecgpage.grid.grid_map import SQUARE_MM
 from ecgpage.layout.arrangement import Arrangement
-from ecgpage.layout.columns import Columns
+from ecgpage.layout.columns import Columns, place_in_panels
 from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.separators import find_tick_centres, mark_ticks
 from ecgpage.layout.types import Pulse, Row
@@ -47,6 +47,9 @@ def measure_columns(
     ``gap``: blank, mm, between columns; ``whole_mm``: length, mm, of the whole record on the page.
     """
     boxes = arrangement.columns
+    panels = place_in_panels(boxes, page.grid.panels_mm, options)
+    if panels is not None:
+        return _end_panels(page, rows, panels, boxes, options), []
     first, last = _find_outer_ends(page, rows, boxes, pulses, pulse_boxes, options)
     grid_rows = rows_without_strips(arrangement, rows)
     columns, is_whole = _place_columns(boxes, first, last, gap, whole_mm, options)
@@ -87,6 +90,20 @@ def measure_columns(
         columns = Columns(columns.count, on_line, width + columns.gap_mm, width)
     ticks_mm = [columns.span(k)[0] - columns.gap_mm / 2 for k in range(1, columns.count)] if seen else []
     return columns, ticks_mm
+
+
+def _end_panels(
+    page: FlatPage, rows: list[Row], panels: Columns, boxes: Columns, options: LayoutOptions
+) -> Columns:
+    """Columns that end where their ink does: axes may have their last number before the end."""
+    beyond = min(boxes.end_mm, panels.end_mm + panels.gap_mm) - panels.end_mm
+    for further in np.arange(0.0, max(beyond, 0.0) + options.reach_mm, options.outside_mm):
+        end = _find_common_end(page, rows, panels.end_mm + float(further), -1, options)
+        if end is not None:
+            width = panels.width_mm + max(0.0, end - panels.end_mm - 1.0 / X_PX_PER_MM)
+            near = width - panels.width_mm < options.gap_error_mm
+            return panels if near else replace(panels, width_mm=width)
+    return panels
 
 
 def rows_without_strips(arrangement: Arrangement, rows: list[Row]) -> list[Row]:

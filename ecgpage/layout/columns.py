@@ -34,6 +34,27 @@ class Columns:
         return start, start + self.width_mm
 
 
+def place_in_panels(boxes: Columns, panels_mm: Array, options: LayoutOptions) -> Columns | None:
+    """Columns as their time axes say; ``panels_mm`` (n, 3): page x of the first and of the last number of each axis, and
+    the first number.
+
+    None where not every column that boxes put has an axis of its own at its place.
+    """
+    if len(panels_mm) != boxes.count:
+        return None
+    spans = np.array([boxes.span(k) for k in range(boxes.count)])
+    outside = np.array([spans[:, 0] - panels_mm[:, 0], panels_mm[:, 1] - spans[:, 1]])
+    if np.abs(outside[0]).max() > options.panel_off_mm or outside[1].max() > options.panel_off_mm:
+        return None
+    first, last, _ = panels_mm.T
+    number = np.arange(boxes.count)
+    width = float(np.median(last - first))
+    pitch = float(np.polyfit(number, first, 1)[0]) if boxes.count > 1 else width
+    if width > pitch or width < 0.5 * boxes.width_mm:
+        return None
+    return Columns(boxes.count, float(np.mean(first - pitch * number)), pitch, width)
+
+
 def shared_span(a: tuple[float, float], b: tuple[float, float]) -> float:
     """Intersection over union of two spans (start, end)."""
     both = min(a[1], b[1]) - max(a[0], b[0])

@@ -35,12 +35,42 @@ def find_boxes(
             boxes = others if weigh_boxes(others, options)[0] > evidence else boxes
     if reader is None:
         return boxes
-    found = add_text(boxes, reader.read(page, boxes.leads))
+    found = add_text(boxes, _read_words(page, boxes, reader, options))
     if found.speed_mm_per_s is not None and found.gain_mm_per_mv is not None:
         return found
     # a few leads may stand far from the foot of the page, where scales are printed
     far = reader.read(page, boxes.leads, options.scales_reach_mm)
     return replace(found, words=far, speed_mm_per_s=far.scale(SPEEDS), gain_mm_per_mv=far.scale(GAINS))
+
+
+def _read_words(
+    page: FlatPage, boxes: PageBoxes, reader: TextReader, options: LayoutOptions
+) -> RecognisedText:
+    """Words of an upright page; the names of its leads from below to above where more of them are read so, as programs that
+    plot write them beside axes.
+    """
+    words = reader.read(page, boxes.leads)
+    upright = _count_names(words, options)
+    if upright >= options.few_names:
+        return words
+    turned = reader.read(page, boxes.leads, turned=True)
+    if _count_names(turned, options) < upright + options.more_turned_names:
+        return words
+    first = len(LEAD_WORDS)
+    names, scales = (t.chances[:, :first].sum(axis=1) > 0.5 for t in (turned, words))
+    parts = [(turned, names), (words, ~scales)]
+    return RecognisedText(
+        *(
+            np.concatenate([np.asarray(getattr(text, key))[kept] for text, kept in parts])
+            for key in ("places", "scores", "chances")
+        )
+    )
+
+
+def _count_names(words: RecognisedText, options: LayoutOptions) -> int:
+    """Number of different leads whose names are read clearly; a stroke looks like an I."""
+    told = words.chances[:, : len(LEADS)] * words.scores[:, None]
+    return int((told[:, 1:].max(axis=0, initial=0.0) > options.min_legible).sum())
 
 
 def add_text(boxes: PageBoxes, words: RecognisedText) -> PageBoxes:

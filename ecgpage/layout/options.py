@@ -116,6 +116,10 @@ class LayoutOptions:
     early_end: float = 0.08
     """Share of the columns' length that a strip leaves blank at its end, at least, where it ends before them."""
 
+    panel_off_mm: float = 15.0
+    """Distance, mm, of a column's ends from the numbers of its time axis, up to which it has that axis: boxes enclose the
+    names and numbers beside a panel; a judgement."""
+
     # gaps
     gap_reach_mm: float = 4.0
     """Distance, mm, around a gap as boxes put it within which it is measured."""
@@ -203,7 +207,9 @@ class LayoutOptions:
     mistaken_length: float = 0.2
     """Share of lengths that are anything: columns misread, pages cut."""
     mistaken: float = 0.05
-    """Share of beats that are mistaken."""
+    """Share of beats, and of numbers of axes, that are mistaken."""
+    axis_error: float = 0.01
+    """Spread of the natural log of a second, or a millivolt, by the numbers of axes over that of the grid; a judgement."""
     beat_s: tuple[float, float] = (0.79, 0.29)
     """Median, s, and spread of the natural log of the time from beat to beat."""
     beat_width_mm: Mapping[float, float] = field(
@@ -304,6 +310,11 @@ class LayoutOptions:
     """Probability that a name that was read clearly is wrong."""
     place_weight: float = 0.4
     """Exponent of a detector's opinion beside a printed name."""
+
+    few_names: int = 6
+    """Number of different names that are read clearly, below which they may be turned by a quarter; a judgement."""
+    more_turned_names: int = 4
+    """Number of names that are read more when turned, at least."""
 
     # name pattern
     min_pattern_name: float = 0.25

@@ -24,8 +24,10 @@ def find_upright_turn(
 ) -> int | None:
     """Quarter turns counter-clockwise, 0 to 3, that put the page upright; None when no turn gives a clear layout.
 
-    Where the leads alone do not tell, ``reader`` reads their names each way up.
+    Numbers along both axes tell, else the leads; where they do not, ``reader`` reads their names each way up.
     """
+    if np.isfinite(page.grid.axes_mm).all():
+        return 0  # numbers stand along both axes: an upright page has them, and a turned one has not
     best: tuple[float, int] | None = None
     names = None if reader is None else _TurnedNames(page, reader)
     seen: Array | None = None

@@ -22,7 +22,7 @@ from ecgpage.layout.column_edges import (
     pulses_on_one_side,
     rows_without_strips,
 )
-from ecgpage.layout.columns import Columns
+from ecgpage.layout.columns import Columns, place_in_panels
 from ecgpage.layout.gaps import measure_gap
 from ecgpage.layout.known_layouts import CHEST
 from ecgpage.layout.named_boxes import arrange_with_names
@@ -181,6 +181,9 @@ def measure_layout(
         notes.append(f"{arrangement.missed} leads named by the layout alone")
     if not arrangement.known_order:
         notes.append("leads stand in no usual order: each name as it was read")
+    panels = page.grid.panels_mm
+    is_numbered = place_in_panels(arrangement.columns, panels, options) is not None
+    numbered_s = tuple(panels[:, 2].tolist()) if is_numbered else ()
     usual = gains["limb"] if any(c.lead not in CHEST for c in arrangement.cells) else gains["chest"]
     return PageLayout(
         rows,
@@ -194,6 +197,7 @@ def measure_layout(
         speed_odds=told.speed_odds,
         scale_margin=told.margin,
         scale_evidence=seen,
+        numbered_s=numbered_s,
     )
 
 
@@ -219,6 +223,7 @@ def _gather_evidence(
         columns.count,
         duration_s,
         measure_beats(page, arrangement, rows),
+        page.grid.axes_mm,
     )
 
 

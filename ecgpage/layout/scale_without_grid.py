@@ -9,7 +9,7 @@ four columns, make it exact.
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.types import Array, Image
+from ecgpage.grid.axes import read_axes
 from ecgpage.grid.flat_page import flatten_page
 from ecgpage.grid.grid_map import SQUARE_MM, GridMap
 from ecgpage.image.decode import brightest_channel
@@ -93,7 +94,7 @@ def map_without_grid(
         if pitch is not None:
             grid = _make_map(best, px_per_mm * pitch, f"{source}, separators")
     log.info("no grid: %.2f px/mm from the %s", grid.px_per_mm, grid.source)
-    return grid
+    return replace(grid, axes=read_axes(image)) if grid.lies_upright else grid
 
 
 def _flat_views(image: Image, light: Image) -> Iterator[tuple[Array, tuple[float, float]]]:

@@ -1,4 +1,5 @@
-"""Paper speed and gain of a page by all that speaks of them: print, pulses, lengths, beats, and how common each is.
+"""Paper speed and gain of a page by all that speaks of them: print, numbers of axes, pulses, lengths, beats, and how common
+each is.
 
 Every speed, and every pair of gains of limb and chest leads, gets a sum of log likelihoods. Lengths are weighed by their
 logarithms, so that sums of different grids of one picture can be compared. What is seen before the traces are read decides
@@ -64,6 +65,7 @@ def weigh_speeds_seen(seen: ScaleEvidence, options: LayoutOptions = LayoutOption
         odds[speed] += weigh_log(
             seen.beats.width_mm, (options.beat_width_mm[speed], options.beat_width_mm[0.0]), options
         )
+        odds[speed] += weigh_log(seen.axes_mm[0] / speed, (1.0, options.axis_error), options)
         if len(widths):  # one device drew all pulses, whatever their number
             odds[speed] += _weigh_width(float(np.median(widths)), speed, options)
     return odds
@@ -111,7 +113,12 @@ def _weigh_length(seen: ScaleEvidence, speed: float, options: LayoutOptions) -> 
     return float(np.log((1 - options.mistaken_length) * density + options.mistaken_length / LN_RANGE))
 
 
-def tell_speed(odds: Mapping[float, float], seen: ScaleEvidence, notes: list[str]) -> float:
+def tell_speed(
+    odds: Mapping[float, float],
+    seen: ScaleEvidence,
+    notes: list[str],
+    options: LayoutOptions = LayoutOptions(),
+) -> float:
     """The likeliest paper speed, mm/s, with a note of what it rests on unless all is as usual."""
     best = max(odds, key=lambda speed: odds[speed])
     written = seen.printed.speed
@@ -128,12 +135,19 @@ def tell_speed(odds: Mapping[float, float], seen: ScaleEvidence, notes: list[str
             if written == best
             else f"pulses are {PULSE_S * best:g} mm wide"
             if by_pulse
+            else "the numbers of an axis say so"
+            if _is_numbered(seen.axes_mm[0], best, options)
             else f"rows of {seen.length_mm:.0f} mm and beats fit no other speed as well"
         )
         notes.append(f"{best:g} mm/s: {reason}")
-    elif written is None and not by_pulse:
+    elif written is None and not by_pulse and not _is_numbered(seen.axes_mm[0], best, options):
         notes.append("25 mm/s assumed: no calibration pulse seen, no speed read")
     return best
+
+
+def _is_numbered(told_mm: float, scale: float, options: LayoutOptions) -> bool:
+    """Whether the numbers of an axis say a scale; ``told_mm``: page mm of its unit by them."""
+    return bool(told_mm > 0 and abs(np.log(told_mm / scale)) < 3 * options.axis_error)
 
 
 def weigh_gains(seen: ScaleEvidence, options: LayoutOptions = LayoutOptions()) -> dict[Gains, float]:
@@ -145,6 +159,9 @@ def weigh_gains(seen: ScaleEvidence, options: LayoutOptions = LayoutOptions()) -
     for pair in odds:
         odds[pair] += seen.printed.gains.get(pair, 0.0)
         odds[pair] += _weigh_heights(seen.pulses, pair, options) + _weigh_sizes(seen.beats, pair, options)
+        # numbers stand along an axis of either group
+        either = [weigh_log(seen.axes_mm[1] / gain, (1.0, options.axis_error), options) for gain in pair]
+        odds[pair] += float(np.logaddexp(either[0], either[1]) - np.log(2))
     return odds
 
 
@@ -212,7 +229,12 @@ def tell_gains(
         notes.append(
             f"{best[0]:g} mm/mV by the pulses, though {written[0]:g} mm/mV seems to be written on the page"
         )
-    elif written is None and best == (GAIN_MM_PER_MV, GAIN_MM_PER_MV) and not clear:
+    elif (
+        written is None
+        and best == (GAIN_MM_PER_MV, GAIN_MM_PER_MV)
+        and not clear
+        and not _is_numbered(seen.axes_mm[1], best[0], options)
+    ):
         seen_so = "the calibration pulses are unclear" if seen.pulses else "no calibration pulse seen"
         notes.append(f"10 mm/mV assumed: {seen_so}, no gain read")
     return {"limb": best[0], "chest": best[1]}
@@ -235,7 +257,7 @@ def tell_scale(seen: ScaleEvidence, notes: list[str], options: LayoutOptions = L
     """The likeliest speed and gains of a page, with notes of what they rest on and of near rivals."""
     seen_odds, gain_odds = weigh_speeds_seen(seen, options), weigh_gains(seen, options)
     speeds = _add_lengths(seen_odds, seen, options)
-    speed = tell_speed(speeds, seen, notes)
+    speed = tell_speed(speeds, seen, notes, options)
     gains = tell_gains(gain_odds, seen, notes, options)
     notes += name_rivals(speeds, gain_odds, options)
     return ToldScale(speed, gains, seen_odds, min(margin(speeds), margin(gain_odds)))

@@ -118,8 +118,12 @@ class TextReader:
         settings = load_card(folder, NAME).settings
         return cls(load_graph(folder, NAME, load_state(folder, NAME), settings))
 
-    def read(self, page: FlatPage, leads_mm: Array, beyond_mm: float = BEYOND_MM) -> RecognisedText:
-        """Words of an upright page within ``beyond_mm`` of the boxes of its leads (n, 4), page mm."""
+    def read(
+        self, page: FlatPage, leads_mm: Array, beyond_mm: float = BEYOND_MM, *, turned: bool = False
+    ) -> RecognisedText:
+        """Words of an upright page within ``beyond_mm`` of the boxes of its leads (n, 4), page mm; with ``turned`` those that
+        are written from below to above.
+        """
         if not len(leads_mm):
             return RecognisedText(np.zeros((0, 2)), np.zeros(0), np.zeros((0, len(WORDS))))
         edge = page.around.edge_mm
@@ -128,7 +132,12 @@ class TextReader:
         light = page.around.light[
             first[1] : max(last[1], first[1] + 1), first[0] : max(last[0], first[0] + 1)
         ]
-        found = self.find(light)
+        if turned:
+            found = self.find(np.ascontiguousarray(np.rot90(light, -1)))
+            x, y = found.places[:, 1], light.shape[0] - found.places[:, 0]
+            found = RecognisedText(np.stack([x, y], axis=1), found.scores, found.chances)
+        else:
+            found = self.find(light)
         return RecognisedText(
             found.places / PX_PER_MM + edge + first / PX_PER_MM, found.scores, found.chances
         )

@@ -144,6 +144,8 @@ class ScaleEvidence:
     duration_s: float = 10.0
     """Time, s, that the page shows at most."""
     beats: SeenBeats = field(default_factory=SeenBeats)
+    axes_mm: tuple[float, float] = (float("nan"), float("nan"))
+    """A second along and a millivolt down the page, mm, by the numbers that stand along axes; NaN where none do."""
 
     def at(self, along: float, down: float) -> "ScaleEvidence":
         """The evidence on another grid, whose millimetres are larger by the factors ``along`` and ``down``."""
@@ -153,7 +155,8 @@ class ScaleEvidence:
         ]
         b = self.beats
         beats = SeenBeats(b.apart_mm / along, b.width_mm / along, b.limb_mm / down, b.chest_mm / down)
-        return replace(self, pulses=pulses, length_mm=self.length_mm / along, beats=beats)
+        axes_mm = self.axes_mm[0] / along, self.axes_mm[1] / down
+        return replace(self, pulses=pulses, length_mm=self.length_mm / along, beats=beats, axes_mm=axes_mm)
 
     @property
     def widths_mm(self) -> Array:
@@ -209,6 +212,8 @@ class PageLayout:
     """What the scale rests on, besides the grid's lines."""
     name_evidence: NameEvidence = field(default_factory=NameEvidence)
     """What the names of the leads rest on."""
+    numbered_s: tuple[float, ...] = ()
+    """Time, s, at which each column begins by the numbers of its time axis; empty where columns have none."""
 
 
 def inked_ends(ink: Array, least: int = 8) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ecgpage.core.types import Array
 from ecgpage.grid.comb import weigh_side
-from ecgpage.grid.grid_map import SQUARE_MM, GridMap
+from ecgpage.grid.grid_map import AXES, SQUARE_MM, GridMap
 from ecgpage.layout.scales import PULSE_S, find_doubt
 from ecgpage.layout.types import PageLayout, Segment
 from ecgpage.signal.beat_marks import find_beats, mark_beats
@@ -158,7 +158,7 @@ def _weigh_scale(grid: GridMap, layout: PageLayout, side_px: float) -> dict[str,
         "scale_margin": _clip(layout.scale_margin / 4, 3),
         "doubt_margin": _clip(-find_doubt(seen) / 4, 3),
         "printed_grid": float(grid.is_printed),
-        "square_grid": -min(abs(float(np.log(across / down))) / 0.05, 3.0),
+        "square_grid": 0.0 if grid.source == AXES else -min(abs(float(np.log(across / down))) / 0.05, 3.0),
         "exact_map": -min(grid.residual_px / grid.px_per_mm / 0.1, 3.0),
         "known_map": _known_share(grid, layout) - 1.0,
         "usual_paper": _clip(float(weigh_side(side_px / grid.px_per_mm)) / 2, 3),

@@ -23,6 +23,7 @@ class SignalOptions:
         default_factory=lambda: {
             "axis": 0.67,
             "together": -1.26,
+            "numbers": 1.0,
             "total": 0.16,
             "rhythm": 0.55,
             "lags": 1.0,
@@ -40,8 +41,10 @@ class SignalOptions:
     )
     """Weights of what speaks for times of columns, see ``ecgpage.signal.times.EVIDENCE``: estimated by
     ``python -m bench.time_evidence --estimate`` on drawn plans of folds 1 to 7, but
-    for the last two, which nothing else explains.
+    for the last two, which nothing else explains, and "numbers", whose number is a log probability.
     """
+    restarting_axes: float = 0.3
+    """Share of pages with columns that follow each other whose axes begin anew at 0; a judgement."""
     totals_s: tuple[tuple[float, float], ...] = (
         (10.0, 0.8),
         (5.0, 0.03),

@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 EVIDENCE: Final[Mapping[str, str]] = {
     "axis": "1 for the axis: how seldom blanks are time",
     "together": "1 for columns that show the same seconds",
+    "numbers": "log probability of the numbers of the columns' time axes",
     "total": "log likelihood of the time that all columns show",
     "rhythm": "log likelihood of the distances of beats across the ends of columns, over any distance",
     "lags": "log likelihood of the lags between the beats of columns that show the same seconds, over any lag",
@@ -55,6 +56,10 @@ EVIDENCE: Final[Mapping[str, str]] = {
 """What speaks for a hypothesis -> what its number says."""
 ALIKE_S: Final = 0.02
 """Difference, s, of two hypotheses up to which they are one."""
+NUMBERED_S: Final = 0.1
+"""Difference, s, of the beginnings of columns from the numbers of their axes, up to which these tell them."""
+MISREAD_AXES: Final = 0.01
+"""Share of pages whose axes have other numbers than their columns' times; a judgement."""
 LONG_S: Final = 3.5
 """Length, s, of columns from which their beats hardly agree unless they are the same."""
 SAME_COLUMN_MM: Final = 1.0
@@ -202,7 +207,11 @@ class _TimedPage:
     def seen(self) -> dict[str, "_SeenBeats"]:
         """Kind of hypothesis -> beginnings of the columns at the layout's speed, and what beats say of them."""
         return {
-            kind: _SeenBeats(starts, self._weigh_beats(kind, starts), self._weigh_strips(starts))
+            kind: _SeenBeats(
+                starts,
+                {**self._weigh_beats(kind, starts), **self._weigh_numbers(starts)},
+                self._weigh_strips(starts),
+            )
             for kind, starts in self._list_starts().items()
         }
 
@@ -219,8 +228,8 @@ class _TimedPage:
         notes = []
         if hypothesis.kind == "together":
             notes.append("all columns show the same seconds: their beats stand at the same places")
-            # the places of lines of a PDF hold no error that beats could tell of
-            if not (self.is_exact or (self.strips and hypothesis.strips_too)):
+            # the places of lines of a PDF, and of numbers, hold no error that beats could tell of
+            if not (self.is_exact or self.layout.numbered_s or (self.strips and hypothesis.strips_too)):
                 starts = self._put_in_order() * self.speed / speed
         if not hypothesis.strips_too:
             notes.append("the rhythm strip was recorded at another time than the columns: it is left out")
@@ -262,6 +271,18 @@ class _TimedPage:
             return {**same, **self._weigh_constraints()}
         is_axis = {"axis": 1.0} if kind == "axis" else {}
         return {**is_axis, "rhythm": self._weigh_rhythm(starts)}
+
+    def _weigh_numbers(self, starts: tuple[float, ...]) -> dict[str, float]:
+        """How seldom columns that begin so have the numbers of their axes: each axis may begin at 0, whatever it shows."""
+        told = np.array(self.layout.numbered_s)
+        if len(told) != len(starts) or len(starts) < 2:
+            return {}
+        begin_anew = float(np.abs(told - told[0]).max()) < ALIKE_S
+        # a hypothesis that leaves out or counts the blanks is not told by numbers that do otherwise
+        is_told = float(np.abs(told - told[0] - np.array(starts)).max()) < NUMBERED_S
+        restarts = self.options.restarting_axes
+        share = (1 - restarts * any(starts)) if is_told else restarts if begin_anew else MISREAD_AXES
+        return {"numbers": float(np.log(share))}
 
     def _weigh_rate(self, stretch: float) -> float:
         """Log likelihood of the usual time from beat to beat."""

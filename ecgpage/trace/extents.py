@@ -96,6 +96,9 @@ def move_columns(
     if layout.ticks_mm:  # separators are surer than the network
         for left, right in pairwise(columns):
             seen[left][1], seen[right][0] = usual[left][1], usual[right][0]
+    if layout.numbered_s:  # so are the numbers of axes
+        for key in columns:
+            seen[key] = usual[key].copy()
     # where there is one column, nothing depends on its beginning but the common time of all
     least = options.misplaced_mm if len(columns) > 1 else options.misplaced_alone_mm
     if not any((np.abs(seen[key] - usual[key]) > least).any() for key in groups):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ecgpage.layout.columns import Columns, fit_columns, shared_span
+from ecgpage.layout.columns import Columns, fit_columns, place_in_panels, shared_span
+from ecgpage.layout.options import LayoutOptions
 from tests.layout.pages import page_boxes
 
 
@@ -48,3 +49,25 @@ def test_columns_narrower_than_half_a_second_are_none() -> None:
 def test_spans_share_what_they_have_in_common_of_what_they_cover() -> None:
     assert shared_span((0.0, 10.0), (5.0, 15.0)) == pytest.approx(1 / 3)
     assert shared_span((0.0, 10.0), (20.0, 30.0)) == 0.0
+
+
+def test_columns_stand_where_the_numbers_of_their_axes_do() -> None:
+    """Boxes enclose the names and numbers beside the panels, too."""
+    boxes = Columns(2, 15.0, 256.0, 261.0)
+    panels = np.array([[21.6, 271.6, 0.0], [282.0, 532.0, 0.0]])
+    found = place_in_panels(boxes, panels, LayoutOptions())
+    assert found is not None
+    assert [found.span(k) for k in (0, 1)] == [pytest.approx(p[:2]) for p in panels]
+
+
+@pytest.mark.parametrize(
+    "panels",
+    [
+        np.zeros((0, 3)),
+        np.array([[21.6, 532.0, 0.0]]),
+        np.array([[60.0, 271.6, 0.0], [320.0, 532.0, 0.0]]),
+    ],
+    ids=["no axis", "one axis below both columns", "axes elsewhere"],
+)
+def test_columns_without_axes_of_their_own_are_left_to_the_boxes(panels: np.ndarray) -> None:
+    assert place_in_panels(Columns(2, 20.0, 260.0, 250.0), panels, LayoutOptions()) is None

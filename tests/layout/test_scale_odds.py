@@ -254,3 +254,24 @@ def test_a_given_speed_overrules_print_pulses_and_length(speed: float) -> None:
 def test_a_given_gain_overrules_pulses_and_print() -> None:
     options = LayoutOptions(hints=Hints(gain_mm_per_mv=2.5))
     assert gains_of(list(enumerate(pulses(5.0))), 10.0, options) == (both(2.5), ["2.5 mm/mV as given"])
+
+
+# numbers of axes
+
+
+@pytest.mark.parametrize("speed", [12.5, 25.0, 50.0])
+@pytest.mark.parametrize("gain", [5.0, 10.0, 20.0])
+def test_numbers_of_axes_tell_speed_and_gain(speed: float, gain: float) -> None:
+    seen = replace(page(), axes_mm=(1.003 * speed, 0.997 * gain))
+    assert likeliest(weigh_speeds(seen)) == speed
+    assert likeliest(weigh_gains(seen)) == (gain, gain)
+
+
+def test_a_grid_on_which_the_numbers_fit_no_usual_scale_is_doubtful() -> None:
+    assert find_doubt(replace(page(), axes_mm=(15.6, 6.2))) > 2.0
+    assert find_doubt(replace(page(), axes_mm=(25.0, 10.0))) < 0.0
+
+
+def test_numbers_alone_do_not_overrule_print_and_pulses_together() -> None:
+    seen = replace(page(250.0, pulses(5.0), 25.0), axes_mm=(50.0, float("nan")))
+    assert likeliest(weigh_speeds(seen)) == 25.0

@@ -11,7 +11,7 @@ from ecgpage.layout.types import PageLayout, Segment
 from ecgpage.signal.limb_leads import BY_I_AND_II
 from ecgpage.signal.options import SignalOptions
 from ecgpage.signal.strips import name_strips
-from ecgpage.signal.times import PageTimes, find_times
+from ecgpage.signal.times import PageTimes, find_times, list_hypotheses
 from ecgpage.trace.geometry import STEP_MM
 from ecgpage.trace.reader import Trace
 
@@ -279,3 +279,36 @@ def test_limb_leads_tell_the_same_seconds_where_beats_cannot(seconds_apart: floa
         mv = by_one * one + by_two * two if lead in BY_I_AND_II else lead_mv(lead, time_s, regular)
         traces.append(replace(trace, y_mm=ZERO_MM - GAIN * mv))
     assert starts(tell(traces)) == pytest.approx(sorted({k * seconds_apart for k in range(4)}), abs=0.01)
+
+
+# numbers of axes
+
+
+def numbers_of(kind: str, numbered_s: tuple[float, ...]) -> float:
+    """Log probability of the numbers of axes for columns of one kind, touching ones of 2.5 s each."""
+    traces = draw_columns(PITCH, 62.5, (0.0, 2.5, 5.0, 7.5))
+    page = PageLayout([], [t.segment for t in traces], [], [], 25.0, GAIN, 0.9, numbered_s=numbered_s)
+    found = {h.kind: h.evidence for h in list_hypotheses(traces, page, [25.0], FS)}
+    return found[kind].get("numbers", 0.0)
+
+
+def test_axes_that_go_on_tell_that_columns_follow_each_other() -> None:
+    told = (0.0, 2.5, 5.0, 7.5)
+    assert numbers_of("drawn", told) > numbers_of("together", told) + 3.0
+
+
+def test_axes_that_begin_anew_speak_for_the_same_seconds_but_do_not_prove_them() -> None:
+    told = (0.0,) * 4
+    assert 0.5 < numbers_of("together", told) - numbers_of("drawn", told) < 3.0
+    found = tell(draw_columns(PITCH, 62.5, (0.0, 2.5, 5.0, 7.5)), numbered_s=told)
+    assert starts(found) == [0.0, 2.5, 5.0, 7.5]
+
+
+def test_no_numbers_tell_nothing() -> None:
+    assert numbers_of("together", ()) == 0.0
+
+
+def test_places_by_numbers_are_not_moved_by_beats() -> None:
+    late = draw_columns(20.0 + 130.0 * np.arange(2), 125.0, (0.0, 0.02))
+    assert starts(tell(late, numbered_s=(0.0, 0.0))) == [0.0]
+    assert starts(tell(late)) != [0.0]
