@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 import numpy as np
 
-from ecgpage.core.conventions import EcgPageError
+from ecgpage.core.conventions import EcgPageError, NoGridError
 from ecgpage.core.runtime import Runtime, choose_runtime
 from ecgpage.core.types import Image
 from ecgpage.core.weights import digest
@@ -48,6 +48,7 @@ from ecgpage.results import (
     PageReading,
     RecordReading,
     RefusedPageError,
+    choose_failure,
     join_readings,
 )
 from ecgpage.signal.assembly import assemble
@@ -98,6 +99,8 @@ class ReaderOptions:
     """Log likelihood by which what a page shows must fit another scale better for other grids to be read, too."""
     sure_page: float = -2.0
     """Log likelihood of a page's lines and of what it shows of its scale, below which they are read as well."""
+    far_behind: float = 10.0
+    """Log odds of one grid over another of a different scale, from which the other is not read instead."""
     max_rivals: int = 3
     """Largest number of grids of other scales that are then read."""
     max_page_m2: float = 1.0
@@ -256,15 +259,20 @@ class Digitizer:
     ) -> Answer:
         """Result of ``read`` on the likeliest grid on which it succeeds; its ``EcgPageError`` when there is none."""
         failures: list[EcgPageError] = []
+        best: _SeenLayout | None = None
         for seen in self._layouts(image, known, record_s, boxes, failures):
+            if best is None or seen.log_odds > best.log_odds:
+                best = seen
+            behind = best.log_odds - seen.log_odds
+            if behind > self.options.far_behind and not _same_scale(seen.flat.grid, best.flat.grid):
+                continue  # that a likelier scale cannot be read makes this one no truer
             try:
                 return read(seen)
             except OtherKindError:
                 raise
             except EcgPageError as error:
                 failures.append(error)
-        # a page on which an ECG was located has the most useful reason
-        worst = next((error for error in failures if isinstance(error, RefusedPageError)), failures[0])
+        worst = choose_failure(failures)
         if isinstance(worst, DoubtfulLayoutError) and not self._shows_leads(image, worst):
             worst = RefusedPageError(str(worst), None)
         raise worst
@@ -296,14 +304,13 @@ class Digitizer:
                     yield first
                     continue
                 log.info("the scale of %s fits badly: other grids are read", grid.source)
-                alike: list[GridMap] = []
-                unlike: list[GridMap] = []
+                alike, unlike = list[GridMap](), list[GridMap]()
                 for other in grids:
                     (alike if _same_scale(other, first.flat.grid) else unlike).append(other)
                     if len(unlike) == self.options.max_rivals:
                         break
                 read = [first]
-                unlike.sort(key=lambda g: _weigh_size(image, g))
+                unlike.sort(key=lambda g: g.log_odds + _weigh_size(image, g))
                 while unlike and (read[-1] is first or self._is_doubtful(read[-1])):
                     read += try_on(unlike.pop())
                 yield from _rank(read, self.options.layout)
@@ -325,7 +332,7 @@ class Digitizer:
             if sides_m.prod() <= self.options.max_page_m2:
                 yield grid
                 continue
-            failures.append(EcgPageError(f"lines {SQUARE_MM * grid.px_per_mm:.0f} px apart are no ECG grid"))
+            failures.append(NoGridError(f"lines {SQUARE_MM * grid.px_per_mm:.0f} px apart are no ECG grid"))
             log.info("%s: the picture would show %.1f x %.1f m", grid.source, *sides_m)
         try:
             yield map_without_grid(image, self.detector)
@@ -353,7 +360,7 @@ class Digitizer:
     ) -> PageReading:
         """Reading of a page whose signals do not contradict the names of their leads; else ``RefusedPageError``."""
         if signals.speed_mm_per_s != layout.speed_mm_per_s:
-            layout = _change_speed(layout, signals)
+            layout = layout.at_speed(signals.speed_mm_per_s)
         side_px = max(image.shape[:2])
         evidence = gather_evidence(grid, layout, traces, signals, side_px, fs)
         kind = likeliest(self.weigh_kinds(evidence, gather_kind_evidence(layout, traces, signals)))
@@ -492,9 +499,3 @@ def _rank(seen: list[_SeenLayout], options: LayoutOptions) -> Iterator[_SeenLayo
             "%s, %.2f px/mm: log likelihood %.1f", one.flat.grid.source, one.flat.grid.px_per_mm, one.log_odds
         )
         yield replace(one, layout=layout)
-
-
-def _change_speed(layout: PageLayout, signals: PageSignals) -> PageLayout:
-    """The layout at the speed that all evidence gives, without what was said of the first one."""
-    notes = tuple(note for note in layout.notes if " mm/s" not in note)
-    return replace(layout, speed_mm_per_s=signals.speed_mm_per_s, notes=notes)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgpage.core.conventions import LEADS, EcgPageError
+from ecgpage.core.conventions import LEADS, EcgPageError, NoGridError
 from ecgpage.core.types import Image
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.layout.boxes import PageBoxes
@@ -59,6 +59,13 @@ class RefusedPageError(EcgPageError):
         """``located``: place of the ECG; None where no layout is certain enough to show it."""
         super().__init__(reason)
         self.located = located
+
+
+def choose_failure(failures: Sequence[EcgPageError]) -> EcgPageError:
+    """The most useful reason of several: where an ECG was located, else what came of a grid, else why none was found."""
+    return min(
+        failures, key=lambda e: 0 if isinstance(e, RefusedPageError) else 1 + isinstance(e, NoGridError)
+    )
 
 
 class OtherKindError(RefusedPageError):

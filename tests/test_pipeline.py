@@ -1,5 +1,6 @@
 """Draw a page, read it back, compare: clean, without the network, turned, photographed; refuse what is no ECG."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -10,19 +11,23 @@ import pytest
 
 from ecgpage.challenge.habits import challenge_options
 from ecgpage.challenge.record_scores import score_leads
-from ecgpage.core.conventions import LEADS, EcgPageError
+from ecgpage.core.conventions import LEADS, EcgPageError, NoGridError
+from ecgpage.core.types import Image
 from ecgpage.grid.candidates import lock_grid
+from ecgpage.grid.flat_page import FlatPage
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.grid.spectrum import find_grid_frequencies
+from ecgpage.layout.boxes import PageBoxes
 from ecgpage.layout.shown_time import shown_seconds
-from ecgpage.pipeline import Digitizer
-from ecgpage.results import PageReading
+from ecgpage.layout.types import PageLayout
+from ecgpage.pipeline import Digitizer, ReaderOptions, _SeenLayout
+from ecgpage.results import PageReading, RefusedPageError, choose_failure
 from ecgpage.signal.page_kind import KINDS, Kind
 from ecgpage.signal.types import LeadReading
 from ecgpage.synth import MIXES, DrawnPage
 from ecgpage.synth.picture import photograph
 from tests.drawn import FS, clean_page, record
-from tests.layout.pages import draw_styled, flatten_exactly
+from tests.layout.pages import draw_styled, flatten_exactly, page_boxes
 
 pytestmark = pytest.mark.medium  # the first test that reads loads the networks
 
@@ -242,3 +247,70 @@ def test_a_page_without_leads_is_refused_and_not_located(
     assert reading.is_empty
     assert reading.located == [None]
     assert "no leads of an ECG" in reading.reasons[0]
+
+
+class TriedGrids(Digitizer):
+    """Digitizer before whose eyes grids of given likelihoods pass; the first of them is doubtful."""
+
+    def __init__(
+        self, grids: list[GridMap], doubtful: set[float], flat: FlatPage, layout: PageLayout
+    ) -> None:
+        self.options = ReaderOptions()
+        self.listed, self.doubtful, self.flat, self.layout = grids, doubtful, flat, layout
+        self.tried: list[float] = []
+
+    def _grids(self, image: Image, failures: list[EcgPageError]) -> Iterator[GridMap]:
+        yield from self.listed
+
+    def _is_doubtful(self, seen: _SeenLayout) -> bool:
+        return seen.flat.grid.log_odds in self.doubtful
+
+    def _read_layout_on(
+        self, image: Image, grid: GridMap, record_s: float, boxes: PageBoxes | None
+    ) -> _SeenLayout:
+        self.tried.append(grid.log_odds)
+        return _SeenLayout(replace(self.flat, grid=grid), self.layout, page_boxes(), grid.log_odds)
+
+
+def scaled(factor: float, log_odds: float) -> GridMap:
+    """The map of the clean page with squares of another size."""
+    return replace(clean_grid(), nodes=factor * clean_grid().nodes, log_odds=log_odds)
+
+
+def passing(grids: list[GridMap], doubtful: set[float]) -> TriedGrids:
+    flat = flatten_exactly(clean_page())
+    layout = PageLayout([], [], [], [], 25.0, 10.0, 0.9)
+    return TriedGrids(grids, doubtful, flat, layout)
+
+
+def test_of_the_rivals_of_a_doubtful_grid_the_one_whose_lines_show_is_read_first() -> None:
+    """A usual size of the page counts, too, but less than twenty nats of lines: a page at 50 mm/s is large."""
+    reader = passing([scaled(3.0, 21.0), scaled(0.5, 20.0), scaled(1.2, 0.0)], {21.0})
+    seen = reader.read_layout(clean_page().image)
+    assert reader.tried == [21.0, 20.0]
+    assert seen[0].grid.log_odds == 21.0
+
+
+def test_a_page_is_not_read_on_a_scale_far_less_likely_than_one_that_cannot_be_read() -> None:
+    reader = passing([scaled(1.0, 12.0), scaled(2.0, 0.0), scaled(1.01, 0.5)], set())
+
+    def refuse_first(seen: _SeenLayout) -> float:
+        if seen.flat.grid.log_odds == 12.0:
+            raise RefusedPageError("misread", None)
+        return seen.flat.grid.log_odds
+
+    assert reader._on_some_grid(clean_page().image, None, 10.0, None, refuse_first) == 0.5
+    reader.listed.pop()
+    with pytest.raises(RefusedPageError, match="misread"):
+        reader._on_some_grid(clean_page().image, None, 10.0, None, refuse_first)
+
+
+def test_the_reason_given_is_the_one_that_came_furthest() -> None:
+    none, layout, located = (
+        NoGridError("no grid"),
+        EcgPageError("no layout"),
+        RefusedPageError("misread", None),
+    )
+    assert choose_failure([none, layout, located]) is located
+    assert choose_failure([none, layout, NoGridError("none either")]) is layout
+    assert choose_failure([none]) is none

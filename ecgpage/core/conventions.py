@@ -28,6 +28,10 @@ class EcgPageError(Exception):
     """An input that cannot be used; the message names the file, the reason and the way out."""
 
 
+class NoGridError(EcgPageError):
+    """A picture in which no grid of one kind is found; what came of another grid is the better reason."""
+
+
 def canonical_lead(name: str) -> str | None:
     """Standard spelling of a lead name in any case (``AVR`` -> ``aVR``); None when it is not one of the twelve."""
     wanted = name.strip().lower()

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecgpage.core.conventions import EcgPageError
+from ecgpage.core.conventions import EcgPageError, NoGridError
 from ecgpage.core.threads import one_thread
 from ecgpage.core.types import Image, Light
 from ecgpage.grid.extension import extend_map
@@ -65,7 +65,7 @@ def grid_candidates(
             except EcgPageError as error:
                 reason = str(error)
     if not found:
-        raise EcgPageError(reason)
+        raise NoGridError(reason)
 
 
 @dataclass(frozen=True)
@@ -121,9 +121,9 @@ def finish_map(dark: Light, tiles: Sequence[Tile], options: GridOptions) -> Iter
     """
     grid, half_widths_mm = find_spacing(dark, fit_lattice(tiles, options), options)
     if min(grid.quality.shape) < options.min_lines:
-        raise EcgPageError("the ECG grid shows on too small a part of the picture; photograph the whole page")
+        raise NoGridError("the ECG grid shows on too small a part of the picture; photograph the whole page")
     if max(dark.shape) < options.min_picture_mm * grid.px_per_mm:
-        raise EcgPageError(
+        raise NoGridError(
             "the lines seen are too far apart for an ECG grid; photograph the whole page, in better light"
         )
     if not options.refine:
@@ -147,6 +147,6 @@ def finish_map(dark: Light, tiles: Sequence[Tile], options: GridOptions) -> Iter
             found = True
             yield refined
     if not found:
-        raise EcgPageError(
+        raise NoGridError(
             "the ECG grid is too faint to be followed; scan in colour, or photograph the page in better light"
         )

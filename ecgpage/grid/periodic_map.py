@@ -12,7 +12,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from ecgpage.core.conventions import EcgPageError
+from ecgpage.core.conventions import EcgPageError, NoGridError
 from ecgpage.core.types import Array, Grey, Light
 from ecgpage.grid.comb import CONTRAST_LIMIT, GridComb
 from ecgpage.grid.comb_refinement import MeasuredComb
@@ -202,7 +202,7 @@ def _keep_seen(
     around = cv2.blur(shows, (5, 5), borderType=cv2.BORDER_CONSTANT)
     inside = np.argwhere((around > MIN_AROUND) & (shows > 0))[:, ::-1]
     if len(inside) < MIN_LINES**2 or min(np.ptp(inside, axis=0)) < MIN_LINES - 1:
-        raise EcgPageError("the ECG grid shows on too small a part of the picture; photograph the whole page")
+        raise NoGridError("the ECG grid shows on too small a part of the picture; photograph the whole page")
     quality = np.zeros(shows.shape, np.uint8)
     cv2.fillConvexPoly(quality, cv2.convexHull(inside.astype(np.int32)), 1)
     # an unbent grid goes on as it was, below frames and where traces cover it

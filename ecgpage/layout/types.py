@@ -215,6 +215,11 @@ class PageLayout:
     numbered_s: tuple[float, ...] = ()
     """Time, s, at which each column begins by the numbers of its time axis; empty where columns have none."""
 
+    def at_speed(self, speed_mm_per_s: float) -> "PageLayout":
+        """The layout at another speed, without what was said of this one."""
+        notes = tuple(note for note in self.notes if " mm/s" not in note)
+        return replace(self, speed_mm_per_s=speed_mm_per_s, notes=notes)
+
 
 def inked_ends(ink: Array, least: int = 8) -> tuple[int, int]:
     """First and last index of the inked part, without specks shorter than ``least`` entries."""
