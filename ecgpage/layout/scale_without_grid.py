@@ -2,8 +2,8 @@
 
 The sheet's outline gives the perspective where the picture shows it; otherwise the picture is taken for flat (thresholded
 scans, copies, screenshots), and the lines of print give its slant. The detector finds the leads and the calibration pulses.
-The scale follows from the first of these that exists: height of the pulses and length of the rows where they agree (ten
-seconds are 250 mm at 25 mm/s), the pulses alone, the rows alone. Printed separators between the columns, 62.5 mm apart in
+The scale is the one that both the height of the pulses and the length of the rows make likeliest (ten seconds are 250 mm at
+25 mm/s, with the gaps between columns or without them). Printed separators between the columns, 62.5 mm apart in
 four columns, make it exact.
 """
 
@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ecgpage.core.conventions import EcgPageError
+from ecgpage.core.conventions import NoGridError
 from ecgpage.core.types import Array, Image
 from ecgpage.grid.axes import read_axes
 from ecgpage.grid.flat_page import flatten_page
@@ -47,8 +47,24 @@ PULSE_MM: Final = 10.0
 """Height, mm, of a calibration pulse: 1 mV at 10 mm/mV."""
 FOURTHS: Final = (0.18, 0.32)
 """Width of a lead's box over that of a row, between which a page has four columns."""
-SAME: Final = 0.2
-"""Natural log of the ratio of the scales by rows and by pulses, below which they agree."""
+ROW_ERROR: Final = 0.015
+"""Standard deviation of the natural log of a row's length by its boxes; this and the next ones are judgements."""
+GAPS_ARE_TIME: Final = 0.5
+"""Share of pages between whose columns the blanks are time."""
+ROW_LENGTHS: Final = ((1.0, 0.78), (0.5, 0.12), (2.0, 0.1))
+"""Lengths of rows over the usual one, of five seconds or at 50 mm/s, and their shares."""
+OTHER_ROWS: Final = 0.2
+"""Share of pages whose rows have any other length, as where they are cut."""
+PULSE_ERROR: Final = 0.06
+"""Standard deviation of the natural log of a pulse's height by its box; those of one page are off alike."""
+PULSE_GAINS: Final = ((1.0, 0.85), (0.5, 0.08), (2.0, 0.07))
+"""Gains over the usual one, and their shares."""
+OTHER_PULSES: Final = 0.045
+"""Share of pulses that are none, as ``LayoutOptions.wrong_pulse``."""
+LN_RANGE: Final = 4.0
+"""Natural log of the ratio of the largest to the smallest length that may be anything."""
+SCALES_TRIED: Final = (-1.6, 1.6)
+"""Natural log of the scales that are tried over that by the rows' whole length."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +99,10 @@ def map_without_grid(
         if best is not None and best.score > SURE_LEADS:
             break
     if best is None or len(best.leads) < MIN_LEADS:
-        raise EcgPageError(
+        raise NoGridError(
             "no ECG grid found, and no ECG without one; photograph the whole page, sharp and well lit"
         )
-    px_per_mm, source = _tell_scale(best.leads, best.pulses)
+    px_per_mm, source = tell_scale(best.leads, best.pulses)
     grid = _make_map(best, px_per_mm, source)
     if _stand_in_four(best.leads):
         page = flatten_page(image, grid)
@@ -158,21 +174,73 @@ def _find_slant(ink: NDArray[np.uint8]) -> float:
     return found
 
 
-def _tell_scale(leads: Array, pulses: Array) -> tuple[float, str]:
-    """Scale, view px per mm, by boxes (n, 4) of leads and (m, 4) of pulses, and the name of its source."""
+def tell_scale(leads: Array, pulses: Array) -> tuple[float, str]:
+    """Scale, view px per mm, by boxes (n, 4) of leads and (m, 4) of pulses, and the name of its source.
+
+    Rows last ten seconds, with the gaps between columns or without them; pulses are as high as the usual gain makes them, or
+    another one. Each scale is weighed by both, so that pulses decide what gaps are, and the rows' length gives the rest.
+    """
+    lengths, gap = _measure_rows(leads)
+    whole = float(np.quantile(lengths, 0.75))
+    drawn = whole - gap
+    tried = np.exp(np.arange(*SCALES_TRIED, 0.002)) * whole / ROW_MM
+    odds = _weigh_rows(tried, whole, drawn)
+    if not len(pulses):
+        return float(tried[odds.argmax()]), "length of the rows"
+    height = float(np.median(pulses[:, 3] - pulses[:, 1]))
+    by_pulses = _weigh_pulses(tried, height)
+    scale = float(tried[(odds + by_pulses).argmax()])
+    rows_off = min(
+        abs(np.log(length / (ROW_MM * part * scale))) for length in (whole, drawn) for part, _ in ROW_LENGTHS
+    )
+    pulses_off = min(abs(np.log(height / (PULSE_MM * gain * scale))) for gain, _ in PULSE_GAINS)
+    agree = [
+        word
+        for word, off, most in (
+            ("calibration pulses", pulses_off, 3 * PULSE_ERROR),
+            ("length of the rows", rows_off, 3 * ROW_ERROR),
+        )
+        if off < most
+    ]
+    return scale, " and ".join(agree) or "length of the rows"
+
+
+def _measure_rows(leads: Array) -> tuple[list[float], float]:
+    """Length, px, of the row of each lead (n, 4), and the median width of all gaps between the leads of one row."""
     middle = leads[:, [1, 3]].mean(axis=1)
     height = float(np.median(leads[:, 3] - leads[:, 1]))
-    lengths = []
+    lengths, gaps = [], []
     for y in middle:
         row = leads[np.abs(middle - y) < 0.4 * height]
-        lengths.append(row[:, 2].max() - row[:, 0].min())
-    by_rows = float(np.quantile(lengths, 0.75)) / ROW_MM
-    if len(pulses) == 0:
-        return by_rows, "length of the rows"
-    by_pulses = float(np.median(pulses[:, 3] - pulses[:, 1])) / PULSE_MM
-    if abs(np.log(by_rows / by_pulses)) < SAME:
-        return by_rows, "calibration pulses and length of the rows"
-    return by_pulses, "calibration pulses"
+        row = row[np.argsort(row[:, 0])]
+        lengths.append(float(row[:, 2].max() - row[:, 0].min()))
+        if len(row) > 1:
+            gaps.append(float(np.clip(row[1:, 0] - row[:-1, 2], 0, None).sum()))
+    return lengths, float(np.median(gaps)) if gaps else 0.0
+
+
+def _weigh_rows(px_per_mm: Array, whole: float, drawn: float) -> Array:
+    """(n,) log likelihood of rows, px long with gaps and without, at each scale (n,)."""
+    seen = sum(
+        share * usual * _density(np.log(length / (ROW_MM * part * px_per_mm)), ROW_ERROR)
+        for share, length in ((GAPS_ARE_TIME, whole), (1 - GAPS_ARE_TIME, drawn))
+        for part, usual in ROW_LENGTHS
+    )
+    return np.asarray(np.log((1 - OTHER_ROWS) * seen + OTHER_ROWS / LN_RANGE))
+
+
+def _weigh_pulses(px_per_mm: Array, height: float) -> Array:
+    """(n,) log likelihood of pulses, px high, at each scale (n,)."""
+    seen = sum(
+        share * _density(np.log(height / (PULSE_MM * gain * px_per_mm)), PULSE_ERROR)
+        for gain, share in PULSE_GAINS
+    )
+    return np.asarray(np.log((1 - OTHER_PULSES) * seen + OTHER_PULSES / LN_RANGE))
+
+
+def _density(off: Array, error: float) -> Array:
+    """Density (n,) of the normal distribution."""
+    return np.asarray(np.exp(-0.5 * (off / error) ** 2) / (error * np.sqrt(2 * np.pi)))
 
 
 def _stand_in_four(leads: Array) -> bool:
