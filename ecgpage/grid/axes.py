@@ -24,7 +24,9 @@ BY_CHANCE: Final = 0.02
 """Probability that two numbers beside each other differ as a scale says without standing on an axis; a judgement, as is the
 next."""
 OFF_AXIS: Final = 0.3
-"""Share of the pairs beside each other that belong to no axis, or are misread."""
+"""Share of the pairs on an axis that are misread, or stand in different panels."""
+AXIS_LINES: Final = 0.05
+"""Share of the lines of print that are an axis."""
 PLACE_PX: Final = 1.5
 """Error, px, of the distance of two numbers, at most: their letters are placed on whole pixels."""
 LEAST_ODDS: Final = 9.0
@@ -106,9 +108,12 @@ def _list_pairs(numbers: Sequence[PrintedNumber], axis: int) -> list[_Pair]:
 def _fit(pairs: Sequence[_Pair], sign: float, least_px: float) -> Axis | None:
     """Axis whose values grow with the place along it (``sign`` 1) or fall; None where no numbers make one."""
     tried = sorted({px for pair in pairs for px in _likely_scales(pair, sign) if px >= least_px})
+    lines = _join_lines(pairs)
     best: tuple[float, float] | None = None
     for px in tried:
-        odds = float(sum(_weigh(pair, sign / px) for pair in pairs))
+        told = [sum(_weigh(pair, sign / px) for pair in line) for line in lines]
+        # any line of print may be an axis, few are
+        odds = float(np.logaddexp(np.log(1 - AXIS_LINES), np.log(AXIS_LINES) + np.array(told)).sum())
         if best is None or odds > best[0]:
             best = odds, px
     if best is None or best[0] < LEAST_ODDS:
@@ -136,6 +141,24 @@ def _join_panels(chains: Sequence[tuple[Array, Array]]) -> list[tuple[Array, Arr
         if all(places[-1] < other[0] or places[0] > other[-1] for other, _ in kept):
             kept.append((places, values))
     return sorted(kept, key=lambda chain: float(chain[0][0]))
+
+
+def _join_lines(pairs: Sequence[_Pair]) -> list[list[_Pair]]:
+    """Pairs that follow each other on one line."""
+    following = {id(pair.a): pair for pair in pairs}
+    later = {id(pair.b) for pair in pairs}
+    lines: list[list[_Pair]] = []
+    taken: set[int] = set()
+    for first in sorted(pairs, key=lambda p: id(p.a) in later):
+        line: list[_Pair] = []
+        pair: _Pair | None = first
+        while pair is not None and id(pair.a) not in taken:
+            taken.add(id(pair.a))
+            line.append(pair)
+            pair = following.get(id(pair.b))
+        if line:
+            lines.append(line)
+    return lines
 
 
 def _rank_values(number: PrintedNumber) -> list[float]:

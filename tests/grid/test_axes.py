@@ -75,3 +75,17 @@ def test_a_grid_fits_where_the_numbers_say_a_usual_speed_and_gain_on_it() -> Non
     assert fits_axes(numbered, axes)
     assert fits_axes(replace(numbered, nodes=numbered.nodes * 2.0), axes)  # half the speed, half the gain
     assert not fits_axes(replace(numbered, nodes=numbered.nodes * 1.6), axes)
+
+
+def test_other_print_on_the_page_does_not_hide_a_time_axis() -> None:
+    picture = np.full((700, 1300, 3), 255, np.uint8)
+    rng = np.random.default_rng(4)
+    for row in range(18):
+        for column in range(8):
+            write(picture, str(rng.integers(10, 99)), 60 + 150 * column, 40 + 32 * row, Plot(100, 50))
+    for k in range(6):
+        write(picture, str(k), 100 + 180 * k, 660, Plot(100, 50))
+    axes = read_axes(picture)
+    assert axes.seconds is not None
+    assert axes.seconds.px_per_unit == pytest.approx(180.0, rel=0.003)
+    assert axes.millivolts is None
