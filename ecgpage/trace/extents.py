@@ -93,12 +93,7 @@ def move_columns(
     }
     columns = sorted(key for key in groups if not key[1])
     drawn = [[extents[k] for k in groups[key]] for key in columns]
-    if layout.ticks_mm:  # separators are surer than the network
-        for left, right in pairwise(columns):
-            seen[left][1], seen[right][0] = usual[left][1], usual[right][0]
-    if layout.numbered_s:  # so are the numbers of axes
-        for key in columns:
-            seen[key] = usual[key].copy()
+    _keep_printed(layout, [seen[key] for key in columns], [usual[key] for key in columns])
     # where there is one column, nothing depends on its beginning but the common time of all
     least = options.misplaced_mm if len(columns) > 1 else options.misplaced_alone_mm
     if not any((np.abs(seen[key] - usual[key]) > least).any() for key in groups):
@@ -126,6 +121,17 @@ def move_columns(
     if len(columns) > 1 and shares.size and shares.mean() >= options.sure_share:
         return moved
     return layout if _shows_record(layout, options) and not _shows_record(moved, options) else moved
+
+
+def _keep_printed(layout: PageLayout, seen: list[Array], usual: list[Array]) -> None:
+    """Put the layout's ends of columns, (2,) begin and end each, for those seen, in place, where print tells them: separators
+    and numbers of axes are surer than the network.
+    """
+    for left, right in pairwise(range(len(seen))) if layout.ticks_mm else ():
+        seen[left][1], seen[right][0] = usual[left][1], usual[right][0]
+    if layout.numbered_s:
+        for ends, told in zip(seen, usual, strict=True):
+            ends[:] = told
 
 
 def _shows_record(layout: PageLayout, options: TraceOptions) -> bool:

@@ -269,3 +269,10 @@ def test_a_strip_is_read_to_where_the_others_end() -> None:
     for trace in traces:
         assert trace.x_mm[-1] == pytest.approx(trace.segment.x1_mm, abs=2 * STEP_MM)
         assert trace.segment.x1_mm == pytest.approx(270.0, abs=1.0)
+
+
+def test_numbers_of_axes_are_surer_than_the_network() -> None:
+    layout = replace(page(strip=False), numbered_s=(0.0, 2.5, 5.0, 7.5))
+    seen = see(layout, 4.0)
+    assert move_columns(layout, seen).segments == layout.segments
+    assert move_columns(replace(layout, numbered_s=()), seen).segments != layout.segments
