@@ -143,8 +143,7 @@ class Digitizer:
         """This digitizer with what is known of its pages beforehand; ``EcgPageError`` when the layout is not known."""
         if hints.layout is not None:
             order_of(hints.layout)
-        layout = replace(self.options.layout, hints=hints)
-        options = replace(self.options, layout=layout)
+        options = replace(self.options, layout=replace(self.options.layout, hints=hints))
         return Digitizer(self.network, self.detector, self.reader, options)
 
     def read_record(
