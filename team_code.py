@@ -102,7 +102,7 @@ def digitize_record(record: str, header: str, digitizer: Digitizer) -> RecordRea
 
 def diagnose_record(header: str, reading: RecordReading, diagnoser: Diagnoser) -> RecordDiagnosis:
     """Diagnosis of a record, with the diagnoses of both branches."""
-    return diagnoser.diagnose(reading, rate_of(header))
+    return diagnoser.diagnose(reading, rate_of(header), by_picture_alone=True)
 
 
 def rate_of(header: str) -> float:

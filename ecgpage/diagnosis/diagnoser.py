@@ -84,11 +84,14 @@ class Diagnoser:
         """Names of the diagnoses, in the order of the probabilities."""
         return self.signal.classes if self.stacked is None else self.stacked.classes
 
-    def diagnose(self, reading: RecordReading, fs: float) -> RecordDiagnosis:
+    def diagnose(
+        self, reading: RecordReading, fs: float, *, by_picture_alone: bool = False
+    ) -> RecordDiagnosis:
         """Diagnosis of what was read of a record at ``fs`` Hz.
 
-        What the pages show too few leads for is withheld. The page branch alone diagnoses a page whose ECG was located but
-        whose signals could not be read; with neither signal nor picture there are no labels, and probabilities of NaN.
+        What the pages show too few leads for is withheld. Where no signal was read there are no labels, and probabilities of
+        NaN; ``by_picture_alone``: the page branch alone diagnoses a page whose ECG was located, as the Challenge scores
+        labels of every record.
         """
         signal = None if reading.is_empty else self.signal.predict(reading.shown, fs, LEADS)
         page = None
@@ -101,7 +104,9 @@ class Diagnoser:
         leads = int(np.isfinite(reading.shown).any(axis=0).sum())
         expected = [r.reader_snr_db for r in reading.readings if math.isfinite(r.reader_snr_db)]
         snr_db = float(np.mean(expected)) if expected and signal is not None else math.nan
-        if self.stacked is not None:
+        if signal is None and not by_picture_alone:
+            answer = Diagnosis.unknown(self.classes)
+        elif self.stacked is not None:
             answer = self.stacked.combine(signal, page, leads_read=leads, snr_db=snr_db)
         else:
             answer = signal or Diagnosis.unknown(self.classes)

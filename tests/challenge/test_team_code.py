@@ -286,16 +286,17 @@ def test_a_page_without_signals_is_answered_by_its_picture(both: Path) -> None:
     nothing = np.full((5000, 12), np.nan, np.float32)
     located = replace(clean_reading(), mv=nothing)
     diagnoser = Diagnoser.load(both, runtime=TORCH)
-    found = diagnoser.diagnose(located, FS)
+    found = diagnoser.diagnose(located, FS, by_picture_alone=True)
     assert found.signal is None
     assert found.page is not None
     np.testing.assert_allclose(
         list(found.answer.probabilities.values()), list(found.page.probabilities.values()), atol=1e-6
     )
     assert found.answer.labels
-    lost = diagnoser.diagnose(replace(located, located=[None]), FS)
-    assert lost.answer.labels == []
-    assert all(np.isnan(list(lost.answer.probabilities.values())))
+    unseen = replace(located, located=[None])
+    for lost in (diagnoser.diagnose(located, FS), diagnoser.diagnose(unseen, FS, by_picture_alone=True)):
+        assert lost.answer.labels == []
+        assert all(np.isnan(list(lost.answer.probabilities.values())))
 
 
 def test_pictures_of_a_refused_page_are_kept(tmp_path: Path) -> None:
