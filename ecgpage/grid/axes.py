@@ -130,7 +130,12 @@ def _fit(pairs: Sequence[_Pair], sign: float, least_px: float) -> Axis | None:
         return None
     error = NUMBER_PX / float(np.sqrt(at @ at))
     panels = _join_panels(chains)
-    ends = tuple((float(p[0]), float(p[-1])) for p, _ in panels)
+    # all numbers of a panel tell its place: the middle of a single one is half a pixel off
+    offsets = [float((places - told * sign / slope).mean()) for places, told in panels]
+    ends = tuple(
+        (offset + float(told[0]) * sign / slope, offset + float(told[-1]) * sign / slope)
+        for offset, (_, told) in zip(offsets, panels, strict=True)
+    )
     return Axis(1 / slope, odds, error, ends, tuple(float(v[0]) for _, v in panels))
 
 

@@ -18,6 +18,8 @@ from ecgpage.layout.types import Pulse, Row
 
 INSIDE_MM: Final = (3.0, 6.0)
 """Distances, mm, inwards from the boxes' end between which the trace's own ink is picked."""
+NUMBER_ERROR_MM: Final = 1.0
+"""Error, mm, of the place of an axis by the middles of its numbers, at most."""
 STROKE_MM: Final = 0.3
 """Width, mm, by which the strokes at both sides of a gap, half of each, narrow its blank."""
 
@@ -49,7 +51,7 @@ def measure_columns(
     boxes = arrangement.columns
     panels = place_in_panels(boxes, page.grid.panels_mm, options)
     if panels is not None:
-        return _end_panels(page, rows, panels, boxes, options), []
+        return _end_panels(page, rows, _start_panels(page, rows, panels, options), boxes, options), []
     first, last = _find_outer_ends(page, rows, boxes, pulses, pulse_boxes, options)
     grid_rows = rows_without_strips(arrangement, rows)
     columns, is_whole = _place_columns(boxes, first, last, gap, whole_mm, options)
@@ -90,6 +92,13 @@ def measure_columns(
         columns = Columns(columns.count, on_line, width + columns.gap_mm, width)
     ticks_mm = [columns.span(k)[0] - columns.gap_mm / 2 for k in range(1, columns.count)] if seen else []
     return columns, ticks_mm
+
+
+def _start_panels(page: FlatPage, rows: list[Row], panels: Columns, options: LayoutOptions) -> Columns:
+    """Columns that begin where their ink does, where that is within the error of their axes' numbers."""
+    start = _find_common_end(page, rows, panels.first_mm, 1, options)
+    is_near = start is not None and abs(start - panels.first_mm) < NUMBER_ERROR_MM
+    return replace(panels, first_mm=start) if is_near and start is not None else panels
 
 
 def _end_panels(

@@ -66,9 +66,9 @@ def read_traces(
     extents = [UNSEEN] * len(readings)
     if options.places:
         extents = [find_extent(r, options) for r in readings]
-        for _ in range(
-            options.max_rereads if layout.segments and _begin_elsewhere(layout, extents, options) else 0
-        ):
+        # where numbers along an axis tell the places, nothing is sought beyond them
+        is_sought = bool(layout.segments) and not layout.numbered_s
+        for _ in range(options.max_rereads * (is_sought and _begin_elsewhere(layout, extents, options))):
             wider = [widen(w, e) for w, e in zip(windows, extents, strict=True)]
             again = [k for k, (a, b) in enumerate(zip(windows, wider, strict=True)) if a != b]
             for k, reading in zip(

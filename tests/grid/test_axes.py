@@ -89,3 +89,13 @@ def test_other_print_on_the_page_does_not_hide_a_time_axis() -> None:
     assert axes.seconds is not None
     assert axes.seconds.px_per_unit == pytest.approx(180.0, rel=0.003)
     assert axes.millivolts is None
+
+
+@pytest.mark.parametrize("px_per_s", [76.7, 77.3, 81.45])
+def test_all_numbers_of_a_panel_tell_its_place(px_per_s: float) -> None:
+    """Each is printed on whole pixels; together they know better."""
+    plot = replace(WIDE, px_per_s=px_per_s)
+    axes = read_axes(draw_plot(plot))
+    assert axes.seconds is not None
+    starts = [first for first, _ in axes.seconds.panels_px]
+    assert np.diff(starts) == pytest.approx(np.diff([x for x, _ in plot.corners[:2]]), abs=0.3)
