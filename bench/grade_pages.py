@@ -17,7 +17,7 @@ import os
 import pickle
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
@@ -92,9 +92,8 @@ def main() -> int:
     """Read the pages."""
     options = _parser().parse_args()
     cv2.setNumThreads(1)
-    digitizer = Digitizer.load(options.model)
-    of_challenge = Digitizer(digitizer.network, digitizer.detector, digitizer.reader, challenge_options())
-    turns = [(one.partition(":")[0], int(one.partition(":")[2] or 1)) for one in options.sets]
+    digitizers = load_digitizers(options.model)
+    turns = split_sets(options.sets)
     sources = {kind: list_pages(kind, options.data, options.work / kind) for kind, _ in turns}
     read = 0
     while sources and read < options.pages:
@@ -104,9 +103,20 @@ def main() -> int:
                 if draw is None:
                     sources.pop(kind, None)
                     break
-                keep_page(kind, draw(), (digitizer, of_challenge), options.work / kind)
+                keep_page(kind, draw(), digitizers, options.work / kind)
                 read += 1
     return 0
+
+
+def load_digitizers(model: Path) -> tuple[Digitizer, Digitizer]:
+    """Digitizer of any page, and that of the Challenge's."""
+    digitizer = Digitizer.load(model)
+    return digitizer, Digitizer(digitizer.network, digitizer.detector, digitizer.reader, challenge_options())
+
+
+def split_sets(sets: Sequence[str]) -> list[tuple[str, int]]:
+    """Name and number of pages of each set, as "edan:3" or "edan" for one."""
+    return [(name, int(count or 1)) for name, _, count in (one.partition(":") for one in sets)]
 
 
 def keep_page(kind: str, shown: Shown, digitizers: tuple[Digitizer, Digitizer], folder: Path) -> None:

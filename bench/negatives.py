@@ -12,7 +12,6 @@ import argparse
 import csv
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -21,8 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import cv2
 import numpy as np
 
-from bench.grade_pages import Shown, list_pages, score_leads
-from ecgpage.challenge.habits import challenge_options
+from bench.grade_pages import Shown, list_pages, load_digitizers, score_leads, split_sets
 from ecgpage.core.conventions import EcgPageError
 from ecgpage.core.types import Image
 from ecgpage.pipeline import Digitizer
@@ -36,20 +34,11 @@ SETS: Final = ("challenge:10", "ecg_plot:4", "pmecg:4", "scans:4", "photos:4", "
 FIELDS: Final = ("set", "page", "positive_db", "negative_db", "is_near", "reason")
 
 
-@dataclass(frozen=True)
-class _Read:
-    """One reading: itself, or why there is none."""
-
-    reading: PageReading | None
-    reason: str
-
-
 def main() -> int:
     """Read the pages and print how many negatives are read as well."""
     options = _parser().parse_args()
     cv2.setNumThreads(1)
-    digitizer = Digitizer.load(options.model)
-    of_challenge = Digitizer(digitizer.network, digitizer.detector, digitizer.reader, challenge_options())
+    digitizers = load_digitizers(options.model)
     done: set[tuple[str, str]] = set()
     if options.out.exists():
         with options.out.open(encoding="utf-8", newline="") as file:
@@ -58,14 +47,13 @@ def main() -> int:
         writer = csv.DictWriter(file, FIELDS)
         if not done:
             writer.writeheader()
-        for one in options.sets:
-            kind, _, count = one.partition(":")
+        for kind, count in split_sets(options.sets):
             pages = list_pages(kind, options.data, options.out.parent / "none")
-            for _, draw in zip(range(int(count or 1)), pages, strict=False):
+            for _, draw in zip(range(count), pages, strict=False):
                 shown = draw()
                 if (kind, shown.name) in done:
                     continue
-                row = compare_page(shown, of_challenge if shown.is_challenge else digitizer)
+                row = compare_page(shown, digitizers[shown.is_challenge])
                 writer.writerow({"set": kind, "page": shown.name, **row})
                 file.flush()
     print(report(options.out))
@@ -74,17 +62,17 @@ def main() -> int:
 
 def compare_page(shown: Shown, digitizer: Digitizer) -> dict[str, object]:
     """Fields of one page, both its readings compared."""
-    positive = _read(shown, digitizer, shown.image)
-    negative = _read(shown, digitizer, np.asarray(255 - shown.image, np.uint8))
-    row: dict[str, object] = {"positive_db": "", "negative_db": "", "is_near": 0, "reason": negative.reason}
-    if positive.reading is None:
-        return {**row, "is_near": "", "reason": f"not read as it is: {positive.reason}"}
-    if negative.reading is None:
+    positive, why_not = _read(shown, digitizer, shown.image)
+    negative, reason = _read(shown, digitizer, np.asarray(255 - shown.image, np.uint8))
+    row: dict[str, object] = {"positive_db": "", "negative_db": "", "is_near": 0, "reason": reason}
+    if positive is None:
+        return {**row, "is_near": "", "reason": f"not read as it is: {why_not}"}
+    if negative is None:
         return row
-    of_positive, of_negative = (shown.judge(r)[1] for r in (positive.reading, negative.reading))
+    of_positive, of_negative = (shown.judge(r)[1] for r in (positive, negative))
     if not of_positive:  # no truth, or the page is misread as it is
-        alike = score_leads(positive.reading.signals.mv.astype(np.float64), negative.reading.signals.mv)
-        leads = np.isfinite(positive.reading.signals.mv).any(axis=0).sum()
+        alike = score_leads(positive.signals.mv.astype(np.float64), negative.signals.mv)
+        leads = np.isfinite(positive.signals.mv).any(axis=0).sum()
         db = float(np.median(list(alike.values()))) if alike else float("nan")
         is_near = len(alike) == leads and db >= SAME_DB
         return {**row, "negative_db": round(db, 2), "is_near": int(is_near), "reason": "against the positive"}
@@ -118,11 +106,12 @@ def report(path: Path) -> str:
     return "\n".join(lines)
 
 
-def _read(shown: Shown, digitizer: Digitizer, image: Image) -> _Read:
+def _read(shown: Shown, digitizer: Digitizer, image: Image) -> tuple[PageReading | None, str]:
+    """The reading, or why there is none."""
     try:
-        return _Read(digitizer.read_page(image, shown.fs, shown.n_samples), "")
+        return digitizer.read_page(image, shown.fs, shown.n_samples), ""
     except EcgPageError as error:
-        return _Read(None, str(error))
+        return None, str(error)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -97,8 +97,9 @@ def measure_columns(
 def _start_panels(page: FlatPage, rows: list[Row], panels: Columns, options: LayoutOptions) -> Columns:
     """Columns that begin where their ink does, where that is within the error of their axes' numbers."""
     start = _find_common_end(page, rows, panels.first_mm, 1, options)
-    is_near = start is not None and abs(start - panels.first_mm) < NUMBER_ERROR_MM
-    return replace(panels, first_mm=start) if is_near and start is not None else panels
+    if start is None or abs(start - panels.first_mm) >= NUMBER_ERROR_MM:
+        return panels
+    return replace(panels, first_mm=start)
 
 
 def _end_panels(
