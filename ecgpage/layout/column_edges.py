@@ -192,13 +192,16 @@ def _find_ticks(
 def _fit_ticks(
     columns: Columns, ticks: list[tuple[int, float]], is_whole: bool, options: LayoutOptions
 ) -> Columns:
-    """Columns moved to the separators (number, page x); their pitch stays where the page shows the whole record."""
+    """Columns moved to the separators (number, page x); where the page shows the whole record their width stays, and their
+    pitch too unless there are gaps between them, which separators in their middles measure best.
+    """
     number, x_mm = np.array(ticks).T
-    if not is_whole and len(set(number)) > 1:
+    has_gaps = columns.gap_mm > options.touching_mm
+    if (has_gaps or not is_whole) and len(set(number)) > 1:
         pitch, start = np.polyfit(number, x_mm, 1)
-        if abs(pitch - columns.pitch_mm) * columns.count < options.reach_mm:
-            width = float(pitch) - columns.gap_mm
-            return Columns(columns.count, float(start) + columns.gap_mm / 2, float(pitch), width)
+        gap = float(pitch) - columns.width_mm if is_whole else columns.gap_mm
+        if abs(pitch - columns.pitch_mm) * columns.count < options.reach_mm and gap >= 0:
+            return Columns(columns.count, float(start) + gap / 2, float(pitch), float(pitch) - gap)
     start = float(np.median(x_mm - number * columns.pitch_mm))
     return replace(columns, first_mm=start + columns.gap_mm / 2)
 

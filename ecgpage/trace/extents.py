@@ -43,14 +43,18 @@ UNSEEN: Final = Extent(float("nan"), float("nan"), False, False)
 
 
 def find_extent(reading: Reading, options: TraceOptions = TraceOptions()) -> Extent:
-    """Extent of the lead in a reading with margins: its longest run, across gaps of up to ``bridge_mm``."""
+    """Extent of the lead in a reading with margins: its longest run, across gaps of up to ``bridge_mm``, and across those
+    that are short beside the runs on both sides, as in a strip that the network loses for a moment.
+    """
     drawn = reading.visible >= options.min_visible
     edges = np.flatnonzero(np.diff(np.concatenate([[False], drawn, [False]]).astype(np.int8))).reshape(-1, 2)
     if not len(edges):
         return UNSEEN
     runs = [list(map(int, edges[0]))]
     for first, end in edges[1:]:
-        if (first - runs[-1][1]) * STEP_MM < options.bridge_mm:
+        shorter = min(end - first, runs[-1][1] - runs[-1][0])
+        bridge_mm = max(options.bridge_mm, options.bridge_share * shorter * STEP_MM)
+        if (first - runs[-1][1]) * STEP_MM < bridge_mm:
             runs[-1][1] = int(end)
         else:
             runs.append([int(first), int(end)])

@@ -25,6 +25,8 @@ class TraceOptions:
     """Times that leads are read again in wider windows where they run on beyond those that were looked at."""
     bridge_mm: float = 3.0
     """Width, mm, of gaps in a lead up to which it is one."""
+    bridge_share: float = 0.1
+    """Width of gaps in a lead up to which it is one, as a share of the shorter run beside them."""
     misplaced_mm: float = 0.8
     """Distance, mm, of where a column is drawn from where the layout has it, from which it is moved: less is the network's
     own error, and ends of ink, separators and the record's length know better."""

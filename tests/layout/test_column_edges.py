@@ -7,6 +7,9 @@ import pytest
 
 from ecgpage.core.conventions import LEADS
 from ecgpage.layout.boxes import PageBoxes
+from ecgpage.layout.column_edges import _fit_ticks
+from ecgpage.layout.columns import Columns
+from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.types import PageLayout
 from ecgpage.synth import DrawnPage
 from ecgpage.synth.page.model import Paper
@@ -67,3 +70,14 @@ def test_columns_stand_apart_whatever_is_between_them(separator: str) -> None:
     boxes.leads[:, 2] += 1.2
     layout = read_drawn_plan(page, boxes)
     assert compare_plan(page, exact_grid(page), layout).is_right, ends_of(layout)
+
+
+def test_separators_tell_the_gap_where_an_outer_end_is_off() -> None:
+    ticks = [(1, 93.0), (2, 161.7), (3, 230.4)]
+    late = Columns(4, 25.8, 69.15, 62.5)
+    moved = _fit_ticks(late, ticks, True, LayoutOptions())
+    assert [moved.span(k) for k in range(4)] == [
+        pytest.approx((27.4 + k * 68.7, 89.9 + k * 68.7), abs=0.01) for k in range(4)
+    ]
+    touching = Columns(4, 25.8, 62.5, 62.5)  # the record's length is surer than strokes on whole pixels
+    assert _fit_ticks(touching, [(1, 88.0), (2, 150.7), (3, 213.4)], True, LayoutOptions()).pitch_mm == 62.5

@@ -80,6 +80,11 @@ def test_small_gaps_do_not_divide_a_lead_and_wide_ones_do(gap_mm: float, start_m
     assert extent.end_mm == pytest.approx(80.0, abs=STEP_MM)
 
 
+def test_a_strip_that_is_lost_for_a_moment_runs_on() -> None:
+    extent = find_extent(read_marks(20.0, 270.0, (21.0, 145.0), (149.0, 268.0)))
+    assert (extent.start_mm, extent.end_mm) == pytest.approx((21.0, 268.0), abs=STEP_MM)
+
+
 def test_a_lead_may_run_on_beyond_the_window_which_then_widens_on_that_side() -> None:
     window = (20.0, 82.5, 50.0)
     left = find_extent(read_marks(20.0, 82.5, (0.0, 80.0)))
