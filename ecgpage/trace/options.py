@@ -18,9 +18,9 @@ class TraceOptions:
     tall: int = 2
     """Height of the taller crop, in heights of the first."""
 
-    # --- extents ---
+    # --- places ---
     places: bool = True
-    """Whether columns that are clearly elsewhere move to where the network sees their leads drawn."""
+    """Whether columns that are clearly elsewhere move to where their leads are drawn."""
     max_rereads: int = 3
     """Times that leads are read again in wider windows where they run on beyond those that were looked at."""
     bridge_mm: float = 3.0
@@ -28,26 +28,40 @@ class TraceOptions:
     bridge_share: float = 0.1
     """Width of gaps in a lead up to which it is one, as a share of the shorter run beside them."""
     misplaced_mm: float = 0.8
-    """Distance, mm, of where a column is drawn from where the layout has it, from which it is moved: less is the network's
-    own error, and ends of ink, separators and the record's length know better."""
-    misplaced_alone_mm: float = 3.0
-    """The same where all leads stand below each other."""
-    own_error_mm: float = 0.45
-    """Error, mm, of where the network sees an end: the layout's is kept where it is no further away."""
-    touching_mm: float = 0.6
-    """Mean distance, mm, of columns' ends from the next ones' beginnings, up to which they touch."""
-    uneven_mm: float = 1.2
-    """Distance, mm, of their borders from equal parts, up to which they are equal parts."""
-    same_end_mm: float = 0.7
-    """Distance, mm, within which leads of a column begin or end together."""
-    agreeing_share: float = 0.5
-    """Share of a column's leads that have to agree."""
-    sure_share: float = 0.8
-    """Mean share, over the ends that are off, of leads that agree on another place, from which a record's usual length is
-    no reason to stay."""
+    """Distance, mm, of where leads are seen from where the layout has them, from which they are read in wider windows."""
     shortest_mm: float = 15.0
     """Length, mm, of a column at least."""
+    layout_right: float = 0.85
+    """Share of layouts whose columns all stand where they are drawn."""
+    separators_right: float = 0.95
+    """The same where separators were seen."""
+    strip_right: float = 0.9
+    """The same of each end of strips."""
+    network_end_mm: float = 0.15
+    """Error, mm, of an end that the network sees (one standard deviation)."""
+    network_wrong: float = 0.12
+    """Share of such ends that are anywhere."""
+    ink_end_mm: float = 0.12
+    """Error, mm, of an end of ink."""
+    ink_wrong: float = 0.2
+    """Share of such ends that are anywhere."""
+    inner_common: tuple[float, float] = (0.08, 0.12)
+    """Share of columns' inner sides of which the ends seen by the network, and those of ink, are wrong together."""
+    outer_common: tuple[float, float] = (0.1, 0.2)
+    """The same of the outer sides, beside which pulses stand."""
+    borders_moved: float = 0.05
+    """Share of pages on which the network sees all borders between columns beside where they are."""
+    alike: float = 0.5
+    """Power of the number of leads as which they count together: their errors have causes in common."""
+    gap_share: float = 0.4
+    """Share of pages with columns that stand apart."""
+    whole_share: float = 0.7
+    """Share of pages whose columns show a usual time together."""
+    cut_share: float = 0.05
+    """Share of pages whose first column, or whose last one, is cut off."""
+    unequal_share: float = 0.02
+    """Share of pages with columns that are not equally wide."""
     record_s: tuple[float, ...] = (10.0, 5.0, 2.5, 6.0, 12.0, 20.0)
-    """Times, s, that columns show together as a rule: places that do not are the worse ones."""
-    record_error_s: float = 0.08
-    """Error, s, of that time."""
+    """Times, s, that columns show together as a rule."""
+    width_error: float = 0.06
+    """Natural log of the ratio of columns' width to that of such a time, at most, for it to be tried."""

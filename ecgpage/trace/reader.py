@@ -12,6 +12,7 @@ from ecgpage.trace.crop_reader import CropReader
 from ecgpage.trace.crops import Reading, Window
 from ecgpage.trace.extents import UNSEEN, Extent, find_extent, move_columns, widen
 from ecgpage.trace.geometry import STEP_MM
+from ecgpage.trace.ink_ends import find_ink_ends
 from ecgpage.trace.options import TraceOptions
 
 NETWORK: Final = "network"
@@ -75,7 +76,7 @@ def read_traces(
                 again, _read_inside(image, page, network, [wider[k] for k in again], options), strict=True
             ):
                 windows[k], readings[k], extents[k] = wider[k], reading, find_extent(reading, options)
-        layout = move_columns(layout, extents, options)
+        layout = move_columns(layout, extents, find_ink_ends(page, readings, options), options)
         short = [k for k, s in enumerate(layout.segments) if not _covers(readings[k], s)]
         new = [_window(layout.segments[k], layout) for k in short]
         for k, reading in zip(short, _read_inside(image, page, network, new, options), strict=True):

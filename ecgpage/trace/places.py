@@ -1,0 +1,302 @@
+"""Where columns of leads begin and end, by everything that tells it: the layout, the network's marks and the ends of ink.
+
+Hypotheses of places (those of the layout; columns of one width that touch or stand apart, a record's usual length long or
+not, the last one cut off or not; ends of their own) are weighed by the log likelihood of all ends that were seen. Each end
+may be wrong by itself, and all ends of one side of a column together: the foot of pulses stands beside all rows alike.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ecgpage.core.types import Array
+from ecgpage.trace.options import TraceOptions
+
+RANGE_MM: Final = 12.0
+"""Range, mm, over which an end that is wrong may lie."""
+TAIL: Final = 0.2
+"""Share of right ends whose error is ``TAIL_WIDTH`` times as wide."""
+TAIL_WIDTH: Final = 3.0
+FIT_ROUNDS: Final = 6
+"""Rounds of the fit of equal columns, each with new weights."""
+FIT_MM: Final = 0.5
+"""Distance, mm, of an end from the fit, from which it counts less."""
+SAME_MM: Final = 0.25
+"""Distance, mm, within which ends are of one place."""
+FREE_MM: Final = 0.15
+"""Distance, mm, within which a place is known once its hypothesis is fitted: what a free number costs is the log of this over
+the range in which it could lie."""
+
+NONE: Final[Array] = np.empty(0)
+
+
+@dataclass(frozen=True)
+class SeenEnds:
+    """Where the leads of one side of a column were seen to end: page x, mm, any number of each."""
+
+    network: Array
+    ink: Array
+
+
+@dataclass(frozen=True)
+class _Hypothesis:
+    """Places of columns (n, 2) and the log of their prior density."""
+
+    places: Array
+    prior: float
+
+
+def place_columns(
+    usual: Array,
+    seen: Sequence[tuple[SeenEnds, SeenEnds]],
+    speed_mm_per_s: float,
+    *,
+    has_separators: bool = False,
+    options: TraceOptions = TraceOptions(),
+) -> Array:
+    """(n, 2) page x, mm, of the likeliest beginning and end of each column, from left to right.
+
+    ``usual``: those of the layout; ``seen``: what the beginning and the end of each column show.
+    """
+    trust = options.separators_right if has_separators else options.layout_right
+    if has_separators:  # the network sees their strokes instead of the borders
+        last = len(usual) - 1
+        seen = [
+            (begin if k == 0 else SeenEnds(NONE, begin.ink), end if k == last else SeenEnds(NONE, end.ink))
+            for k, (begin, end) in enumerate(seen)
+        ]
+    hypotheses = [_Hypothesis(usual, float(np.log(trust)))]
+    elsewhere = float(np.log(1 - trust))
+    hypotheses += [
+        _Hypothesis(h.places, h.prior + elsewhere)
+        for h in _list_others(usual, seen, speed_mm_per_s, options)
+        if _are_ordered(h.places, options)
+    ]
+    weights = [h.prior + weigh_places(h.places, seen, options) for h in hypotheses]
+    return hypotheses[int(np.argmax(weights))].places
+
+
+def place_strip(
+    usual: Array,
+    columns: Array | None,
+    seen: tuple[SeenEnds, SeenEnds],
+    options: TraceOptions = TraceOptions(),
+) -> Array:
+    """(2,) page x, mm, of the likeliest ends of strips that the layout has from ``usual[0]`` to ``usual[1]``.
+
+    ``columns``: (2,) the outer ends of the columns above, None where there are none.
+    """
+    found = np.empty(2)
+    for side, ends in enumerate(seen):
+        own = _find_mode(ends)
+        tried = [(usual[side], np.log(options.strip_right))]
+        if columns is not None:
+            tried.append((columns[side], np.log((1 - options.strip_right) / 2)))
+        if np.isfinite(own):
+            tried.append((own, np.log((1 - options.strip_right) / 2) + _cost_of_free(1)))
+        weights = [prior + _weigh_side(place, ends, True, options) for place, prior in tried]
+        found[side] = tried[int(np.argmax(weights))][0]
+    return found
+
+
+def weigh_places(
+    places: Array, seen: Sequence[tuple[SeenEnds, SeenEnds]], options: TraceOptions = TraceOptions()
+) -> float:
+    """Log likelihood of all ends that were seen, if columns begin and end at these (n, 2) page x, mm."""
+    outer = [(0, 0), (len(places) - 1, 1)]
+    inner = [key for key in product(range(len(places)), (0, 1)) if key not in outer]
+    total = sum(_weigh_side(float(places[key]), seen[key[0]][key[1]], True, options) for key in outer)
+    total += sum(_weigh_ink(float(places[key]), seen[key[0]][key[1]], options) for key in inner)
+    modes = np.array([_find_mode_of(seen[k][side].network) for k, side in inner])
+    if not np.isfinite(modes).any():
+        return total
+    # separators are seen instead of the borders beside them, all of them
+    moved = float(np.nanmedian(modes - [places[key] for key in inner]))
+    here, there = (
+        sum(_weigh_network(float(places[k, side]) + by, seen[k][side], options) for k, side in inner)
+        for by in (0.0, moved)
+    )
+    return total + _mix(here, there, options.borders_moved)
+
+
+def _weigh_side(place: float, ends: SeenEnds, is_outer: bool, options: TraceOptions) -> float:
+    return _weigh_network(place, ends, options, is_outer) + _weigh_ink(place, ends, options, is_outer)
+
+
+def _weigh_network(place: float, ends: SeenEnds, options: TraceOptions, is_outer: bool = False) -> float:
+    common = (options.outer_common if is_outer else options.inner_common)[0]
+    return _weigh_common(ends.network, place, options.network_end_mm, options.network_wrong, common, options)
+
+
+def _weigh_ink(place: float, ends: SeenEnds, options: TraceOptions, is_outer: bool = False) -> float:
+    common = (options.outer_common if is_outer else options.inner_common)[1]
+    return _weigh_common(ends.ink, place, options.ink_end_mm, options.ink_wrong, common, options)
+
+
+def _weigh_common(
+    values: Array, place: float, error: float, wrong: float, shared: float, options: TraceOptions
+) -> float:
+    """Log likelihood of ends (n,) of one side at ``place``, which are wrong together in a part ``shared`` of all cases."""
+    if not len(values):
+        return 0.0
+    together = len(values) ** (options.alike - 1)
+    here = together * _weigh_ends(values - place, error, wrong)
+    there = together * _weigh_ends(values - _find_mode_of(values), error, wrong)
+    return _mix(here, there, shared)
+
+
+def _mix(here: float, there: float, share: float) -> float:
+    """Log likelihood of a mixture of what is meant and, in a part of all cases, of another place that was fitted."""
+    return float(np.logaddexp(np.log(1 - share) + here, np.log(share) + there + _cost_of_free(1)))
+
+
+def _weigh_ends(off: Array, error: float, wrong: float) -> float:
+    right = sum(
+        share * np.exp(-0.5 * (off / width) ** 2) / (width * np.sqrt(2 * np.pi))
+        for share, width in ((1 - TAIL, error), (TAIL, TAIL_WIDTH * error))
+    )
+    return float(np.log((1 - wrong) * right + wrong / RANGE_MM).sum())
+
+
+# --- hypotheses -----------------------------------------------------------------------------------------------
+
+
+def _list_others(
+    usual: Array, seen: Sequence[tuple[SeenEnds, SeenEnds]], speed: float, options: TraceOptions
+) -> Iterator[_Hypothesis]:
+    """Places that are not the layout's."""
+    count = len(usual)
+    modes = np.array([[_find_mode(ends) for ends in column] for column in seen])
+    for gapped in (False, True) if count > 1 else (False,):
+        share = options.gap_share if gapped else 1 - options.gap_share
+        for left, right, chosen in product((False, True), (False, True), _choose_sides(count)):
+            prior = float(np.log(share) + (left + right) * np.log(options.cut_share))
+            use = np.isfinite(modes) & chosen
+            use[0, 0] &= not left
+            use[-1, 1] &= not right
+            fitted = _fit_equal(usual, modes, use, gapped)
+            if fitted is None:
+                continue
+            free = 1 + gapped + left + right
+            tried: list[tuple[tuple[float, float, float] | None, float]]
+            tried = [(fitted, float(np.log(1 - options.whole_share)) + _cost_of_free(free + 1))]
+            for wide in _usual_widths(fitted[1], count, speed, options):
+                tried.append(
+                    (
+                        _fit_equal(usual, modes, use, gapped, wide),
+                        float(np.log(options.whole_share)) + _cost_of_free(free),
+                    )
+                )
+            for placed, cost in tried:
+                if placed is not None and placed[2] >= 0:
+                    yield _Hypothesis(_cut_ends(placed, modes, left, right), prior + cost)
+    if count > 1 and np.isfinite(modes).any():
+        own = np.where(np.isfinite(modes), modes, usual)
+        yield _Hypothesis(own, float(np.log(options.unequal_share) + _cost_of_free(2 * count)))
+    for k, side in product(range(count), (0, 1)):  # one end alone
+        if np.isfinite(modes[k, side]):
+            one = usual.copy()
+            one[k, side] = modes[k, side]
+            is_outer = (k, side) in ((0, 0), (count - 1, 1))
+            share = options.cut_share if is_outer else options.unequal_share
+            yield _Hypothesis(one, float(np.log(share) + _cost_of_free(1)))
+
+
+def _cost_of_free(numbers: int) -> float:
+    """Log prior of numbers that are fitted."""
+    return numbers * float(np.log(FREE_MM / RANGE_MM))
+
+
+def _choose_sides(count: int) -> Iterator[NDArray[np.bool_]]:
+    """Sides (count, 2) of columns to which equal columns are fitted: all, the outer ones, all beginnings, all ends."""
+    yield np.ones((count, 2), bool)
+    for k in range(3 if count > 1 else 0):
+        chosen = np.zeros((count, 2), bool)
+        chosen[((0, -1), slice(None), slice(None))[k], ((0, 1), 0, 1)[k]] = True
+        yield chosen
+
+
+def _usual_widths(width: float, count: int, speed: float, options: TraceOptions) -> Iterator[float]:
+    """Widths, mm, of columns that show a usual time together, near a given one."""
+    for seconds in options.record_s:
+        wide = seconds * speed / count
+        if width > 0 and abs(np.log(wide / width)) < options.width_error:
+            yield wide
+
+
+def _fit_equal(
+    usual: Array, modes: Array, use: NDArray[np.bool_], gapped: bool, width: float | None = None
+) -> tuple[float, float, float] | None:
+    """First begin, width and gap, mm, of equal columns, fitted to those ends (n, 2) that are used; None where too few are.
+
+    ``width``: where it is given.
+    """
+    k, side = np.nonzero(use)
+    terms = np.stack([np.ones(len(k)), k + side, k], axis=1)  # of the first begin, the width, the gap
+    given = np.array([0.0, 0.0 if width is None else width, 0.0])
+    free = [0, *([1] if width is None else []), *([2] if gapped else [])]
+    design, x = terms[:, free], modes[use] - terms @ given
+    if np.linalg.matrix_rank(design) < len(free):
+        return None
+    start = np.array([usual[0, 0], np.mean(usual[:, 1] - usual[:, 0]), _gap_of(usual) * gapped])
+    off = modes[use] - terms @ start
+    weight = 1 / (1 + ((off - np.median(off)) / (4 * FIT_MM)) ** 2)
+    found = given.copy()
+    for _ in range(FIT_ROUNDS):
+        root = np.sqrt(weight)
+        found[free] = np.linalg.lstsq(design * root[:, None], x * root, rcond=None)[0]
+        weight = 1 / (1 + ((x - design @ found[free]) / FIT_MM) ** 2)
+    return float(found[0]), float(found[1]), float(found[2])
+
+
+def _gap_of(usual: Array) -> float:
+    return float(np.mean(usual[1:, 0] - usual[:-1, 1])) if len(usual) > 1 else 0.0
+
+
+def _cut_ends(fitted: tuple[float, float, float], modes: Array, cut_left: bool, cut_right: bool) -> Array:
+    """Equal columns (n, 2) of which the outer ends are where they were seen, where they are cut off."""
+    first, width, gap = fitted
+    begin = first + np.arange(len(modes)) * (width + gap)
+    places = np.stack([begin, begin + width], axis=1)
+    for place, is_cut in (((0, 0), cut_left), ((-1, 1), cut_right)):
+        if is_cut and np.isfinite(modes[place]):
+            places[place] = modes[place]
+    return places
+
+
+def _are_ordered(places: Array, options: TraceOptions) -> bool:
+    """Whether columns have some width and do not overlap."""
+    widths = places[:, 1] - places[:, 0]
+    return bool((widths > options.shortest_mm).all() and (places[1:, 0] > places[:-1, 1] - SAME_MM).all())
+
+
+def _find_mode(ends: SeenEnds) -> float:
+    """Page x, mm, near which most ends of one side were seen; NaN without any. Ink is the more exact witness."""
+    values = np.concatenate([ends.ink, ends.network])
+    if not len(values):
+        return float("nan")
+    votes = _count_near(values) + 0.5 * np.concatenate([_count_near(ends.ink), np.zeros(len(ends.network))])
+    middle = values[votes.argmax()]
+    for own in (ends.ink, ends.network):
+        near = own[np.abs(own - middle) <= 2 * SAME_MM]
+        if len(near):
+            return float(np.median(near))
+    return float(middle)
+
+
+def _find_mode_of(values: Array) -> float:
+    """The middle of the values (n,) near which most others are; NaN without any."""
+    if not len(values):
+        return float("nan")
+    middle = values[_count_near(values).argmax()]
+    return float(np.median(values[np.abs(values - middle) <= SAME_MM]))
+
+
+def _count_near(values: Array) -> Array:
+    """Number of values within ``SAME_MM`` of each of (n,)."""
+    near: Array = (np.abs(values[:, None] - values) <= SAME_MM).sum(axis=1).astype(np.float64)
+    return near
