@@ -231,6 +231,18 @@ def find_time_errors(true: TruePage, grid: GridMap, layout: PageLayout) -> tuple
     return names, np.array([lost if k is None else off[k] for k in places])
 
 
+def find_end_errors(true: TruePage, grid: GridMap, layout: PageLayout) -> Array:
+    """(segments, 2) true mm by which each lead that is read ends too far right; NaN where none is drawn."""
+    off = np.full((len(layout.segments), 2), np.nan)
+    drawn = {id(s): t for t, s in _pair(true, grid, layout)}
+    for k, segment in enumerate(layout.segments):
+        t = drawn.get(id(segment))
+        if t is not None:
+            start, end = _ends(segment, grid, layout)
+            off[k] = (t.time_at(start) - t.t0) * true.speed, (t.time_at(end) - t.t1) * true.speed
+    return off
+
+
 def _time_errors(
     true: TruePage, pairs: list[tuple[TrueSegment, Segment]], grid: GridMap, layout: PageLayout
 ) -> list[Array]:

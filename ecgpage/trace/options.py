@@ -45,23 +45,31 @@ class TraceOptions:
     """Error, mm, of an end of ink."""
     ink_wrong: float = 0.2
     """Share of such ends that are anywhere."""
-    inner_common: tuple[float, float] = (0.08, 0.12)
-    """Share of columns' inner sides of which the ends seen by the network, and those of ink, are wrong together."""
-    outer_common: tuple[float, float] = (0.1, 0.2)
-    """The same of the outer sides, beside which pulses stand."""
+    end_moved: float = 0.06
+    """Share of outer ends of columns and strips beside which all leads are seen to begin or end together."""
+    end_moved_by_pulses: float = 0.3
+    """The same where calibration pulses stand beside them: their feet look like parts of the leads."""
+    border_moved: float = 0.05
+    """Share of the inner ends of columns beside which the network sees all leads begin or end together."""
+    ink_moved: float = 0.2
+    """The same of their ink."""
     borders_moved: float = 0.05
     """Share of pages on which the network sees all borders between columns beside where they are."""
     alike: float = 0.5
     """Power of the number of leads as which they count together: their errors have causes in common."""
-    gap_share: float = 0.4
+    gap_share: float = 0.3
     """Share of pages with columns that stand apart."""
-    whole_share: float = 0.7
+    whole_share: float = 0.85
     """Share of pages whose columns show a usual time together."""
     cut_share: float = 0.05
     """Share of pages whose first column, or whose last one, is cut off."""
+    outer_share: float = 0.25
+    """Share, of the layouts that are wrong, of those of which one outer end alone is wrong."""
     unequal_share: float = 0.02
     """Share of pages with columns that are not equally wide."""
     record_s: tuple[float, ...] = (10.0, 5.0, 2.5, 6.0, 12.0, 20.0)
     """Times, s, that columns show together as a rule."""
+    usual_error_s: float = 0.03
+    """Error, s, of that time."""
     width_error: float = 0.06
     """Natural log of the ratio of columns' width to that of such a time, at most, for it to be tried."""

@@ -6,7 +6,8 @@ may be wrong by itself, and all ends of one side of a column together: the foot 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 from typing import Final
 
@@ -31,6 +32,10 @@ FREE_MM: Final = 0.15
 """Distance, mm, within which a place is known once its hypothesis is fitted: what a free number costs is the log of this over
 the range in which it could lie."""
 
+REFINED: Final = 6
+"""Number of the likeliest hypotheses that are fitted once more."""
+BESIDE_MM: Final = 2.0
+"""Mean distance, mm, of what is taken for an end of leads from that end."""
 NONE: Final[Array] = np.empty(0)
 
 
@@ -41,6 +46,35 @@ class SeenEnds:
     network: Array
     ink: Array
 
+    @cached_property
+    def mode(self) -> float:
+        """Page x, mm, near which most of both are; NaN without any. Ink is the more exact witness."""
+        values = np.concatenate([self.ink, self.network])
+        if not len(values):
+            return float("nan")
+        votes = _count_near(values)
+        votes[: len(self.ink)] += 0.5 * _count_near(self.ink)
+        middle = values[votes.argmax()]
+        for own in (self.ink, self.network):
+            near = own[np.abs(own - middle) <= 2 * SAME_MM]
+            if len(near):
+                return float(np.median(near))
+        return float(middle)
+
+    @cached_property
+    def modes(self) -> tuple[float, float]:
+        """Page x, mm, near which most ends are that the network sees, and most of ink; NaN without any."""
+        return _find_mode(self.network), _find_mode(self.ink)
+
+
+@dataclass(frozen=True)
+class _Equal:
+    """Equal columns: first begin, width and gap, mm, the indices of those three that were fitted, and the cut ends."""
+
+    numbers: Array
+    free: tuple[int, ...]
+    cut: tuple[bool, bool]
+
 
 @dataclass(frozen=True)
 class _Hypothesis:
@@ -48,6 +82,8 @@ class _Hypothesis:
 
     places: Array
     prior: float
+    equal: _Equal | None = None
+    """What the places rest on, where they are equal columns."""
 
 
 def place_columns(
@@ -56,11 +92,13 @@ def place_columns(
     speed_mm_per_s: float,
     *,
     has_separators: bool = False,
+    beside_pulses: tuple[bool, bool] = (False, False),
     options: TraceOptions = TraceOptions(),
 ) -> Array:
     """(n, 2) page x, mm, of the likeliest beginning and end of each column, from left to right.
 
-    ``usual``: those of the layout; ``seen``: what the beginning and the end of each column show.
+    ``usual``: those of the layout; ``seen``: what the beginning and the end of each column show; ``beside_pulses``: whether
+    calibration pulses stand before the first and behind the last column.
     """
     trust = options.separators_right if has_separators else options.layout_right
     if has_separators:  # the network sees their strokes instead of the borders
@@ -71,19 +109,35 @@ def place_columns(
         ]
     hypotheses = [_Hypothesis(usual, float(np.log(trust)))]
     elsewhere = float(np.log(1 - trust))
+    best_other = elsewhere + float(np.log(options.outer_share)) + _cost_of_free(1)
+    modes = np.array([[ends.mode for ends in column] for column in seen])
+    if hypotheses[0].prior + weigh_places(usual, seen, beside_pulses, options) > best_other + weigh_places(
+        np.where(np.isfinite(modes), modes, usual), seen, beside_pulses, options
+    ):
+        return usual
     hypotheses += [
-        _Hypothesis(h.places, h.prior + elsewhere)
+        replace(h, prior=h.prior + elsewhere)
         for h in _list_others(usual, seen, speed_mm_per_s, options)
         if _are_ordered(h.places, options)
     ]
-    weights = [h.prior + weigh_places(h.places, seen, options) for h in hypotheses]
-    return hypotheses[int(np.argmax(weights))].places
+    weights = np.array([h.prior + weigh_places(h.places, seen, beside_pulses, options) for h in hypotheses])
+    best, most = hypotheses[int(np.argmax(weights))].places, weights.max()
+    for k in weights.argsort()[::-1][:REFINED]:
+        equal = hypotheses[k].equal
+        if equal is not None:
+            places = _refine(equal, hypotheses[k].places, seen, options)
+            weight = hypotheses[k].prior + weigh_places(places, seen, beside_pulses, options)
+            if weight > most and _are_ordered(places, options):
+                best, most = places, weight
+    return best
 
 
 def place_strip(
     usual: Array,
     columns: Array | None,
     seen: tuple[SeenEnds, SeenEnds],
+    *,
+    beside_pulses: tuple[bool, bool] = (False, False),
     options: TraceOptions = TraceOptions(),
 ) -> Array:
     """(2,) page x, mm, of the likeliest ends of strips that the layout has from ``usual[0]`` to ``usual[1]``.
@@ -92,74 +146,92 @@ def place_strip(
     """
     found = np.empty(2)
     for side, ends in enumerate(seen):
-        own = _find_mode(ends)
+        own = ends.mode
         tried = [(usual[side], np.log(options.strip_right))]
         if columns is not None:
             tried.append((columns[side], np.log((1 - options.strip_right) / 2)))
         if np.isfinite(own):
             tried.append((own, np.log((1 - options.strip_right) / 2) + _cost_of_free(1)))
-        weights = [prior + _weigh_side(place, ends, True, options) for place, prior in tried]
+        weights = [prior + _weigh_outer(place, ends, beside_pulses[side], options) for place, prior in tried]
         found[side] = tried[int(np.argmax(weights))][0]
     return found
 
 
 def weigh_places(
-    places: Array, seen: Sequence[tuple[SeenEnds, SeenEnds]], options: TraceOptions = TraceOptions()
+    places: Array,
+    seen: Sequence[tuple[SeenEnds, SeenEnds]],
+    beside_pulses: tuple[bool, bool] = (False, False),
+    options: TraceOptions = TraceOptions(),
 ) -> float:
     """Log likelihood of all ends that were seen, if columns begin and end at these (n, 2) page x, mm."""
     outer = [(0, 0), (len(places) - 1, 1)]
     inner = [key for key in product(range(len(places)), (0, 1)) if key not in outer]
-    total = sum(_weigh_side(float(places[key]), seen[key[0]][key[1]], True, options) for key in outer)
-    total += sum(_weigh_ink(float(places[key]), seen[key[0]][key[1]], options) for key in inner)
-    modes = np.array([_find_mode_of(seen[k][side].network) for k, side in inner])
+    total = sum(
+        _weigh_outer(float(places[k, side]), seen[k][side], beside_pulses[side], options) for k, side in outer
+    )
+    total += sum(_weigh_inner_ink(float(places[k, side]), seen[k][side], options) for k, side in inner)
+    modes = np.array([seen[k][side].modes[0] for k, side in inner])
     if not np.isfinite(modes).any():
         return total
     # separators are seen instead of the borders beside them, all of them
     moved = float(np.nanmedian(modes - [places[key] for key in inner]))
     here, there = (
-        sum(_weigh_network(float(places[k, side]) + by, seen[k][side], options) for k, side in inner)
+        sum(_weigh_inner_network(float(places[k, side]) + by, seen[k][side], options) for k, side in inner)
         for by in (0.0, moved)
     )
-    return total + _mix(here, there, options.borders_moved)
+    return total + _mix(here, there, options.borders_moved, moved)
 
 
-def _weigh_side(place: float, ends: SeenEnds, is_outer: bool, options: TraceOptions) -> float:
-    return _weigh_network(place, ends, options, is_outer) + _weigh_ink(place, ends, options, is_outer)
+def _weigh_outer(place: float, ends: SeenEnds, beside_pulses: bool, options: TraceOptions) -> float:
+    """Log likelihood of an outer end: what stands beside it is taken for a part of the leads by the network and by ink."""
+    share = options.end_moved_by_pulses if beside_pulses else options.end_moved
+    seen = ends.mode
+    here, there = (
+        _weigh_network(ends.network, at, options) + _weigh_ink(ends.ink, at, options) for at in (place, seen)
+    )
+    return _mix(here, there, share, seen - place)
 
 
-def _weigh_network(place: float, ends: SeenEnds, options: TraceOptions, is_outer: bool = False) -> float:
-    common = (options.outer_common if is_outer else options.inner_common)[0]
-    return _weigh_common(ends.network, place, options.network_end_mm, options.network_wrong, common, options)
+def _weigh_inner_network(place: float, ends: SeenEnds, options: TraceOptions) -> float:
+    seen = ends.modes[0]
+    here, there = (_weigh_network(ends.network, at, options) for at in (place, seen))
+    return _mix(here, there, options.border_moved, seen - place)
 
 
-def _weigh_ink(place: float, ends: SeenEnds, options: TraceOptions, is_outer: bool = False) -> float:
-    common = (options.outer_common if is_outer else options.inner_common)[1]
-    return _weigh_common(ends.ink, place, options.ink_end_mm, options.ink_wrong, common, options)
+def _weigh_inner_ink(place: float, ends: SeenEnds, options: TraceOptions) -> float:
+    seen = ends.modes[1]
+    here, there = (_weigh_ink(ends.ink, at, options) for at in (place, seen))
+    return _mix(here, there, options.ink_moved, seen - place)
 
 
-def _weigh_common(
-    values: Array, place: float, error: float, wrong: float, shared: float, options: TraceOptions
-) -> float:
-    """Log likelihood of ends (n,) of one side at ``place``, which are wrong together in a part ``shared`` of all cases."""
-    if not len(values):
+def _weigh_network(ends: Array, place: float, options: TraceOptions) -> float:
+    return _weigh_ends(ends - place, options.network_end_mm, options.network_wrong, options)
+
+
+def _weigh_ink(ends: Array, place: float, options: TraceOptions) -> float:
+    return _weigh_ends(ends - place, options.ink_end_mm, options.ink_wrong, options)
+
+
+def _mix(here: float, there: float, share: float, moved_mm: float) -> float:
+    """Log likelihood of a mixture of what is meant and, in a part of all cases, of another place ``moved_mm`` away that was
+    fitted: what stands beside ends stands near them.
+    """
+    if not np.isfinite(moved_mm):
+        return here
+    beside = float(np.log(FREE_MM / (2 * BESIDE_MM))) - abs(moved_mm) / BESIDE_MM
+    return float(np.logaddexp(np.log(1 - share) + here, np.log(share) + there + beside))
+
+
+def _weigh_ends(off: Array, error: float, wrong: float, options: TraceOptions) -> float:
+    """Log likelihood of ends (n,) that are this far, mm, from where they are."""
+    if not len(off):
         return 0.0
-    together = len(values) ** (options.alike - 1)
-    here = together * _weigh_ends(values - place, error, wrong)
-    there = together * _weigh_ends(values - _find_mode_of(values), error, wrong)
-    return _mix(here, there, shared)
-
-
-def _mix(here: float, there: float, share: float) -> float:
-    """Log likelihood of a mixture of what is meant and, in a part of all cases, of another place that was fitted."""
-    return float(np.logaddexp(np.log(1 - share) + here, np.log(share) + there + _cost_of_free(1)))
-
-
-def _weigh_ends(off: Array, error: float, wrong: float) -> float:
     right = sum(
         share * np.exp(-0.5 * (off / width) ** 2) / (width * np.sqrt(2 * np.pi))
         for share, width in ((1 - TAIL, error), (TAIL, TAIL_WIDTH * error))
     )
-    return float(np.log((1 - wrong) * right + wrong / RANGE_MM).sum())
+    every = np.log((1 - wrong) * right + wrong / RANGE_MM)
+    return float(every.sum() * len(off) ** (options.alike - 1))
 
 
 # --- hypotheses -----------------------------------------------------------------------------------------------
@@ -170,30 +242,31 @@ def _list_others(
 ) -> Iterator[_Hypothesis]:
     """Places that are not the layout's."""
     count = len(usual)
-    modes = np.array([[_find_mode(ends) for ends in column] for column in seen])
+    modes = np.array([[ends.mode for ends in column] for column in seen])
     for gapped in (False, True) if count > 1 else (False,):
-        share = options.gap_share if gapped else 1 - options.gap_share
+        share = (options.gap_share if gapped else 1 - options.gap_share) if count > 1 else 1.0
         for left, right, chosen in product((False, True), (False, True), _choose_sides(count)):
             prior = float(np.log(share) + (left + right) * np.log(options.cut_share))
             use = np.isfinite(modes) & chosen
             use[0, 0] &= not left
             use[-1, 1] &= not right
-            fitted = _fit_equal(usual, modes, use, gapped)
-            if fitted is None:
-                continue
             free = 1 + gapped + left + right
             tried: list[tuple[tuple[float, float, float] | None, float]]
+            fitted = _fit_equal(usual, modes, use, gapped)
             tried = [(fitted, float(np.log(1 - options.whole_share)) + _cost_of_free(free + 1))]
-            for wide in _usual_widths(fitted[1], count, speed, options):
+            width = float(np.mean(usual[:, 1] - usual[:, 0])) if fitted is None else fitted[1]
+            for wide in _usual_widths(width, count, speed, options):
                 tried.append(
                     (
                         _fit_equal(usual, modes, use, gapped, wide),
                         float(np.log(options.whole_share)) + _cost_of_free(free),
                     )
                 )
-            for placed, cost in tried:
+            for (placed, cost), free_width in zip(tried, (True, *[False] * len(tried)), strict=False):
                 if placed is not None and placed[2] >= 0:
-                    yield _Hypothesis(_cut_ends(placed, modes, left, right), prior + cost)
+                    numbers = (0, *([1] if free_width else []), *([2] if gapped else []))
+                    equal = _Equal(np.array(placed), numbers, (left, right))
+                    yield _Hypothesis(_cut_ends(placed, modes, left, right), prior + cost, equal)
     if count > 1 and np.isfinite(modes).any():
         own = np.where(np.isfinite(modes), modes, usual)
         yield _Hypothesis(own, float(np.log(options.unequal_share) + _cost_of_free(2 * count)))
@@ -202,8 +275,15 @@ def _list_others(
             one = usual.copy()
             one[k, side] = modes[k, side]
             is_outer = (k, side) in ((0, 0), (count - 1, 1))
-            share = options.cut_share if is_outer else options.unequal_share
+            share = options.outer_share if is_outer else options.unequal_share
+            share *= options.whole_share if _is_usual(one, speed, options) else 1 - options.whole_share
             yield _Hypothesis(one, float(np.log(share) + _cost_of_free(1)))
+
+
+def _is_usual(places: Array, speed: float, options: TraceOptions) -> bool:
+    """Whether columns show a usual time together."""
+    seconds = float((places[:, 1] - places[:, 0]).sum()) / speed
+    return min(abs(seconds - usual) for usual in options.record_s) < options.usual_error_s
 
 
 def _cost_of_free(numbers: int) -> float:
@@ -214,7 +294,7 @@ def _cost_of_free(numbers: int) -> float:
 def _choose_sides(count: int) -> Iterator[NDArray[np.bool_]]:
     """Sides (count, 2) of columns to which equal columns are fitted: all, the outer ones, all beginnings, all ends."""
     yield np.ones((count, 2), bool)
-    for k in range(3 if count > 1 else 0):
+    for k in range(3) if count > 1 else (1, 2):
         chosen = np.zeros((count, 2), bool)
         chosen[((0, -1), slice(None), slice(None))[k], ((0, 1), 0, 1)[k]] = True
         yield chosen
@@ -253,6 +333,42 @@ def _fit_equal(
     return float(found[0]), float(found[1]), float(found[2])
 
 
+def _refine(
+    equal: _Equal, places: Array, seen: Sequence[tuple[SeenEnds, SeenEnds]], options: TraceOptions
+) -> Array:
+    """Places (n, 2) of equal columns fitted to every end that was seen, each by the chance that it is right."""
+    terms, x, wide, wrong = [], [], [], []
+    for k, column in enumerate(seen):
+        for side, ends in enumerate(column):
+            if equal.cut[side] and k == (0, len(seen) - 1)[side]:
+                continue
+            for values, off_mm, rate in (
+                (ends.network, options.network_end_mm, options.network_wrong),
+                (ends.ink, options.ink_end_mm, options.ink_wrong),
+            ):
+                terms += [(1.0, k + side, k)] * len(values)
+                x += list(values)
+                wide += [off_mm] * len(values)
+                wrong += [rate] * len(values)
+    design, at, error, share = np.array(terms), np.array(x), np.array(wide), np.array(wrong)
+    numbers = equal.numbers.copy()
+    free = list(equal.free)
+    for _ in range(FIT_ROUNDS):
+        off = (at - design @ numbers) / error
+        density = np.exp(-0.5 * off**2) / (error * np.sqrt(2 * np.pi))
+        right = (1 - share) * density / ((1 - share) * density + share / RANGE_MM)
+        root = np.sqrt(right + 1e-9) / error
+        rest = at - design @ np.where(np.isin(np.arange(3), free), 0.0, numbers)
+        numbers[free] = np.linalg.lstsq(design[:, free] * root[:, None], rest * root, rcond=None)[0]
+    first, width, gap = numbers
+    begin = first + np.arange(len(places)) * (width + gap)
+    found = np.stack([begin, begin + width], axis=1)
+    for place, is_cut in (((0, 0), equal.cut[0]), ((-1, 1), equal.cut[1])):
+        if is_cut:
+            found[place] = places[place]
+    return found
+
+
 def _gap_of(usual: Array) -> float:
     return float(np.mean(usual[1:, 0] - usual[:-1, 1])) if len(usual) > 1 else 0.0
 
@@ -274,21 +390,7 @@ def _are_ordered(places: Array, options: TraceOptions) -> bool:
     return bool((widths > options.shortest_mm).all() and (places[1:, 0] > places[:-1, 1] - SAME_MM).all())
 
 
-def _find_mode(ends: SeenEnds) -> float:
-    """Page x, mm, near which most ends of one side were seen; NaN without any. Ink is the more exact witness."""
-    values = np.concatenate([ends.ink, ends.network])
-    if not len(values):
-        return float("nan")
-    votes = _count_near(values) + 0.5 * np.concatenate([_count_near(ends.ink), np.zeros(len(ends.network))])
-    middle = values[votes.argmax()]
-    for own in (ends.ink, ends.network):
-        near = own[np.abs(own - middle) <= 2 * SAME_MM]
-        if len(near):
-            return float(np.median(near))
-    return float(middle)
-
-
-def _find_mode_of(values: Array) -> float:
+def _find_mode(values: Array) -> float:
     """The middle of the values (n,) near which most others are; NaN without any."""
     if not len(values):
         return float("nan")

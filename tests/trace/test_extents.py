@@ -180,10 +180,12 @@ def test_separators_are_surer_than_the_network() -> None:
 @pytest.mark.parametrize("shows_ink", [False, True])
 def test_an_end_that_the_network_alone_sees_does_not_shorten_a_record(shows_ink: bool) -> None:
     layout = page(strip=False, rows=12)
-    extents = [replace(e, end_mm=e.end_mm - 20.0) for e in see(layout)]
+    extents = [replace(e, end_mm=e.end_mm - 2.0) for e in see(layout)]
     ink = np.full((12, 2), np.nan)
-    ink[:, 1] = 250.0 if shows_ink else np.nan
-    assert ends(move_columns(layout, extents, ink)) == [(20.0, 250.0 if shows_ink else 270.0)]
+    ink[:, 0], ink[:, 1] = 20.0, 250.0
+    extents = [replace(e, end_mm=250.0) for e in extents] if shows_ink else extents
+    found = move_columns(layout, extents, ink if shows_ink else None)
+    assert ends(found) == [(20.0, 250.0 if shows_ink else 270.0)]
 
 
 @pytest.mark.parametrize("agreeing", [6, 3])
