@@ -22,6 +22,10 @@ LEVEL_ERROR_MM: Final = 1.5
 """Deviation, mm, of a row from the one distance between names and rows."""
 ABOVE_MM: Final = 16.0
 """Distance, mm, of a name below its lead's level, at most; above it, it may be almost a row's distance."""
+INK_ROW: Final = 0.5
+"""How sure a row of ink is that of a lead."""
+BOXED_ROW: Final = 0.7
+"""The same of a row with a box."""
 START_ERROR_MM: Final = 3.0
 """Deviation, mm, of where rows begin and end from columns of the names' distance."""
 SAME_ROW_MM: Final = 4.0
@@ -177,7 +181,7 @@ def find_named_boxes(
 def _candidates(boxes: PageBoxes, levels_mm: Array, ink: Array) -> tuple[Array, Array]:
     """Page y of rows of ink and of boxes, and how sure each is."""
     levels = np.concatenate([ink[:, 0], levels_mm])
-    return levels, np.concatenate([np.ones(len(ink)), 0.7 * boxes.scores])
+    return levels, np.concatenate([np.ones(len(ink)), BOXED_ROW * boxes.scores])
 
 
 def _find_levels(
@@ -191,8 +195,13 @@ def _find_levels(
     for d in np.arange(-min(ABOVE_MM, 0.6 * step), 0.95 * step, 0.25):
         if not len(candidates):
             break
-        fit = sure * np.exp(-0.5 * ((candidates - y[:, None] - d) / LEVEL_ERROR_MM) ** 2)
-        score = float(fit.max(axis=1).sum()) - 0.02 * abs(d) * len(y) / 12
+        # lines of text and rules are rows of ink, too; those of leads have boxes
+        score = sum(
+            float((of * np.exp(-0.5 * ((at - y[:, None] - d) / LEVEL_ERROR_MM) ** 2)).max(axis=1).sum())
+            for of, at in ((INK_ROW * np.ones(len(ink)), ink[:, 0]), (BOXED_ROW * boxes.scores, levels_mm))
+            if len(at)
+        )
+        score -= 0.02 * abs(d) * len(y) / 12
         # rows of ink above the first lead are not explained
         above = ink[:, 0] < y[0] + d - 0.5 * step
         near = ink[:, 0] > y[0] + d - 1.5 * step

@@ -9,6 +9,8 @@ from ecgpage.core.conventions import LEADS
 from ecgpage.layout.boxes import PageBoxes, PrintedNames
 from ecgpage.layout.known_layouts import order_of
 from ecgpage.layout.name_pattern import find_name_pattern
+from ecgpage.layout.named_boxes import find_named_boxes
+from ecgpage.layout.options import LayoutOptions
 from ecgpage.layout.page_layout import read_layout
 from ecgpage.synth import DrawnPage
 from ecgpage.synth.truth_adapters import exact_grid, true_boxes
@@ -180,3 +182,21 @@ def test_names_of_one_column_do_not_tell_where_rows_begin() -> None:
     boxes = replace(boxes, printed=print_names(page), pulses=np.concatenate([boxes.pulses[:0], false]))
     found = read_layout(flatten_exactly(page), boxes, 10.0).segments
     assert [s.x0_mm for s in found] == pytest.approx([s.x0 for s in segments], abs=1.0)
+
+
+def test_names_between_rows_belong_to_the_rows_with_boxes() -> None:
+    """A line of text stands as far above the first names as their leads stand below them."""
+    page = draw_styled(layout="6x2")
+    boxes = true_boxes(page, exact_grid(page))
+    step = 26.0
+    rows = 50.0 + step * np.arange(6)
+    levels = rows[np.unique([s.baseline for s in page.truth.page.segments], return_inverse=True)[1]]
+    printed = print_names(page)
+    printed.places[:, 1] = levels - step / 2
+    ink = np.array([(y, 20.0, 270.0) for y in (rows[0] - step, *rows)])
+    pattern = find_name_pattern(printed)
+    assert pattern is not None
+    boxes = replace(boxes, printed=printed, scores=np.full(len(levels), 0.9))
+    found = find_named_boxes(pattern, boxes, levels, ink, LayoutOptions())
+    assert found is not None
+    np.testing.assert_allclose(np.unique(np.round(found[1], 1)), rows, atol=0.1)
