@@ -18,7 +18,7 @@ class TraceOptions:
     tall: int = 2
     """Height of the taller crop, in heights of the first."""
 
-    # --- places ---
+    # --- places; errors as ``bench.place_evidence`` counts them, rates between those of usual pages and of other devices ---
     places: bool = True
     """Whether columns that are clearly elsewhere move to where their leads are drawn."""
     max_rereads: int = 3
@@ -37,19 +37,19 @@ class TraceOptions:
     """The same where separators were seen."""
     strip_right: float = 0.9
     """The same of each end of strips."""
-    network_end_mm: float = 0.15
+    network_end_mm: float = 0.12
     """Error, mm, of an end that the network sees (one standard deviation)."""
-    network_wrong: float = 0.12
+    network_wrong: float = 0.07
     """Share of such ends that are anywhere."""
-    ink_end_mm: float = 0.12
+    ink_end_mm: float = 0.1
     """Error, mm, of an end of ink."""
-    ink_wrong: float = 0.2
+    ink_wrong: float = 0.19
     """Share of such ends that are anywhere."""
-    end_moved: float = 0.06
+    end_moved: float = 0.05
     """Share of outer ends of columns and strips beside which all leads are seen to begin or end together."""
-    end_moved_by_pulses: float = 0.3
+    end_moved_by_pulses: float = 0.25
     """The same where calibration pulses stand beside them: their feet look like parts of the leads."""
-    border_moved: float = 0.05
+    border_moved: float = 0.07
     """Share of the inner ends of columns beside which the network sees all leads begin or end together."""
     ink_moved: float = 0.2
     """The same of their ink."""
@@ -59,7 +59,7 @@ class TraceOptions:
     """Power of the number of leads as which they count together: their errors have causes in common."""
     gap_share: float = 0.3
     """Share of pages with columns that stand apart."""
-    whole_share: float = 0.85
+    whole_share: float = 0.8
     """Share of pages whose columns show a usual time together."""
     cut_share: float = 0.05
     """Share of pages whose first column, or whose last one, is cut off."""
