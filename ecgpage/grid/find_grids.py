@@ -19,7 +19,8 @@ from ecgpage.grid.grid_map import GridMap
 from ecgpage.grid.options import GridOptions
 from ecgpage.grid.periodic_map import lay_lattice, map_comb, map_unbent
 from ecgpage.grid.spectrum import FINE_LINES, GridFrequency, find_frequencies, measure_working_picture
-from ecgpage.image.decode import darkest_channel
+from ecgpage.grid.strokes import remove_strokes
+from ecgpage.image.decode import darkest_channel_on_paper
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ def _list_grids(
     options: GridOptions,
 ) -> Iterator[GridMap]:
     """Tracked and strictly periodic grids, the likeliest first."""
-    dark = np.asarray(255 - darkest_channel(image), np.uint8)
+    dark = np.asarray(255 - darkest_channel_on_paper(image), np.uint8)
     exact = [measure_comb(spectrum, comb) for comb in combs]
     least = max(options.least_comb, combs[0].score - options.rival_comb) if combs else 0.0
     leading = [m for m in exact if m.comb.score >= least]
@@ -158,13 +159,20 @@ def _track_grids(
     *,
     again: bool = True,
 ) -> Iterator[GridMap]:
-    """Tracked grids, and with ``again`` one that is found behind gaps."""
+    """Tracked grids, and with ``again`` one that is found behind gaps, or where none is, one behind the strokes."""
+    is_found = False
     for bridge_gaps, limit in ((False, most), (True, 1))[: 1 + again]:
         found = grid_candidates(image, frequencies, options=replace(options, bridge_gaps=bridge_gaps))
         try:
-            yield from itertools.islice(found, limit)
+            for grid in itertools.islice(found, limit):
+                is_found = True
+                yield grid
         except EcgPageError as error:
             failures.append(error)
+    paper = remove_strokes(image) if again and not is_found else None
+    if paper is not None:
+        frequencies = find_frequencies(measure_working_picture(paper), options=options)
+        yield from _track_grids(paper, frequencies, 1, failures, options, again=False)
 
 
 def _map_combs(

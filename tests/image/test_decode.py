@@ -9,7 +9,7 @@ import pytest
 from PIL import Image as PilImage
 
 from ecgpage.core.conventions import EcgPageError
-from ecgpage.image.decode import MAX_SIDE_PX, read_image
+from ecgpage.image.decode import MAX_SIDE_PX, darkest_channel, darkest_channel_on_paper, read_image
 
 HEIGHT, WIDTH = 240, 320
 
@@ -152,3 +152,18 @@ def test_a_pdf_says_what_reads_it() -> None:
 def test_no_format_that_starts_a_program_is_opened() -> None:
     with pytest.raises(EcgPageError, match="no known format"):
         read_image(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 400 400\nshowpage\n")
+
+
+def test_orange_lines_on_paper_in_blue_light_keep_their_contrast() -> None:
+    paper, line = (170, 210, 245), (175, 130, 105)  # as dark in red as the lines are in blue
+    image = np.full((64, 64, 3), paper, np.uint8)
+    image[:, ::16] = line
+    plain, balanced = darkest_channel(image), darkest_channel_on_paper(image)
+    assert int(plain[0, 1]) - int(plain[0, 0]) == 65
+    assert int(balanced[0, 1]) - int(balanced[0, 0]) > 130
+
+
+def test_on_white_paper_the_darkest_channel_stays_as_it_is() -> None:
+    image = np.random.default_rng(3).integers(225, 240, (64, 64, 3), dtype=np.uint8)
+    image[:, 5::16] = (250, 150, 150)
+    np.testing.assert_array_equal(darkest_channel_on_paper(image), darkest_channel(image))
