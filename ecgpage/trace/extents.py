@@ -20,9 +20,6 @@ from ecgpage.trace.places import SeenEnds, place_columns, place_strip
 OPEN_MM: Final = 0.3
 """Distance, mm, of a mark's end from the end of what was looked at, below which the lead runs on beyond."""
 
-BESIDE_MM: Final = 6.0
-"""Distance, mm, of a calibration pulse from the end of the leads that it stands beside, at most."""
-
 
 @dataclass(frozen=True)
 class Extent:
@@ -104,15 +101,13 @@ def move_columns(
             [seen[key] for key in columns],
             layout.speed_mm_per_s,
             has_separators=bool(layout.ticks_mm),
-            beside_pulses=_find_pulses(layout, usual[columns[0]][0], usual[columns[-1]][1]),
             options=options,
         )
         places.update(zip(columns, likeliest, strict=True))
     outer = np.array([places[columns[0]][0], places[columns[-1]][1]]) if columns else None
     for key in groups:
         if key[1]:
-            beside = _find_pulses(layout, *usual[key])
-            placed = place_strip(usual[key], outer, seen[key], beside_pulses=beside, options=options)
+            placed = place_strip(usual[key], outer, seen[key], options)
             places[key] = placed if placed[1] - placed[0] > options.shortest_mm else usual[key]
     if all(np.abs(places[key] - usual[key]).max() < STEP_MM for key in groups):
         return layout
@@ -122,12 +117,6 @@ def move_columns(
             x0, x1 = places[key]
             segments[k] = _place(segments[k], float(x0), float(x1), layout.speed_mm_per_s)
     return replace(layout, segments=segments)
-
-
-def _find_pulses(layout: PageLayout, first_mm: float, last_mm: float) -> tuple[bool, bool]:
-    """Whether calibration pulses stand before page x ``first_mm``, and behind ``last_mm``."""
-    before = any(abs(p.x_mm + p.width_mm - first_mm) < BESIDE_MM for p in layout.pulses)
-    return before, any(abs(p.x_mm - last_mm) < BESIDE_MM for p in layout.pulses)
 
 
 def _list_ends(network: Array, ink: Array) -> tuple[SeenEnds, SeenEnds]:

@@ -46,9 +46,7 @@ class TraceOptions:
     ink_wrong: float = 0.19
     """Share of such ends that are anywhere."""
     end_moved: float = 0.05
-    """Share of outer ends of columns and strips beside which all leads are seen to begin or end together."""
-    end_moved_by_pulses: float = 0.25
-    """The same where calibration pulses stand beside them: their feet look like parts of the leads."""
+    """Share of outer ends of columns and strips beside which all leads are seen to begin or end together: feet of pulses."""
     border_moved: float = 0.07
     """Share of the inner ends of columns beside which the network sees all leads begin or end together."""
     ink_moved: float = 0.2
@@ -63,7 +61,7 @@ class TraceOptions:
     """Share of pages whose columns show a usual time together."""
     cut_share: float = 0.05
     """Share of pages whose first column, or whose last one, is cut off."""
-    outer_share: float = 0.25
+    outer_share: float = 0.35
     """Share, of the layouts that are wrong, of those of which one outer end alone is wrong."""
     unequal_share: float = 0.02
     """Share of pages with columns that are not equally wide."""

@@ -92,13 +92,11 @@ def place_columns(
     speed_mm_per_s: float,
     *,
     has_separators: bool = False,
-    beside_pulses: tuple[bool, bool] = (False, False),
     options: TraceOptions = TraceOptions(),
 ) -> Array:
     """(n, 2) page x, mm, of the likeliest beginning and end of each column, from left to right.
 
-    ``usual``: those of the layout; ``seen``: what the beginning and the end of each column show; ``beside_pulses``: whether
-    calibration pulses stand before the first and behind the last column.
+    ``usual``: those of the layout; ``seen``: what the beginning and the end of each column show.
     """
     trust = options.separators_right if has_separators else options.layout_right
     if has_separators:  # the network sees their strokes instead of the borders
@@ -107,12 +105,12 @@ def place_columns(
             (begin if k == 0 else SeenEnds(NONE, begin.ink), end if k == last else SeenEnds(NONE, end.ink))
             for k, (begin, end) in enumerate(seen)
         ]
-    hypotheses = [_Hypothesis(usual, float(np.log(trust)))]
+    hypotheses = [_Hypothesis(usual, float(np.log(trust * _share_of_whole(usual, speed_mm_per_s, options))))]
     elsewhere = float(np.log(1 - trust))
-    best_other = elsewhere + float(np.log(options.outer_share)) + _cost_of_free(1)
+    best_other = elsewhere + _cost_of_free(1)
     modes = np.array([[ends.mode for ends in column] for column in seen])
-    if hypotheses[0].prior + weigh_places(usual, seen, beside_pulses, options) > best_other + weigh_places(
-        np.where(np.isfinite(modes), modes, usual), seen, beside_pulses, options
+    if hypotheses[0].prior + weigh_places(usual, seen, options) > best_other + weigh_places(
+        np.where(np.isfinite(modes), modes, usual), seen, options
     ):
         return usual
     hypotheses += [
@@ -120,13 +118,13 @@ def place_columns(
         for h in _list_others(usual, seen, speed_mm_per_s, options)
         if _are_ordered(h.places, options)
     ]
-    weights = np.array([h.prior + weigh_places(h.places, seen, beside_pulses, options) for h in hypotheses])
+    weights = np.array([h.prior + weigh_places(h.places, seen, options) for h in hypotheses])
     best, most = hypotheses[int(np.argmax(weights))].places, weights.max()
     for k in weights.argsort()[::-1][:REFINED]:
         equal = hypotheses[k].equal
         if equal is not None:
             places = _refine(equal, hypotheses[k].places, seen, options)
-            weight = hypotheses[k].prior + weigh_places(places, seen, beside_pulses, options)
+            weight = hypotheses[k].prior + weigh_places(places, seen, options)
             if weight > most and _are_ordered(places, options):
                 best, most = places, weight
     return best
@@ -136,8 +134,6 @@ def place_strip(
     usual: Array,
     columns: Array | None,
     seen: tuple[SeenEnds, SeenEnds],
-    *,
-    beside_pulses: tuple[bool, bool] = (False, False),
     options: TraceOptions = TraceOptions(),
 ) -> Array:
     """(2,) page x, mm, of the likeliest ends of strips that the layout has from ``usual[0]`` to ``usual[1]``.
@@ -152,7 +148,7 @@ def place_strip(
             tried.append((columns[side], np.log((1 - options.strip_right) / 2)))
         if np.isfinite(own):
             tried.append((own, np.log((1 - options.strip_right) / 2) + _cost_of_free(1)))
-        weights = [prior + _weigh_outer(place, ends, beside_pulses[side], options) for place, prior in tried]
+        weights = [prior + _weigh_outer(place, ends, options) for place, prior in tried]
         found[side] = tried[int(np.argmax(weights))][0]
     return found
 
@@ -160,15 +156,12 @@ def place_strip(
 def weigh_places(
     places: Array,
     seen: Sequence[tuple[SeenEnds, SeenEnds]],
-    beside_pulses: tuple[bool, bool] = (False, False),
     options: TraceOptions = TraceOptions(),
 ) -> float:
     """Log likelihood of all ends that were seen, if columns begin and end at these (n, 2) page x, mm."""
     outer = [(0, 0), (len(places) - 1, 1)]
     inner = [key for key in product(range(len(places)), (0, 1)) if key not in outer]
-    total = sum(
-        _weigh_outer(float(places[k, side]), seen[k][side], beside_pulses[side], options) for k, side in outer
-    )
+    total = sum(_weigh_outer(float(places[k, side]), seen[k][side], options) for k, side in outer)
     total += sum(_weigh_inner_ink(float(places[k, side]), seen[k][side], options) for k, side in inner)
     modes = np.array([seen[k][side].modes[0] for k, side in inner])
     if not np.isfinite(modes).any():
@@ -182,14 +175,13 @@ def weigh_places(
     return total + _mix(here, there, options.borders_moved, moved)
 
 
-def _weigh_outer(place: float, ends: SeenEnds, beside_pulses: bool, options: TraceOptions) -> float:
+def _weigh_outer(place: float, ends: SeenEnds, options: TraceOptions) -> float:
     """Log likelihood of an outer end: what stands beside it is taken for a part of the leads by the network and by ink."""
-    share = options.end_moved_by_pulses if beside_pulses else options.end_moved
     seen = ends.mode
     here, there = (
         _weigh_network(ends.network, at, options) + _weigh_ink(ends.ink, at, options) for at in (place, seen)
     )
-    return _mix(here, there, share, seen - place)
+    return _mix(here, there, options.end_moved, seen - place)
 
 
 def _weigh_inner_network(place: float, ends: SeenEnds, options: TraceOptions) -> float:
@@ -276,14 +268,15 @@ def _list_others(
             one[k, side] = modes[k, side]
             is_outer = (k, side) in ((0, 0), (count - 1, 1))
             share = options.outer_share if is_outer else options.unequal_share
-            share *= options.whole_share if _is_usual(one, speed, options) else 1 - options.whole_share
+            share *= _share_of_whole(one, speed, options)
             yield _Hypothesis(one, float(np.log(share) + _cost_of_free(1)))
 
 
-def _is_usual(places: Array, speed: float, options: TraceOptions) -> bool:
-    """Whether columns show a usual time together."""
+def _share_of_whole(places: Array, speed: float, options: TraceOptions) -> float:
+    """Share of pages whose columns show a usual time together, or do not, as these do."""
     seconds = float((places[:, 1] - places[:, 0]).sum()) / speed
-    return min(abs(seconds - usual) for usual in options.record_s) < options.usual_error_s
+    is_usual = min(abs(seconds - usual) for usual in options.record_s) < options.usual_error_s
+    return options.whole_share if is_usual else 1 - options.whole_share
 
 
 def _cost_of_free(numbers: int) -> float:
