@@ -76,13 +76,28 @@ def find_name_pattern(printed: PrintedNames, options: LayoutOptions = LayoutOpti
                 columns[names] = _find_columns(places, chances, names)
             found.append(columns[names])
         pattern = _join_columns(order, found, places, chances, options)
-        if pattern is not None and (best is None or pattern.score > best.score):
+        if pattern is None:
+            continue
+        elsewhere = _count_elsewhere(pattern, printed.chances[surest], options)
+        pattern = replace(pattern, score=pattern.score - options.name_in_place * elsewhere)
+        if best is None or pattern.score > best.score:
             best = pattern
-    if best is None:
+    if best is None or best.score < 0:
         return None
     words = np.where(best.words >= 0, surest[best.words], -1)
     best = replace(best, words=words)
     return None if _is_contradicted(best, printed, options) else best
+
+
+def _count_elsewhere(pattern: NamePattern, chances: Array, options: LayoutOptions) -> int:
+    """Number of leads whose name is read clearly elsewhere alone: texture beside a page looks like a column of names."""
+    clear = chances > options.sure_name
+    own = np.zeros(len(LEADS), np.bool_)
+    for words, names in zip(pattern.words, pattern.order.cells, strict=True):
+        for word, name in zip(words, names, strict=True):
+            lead = LEADS.index(name.removeprefix("-"))
+            own[lead] |= word >= 0 and bool(clear[word, lead])
+    return int((clear.any(axis=0) & ~own).sum())
 
 
 def _is_contradicted(pattern: NamePattern, printed: PrintedNames, options: LayoutOptions) -> bool:

@@ -200,3 +200,17 @@ def test_names_between_rows_belong_to_the_rows_with_boxes() -> None:
     found = find_named_boxes(pattern, boxes, levels, ink, LayoutOptions())
     assert found is not None
     np.testing.assert_allclose(np.unique(np.round(found[1], 1)), rows, atol=0.1)
+
+
+def test_texture_beside_a_page_outweighs_no_names_that_were_read_clearly() -> None:
+    """Six smudges in the margin look like chest leads; the leads' own names, in no usual order, stand beside them."""
+    names = ("I", "aVL", "V2", "V1", "V4", "aVR")
+    y_mm = 20.0 + 31.0 * np.arange(6)
+    places = np.array([*((26.0, y) for y in y_mm), *((-4.0, y + 4.0) for y in y_mm)])
+    chances = np.full((12, len(LEADS)), 0.002)
+    chances[np.arange(6), [LEADS.index(name) for name in names]] = 0.97
+    chances[6:, 6:] = np.full(6, 0.09) + 0.4 * np.eye(6)
+    printed = PrintedNames(places, chances, np.zeros(12))
+    smudges = PrintedNames(places[6:], chances[6:], np.zeros(6))
+    assert find_name_pattern(smudges) is not None
+    assert find_name_pattern(printed) is None
