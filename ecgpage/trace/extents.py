@@ -104,7 +104,10 @@ def move_columns(
             options=options,
         )
         places.update(zip(columns, likeliest, strict=True))
-    outer = np.array([places[columns[0]][0], places[columns[-1]][1]]) if columns else None
+    outer = None
+    if columns:
+        before, after = (np.array([of[columns[0]][0], of[columns[-1]][1]]) for of in (usual, places))
+        outer = before, after
     for key in groups:
         if key[1]:
             placed = place_strip(usual[key], outer, seen[key], options)

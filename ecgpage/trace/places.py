@@ -132,22 +132,28 @@ def place_columns(
 
 def place_strip(
     usual: Array,
-    columns: Array | None,
+    columns: tuple[Array, Array] | None,
     seen: tuple[SeenEnds, SeenEnds],
     options: TraceOptions = TraceOptions(),
 ) -> Array:
     """(2,) page x, mm, of the likeliest ends of strips that the layout has from ``usual[0]`` to ``usual[1]``.
 
-    ``columns``: (2,) the outer ends of the columns above, None where there are none.
+    ``columns``: (2,) the outer ends of the columns above in the layout, and their likeliest places, with which strips that
+    end where the columns do move; None where there are none.
     """
     found = np.empty(2)
+    other = float(np.log((1 - options.strip_right) / 2))
     for side, ends in enumerate(seen):
-        own = ends.mode
-        tried = [(usual[side], np.log(options.strip_right))]
+        base, rival = float(usual[side]), float("nan")
         if columns is not None:
-            tried.append((columns[side], np.log((1 - options.strip_right) / 2)))
-        if np.isfinite(own):
-            tried.append((own, np.log((1 - options.strip_right) / 2) + _cost_of_free(1)))
+            is_tied = abs(usual[side] - columns[0][side]) < SAME_MM
+            base, rival = (columns[1][side], base) if is_tied else (base, columns[1][side])
+        tried = [
+            (base, float(np.log(options.strip_right))),
+            (rival, other),
+            (ends.mode, other + _cost_of_free(1)),
+        ]
+        tried = [(place, prior) for place, prior in tried if np.isfinite(place)]
         weights = [prior + _weigh_outer(place, ends, options) for place, prior in tried]
         found[side] = tried[int(np.argmax(weights))][0]
     return found
