@@ -14,6 +14,22 @@ def f_measures(truth: NDArray[np.bool_], guess: NDArray[np.bool_]) -> NDArray[np
     return np.divide(2.0 * hits, total, out=np.full(truth.shape[1], np.nan), where=total > 0)
 
 
+def average_precisions(truth: NDArray[np.bool_], p: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Average precision of each class by probabilities or logits ``p`` (n, n_classes); NaN of a class that no record has.
+
+    Mean over the true records of the precision among all that rank as high as they do; equal values rank alike.
+    """
+    found = np.full(truth.shape[1], np.nan)
+    for c in range(truth.shape[1]):
+        order = np.argsort(-p[:, c], kind="stable")
+        falling, hit = p[order, c], truth[order, c]
+        last = np.r_[np.flatnonzero(np.diff(falling)), len(falling) - 1]  # last of each run of equal values
+        hits = np.cumsum(hit)[last]
+        if hits[-1] > 0:
+            found[c] = float((np.diff(hits, prepend=0) * hits / (last + 1)).sum() / hits[-1])
+    return found
+
+
 def choose_thresholds(
     truth: NDArray[np.bool_],
     p: NDArray[np.floating[Any]],

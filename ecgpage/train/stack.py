@@ -142,13 +142,13 @@ def coefficients(x: Array, truth: NDArray[np.bool_]) -> tuple[Array, Array]:
     held = [c for c in range(len(CLASSES)) if 0 < truth[:, c].sum() < len(truth)]
     if not held:
         return weights, bias
-    common, _ = _regression(x[:, held], truth[:, held], weights[0], COMMON_PULL)
+    common, _ = regression(x[:, held], truth[:, held], weights[0], COMMON_PULL)
     for c in held:
-        weights[c], bias[c : c + 1] = _regression(x[:, [c]], truth[:, [c]], common, PULL)
+        weights[c], bias[c : c + 1] = regression(x[:, [c]], truth[:, [c]], common, PULL)
     return weights, bias
 
 
-def _regression(x: Array, truth: NDArray[np.bool_], prior: Array, pull: float) -> tuple[Array, Array]:
+def regression(x: Array, truth: NDArray[np.bool_], prior: Array, pull: float) -> tuple[Array, Array]:
     """Weights (8,) and biases (k,) for ``x`` (n, k, 8): least cross-entropy + ``pull`` |standardised weights - prior|^2."""
     mean, spread = x.mean(0), x.reshape(-1, x.shape[2]).std(0)  # (k, 8), (8,)
     centred = x - mean
