@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from ecgpage.core.types import Array, Grey, Light
@@ -33,6 +34,8 @@ SEED_ROUNDS: Final = 6
 """Corrections of the gradient at a seed, which starts from the steps of the spectrum; a tile has its neighbour's."""
 GRADIENT_GAIN: Final = 0.7
 """Share of the measured error by which the gradient is corrected in a round."""
+TOGETHER: Final = 24
+"""Number of tiles that come next as it looks, which are measured together with one: their order stays."""
 BESIDE: Final = (0.62, 1.41)
 """Neighbouring frequencies, of a grid's own, whose amplitude the grid's is compared with."""
 
@@ -51,10 +54,6 @@ class Tile:
     """(2, 2) lines per pixel: row 0 across the near-vertical lines, row 1 across the others."""
     lock: float
     """Amplitude over that of neighbouring frequencies, the weaker direction."""
-
-    def predict(self, x: float, y: float) -> Array:
-        """(2,) phase, lines, that the plane wave has at x, y."""
-        return self.phase + self.gradient @ np.array([x - self.x, y - self.y])
 
 
 _Step = tuple[float, int, tuple[int, int], Tile, tuple[int, int], int]
@@ -120,7 +119,7 @@ class Tracker:
             if self._measure_lock_around(place, gradient) < self.options.min_seed_lock:
                 continue
             x, y = place * self.scale
-            seed = self._measure(x, y, np.zeros(2), gradient, rounds=SEED_ROUNDS)
+            (seed,) = self._measure(np.array([[x, y]]), np.zeros((1, 2)), gradient[None], rounds=SEED_ROUNDS)
             if seed.lock >= self.options.min_lock:
                 best = max(best, self._grow_from(seed), key=len)
             if len(best) > self.options.enough_share * self.n_tiles:
@@ -134,7 +133,8 @@ class Tracker:
         high = np.rint(place + reach).astype(int)
         part = np.pad(self._normalise(self.light[low[1] : high[1], low[0] : high[0]]), self.radius)
         col, row = (np.rint((place - low) * self.scale)).astype(int)
-        return self._lock_in(self._cut_patch(part, col, row), np.zeros(2), gradient, rounds=SEED_ROUNDS)[2]
+        patch = part[row : row + 2 * self.radius + 1, col : col + 2 * self.radius + 1]
+        return float(self._lock_in(patch[None], np.zeros((1, 2)), gradient[None], rounds=SEED_ROUNDS)[2][0])
 
     def _is_known(self, place: Array, known: Sequence[Tile]) -> bool:
         """Whether a place in the image is among tiles that were tracked at about this period and direction."""
@@ -163,15 +163,29 @@ class Tracker:
         done: dict[tuple[int, int], Tile] = {}
         queue: list[_Step] = [(-seed.lock, 0, first, seed, (0, 0), 0)]
         pushed = 0
+        measured: dict[int, tuple[Tile, float]] = {}
+
+        def place(key: tuple[int, int]) -> tuple[float, float]:
+            return start_x + key[0] * self.step, start_y + key[1] * self.step
+
+        def is_open(key: tuple[int, int]) -> bool:
+            x, y = place(key)
+            return key not in done and 0 <= x < width and 0 <= y < height
+
         while queue:
-            _, _, key, parent, move, bridged = heapq.heappop(queue)
-            x, y = start_x + key[0] * self.step, start_y + key[1] * self.step
-            if key in done or not (0 <= x < width and 0 <= y < height):
+            step = heapq.heappop(queue)
+            _, order, key, parent, move, bridged = step
+            if not is_open(key):
                 continue
-            predicted = parent.predict(round(x), round(y))
-            tile = self._measure(x, y, predicted, parent.gradient, rounds=1)
-            step = np.abs(tile.phase - predicted).max()
-            is_lost = tile.lock < self.options.min_lock or step > self.options.max_phase_step
+            if order not in measured:
+                ahead = {key: step}
+                for other in heapq.nsmallest(TOGETHER, queue):
+                    if other[1] not in measured and is_open(other[2]):
+                        ahead.setdefault(other[2], other)
+                found = self._measure_next([place(k) for k in ahead], [s[3] for s in ahead.values()])
+                measured.update(zip((s[1] for s in ahead.values()), found, strict=True))
+            tile, off = measured.pop(order)
+            is_lost = tile.lock < self.options.min_lock or off > self.options.max_phase_step
             if is_lost or self._is_distorted(tile):
                 # creases and pen strokes hide the grid for a tile or two: look behind them
                 if bridged < self.max_gap_tiles and move != (0, 0):
@@ -181,10 +195,10 @@ class Tracker:
                     heapq.heappush(queue, (last, pushed, behind, parent, move, bridged + 1))
                 continue
             done[key] = tile
-            for move in ((1, 0), (-1, 0), (0, 1), (0, -1)):
+            for onward in ((1, 0), (-1, 0), (0, 1), (0, -1)):
                 pushed += 1
                 heapq.heappush(
-                    queue, (-tile.lock, pushed, (key[0] + move[0], key[1] + move[1]), tile, move, 0)
+                    queue, (-tile.lock, pushed, (key[0] + onward[0], key[1] + onward[1]), tile, onward, 0)
                 )
         return _drop_odd_tiles(done, self.options)
 
@@ -194,46 +208,67 @@ class Tracker:
         density = (a * d - b * c) * self.tracked_px**2
         return not self.options.min_density < density < self.options.max_density
 
-    def _measure(self, x: float, y: float, predicted: Array, gradient: Array, *, rounds: int) -> Tile:
-        """Tile at the whole scaled pixel nearest to x, y, its phase the one nearest to ``predicted``."""
-        height, width = (n - 2 * self.radius for n in self.padded.shape)
-        col, row = min(max(round(x), 0), width - 1), min(max(round(y), 0), height - 1)
-        patch = self._cut_patch(self.padded, col, row)
-        return Tile(float(col), float(row), *self._lock_in(patch, predicted, gradient, rounds=rounds))
+    def _measure_next(
+        self, places: Sequence[tuple[float, float]], before: Sequence[Tile]
+    ) -> list[tuple[Tile, float]]:
+        """Tiles at places x, y of the scaled picture, each predicted by the tile before it, and how far their phases are from
+        what was predicted, lines.
+        """
+        at = np.array(places)
+        gradient = np.array([tile.gradient for tile in before])
+        away = np.rint(at) - np.array([(tile.x, tile.y) for tile in before])
+        predicted = np.array([tile.phase for tile in before]) + (gradient @ away[..., None])[..., 0]
+        tiles = self._measure(at, predicted, gradient, rounds=1)
+        off = np.abs(np.array([tile.phase for tile in tiles]) - predicted).max(axis=1)
+        return list(zip(tiles, off.tolist(), strict=True))
 
-    def _cut_patch(self, padded: Grey, col: int, row: int) -> Grey:
-        return padded[row : row + 2 * self.radius + 1, col : col + 2 * self.radius + 1]
+    def _measure(self, at: Array, predicted: Array, gradient: Array, *, rounds: int) -> list[Tile]:
+        """Tiles at whole scaled pixels nearest to places (n, 2), their phases those nearest to ``predicted`` (n, 2)."""
+        height, width = (n - 2 * self.radius for n in self.padded.shape)
+        nearest = np.clip(np.rint(at).astype(int), 0, (width - 1, height - 1))
+        patches = sliding_window_view(self.padded, (len(self.offsets),) * 2)[nearest[:, 1], nearest[:, 0]]
+        phases, gradients, locks = self._lock_in(patches, predicted, gradient, rounds=rounds)
+        return [
+            Tile(float(x), float(y), phase, around, lock)
+            for (x, y), phase, around, lock in zip(nearest, phases, gradients, locks.tolist(), strict=True)
+        ]
 
     def _lock_in(
-        self, patch: Grey, predicted: Array, gradient: Array, *, rounds: int
-    ) -> tuple[Array, Array, float]:
-        """(2,) phase, (2, 2) gradient and lock in the middle of a patch."""
+        self, patches: Grey, predicted: Array, gradient: Array, *, rounds: int
+    ) -> tuple[Array, Array, Array]:
+        """(n, 2) phases, (n, 2, 2) gradients and (n,) locks in the middle of patches (n, size, size)."""
         for _ in range(rounds):
-            # (2, 3, 3): both directions, windows along y, windows along x
-            seen = _demodulate(patch, self._make_waves(gradient)[:, :, None] * self.windows)
-            slopes = np.angle(
-                np.stack([seen[:, 0, 2] * seen[:, 0, 1].conj(), seen[:, 2, 0] * seen[:, 1, 0].conj()], axis=1)
-            )
+            # (n, 2, 3, 3): both directions, windows along y, windows along x
+            seen = _demodulate(patches, self._make_waves(gradient)[..., None, :] * self.windows)
+            along = [seen[..., 0, 2] * seen[..., 0, 1].conj(), seen[..., 2, 0] * seen[..., 1, 0].conj()]
+            slopes = np.angle(np.stack(along, axis=-1))
             gradient = gradient + GRADIENT_GAIN * slopes / (4 * np.pi * self.shift)
-        turn = np.angle(seen[:, 0, 0]) / (2 * np.pi)
-        phase = predicted + (turn - predicted + 0.5) % 1.0 - 0.5
-        others = np.concatenate([f * gradient for f in BESIDE])
-        beside = _demodulate(patch, (self._make_waves(others) * self.windows[0])[:, :, None])
-        lock = np.abs(seen[:, 0, 0]) / (np.abs(beside.reshape(len(BESIDE), 2)).mean(axis=0) + 1e-6)
-        return phase, gradient, float(lock.min())
+        middle = seen[..., 0, 0]
+        turn = np.angle(middle) / (2 * np.pi)
+        phases = predicted + (turn - predicted + 0.5) % 1.0 - 0.5
+        others = np.concatenate([f * gradient for f in BESIDE], axis=1)  # (n, 2 * len(BESIDE), 2)
+        beside = _demodulate(patches, (self._make_waves(others) * self.windows[0])[..., None, :])
+        usual = np.abs(beside.reshape(-1, len(BESIDE), 2)).mean(axis=1)
+        return phases, gradient, np.asarray((np.abs(middle) / (usual + 1e-6)).min(axis=-1), np.float64)
 
     def _make_waves(self, frequencies: Array) -> NDArray[np.complex64]:
-        """(n, 2, size) waves along x and along y of (n, 2) frequencies, lines per pixel."""
-        return np.exp(np.complex64(-2j * np.pi) * (frequencies[..., None].astype(np.float32) * self.offsets))
+        """(..., 2, size) waves along x and along y of (..., 2) frequencies, lines per pixel."""
+        turn = np.float32(-2 * np.pi) * (frequencies[..., None].astype(np.float32) * self.offsets)
+        waves = np.empty(turn.shape, np.complex64)
+        np.cos(turn, out=waves.real)
+        np.sin(turn, out=waves.imag)
+        return waves
 
 
-def _demodulate(patch: Grey, waves: NDArray[np.complex64]) -> NDArray[np.complex64]:
-    """(n, k, k) responses of a patch to k waves along y times k along x, given as (n, 2, k, size), x first."""
-    n, _, k, size = waves.shape
-    along_x = np.ascontiguousarray(waves[:, 0].reshape(n * k, size).T)
+def _demodulate(patches: Grey, waves: NDArray[np.complex64]) -> NDArray[np.complex64]:
+    """(n, m, k, k) responses of n patches to k waves along y times k along x of m frequencies, given as (n, m, 2, k, size), x
+    first.
+    """
+    n, m, _, k, size = waves.shape
+    along_x = np.ascontiguousarray(waves[:, :, 0].reshape(n, m * k, size).swapaxes(1, 2))
     # a real matrix times real and imaginary parts side by side
-    rows = (patch @ along_x.view(np.float32)).view(np.complex64).reshape(size, n, k).transpose(1, 0, 2)
-    return np.asarray(waves[:, 1] @ rows, np.complex64)
+    rows = np.matmul(patches, along_x.view(np.float32)).view(np.complex64)
+    return np.asarray(waves[:, :, 1] @ rows.reshape(n, size, m, k).transpose(0, 2, 1, 3), np.complex64)
 
 
 def _drop_odd_tiles(tiles: dict[tuple[int, int], Tile], options: GridOptions) -> list[Tile]:
