@@ -10,6 +10,7 @@ says which of the remaining distances are 5 mm.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import cv2
@@ -73,6 +74,10 @@ MOST_FOR_BLOCKS: Final = 0.5
 """Log likelihood ratio that a harmonic gives at most where the edges of blocks repeat, too."""
 MAX_BLOCK_TURN: Final = float(np.deg2rad(0.15))
 """Direction, radians, up to which lines may be edges of blocks."""
+
+
+EVERY: Final = slice(None)
+"""All of PITCHES_PX."""
 
 
 @dataclass(frozen=True)
@@ -217,12 +222,12 @@ class CombSpectrum:
         """Log likelihood ratio of lines about as far apart as given, image px, which may be seen at an angle."""
         total = np.zeros((len(self.rays), len(PATTERN_SHARES)))
         for axis, pitch in enumerate(pitch_px):
-            near = np.abs(np.log(PITCHES_PX / (pitch * self.scale))) < NEAR_PITCH
-            if near.any():
-                turns = angle_rad + TURNS_RAD
+            near = np.flatnonzero(np.abs(np.log(PITCHES_PX / (pitch * self.scale))) < NEAR_PITCH)
+            if len(near):
+                turns, some = angle_rad + TURNS_RAD, slice(near[0], near[-1] + 1)
                 for k, rays in enumerate(self.rays):
                     total[k] += np.max(
-                        [rays.weigh(t, axis, options)[:, near].max(axis=1) for t in turns], axis=0
+                        [rays.weigh(t, axis, options, some).max(axis=1) for t in turns], axis=0
                     )
         total += np.log(PATTERN_SHARES) - np.log(len(self.rays))
         return float(np.logaddexp.reduce(total, axis=None))
@@ -253,21 +258,21 @@ class _Rays:
             size, np.log(scipy.fft.fftshift(power, axes=0) + 1e-6).astype(np.float32), BLOCK_PX * scale
         )
 
-    def weigh(self, turn: float, axis: int, options: GridOptions) -> Array:
-        """(patterns, n) log likelihood ratio of each of PITCHES_PX by its harmonics along one ray: all of them, and those of
-        1-mm lines alone.
+    def weigh(self, turn: float, axis: int, options: GridOptions, pitches: slice = EVERY) -> Array:
+        """(patterns, n) log likelihood ratio of each of PITCHES_PX, or of some, by its harmonics along one ray: all of them,
+        and those of 1-mm lines alone.
         """
         bins, surprise = self._surprises(turn, axis)
-        at = np.rint(HARMONICS[:, None] / PITCHES_PX * bins).astype(int)
-        inside = at < len(surprise)
         weight = weigh_surprises(surprise, options.comb_power)
         if abs(turn) < MAX_BLOCK_TURN:
             edges = np.rint(np.arange(1, self.block_px / 2 + 1) * bins / self.block_px).astype(int)
             near = np.concatenate([edges - 1, edges, edges + 1])
             near = near[near < len(weight)]
             weight[near] = np.minimum(weight[near], MOST_FOR_BLOCKS)
-        seen = weight[np.minimum(at, len(surprise) - 1)]
-        seen = np.where(inside, seen, 0.0)
+        at = _harmonic_bins(bins)[:, pitches]
+        known = np.zeros(max(int(at.max()) + 1, len(weight)))
+        known[: len(weight)] = weight
+        seen = known[at]
         return np.stack([seen.sum(axis=0), seen[HARMONICS % FINE_LINES == 0].sum(axis=0)])
 
     def _surprises(self, turn: float, axis: int) -> tuple[int, Array]:
@@ -284,9 +289,15 @@ class _Rays:
         columns = np.clip(np.rint(half * x).astype(int), 0, self.log_power.shape[1] - 1)
         power = self.log_power[rows, columns]
         power = power - median_filter(power, FLOOR_BINS, mode="nearest")
-        rank: NDArray[np.intp] = (-power).argsort().argsort()
-        surprise = -np.log((rank + 1.0) / len(power))
+        surprise = np.empty(len(power))
+        surprise[(-power).argsort()] = -np.log(np.arange(1.0, len(power) + 1) / len(power))
         return bins, np.concatenate([[0.0, 0.0], maximum_filter1d(surprise, 3)])
+
+
+@lru_cache(maxsize=8)  # two rays and two axes a picture
+def _harmonic_bins(bins: int) -> NDArray[np.int64]:
+    """(harmonics, n) bins of the harmonics of each of PITCHES_PX, with so many to a cycle a pixel."""
+    return np.rint(HARMONICS[:, None] / PITCHES_PX * bins).astype(np.int64)
 
 
 def weigh_surprises(surprise: Array, power: float) -> Array:

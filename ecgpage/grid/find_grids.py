@@ -87,18 +87,17 @@ def _list_grids(
 ) -> Iterator[GridMap]:
     """Tracked and strictly periodic grids, the likeliest first."""
     dark = np.asarray(255 - darkest_channel_on_paper(image), np.uint8)
-    exact = [measure_comb(spectrum, comb) for comb in combs]
     least = max(options.least_comb, combs[0].score - options.rival_comb) if combs else 0.0
-    leading = [m for m in exact if m.comb.score >= least]
+    leading = [measure_comb(spectrum, comb) for comb in combs if comb.score >= least]
     for measured in leading:
         drawn = map_unbent(dark, measured, options)
         if drawn is not None:
             yield drawn
-    if not combs or combs[0].score < options.min_comb:
+    if not leading or combs[0].score < options.min_comb:
         yield from _track_grids(image, frequencies, most, failures, options)
         yield from _map_combs(dark, leading, failures, options)
         return
-    best = exact[0]
+    best = leading[0]
     log.debug("periodic grid: %.2f, %.2f px, score %.1f", *best.comb.pitch_px, best.comb.score)
     alike = [f for f in frequencies if _may_be(f, best.comb, options)]
     tracked = _track_grids(image, alike, most, failures, options, again=False) if alike else iter(())
