@@ -6,7 +6,6 @@ from functools import lru_cache
 from typing import Final
 
 import numpy as np
-from scipy import sparse
 from scipy.linalg.lapack import dpbsv
 
 from ecgpage.core.conventions import EcgPageError
@@ -20,6 +19,8 @@ MIN_PLACES: Final = 12
 """Number of places on lines without which no surface is fitted."""
 SNAP_WEIGHT: Final = 3.0
 """Weight with which a line's constant is drawn to zero; a clear place on the line weighs 1."""
+BENT_TOGETHER: Final = ((0, 0), (0, 1), (0, 2), (1, -1), (1, 0), (1, 1), (2, 0))
+"""Columns further on and nodes further down of the nodes whose places the bending at one of them depends on."""
 MAX_MISSED_MM: Final = 0.5
 """Millimetres beyond which a held-out line counts no more against a stiffness."""
 
@@ -120,24 +121,38 @@ def _unravel(raveled: Array, shape: tuple[int, ...]) -> Array:
     return raveled.reshape(shape, order="F" if shape[0] < shape[1] else "C")
 
 
-@lru_cache(maxsize=2)  # one a direction: a fine lattice has hundreds of MB
 def _build_bending(shape: tuple[int, ...]) -> Array:
     """(2 * shorter side + 1, lattice size) lower bands, the diagonal first, of the matrix of the bending energy: the sum of
-    squared second differences, both directions and mixed, on the lattice as ``_ravel`` orders it.
+    squared second differences, both directions and mixed, on a lattice of ``shape`` as ``_ravel`` orders it.
     """
-    n, m = max(shape), min(shape)
+    return _build_bands(max(shape), min(shape))
 
-    def difference(size: int, order: int) -> sparse.csr_array:
-        d = sparse.eye_array(size, format="csr")
-        for _ in range(order):
-            d = d[1:] - d[:-1]
-        return d
 
-    along = sparse.kron(sparse.eye_array(n), difference(m, 2), format="csr")
-    across = sparse.kron(difference(n, 2), sparse.eye_array(m), format="csr")
-    mixed = sparse.kron(difference(n, 1), difference(m, 1), format="csr")
-    matrix = (along.T @ along + across.T @ across + 2 * mixed.T @ mixed).tocoo()
-    lower = matrix.row >= matrix.col
-    bands = np.zeros((2 * m + 1, n * m), order="F")
-    bands[matrix.row[lower] - matrix.col[lower], matrix.col[lower]] = matrix.data[lower]
+@lru_cache(maxsize=2)  # a lattice and the next larger one: a fine one has hundreds of MB
+def _build_bands(n: int, m: int) -> Array:
+    """``_build_bending`` of n columns of m nodes."""
+    (once_n, twice_n), (once_m, twice_m) = (_square_differences(size) for size in (n, m))
+    bands = np.zeros((2 * m + 1, n, m))
+    for step, down in BENT_TOGETHER:
+        if step >= n or abs(down) >= m:
+            continue
+        at_n, at_m = slice(0, n - step), slice(max(0, -down), m - max(0, down))
+        energy = 2 * np.multiply.outer(once_n[step, at_n], once_m[abs(down), : m - abs(down)])
+        if step == 0:
+            energy += twice_m[abs(down), : m - abs(down)]
+        if down == 0:
+            energy += twice_n[step, at_n, None]
+        bands[step * m + down, at_n, at_m] += energy
+    return np.asfortranarray(bands.reshape(2 * m + 1, n * m))
+
+
+def _square_differences(size: int) -> Array:
+    """(2, 3, size) lower bands of the matrices of the sum of squared first and of squared second differences of a column."""
+    bands = np.zeros((2, 3, size))
+    for order, weights in enumerate(((-1, 1), (1, -2, 1))):
+        for k, a in enumerate(weights):
+            for j, b in enumerate(weights[: k + 1]):
+                count = size - len(weights) + 1
+                if count > 0:
+                    bands[order, k - j, j : j + count] += a * b
     return bands
