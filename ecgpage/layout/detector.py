@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ecgpage.core.conventions import LEADS
+from ecgpage.core.recall import Recall
 from ecgpage.core.runtime import Network, Runtime, choose_runtime
 from ecgpage.core.weights import load_card, load_state
 from ecgpage.core.yolov7 import letterbox, suppress
@@ -72,10 +73,11 @@ class LeadDetector:
             from ecgpage.layout.detector_network import Predictor, load_network  # noqa: PLC0415
 
             network = load_network(folder, NAME)[0]
-            return cls(TorchNetwork(Predictor(network), runtime.device), int(settings["size"]))
+            return cls(Recall(TorchNetwork(Predictor(network), runtime.device)), int(settings["size"]))
         from ecgpage.core.onnx_runtime import load_graph  # noqa: PLC0415
 
-        return cls(load_graph(folder, NAME, load_state(folder, NAME), settings), int(settings["size"]))
+        graph = load_graph(folder, NAME, load_state(folder, NAME), settings)
+        return cls(Recall(graph), int(settings["size"]))
 
     def detect(
         self, page: NDArray[np.uint8], *, score: float = MIN_SCORE, overlap: float = OVERLAP

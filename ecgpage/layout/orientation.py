@@ -68,23 +68,20 @@ def find_upright_turn(
 
 
 class _TurnedNames:
-    """Words of a page turned by quarters, each turn read once."""
+    """Words of a page turned by quarters."""
 
     def __init__(self, page: FlatPage, reader: TextReader) -> None:
-        self._around = page.around
+        self._page = page
         self._reader = reader
-        self._found: dict[int, RecognisedText] = {}
 
     def find(self, turn: int, edge_mm: Array, size_mm: Array) -> RecognisedText:
         """Words of a part of the page after ``turn`` quarter turns, mm from that part's upper left corner.
 
         ``edge_mm``: x, y of the upper left corner of the part before the turn, page mm; ``size_mm``: its width and height.
         """
-        if turn not in self._found:
-            self._found[turn] = self._reader.find(np.ascontiguousarray(np.rot90(self._around.light, turn)))
-        words = self._found[turn]
-        x0, y0 = edge_mm - self._around.edge_mm
-        right, below = self._around.size_mm - (x0, y0) - size_mm
+        words, around = self._reader.read_whole(self._page, turn), self._page.around
+        x0, y0 = edge_mm - around.edge_mm
+        right, below = around.size_mm - (x0, y0) - size_mm
         first = np.array([(x0, y0), (y0, right), (right, below), (below, x0)][turn])
         places = words.places / AROUND_PX_PER_MM - first
         inside = ((places >= 0) & (places < (size_mm[::-1] if turn % 2 else size_mm))).all(axis=1)

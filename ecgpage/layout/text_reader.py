@@ -51,6 +51,9 @@ PAPER_PX: Final = 41
 BEYOND_MM: Final = 30.0
 """Distance, mm, around the leads within which text is searched."""
 
+NEARLY_ALL: Final = 0.8
+"""Share of what is seen of a page from which all of it is read at once: it may be asked for later."""
+
 
 @dataclass(frozen=True)
 class RecognisedText:
@@ -103,6 +106,7 @@ class TextReader:
     def __init__(self, network: Network) -> None:
         """``network``: from darkness (b, 1, h, w) to the outputs of ``TextNet.forward``."""
         self.network = network
+        self._seen: tuple[Light, dict[int, RecognisedText]] | None = None
 
     @classmethod
     def load(cls, folder: str | Path, runtime: Runtime | None = None) -> "TextReader":
@@ -126,21 +130,39 @@ class TextReader:
         """
         if not len(leads_mm):
             return RecognisedText(np.zeros((0, 2)), np.zeros(0), np.zeros((0, len(WORDS))))
-        edge = page.around.edge_mm
+        light, edge, turn = page.around.light, page.around.edge_mm, 3 if turned else 0
+        size = np.array(light.shape[::-1])
         first = np.maximum(0, (leads_mm[:, :2].min(axis=0) - beyond_mm - edge) * PX_PER_MM).astype(int)
         last = ((leads_mm[:, 2:].max(axis=0) + beyond_mm - edge) * PX_PER_MM).astype(int)
-        light = page.around.light[
-            first[1] : max(last[1], first[1] + 1), first[0] : max(last[0], first[0] + 1)
-        ]
-        if turned:
-            found = self.find(np.ascontiguousarray(np.rot90(light, -1)))
-            x, y = found.places[:, 1], light.shape[0] - found.places[:, 0]
-            found = RecognisedText(np.stack([x, y], axis=1), found.scores, found.chances)
+        last = np.minimum(np.maximum(last, first + 1), size)
+        if turn in self._recall(light) or np.prod(last - first) > NEARLY_ALL * size.prod():
+            found = self.read_whole(page, turn)
+            places = _turn_back(found.places, light) if turned else found.places
+            inside = ((places >= first) & (places <= last)).all(axis=1)
+            found = RecognisedText(places[inside], found.scores[inside], found.chances[inside])
         else:
-            found = self.find(light)
-        return RecognisedText(
-            found.places / PX_PER_MM + edge + first / PX_PER_MM, found.scores, found.chances
-        )
+            part = light[first[1] : last[1], first[0] : last[0]]
+            found = self.find(np.ascontiguousarray(np.rot90(part, turn)))
+            places = (_turn_back(found.places, part) if turned else found.places) + first
+            found = RecognisedText(places, found.scores, found.chances)
+        return RecognisedText(found.places / PX_PER_MM + edge, found.scores, found.chances)
+
+    def read_whole(self, page: FlatPage, turn: int) -> RecognisedText:
+        """Words of all that is seen of a page, after ``turn`` quarter turns counter-clockwise, 0 to 3; their places are px of
+        the turned picture. They are kept until another page is read.
+        """
+        light = page.around.light
+        known = self._recall(light)
+        if turn not in known:
+            known[turn] = self.find(np.ascontiguousarray(np.rot90(light, turn)))
+        return known[turn]
+
+    def _recall(self, light: Light) -> dict[int, RecognisedText]:
+        """Words that were read of all that is seen of a page, by turn; exchanged whole, for threads may read other pages."""
+        seen = self._seen
+        if seen is None or seen[0] is not light:
+            seen = self._seen = (light, {})
+        return seen[1]
 
     def find(self, light: Light) -> RecognisedText:
         """Words of a picture; their places are x, y in its pixels, edge coordinates."""
@@ -150,6 +172,11 @@ class TextReader:
         told = logits[0, :, BORDER_CELLS:-BORDER_CELLS, BORDER_CELLS:-BORDER_CELLS]
         odds = np.exp(told - told.max(0))
         return find_peaks(np.asarray(odds / odds.sum(0), np.float32))
+
+
+def _turn_back(places: Array, light: Light) -> Array:
+    """(n, 2) places, px, in a picture (h, w), of (n, 2) places in it after a turn clockwise by 90 degrees."""
+    return np.stack([places[:, 1], light.shape[0] - places[:, 0]], axis=1)
 
 
 def find_peaks(chances: NDArray[np.float32]) -> RecognisedText:

@@ -1,16 +1,24 @@
 """Words of a page: how they are found and what they do to a layout."""
 
-import numpy as np
-import torch
+from typing import Any
 
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from ecgpage.grid.flat_page import FlatPage, Surroundings
+from ecgpage.grid.grid_map import GridMap
 from ecgpage.layout.text_network import TextNet
 from ecgpage.layout.text_reader import (
     CELL,
     GAINS,
     LEAD_WORDS,
+    PX_PER_MM,
     SPEEDS,
     WORDS,
     RecognisedText,
+    TextReader,
     darkness,
     find_peaks,
 )
@@ -90,6 +98,61 @@ def test_one_clear_misreading_among_many_does_not_count() -> None:
     words = [{"25 mm/s": 0.95, "10 mm/mV": 0.05}] * 3 + [{"50 mm/s": 0.97, "10 mm/mV": 0.03}]
     assert scales(*words).scale(SPEEDS) == 25.0
     assert scales(words[0], words[-1]).scale(SPEEDS) is None
+
+
+# ------------------------------------------------------------------------------------------ pages
+
+
+class DarkCells:
+    """Network to which each dark cell is the same word; counts how often it is run."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+
+    def __call__(self, *inputs: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        self.runs += 1
+        (dark,) = inputs
+        cells = dark[0, 0].reshape(dark.shape[2] // CELL, CELL, dark.shape[3] // CELL, CELL).mean(axis=(1, 3))
+        logits = np.zeros((1, 1 + len(WORDS), *cells.shape), np.float32)
+        logits[0, 0], logits[0, 4] = 20.0, 40 * cells
+        return (logits,)
+
+
+def page_with_spots(*spots_mm: tuple[int, int]) -> FlatPage:
+    """Page of 120 x 80 mm whose picture begins at page -10, -20 mm, with a dark square millimetre at each place."""
+    light = np.full((80 * PX_PER_MM, 120 * PX_PER_MM), 250, np.uint8)
+    for x, y in spots_mm:
+        light[y * PX_PER_MM : (y + 1) * PX_PER_MM, x * PX_PER_MM : (x + 1) * PX_PER_MM] = 10
+    grid = GridMap(np.zeros((2, 2, 2)), (0.0, 0.0), np.ones((2, 2)), 0.0, "5 mm lines")
+    return FlatPage(
+        grid, np.zeros((80, 100), np.float32), 0.0, 0.0, Surroundings(light, np.array([-10.0, -20.0]))
+    )
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_words_stand_where_they_stand_whether_a_part_or_all_of_the_page_was_read(turned: bool) -> None:
+    page = page_with_spots((30, 25), (52, 40), (110, 70))
+    leads_mm = np.array([[20.0, 5.0, 45.0, 20.0]])
+    network = DarkCells()
+    in_part = TextReader(network).read(page, leads_mm, 5.0, turned=turned)
+    reader = TextReader(network)
+    everywhere = reader.read(page, leads_mm, 300.0, turned=turned)
+    of_all = reader.read(page, leads_mm, 5.0, turned=turned)
+    assert network.runs == 2  # the last words were read with the whole page
+    for found, places in (
+        (in_part, [(20.5, 5.5), (42.5, 20.5)]),
+        (of_all, [(20.5, 5.5), (42.5, 20.5)]),
+        (everywhere, [(20.5, 5.5), (42.5, 20.5), (100.5, 50.5)]),
+    ):
+        assert sorted(map(tuple, found.places.round(2).tolist())) == places
+    assert of_all.chances.shape == (2, len(WORDS))
+
+
+def test_words_of_one_page_are_not_those_of_the_next() -> None:
+    reader = TextReader(DarkCells())
+    leads_mm = np.array([[0.0, 0.0, 90.0, 50.0]])
+    assert len(reader.read(page_with_spots((30, 25)), leads_mm).scores) == 1
+    assert len(reader.read(page_with_spots((30, 25), (60, 50)), leads_mm).scores) == 2
 
 
 # ------------------------------------------------------------------------------------------ network
