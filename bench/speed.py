@@ -32,8 +32,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 """Folder of the repository."""
 STAGES: Final = {
     "decode": ("read_image",),
-    "grid frequencies": ("find_grid_frequencies",),
-    "grid": ("grid_candidates",),
+    "grid": ("find_grids", "map_without_grid"),
     "flat": ("flatten_page",),
     "layout": ("find_upright_turn", "find_boxes", "read_layout"),
     "traces": ("read_traces",),

@@ -16,7 +16,7 @@ from ecgpage.core.conventions import GAIN_MM_PER_MV, SPEED_MM_PER_S
 from ecgpage.core.types import Array, Image
 from ecgpage.grid.grid_map import AXES, SQUARE_MM, Axes, Axis, GridMap
 from ecgpage.image.decode import brightest_channel, darkest_channel
-from ecgpage.image.numbers import PrintedNumber, read_numbers
+from ecgpage.image.numbers import PrintedNumber, find_print
 
 STEPS: Final = (0.1, 0.2, 0.25, 0.4, 0.5, 1.0, 2.0, 2.5)
 """Differences, s or mV, of neighbouring numbers."""
@@ -56,12 +56,13 @@ ONE_PATTERN: Final = 0.9
 def read_axes(image: Image) -> Axes:
     """Scale by the numbers of a uint8 (H, W, 3) RGB image that lies upright; they may be turned as along a time axis."""
     light = brightest_channel(image)
-    upright = read_numbers(light)
+    printed = find_print(light)
+    upright = printed.read_numbers()
     across, down = _list_pairs(upright, 0), _list_pairs(upright, 1)
     seconds = _fit(across, 1.0, LEAST_PX[0])
     if seconds is None:
         # written from below to above; turned clockwise they stand below each other
-        turned = read_numbers(np.ascontiguousarray(np.rot90(light, -1)))
+        turned = printed.turn_clockwise().read_numbers()
         seconds = _fit(_list_pairs(turned, 1), 1.0, LEAST_PX[0])
     millivolts = _fit(down, -1.0, LEAST_PX[1])
     dark = 255 - darkest_channel(image)

@@ -91,22 +91,50 @@ class _Pieces:
         return self.boxes[:, 2:] - self.boxes[:, :2]
 
 
+@dataclass(frozen=True)
+class Print:
+    """What may be print in a picture."""
+
+    dark: Grey
+    """(H, W) darkness over that of paper, 0 to 1."""
+    pieces: _Pieces | None
+    """Pieces of ink; None where there are so many that the picture is texture."""
+
+    def turn_clockwise(self) -> "Print":
+        """The print of the picture turned by 90 degrees."""
+        dark = np.rot90(self.dark, -1)
+        if self.pieces is None:
+            return Print(dark, None)
+        left, top, right, bottom = self.pieces.boxes.T
+        height = self.dark.shape[0]
+        boxes = np.stack([height - bottom, left, height - top, right], axis=1)
+        return Print(dark, _Pieces(boxes, np.rot90(self.pieces.labels, -1), self.pieces.numbers))
+
+    def read_numbers(self) -> list[PrintedNumber]:
+        """Words that may be upright numbers."""
+        if self.pieces is None:
+            return []
+        sizes = self.pieces.sizes
+        shape = sizes[:, 0] / sizes[:, 1]
+        digit = (sizes[:, 1] >= HEIGHTS_PX[0]) & (sizes[:, 1] <= HEIGHTS_PX[1])
+        digit &= (shape > 0.1) & (shape < 1.1)
+        small = np.flatnonzero(~digit)
+        words = _chain(self.pieces.boxes, np.flatnonzero(digit), small)
+        found = [
+            _read_word(self.dark, self.pieces, word, small) for word in words if len(word) <= MOST_DIGITS
+        ]
+        return [number for number in found if number.chances]
+
+
+def find_print(light: Light) -> Print:
+    """What may be print in a picture uint8 (H, W), dark on light paper."""
+    dark = 1 - light.astype(np.float32) / max(float(np.median(light[::3, ::3])), 1.0)
+    return Print(dark, _find_pieces(dark))
+
+
 def read_numbers(light: Light) -> list[PrintedNumber]:
     """Words of a picture uint8 (H, W), dark print on light paper, that may be upright numbers."""
-    dark = 1 - light.astype(np.float32) / max(float(np.median(light[::3, ::3])), 1.0)
-    pieces = _find_pieces(dark)
-    if pieces is None:
-        return []
-    sizes = pieces.sizes
-    shape = sizes[:, 0] / sizes[:, 1]
-    digit = (sizes[:, 1] >= HEIGHTS_PX[0]) & (sizes[:, 1] <= HEIGHTS_PX[1]) & (shape > 0.1) & (shape < 1.1)
-    small = np.flatnonzero(~digit)
-    words = _chain(pieces.boxes, np.flatnonzero(digit), small)
-    found = []
-    for word in words:
-        if len(word) <= MOST_DIGITS:
-            found.append(_read_word(dark, pieces, word, small))
-    return [number for number in found if number.chances]
+    return find_print(light).read_numbers()
 
 
 def _find_pieces(dark: Grey) -> _Pieces | None:
@@ -118,7 +146,7 @@ def _find_pieces(dark: Grey) -> _Pieces | None:
     if len(kept) > MOST_PIECES:
         return None
     boxes = np.stack([left, top, left + width, top + height], axis=1)[kept]
-    return _Pieces(boxes, labels.astype(np.int32), kept)
+    return _Pieces(boxes, np.asarray(labels, np.int32), kept)
 
 
 def _chain(boxes: Array, digits: NDArray[np.intp], small: NDArray[np.intp]) -> list[list[int]]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ecgpage.core.types import Image
-from ecgpage.image.numbers import PrintedNumber, read_numbers
+from ecgpage.image.numbers import PrintedNumber, find_print, read_numbers
 from tests.plotted import Plot, write
 
 
@@ -47,3 +47,11 @@ def test_a_word_is_hardly_a_number() -> None:
 
 def test_nothing_is_read_on_blank_paper() -> None:
     assert read_numbers(np.full((80, 80), 255, np.uint8)) == []
+
+
+def test_turned_print_holds_the_numbers_of_the_turned_picture() -> None:
+    picture = print_words(["0.4", "\u22121.5", "27"], "DejaVuSans", 20.0)[..., 0]
+    told = [read_numbers(picture), find_print(np.rot90(picture)).turn_clockwise().read_numbers()]
+    words = [sorted((n.y0, n.x0, n.y1, n.x1, likeliest(n)) for n in found) for found in told]
+    assert len(words[0]) == 3
+    assert words[0] == words[1]
