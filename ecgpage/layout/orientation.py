@@ -1,12 +1,14 @@
 """Tell which way up a flat page lies."""
 
 import logging
+from dataclasses import dataclass
 
 import numpy as np
 
 from ecgpage.core.conventions import LEADS
-from ecgpage.core.types import Array
+from ecgpage.core.types import Array, Light
 from ecgpage.grid.flat_page import AROUND_MM, AROUND_PX_PER_MM, FlatPage
+from ecgpage.layout.boxes import PageBoxes
 from ecgpage.layout.detector import LeadDetector
 from ecgpage.layout.find_boxes import add_text, detect_boxes, weigh_boxes
 from ecgpage.layout.name_pattern import find_name_pattern
@@ -36,21 +38,19 @@ def find_upright_turn(
         if seen is not None and np.array_equal(frame, seen):
             break  # the picture ends with the grid
         seen = frame
+        looks = _Looks(view, frame[1], detector, options)
+        on_side = looks.find_side()
+        if on_side is not None:
+            return on_side
         for turn in (0, 2, 1, 3):
             if turn == 1 and best is not None and names is None:
                 break  # rows along x were seen: the page does not lie on its side
-            turned = np.ascontiguousarray(np.rot90(view, turn))
-            scale = frame[1]
-            boxes = detect_boxes(
-                turned, np.array([np.zeros(2), scale[::-1] if turn % 2 else scale]), detector, options
-            )
-            evidence, confidence = weigh_boxes(boxes, options)
-            evidence += options.pulse_upright * min(len(boxes.pulses), options.most_pulses)
-            log.debug("turned %d deg: evidence %.1f, confidence %.2f", 90 * turn, evidence, confidence)
+            look = looks.look(turn)
+            boxes, evidence, confidence = look.boxes, look.evidence, look.confidence
             if confidence > options.sure_upright:
                 return turn
             if names is not None:
-                size_mm = np.array(view.shape[::-1]) * scale
+                size_mm = np.array(view.shape[::-1]) * frame[1]
                 boxes = add_text(boxes, names.find(turn, frame[0], size_mm))
                 pattern = find_name_pattern(boxes.printed, options)
                 if pattern is not None:
@@ -65,6 +65,48 @@ def find_upright_turn(
             if confidence >= options.sure_layout and (best is None or evidence > best[0]):
                 best = evidence, turn
     return None if best is None else best[1]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What the detector tells of one way up."""
+
+    boxes: PageBoxes
+    """Leads and pulses, mm from the turned view's corner."""
+    evidence: float
+    """Log odds of the layout that they make, and of pulses."""
+    confidence: float
+    """Confidence, 0 to 1, of that layout."""
+
+
+class _Looks:
+    """A view of a page, uint8 (h, w), turned by quarters and looked at by the detector, each turn once."""
+
+    def __init__(self, view: Light, mm_per_px: Array, detector: LeadDetector, options: LayoutOptions) -> None:
+        """``mm_per_px``: (2,) along x and y."""
+        self._view, self._mm_per_px, self._detector, self._options = view, mm_per_px, detector, options
+        self._found: dict[int, _Look] = {}
+
+    def look(self, turn: int) -> _Look:
+        """The view after ``turn`` quarter turns counter-clockwise."""
+        if turn not in self._found:
+            turned = np.ascontiguousarray(np.rot90(self._view, turn))
+            scale = self._mm_per_px[::-1] if turn % 2 else self._mm_per_px
+            boxes = detect_boxes(turned, np.array([np.zeros(2), scale]), self._detector, self._options)
+            evidence, confidence = weigh_boxes(boxes, self._options)
+            evidence += self._options.pulse_upright * min(len(boxes.pulses), self._options.most_pulses)
+            log.debug("turned %d deg: evidence %.1f, confidence %.2f", 90 * turn, evidence, confidence)
+            self._found[turn] = _Look(boxes, evidence, confidence)
+        return self._found[turn]
+
+    def find_side(self) -> int | None:
+        """The turn that puts a page upright that lies on its side, where leads are clear that way and none are along x; None
+        otherwise. No names need to be read then.
+        """
+        if any(self.look(turn).confidence >= self._options.sure_layout for turn in (0, 2)):
+            return None
+        clear = [turn for turn in (1, 3) if self.look(turn).confidence > self._options.sure_upright]
+        return clear[0] if len(clear) == 1 else None
 
 
 class _TurnedNames:
