@@ -179,7 +179,7 @@ class Tracker:
                 continue
             if order not in measured:
                 ahead = {key: step}
-                for other in heapq.nsmallest(TOGETHER, queue):
+                for other in heapq.nsmallest(TOGETHER, queue[: 4 * TOGETHER]):  # near the top of the heap
                     if other[1] not in measured and is_open(other[2]):
                         ahead.setdefault(other[2], other)
                 found = self._measure_next([place(k) for k in ahead], [s[3] for s in ahead.values()])
@@ -196,10 +196,10 @@ class Tracker:
                 continue
             done[key] = tile
             for onward in ((1, 0), (-1, 0), (0, 1), (0, -1)):
-                pushed += 1
-                heapq.heappush(
-                    queue, (-tile.lock, pushed, (key[0] + onward[0], key[1] + onward[1]), tile, onward, 0)
-                )
+                following = (key[0] + onward[0], key[1] + onward[1])
+                if is_open(following):
+                    pushed += 1
+                    heapq.heappush(queue, (-tile.lock, pushed, following, tile, onward, 0))
         return _drop_odd_tiles(done, self.options)
 
     def _is_distorted(self, tile: Tile) -> bool:
