@@ -32,12 +32,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.sheets import write_small
-from ecgpage.core.conventions import EcgPageError
-from ecgpage.core.types import Rng
-from ecgpage.grid.candidates import lock_grid
+from ecgpage.core.conventions import EcgPageError, NoGridError
+from ecgpage.core.types import Image, Rng
+from ecgpage.grid.find_grids import find_grids
 from ecgpage.grid.flat_page import FlatPage, flatten_page
 from ecgpage.grid.grid_map import GridMap
-from ecgpage.grid.spectrum import find_grid_frequencies
 from ecgpage.image.decode import read_image
 from ecgpage.layout.boxes import PageBoxes
 from ecgpage.layout.find_boxes import find_boxes
@@ -127,9 +126,7 @@ def measure(drawn: DrawnPage, look: str, options: Options, rng: Rng) -> PlanScor
     name = drawn.truth.layout
     began = time.perf_counter()
     try:
-        grid = (
-            exact_grid(drawn) if options.exact else lock_grid(drawn.image, find_grid_frequencies(drawn.image))
-        )
+        grid = exact_grid(drawn) if options.exact else _find_grid(drawn.image)
         grid = _upright(drawn, grid)
         page = flatten_page(drawn.image, grid)
         began = time.perf_counter()
@@ -140,6 +137,14 @@ def measure(drawn: DrawnPage, look: str, options: Options, rng: Rng) -> PlanScor
     took = time.perf_counter() - began
     seen = compare_plan(drawn, grid, give_sign(drawn, page, layout, options.digitizer.network))
     return PlanScore(name, look, seen, is_cut(drawn), layout.confidence, took)
+
+
+def _find_grid(image: Image) -> GridMap:
+    """The likeliest grid of a picture, as the pipeline lists them."""
+    failures: list[EcgPageError] = []
+    for grid in find_grids(image, 1, failures):
+        return grid
+    raise failures[0] if failures else NoGridError("no grid found")
 
 
 def give_sign(drawn: DrawnPage, page: FlatPage, layout: PageLayout, network: CropReader) -> PageLayout:

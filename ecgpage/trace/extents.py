@@ -88,8 +88,7 @@ def move_columns(
     groups: dict[tuple[float, bool], list[int]] = {}
     for k, segment in enumerate(layout.segments):
         groups.setdefault((round(segment.x0_mm, 2), segment.is_strip), []).append(k)
-    network = np.array([e.ends_mm for e in extents]).reshape(-1, 2)
-    seen = {key: _list_ends(network[members], ink_ends[members]) for key, members in groups.items()}
+    seen = {key: _list_ends([extents[k] for k in m], ink_ends[m]) for key, m in groups.items()}
     usual = {
         key: np.array([layout.segments[m[0]].x0_mm, layout.segments[m[0]].x1_mm]) for key, m in groups.items()
     }
@@ -122,10 +121,16 @@ def move_columns(
     return replace(layout, segments=segments)
 
 
-def _list_ends(network: Array, ink: Array) -> tuple[SeenEnds, SeenEnds]:
-    """What both sides of leads show: (n, 2) ends that the network and their ink have, NaN for none."""
-    begin, end = (SeenEnds(*(of[np.isfinite(of[:, side]), side] for of in (network, ink))) for side in (0, 1))
-    return begin, end
+def _list_ends(extents: Sequence[Extent], ink: Array) -> tuple[SeenEnds, SeenEnds]:
+    """What both sides of leads show, by the network and by the ends of their ink (n, 2), NaN for none."""
+    found = []
+    for side, outward in ((0, -1), (1, 1)):
+        network = np.array([e.ends_mm[side] for e in extents])
+        runs_on = [(e.runs_left, e.runs_right)[side] for e in extents]
+        edges = np.array([(e.start_mm, e.end_mm)[side] for e in extents])[np.array(runs_on, bool)]
+        own = ink[np.isfinite(ink[:, side]), side]
+        found.append(SeenEnds(network[np.isfinite(network)], own, edges, outward))
+    return found[0], found[1]
 
 
 def _place(segment: Segment, start_mm: float, end_mm: float, speed_mm_per_s: float) -> Segment:

@@ -41,6 +41,8 @@ class TraceOptions:
     """Error, mm, of an end that the network sees (one standard deviation)."""
     network_wrong: float = 0.07
     """Share of such ends that are anywhere."""
+    runs_wrong: float = 0.02
+    """Chance that a lead is seen to run on beyond its end, to the end of all that was looked at."""
     ink_end_mm: float = 0.1
     """Error, mm, of an end of ink."""
     ink_wrong: float = 0.19

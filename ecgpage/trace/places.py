@@ -6,7 +6,7 @@ may be wrong by itself, and all ends of one side of a column together: the foot 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import product
 from typing import Final
@@ -34,6 +34,8 @@ the range in which it could lie."""
 
 REFINED: Final = 6
 """Number of the likeliest hypotheses that are fitted once more."""
+RUNS_MM: Final = 0.5
+"""Distance, mm, by which a lead that runs on is seen beyond an end, at least."""
 BESIDE_MM: Final = 2.0
 """Mean distance, mm, of what is taken for an end of leads from that end."""
 NONE: Final[Array] = np.empty(0)
@@ -45,6 +47,10 @@ class SeenEnds:
 
     network: Array
     ink: Array
+    runs_to: Array = field(default_factory=lambda: NONE)
+    """Where what was looked at ends, of leads that the network sees run on there."""
+    outward: int = 1
+    """1 at the end of a column, -1 at its beginning."""
 
     @cached_property
     def mode(self) -> float:
@@ -102,7 +108,10 @@ def place_columns(
     if has_separators:  # the network sees their strokes instead of the borders
         last = len(usual) - 1
         seen = [
-            (begin if k == 0 else SeenEnds(NONE, begin.ink), end if k == last else SeenEnds(NONE, end.ink))
+            (
+                begin if k == 0 else replace(begin, network=NONE),
+                end if k == last else replace(end, network=NONE),
+            )
             for k, (begin, end) in enumerate(seen)
         ]
     hypotheses = [_Hypothesis(usual, float(np.log(trust * _share_of_whole(usual, speed_mm_per_s, options))))]
@@ -183,11 +192,15 @@ def weigh_places(
 
 def _weigh_outer(place: float, ends: SeenEnds, options: TraceOptions) -> float:
     """Log likelihood of an outer end: what stands beside it is taken for a part of the leads by the network and by ink."""
+    beyond = float(((ends.runs_to - place) * ends.outward > RUNS_MM).sum()) ** options.alike
+    runs_on = beyond * float(np.log(options.runs_wrong))
+    if not len(ends.network) + len(ends.ink):
+        return runs_on
     seen = ends.mode
     here, there = (
         _weigh_network(ends.network, at, options) + _weigh_ink(ends.ink, at, options) for at in (place, seen)
     )
-    return _mix(here, there, options.end_moved, seen - place)
+    return runs_on + _mix(here, there, options.end_moved, seen - place)
 
 
 def _weigh_inner_network(place: float, ends: SeenEnds, options: TraceOptions) -> float:

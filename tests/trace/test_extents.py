@@ -296,6 +296,15 @@ def test_a_column_that_was_not_seen_to_begin_begins_where_the_one_before_ends(is
     assert all(left[1] <= right[0] + 0.01 for left, right in pairwise(found))
 
 
+def test_a_strip_that_is_seen_to_run_on_ends_with_the_columns() -> None:
+    layout = page()
+    layout = replace(layout, segments=[*layout.segments[:-1], replace(layout.segments[-1], x1_mm=180.0)])
+    extents = [Extent(s.x0_mm, s.x1_mm, False, False) for s in layout.segments]
+    assert move_columns(layout, extents) is layout
+    extents[-1] = Extent(20.0, 192.0, False, True)
+    assert move_columns(layout, extents).segments[-1].x1_mm == pytest.approx(270.0)
+
+
 def test_a_page_of_which_the_network_sees_nothing_stays() -> None:
     layout = page()
     blind = [Extent(float("nan"), float("nan"), False, False) for _ in layout.segments]
