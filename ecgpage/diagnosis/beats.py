@@ -14,11 +14,8 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
 from ecgpage.core.conventions import LEADS
+from ecgpage.diagnosis.beat_pattern import BEFORE, FS, P_WAVE, QRS, pattern_of
 
-FS: Final = 100
-"""Sampling frequency of a window, Hz."""
-BEFORE: Final = 36
-"""Samples of a beat before the middle of its QRS complex."""
 LENGTH: Final = 88
 """Samples of a beat."""
 REFRACTORY: Final = 22
@@ -44,10 +41,6 @@ LEVEL: Final = slice(BEFORE - 10, BEFORE - 6)
 """Samples of a beat just before its QRS complex, whose mean is its zero level."""
 WIDE_QRS: Final = slice(BEFORE - 8, BEFORE + 12)
 """Samples of a beat that hold also a wide QRS complex."""
-QRS: Final = slice(BEFORE - 6, BEFORE + 9)
-"""Samples of a beat that hold its QRS complex."""
-P_WAVE: Final = slice(BEFORE - 26, BEFORE - 8)
-"""Samples of a beat that hold its P wave."""
 T_WAVE: Final = slice(BEFORE + 12, LENGTH - 6)
 """Samples of a beat that hold its T wave."""
 EARLY: Final = 0.88
@@ -99,17 +92,27 @@ class Beats:
     """(38,) numbers in the order ``RHYTHM``; 0 where there are too few beats."""
     form: NDArray[np.float32]
     """(len(FORM),) numbers of the usual beat in the order ``FORM``."""
+    pattern: NDArray[np.float32]
+    """(len(PATTERN),) numbers of the beats' pattern in the order ``ecgpage.diagnosis.beat_pattern.PATTERN``."""
+
+    @property
+    def numbers(self) -> NDArray[np.float32]:
+        """Input of the trees: rhythm, form, pattern; further numbers come last, so that grown trees keep theirs."""
+        return np.concatenate([self.rhythm, self.form, self.pattern])
 
 
 def read_all_beats(
     windows: NDArray[np.floating[Any]],
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Usual beats (n, 12, 88) mV with NaN, rhythm (n, 38) and form (n, 358) of windows (n, 12, t) mV at 100 Hz."""
+    """Usual beats (n, 12, 88) mV with NaN, rhythm (n, 38) and all numbers (n, 444) of windows (n, 12, t) mV at 100 Hz.
+
+    The numbers are the input of the trees (``Beats.numbers``); they begin with the rhythm.
+    """
     found = [read_beats(window) for window in windows]
-    usual, rhythm, form = (
-        np.stack([getattr(beat, name) for beat in found]) for name in ("usual", "rhythm", "form")
+    usual, rhythm, numbers = (
+        np.stack([getattr(beat, name) for beat in found]) for name in ("usual", "rhythm", "numbers")
     )
-    return usual, rhythm, form
+    return usual, rhythm, numbers
 
 
 def read_beats(window: Array) -> Beats:
@@ -127,7 +130,13 @@ def read_beats(window: Array) -> Beats:
     for beat, middle in zip(cut, at, strict=True):
         beat[:] = padded[:, middle : middle + LENGTH]
     usual = _median(cut)
-    return Beats(at, usual, _rhythm(at, slope, cut, known), form_of(usual))
+    return Beats(
+        at,
+        usual,
+        _rhythm(at, slope, cut, known),
+        form_of(usual),
+        pattern_of(at, cut, usual.astype(np.float64)),
+    )
 
 
 def _slope(x: Array, known: NDArray[np.bool_]) -> Array:

@@ -67,8 +67,8 @@ class SignalBranch:
     def __call__(self, *windows: NDArray[np.float32]) -> tuple[NDArray[np.float32]]:
         """Logits (n, outputs) of windows (n, 12, t)."""
         (x,) = windows
-        usual, rhythm, form = read_all_beats(x)
-        told = walk_trees(self.trees, np.concatenate([rhythm, form], 1))
+        usual, rhythm, numbers = read_all_beats(x)
+        told = walk_trees(self.trees, numbers)
         (of_windows,), (of_beats,) = self.windows(to_planes(x)), self.beats(usual, rhythm)
         voters = 2 + np.asarray(self.trees["covered"], np.float32)
         return (np.asarray((of_windows + of_beats + told) / voters, np.float32),)

@@ -167,10 +167,10 @@ def _smooth(x: Tensor) -> Tensor:
 
 
 def to_beats(windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Usual beats (n, 12, 88) mV with NaN, rhythm (n, 38) and form (n, 358) of windows (n, 12, t) mV at 100 Hz."""
+    """Usual beats (n, 12, 88) mV with NaN, rhythm (n, 38) and all numbers (n, 444) of windows (n, 12, t) mV at 100 Hz."""
     found = read_all_beats(windows.cpu().numpy())
-    usual, rhythm, form = (torch.from_numpy(part).to(windows.device) for part in found)
-    return usual, rhythm, form
+    usual, rhythm, numbers = (torch.from_numpy(part).to(windows.device) for part in found)
+    return usual, rhythm, numbers
 
 
 class BeatNet(nn.Module):
@@ -253,8 +253,8 @@ class SignalNets(nn.Module):
         return {name: getattr(self, name).settings for name in ("windows", "beats", "trees")}
 
     def forward(self, windows: Tensor) -> Tensor:
-        usual, rhythm, form = to_beats(windows)
-        told = self.trees(torch.cat([rhythm, form], 1))
+        usual, rhythm, numbers = to_beats(windows)
+        told = self.trees(numbers)
         logits: Tensor = self.windows(to_planes(windows)) + self.beats(usual, rhythm) + told
         return logits / (2 + self.trees.covered.float())
 

@@ -29,6 +29,8 @@ from torch import nn
 from ecgpage.core.conventions import CLASSES
 from ecgpage.core.torch_runtime import half_precision, load_tensors, save_tensors
 from ecgpage.core.weights import Card, load_card
+from ecgpage.diagnosis.beat_pattern import PATTERN
+from ecgpage.diagnosis.beats import FORM, RHYTHM
 from ecgpage.diagnosis.signal_classifier import NAME
 from ecgpage.diagnosis.signal_network import SignalNets, load_nets
 from ecgpage.synth.origins import summarize_origins
@@ -138,8 +140,8 @@ def fit_parts(
 
 
 def _digest(windows: Windows, seed: int) -> str:
-    """Digest of windows and targets with a seed, from which beats and trees are made."""
-    found = hashlib.sha256(str(seed).encode())
+    """Digest of windows and targets with a seed, from which beats and trees are made, and of the numbers' names."""
+    found = hashlib.sha256(repr((seed, RHYTHM, FORM, PATTERN)).encode())
     for part in (windows.x, windows.y):
         found.update(np.ascontiguousarray(part.numpy()).view(np.uint8).data)
     return found.hexdigest()[:16]
@@ -153,7 +155,7 @@ def _read_beats(windows: Windows, seed: int, kept: Path | None) -> BeatViews:
     views = BeatViews.of(windows, VIEWS, seed)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_checkpoint({key: getattr(views, key) for key in ("usual", "rhythm", "form")}, path)
+        write_checkpoint({key: getattr(views, key) for key in ("usual", "rhythm", "numbers")}, path)
     return views
 
 

@@ -66,8 +66,8 @@ class BeatViews:
     """float16 (views, n, 12, 88) usual beat, mV, NaN where unknown."""
     rhythm: Tensor
     """float32 (views, n, 38) numbers of the rhythm."""
-    form: Tensor
-    """float16 (views, n, 358) numbers of the beat's form."""
+    numbers: Tensor
+    """float32 (views, n, 444) input of the trees."""
     y: Tensor
 
     @classmethod
@@ -77,16 +77,13 @@ class BeatViews:
         read = []
         for _ in range(max(1, views)):
             for x in windows.x.split(256):
-                usual, rhythm, form = to_beats(simulate_digitization(x.float(), rng) if views else x.float())
-                read.append((usual.half(), rhythm, form.half()))
+                usual, rhythm, numbers = to_beats(
+                    simulate_digitization(x.float(), rng) if views else x.float()
+                )
+                read.append((usual.half(), rhythm, numbers))
         shape = (max(1, views), len(windows.x))
         parts = [torch.cat(part).unflatten(0, shape) for part in zip(*read, strict=True)]
         return cls(parts[0], parts[1], parts[2], windows.y)
-
-    @property
-    def numbers(self) -> Tensor:
-        """float32 (views, n, 38 + 358) input of the trees: rhythm and form."""
-        return torch.cat([self.rhythm, self.form.float()], 2)
 
     def draw(self, rows: Tensor, rng: np.random.Generator, device: torch.device) -> tuple[Inputs, Tensor]:
         """Inputs with targets, some mixed with others, which aligned beats allow; gain varies by 5 %.

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from ecgpage.core.conventions import LEADS
+from ecgpage.diagnosis.beat_pattern import ABSENT as NO_PATTERN
+from ecgpage.diagnosis.beat_pattern import PATTERN, pattern_of
 from ecgpage.diagnosis.beats import ABSENT, BEFORE, FORM, FS, LENGTH, RHYTHM, form_of, read_beats
 from ecgpage.synth.simulated_digitization import STANDARD_MASK
 
@@ -108,7 +110,7 @@ def test_a_lead_that_is_not_shown_has_no_beat() -> None:
 def test_odd_windows_give_finite_rhythm(x: np.ndarray) -> None:
     found = read_beats(x)
     assert found.usual.shape == (12, LENGTH)
-    for numbers, names in ((found.rhythm, RHYTHM), (found.form, FORM)):
+    for numbers, names in ((found.rhythm, RHYTHM), (found.form, FORM), (found.pattern, PATTERN)):
         assert numbers.shape == (len(names),)
         assert np.isfinite(numbers).all()
 
@@ -130,3 +132,76 @@ def test_form_tells_waves_voltages_and_axis() -> None:
     assert found["V5 220 ms, mean of 40"] == pytest.approx(0.25)
     assert found["II R"] == found["Cornell"] == ABSENT
     np.testing.assert_array_equal(form_of(np.stack([usual, usual]))[1], form_of(usual))
+
+
+def pattern(at_s: list[float], wide: tuple[int, ...] = ()) -> dict[str, float]:
+    """Numbers of the pattern of a page's beats by their names."""
+    return dict(zip(PATTERN, read_beats(page(window(at_s, wide))).pattern.tolist(), strict=True))
+
+
+def test_a_regular_rhythm_has_no_early_or_unlike_beat_and_constant_p_waves() -> None:
+    found = pattern(np.arange(0.5, 9.6, 0.8).tolist())
+    assert found["rate"] == pytest.approx(75, abs=0.5)
+    assert found["early 1"] > 0.97
+    assert found["early alike"] < 0.5
+    assert found["unlike"] == found["early unlike"] == found["longest run of unlike"] == 0
+    assert found["change above 5 %"] == 0
+    assert found["rest's share"] == 1
+    assert found["share with P"] == 1
+    assert found["PR"] == pytest.approx(0.16, abs=0.02)
+    assert found["early unlike 1"] == NO_PATTERN
+
+
+def test_an_early_beat_is_told_by_its_interval_pause_and_form() -> None:
+    at = np.arange(0.5, 9.6, 0.8)
+    at[4] -= 0.3
+    alike, unlike = pattern(at.tolist()), pattern(at.tolist(), wide=(4,))
+    assert alike["early 1"] == pytest.approx(0.5 / 0.8, abs=0.03)
+    assert alike["after early 1"] == pytest.approx(1.1 / 0.8, abs=0.03)
+    assert alike["early alike with pause"] == pytest.approx(1, abs=0.2)
+    assert alike["unlike"] == 0
+    assert unlike["unlike"] == unlike["early unlike"] == unlike["longest run of unlike"] == 1
+    assert unlike["early unlike 1"] == pytest.approx(0.5 / 0.8, abs=0.06)
+    assert unlike["early alike"] < 0.5
+    assert unlike["width of unlike"] > 0.1
+    assert unlike["least likeness"] < 0.8 < unlike["second likeness"]
+    for found in (alike, unlike):  # the beats beside it stay regular
+        assert found["rest's change"] < 0.02
+        assert found["rest's share"] < 1
+
+
+def test_beats_in_a_row_are_told_from_single_ones_and_bigeminy_by_alternating_intervals() -> None:
+    at = np.arange(0.5, 9.6, 0.8)
+    assert pattern(at.tolist(), wide=(3, 4, 5))["longest run of unlike"] == 3
+    assert pattern(at.tolist(), wide=(3, 6, 9))["longest run of unlike"] == 1
+    pairs = np.sort(np.concatenate([np.arange(0.5, 9.0, 1.6), np.arange(1.0, 9.5, 1.6)]))
+    found = pattern(pairs.tolist())
+    assert found["alternation"] == 1
+    assert found["lag 1"] < -0.7 < 0.5 < found["lag 2"]
+
+
+def test_an_irregular_rhythm_without_p_waves_differs_from_a_regular_one() -> None:
+    rng = np.random.default_rng(1)
+    at = 0.4 + np.cumsum(rng.uniform(0.45, 1.05, 11))
+    x = window(at.tolist())
+    t = np.arange(1000) / FS
+    for one in at:  # their P waves taken out again
+        x -= np.outer(AMPLITUDE, 0.12 * np.exp(-0.5 * ((t - one + 0.16) / 0.025) ** 2))
+    found = dict(zip(PATTERN, read_beats(page(x)).pattern.tolist(), strict=True))
+    plain = pattern(np.arange(0.5, 9.6, 0.75).tolist())
+    assert found["rest's change"] == NO_PATTERN or found["rest's change"] > 0.05
+    assert found["change above 10 %"] > 0.6
+    assert found["share with P"] < 0.5 < plain["share with P"]
+    assert found["P height"] < 0.5 * plain["P height"]
+
+
+def test_too_few_beats_have_no_pattern() -> None:
+    cut = np.zeros((3, 12, LENGTH))
+    assert (pattern_of(np.array([100, 200, 300]), cut, cut[0]) == NO_PATTERN).all()
+
+
+def test_the_numbers_of_the_trees_begin_with_rhythm_and_form() -> None:
+    found = read_beats(page(window([1.0, 2.0, 3.0, 4.0, 5.0])))
+    first = len(RHYTHM) + len(FORM)
+    np.testing.assert_array_equal(found.numbers[:first], np.concatenate([found.rhythm, found.form]))
+    np.testing.assert_array_equal(found.numbers[first:], found.pattern)
