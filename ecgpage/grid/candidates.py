@@ -22,7 +22,7 @@ from ecgpage.grid.smoothing import choose_stiffness
 from ecgpage.grid.spacing import find_spacing
 from ecgpage.grid.spectrum import GridFrequency
 from ecgpage.grid.tracking import TRACKED_PERIOD_PX, Tile, Tracker
-from ecgpage.image.decode import darkest_channel_on_paper
+from ecgpage.image.decode import darkest_channel
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def grid_candidates(
     waiting: list[_Candidate] = []
     reason = "no ECG grid found; photograph the whole page, sharp and well lit, or scan it"
     found = False
-    light = darkest_channel_on_paper(image)
+    light = darkest_channel(image)
     for candidate, is_sure in _track_frequencies(light, frequencies, options):
         if candidate is not None:
             waiting.append(candidate)

@@ -20,7 +20,7 @@ from ecgpage.grid.options import GridOptions
 from ecgpage.grid.periodic_map import lay_lattice, map_comb, map_unbent
 from ecgpage.grid.spectrum import FINE_LINES, GridFrequency, find_frequencies, measure_working_picture
 from ecgpage.grid.strokes import remove_strokes
-from ecgpage.image.decode import darkest_channel_on_paper
+from ecgpage.image.decode import balance_paper, darkest_channel
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def _list_grids(
     options: GridOptions,
 ) -> Iterator[GridMap]:
     """Tracked and strictly periodic grids, the likeliest first."""
-    dark = np.asarray(255 - darkest_channel_on_paper(image), np.uint8)
+    dark = np.asarray(255 - darkest_channel(image), np.uint8)
     least = max(options.least_comb, combs[0].score - options.rival_comb) if combs else 0.0
     leading = [measure_comb(spectrum, comb) for comb in combs if comb.score >= least]
     for measured in leading:
@@ -168,10 +168,19 @@ def _track_grids(
                 yield grid
         except EcgPageError as error:
             failures.append(error)
-    paper = remove_strokes(image) if again and not is_found else None
-    if paper is not None:
-        frequencies = find_frequencies(measure_working_picture(paper), options=options)
-        yield from _track_grids(paper, frequencies, 1, failures, options, again=False)
+    if again and not is_found:
+        yield from _track_behind(image, failures, options)
+
+
+def _track_behind(image: Image, failures: list[EcgPageError], options: GridOptions) -> Iterator[GridMap]:
+    """The first grid that is tracked on paper whose colour is balanced, or behind the strokes."""
+    balanced = balance_paper(image)
+    for picture in (balanced, remove_strokes(image if balanced is None else balanced)):
+        if picture is not None:
+            frequencies = find_frequencies(measure_working_picture(picture), options=options)
+            for grid in _track_grids(picture, frequencies, 1, failures, options, again=False):
+                yield grid
+                return
 
 
 def _map_combs(

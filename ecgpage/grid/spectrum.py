@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ecgpage.core.types import Array, Grey, Image, Light
 from ecgpage.grid.options import GridOptions
-from ecgpage.image.decode import darkest_channel_on_paper
+from ecgpage.image.decode import darkest_channel
 
 WORK_SIDE_PX: Final = 1800
 """Longer side, pixels, to which a picture is reduced for its spectrum."""
@@ -107,7 +107,7 @@ class WorkingPicture:
 def measure_working_picture(image: Image) -> WorkingPicture:
     """Working picture of a uint8 (H, W, 3) RGB image, by its darkest colour channel."""
     scale = min(1.0, WORK_SIDE_PX / max(image.shape[:2]))
-    dark = measure_darkness(darkest_channel_on_paper(image), scale)
+    dark = measure_darkness(darkest_channel(image), scale)
     return WorkingPicture(scale, dark, normalise_contrast(dark, BLUR_PX, CONTRAST_LIMIT))
 
 

@@ -109,23 +109,21 @@ def darkest_channel(image: Image) -> NDArray[np.uint8]:
     return np.asarray(cv2.min(cv2.min(red, green), blue), np.uint8)
 
 
-def darkest_channel_on_paper(image: Image) -> NDArray[np.uint8]:
-    """(H, W) smallest of the three channels, each as bright as the brightest one on the paper where that is coloured.
+def balance_paper(image: Image) -> Image | None:
+    """A uint8 (H, W, 3) RGB picture in which the paper is as bright in each channel as in the brightest; None where it nearly
+    is.
 
-    In blue light white paper is as dark in red as orange lines are in blue: the smallest channel as it is hides them.
+    In blue light white paper is as dark in red as orange lines are in blue: the smallest channel hides them.
     """
     sample = image[::SAMPLED_PX, ::SAMPLED_PX].reshape(-1, 3)
     bright = sample.max(axis=1)
     paper = np.median(sample[bright >= np.quantile(bright, BRIGHT_SHARE)], axis=0)
     gains = np.clip(paper.max() / np.maximum(paper, 1.0), 1.0, MOST_GAIN)
     if gains.max() < LEAST_GAIN:
-        return darkest_channel(image)
-    levels = np.arange(256)
-    balanced = [
-        cv2.LUT(channel, np.minimum(np.rint(levels * gain), 255).astype(np.uint8))
-        for channel, gain in zip(cv2.split(image), gains, strict=True)
-    ]
-    return np.asarray(cv2.min(cv2.min(balanced[0], balanced[1]), balanced[2]), np.uint8)
+        return None
+    levels = np.arange(256)[:, None] * gains
+    table = np.minimum(np.rint(levels), 255).astype(np.uint8)[None]
+    return np.asarray(cv2.LUT(image, table), np.uint8)
 
 
 def brightest_channel(image: Image) -> NDArray[np.uint8]:

@@ -47,8 +47,10 @@ class TraceOptions:
     """Error, mm, of an end of ink."""
     ink_wrong: float = 0.19
     """Share of such ends that are anywhere."""
-    end_moved: float = 0.05
-    """Share of outer ends of columns and strips beside which all leads are seen to begin or end together: feet of pulses."""
+    end_moved: float = 0.06
+    """Share of outer ends of columns and strips beyond which all leads are seen to begin or end: at the feet of pulses."""
+    end_hidden: float = 0.01
+    """Share of those within which all leads are seen to begin or end."""
     border_moved: float = 0.07
     """Share of the inner ends of columns beside which the network sees all leads begin or end together."""
     ink_moved: float = 0.2

@@ -200,7 +200,8 @@ def _weigh_outer(place: float, ends: SeenEnds, options: TraceOptions) -> float:
     here, there = (
         _weigh_network(ends.network, at, options) + _weigh_ink(ends.ink, at, options) for at in (place, seen)
     )
-    return runs_on + _mix(here, there, options.end_moved, seen - place)
+    share = options.end_moved if (seen - place) * ends.outward > 0 else options.end_hidden
+    return runs_on + _mix(here, there, share, seen - place)
 
 
 def _weigh_inner_network(place: float, ends: SeenEnds, options: TraceOptions) -> float:
