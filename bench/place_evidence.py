@@ -38,7 +38,8 @@ from ecgpage.synth.training_records import TrainingRecords
 from ecgpage.synth.truth_adapters import exact_grid, true_boxes
 from ecgpage.synth.world import draw_world_page
 from ecgpage.trace import reader as trace_reader
-from ecgpage.trace.extents import Extent, move_columns
+from ecgpage.trace.extents import Extent, group_segments, move_columns
+from ecgpage.trace.options import TraceOptions
 
 SEED: Final = 20_261_130
 """Seed of the pages; page k rests on it and on k."""
@@ -226,9 +227,7 @@ def count_rates(pages: Sequence[dict[str, Any]]) -> Iterator[str]:
     for page in pages:
         layout, extents, ink, truth = unpack(page)
         network = np.array([e.ends_mm for e in extents])
-        groups: dict[tuple[float, bool], list[int]] = defaultdict(list)
-        for k, s in enumerate(layout.segments):
-            groups[round(s.x0_mm, 2), s.is_strip].append(k)
+        groups = group_segments(layout)
         columns = sorted(key for key in groups if not key[1])
         placed = [
             np.nanmedian(truth[groups[key]], axis=0)
@@ -280,7 +279,7 @@ def _count_shape(
     shapes["unequal columns"].append(bool(np.ptp(widths) > FAR_MM))
     seconds = widths.sum() / layout.speed_mm_per_s
     shapes["a usual time together"].append(
-        bool(min(abs(seconds - s) for s in (10.0, 5.0, 2.5, 6.0, 12.0, 20.0)) < 0.03)
+        bool(min(abs(seconds - s) for s in TraceOptions.record_s) < TraceOptions.usual_error_s)
     )
     if len(placed) > 1:
         shapes["columns apart"].append(bool(np.mean(placed[1:, 0] - placed[:-1, 1]) > FAR_MM))

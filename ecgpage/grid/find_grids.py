@@ -178,7 +178,8 @@ def _track_behind(image: Image, failures: list[EcgPageError], options: GridOptio
     for picture in (balanced, remove_strokes(image if balanced is None else balanced)):
         if picture is not None:
             frequencies = find_frequencies(measure_working_picture(picture), options=options)
-            for grid in _track_grids(picture, frequencies, 1, failures, options, again=False):
+            grid = next(_track_grids(picture, frequencies, 1, failures, options, again=False), None)
+            if grid is not None:
                 yield grid
                 return
 

@@ -22,6 +22,13 @@ log = logging.getLogger(__name__)
 
 Source = str | os.PathLike[str] | bytes | NDArray[np.uint8]
 """A picture: the path of its file, the file's bytes, or its pixels, uint8 (H, W) grey or (H, W, 3) RGB."""
+SAMPLED_PX: Final = 8
+"""Distance, px, of the pixels by which the paper's colour is told."""
+BRIGHT_SHARE: Final = 0.6
+"""Share of the pixels that are darker than the paper."""
+LEAST_GAIN: Final = 1.12
+"""Brightness of the brightest channel over the darkest one from which paper is coloured."""
+MOST_GAIN: Final = 2.0
 UNNAMED: Final = "picture"
 """What errors call a picture that comes without a path."""
 ORIENTATION: Final = 0x0112
@@ -92,15 +99,6 @@ def explain_errors(name: str) -> Iterator[None]:
 def name_source(source: Source) -> str:
     """What messages call a picture: its path, else UNNAMED."""
     return os.fspath(source) if isinstance(source, str | os.PathLike) else UNNAMED
-
-
-SAMPLED_PX: Final = 8
-"""Distance, px, of the pixels by which the paper's colour is told."""
-BRIGHT_SHARE: Final = 0.6
-"""Share of the pixels that are darker than the paper."""
-LEAST_GAIN: Final = 1.12
-"""Brightness of the brightest channel over the darkest one from which paper is coloured."""
-MOST_GAIN: Final = 2.0
 
 
 def darkest_channel(image: Image) -> NDArray[np.uint8]:

@@ -132,11 +132,6 @@ def find_print(light: Light) -> Print:
     return Print(dark, _find_pieces(dark))
 
 
-def read_numbers(light: Light) -> list[PrintedNumber]:
-    """Words of a picture uint8 (H, W), dark print on light paper, that may be upright numbers."""
-    return find_print(light).read_numbers()
-
-
 def _find_pieces(dark: Grey) -> _Pieces | None:
     count, labels, stats, _ = cv2.connectedComponentsWithStats(
         (dark > 1 - INK).astype(np.uint8), connectivity=8

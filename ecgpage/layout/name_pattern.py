@@ -92,12 +92,9 @@ def find_name_pattern(printed: PrintedNames, options: LayoutOptions = LayoutOpti
 def _count_elsewhere(pattern: NamePattern, chances: Array, options: LayoutOptions) -> int:
     """Number of leads whose name is read clearly elsewhere alone: texture beside a page looks like a column of names."""
     clear = chances > options.sure_name
-    own = np.zeros(len(LEADS), np.bool_)
-    for words, names in zip(pattern.words, pattern.order.cells, strict=True):
-        for word, name in zip(words, names, strict=True):
-            lead = LEADS.index(name.removeprefix("-"))
-            own[lead] |= word >= 0 and bool(clear[word, lead])
-    return int((clear.any(axis=0) & ~own).sum())
+    leads = np.array(_columns_of(pattern.order)).T
+    found = leads[(pattern.words >= 0) & clear[pattern.words, leads]]
+    return int(clear.any(axis=0).sum() - len(np.unique(found)))
 
 
 def _is_contradicted(pattern: NamePattern, printed: PrintedNames, options: LayoutOptions) -> bool:

@@ -85,9 +85,7 @@ def move_columns(
     ``extents``: what the network saw, one for each segment; ``ink_ends``: (segments, 2) page x, mm, of the ends of their ink,
     NaN where it shows none.
     """
-    groups: dict[tuple[float, bool], list[int]] = {}
-    for k, segment in enumerate(layout.segments):
-        groups.setdefault((round(segment.x0_mm, 2), segment.is_strip), []).append(k)
+    groups = group_segments(layout)
     seen = {key: _list_ends([extents[k] for k in m], ink_ends[m]) for key, m in groups.items()}
     usual = {
         key: np.array([layout.segments[m[0]].x0_mm, layout.segments[m[0]].x1_mm]) for key, m in groups.items()
@@ -119,6 +117,14 @@ def move_columns(
             x0, x1 = places[key]
             segments[k] = _place(segments[k], float(x0), float(x1), layout.speed_mm_per_s)
     return replace(layout, segments=segments)
+
+
+def group_segments(layout: PageLayout) -> dict[tuple[float, bool], list[int]]:
+    """Numbers of the segments that begin at one page x, mm, by that and by whether they are strips."""
+    groups: dict[tuple[float, bool], list[int]] = {}
+    for k, segment in enumerate(layout.segments):
+        groups.setdefault((round(segment.x0_mm, 2), segment.is_strip), []).append(k)
+    return groups
 
 
 def _list_ends(extents: Sequence[Extent], ink: Array) -> tuple[SeenEnds, SeenEnds]:

@@ -124,7 +124,7 @@ def place_columns(
         return usual
     hypotheses += [
         replace(h, prior=h.prior + elsewhere)
-        for h in _list_others(usual, seen, speed_mm_per_s, options)
+        for h in _list_others(usual, modes, speed_mm_per_s, options)
         if _are_ordered(h.places, options)
     ]
     weights = np.array([h.prior + weigh_places(h.places, seen, options) for h in hypotheses])
@@ -249,12 +249,9 @@ def _weigh_ends(off: Array, error: float, wrong: float, options: TraceOptions) -
 # --- hypotheses -----------------------------------------------------------------------------------------------
 
 
-def _list_others(
-    usual: Array, seen: Sequence[tuple[SeenEnds, SeenEnds]], speed: float, options: TraceOptions
-) -> Iterator[_Hypothesis]:
-    """Places that are not the layout's."""
+def _list_others(usual: Array, modes: Array, speed: float, options: TraceOptions) -> Iterator[_Hypothesis]:
+    """Places that are not the layout's; ``modes``: (n, 2) where most ends of each side were seen, NaN for none."""
     count = len(usual)
-    modes = np.array([[ends.mode for ends in column] for column in seen])
     for gapped in (False, True) if count > 1 else (False,):
         share = (options.gap_share if gapped else 1 - options.gap_share) if count > 1 else 1.0
         for left, right, chosen in product((False, True), (False, True), _choose_sides(count)):
@@ -263,22 +260,19 @@ def _list_others(
             use[0, 0] &= not left
             use[-1, 1] &= not right
             free = 1 + gapped + left + right
-            tried: list[tuple[tuple[float, float, float] | None, float]]
             fitted = _fit_equal(usual, modes, use, gapped)
-            tried = [(fitted, float(np.log(1 - options.whole_share)) + _cost_of_free(free + 1))]
             width = float(np.mean(usual[:, 1] - usual[:, 0])) if fitted is None else fitted[1]
+            tried = [(fitted, True)]
             for wide in _usual_widths(width, count, speed, options):
-                tried.append(
-                    (
-                        _fit_equal(usual, modes, use, gapped, wide),
-                        float(np.log(options.whole_share)) + _cost_of_free(free),
-                    )
-                )
-            for (placed, cost), free_width in zip(tried, (True, *[False] * len(tried)), strict=False):
-                if placed is not None and placed[2] >= 0:
-                    numbers = (0, *([1] if free_width else []), *([2] if gapped else []))
-                    equal = _Equal(np.array(placed), numbers, (left, right))
-                    yield _Hypothesis(_cut_ends(placed, modes, left, right), prior + cost, equal)
+                tried.append((_fit_equal(usual, modes, use, gapped, wide), False))
+            for placed, is_free in tried:
+                if placed is None or placed[2] < 0:
+                    continue
+                cost = float(np.log(1 - options.whole_share if is_free else options.whole_share))
+                cost += _cost_of_free(free + is_free)
+                numbers = (0, *([1] if is_free else []), *([2] if gapped else []))
+                equal = _Equal(np.array(placed), numbers, (left, right))
+                yield _Hypothesis(_lay_equal(equal.numbers, modes, equal.cut), prior + cost, equal)
     if count > 1 and np.isfinite(modes).any():
         own = np.where(np.isfinite(modes), modes, usual)
         yield _Hypothesis(own, float(np.log(options.unequal_share) + _cost_of_free(2 * count)))
@@ -373,27 +367,23 @@ def _refine(
         root = np.sqrt(right + 1e-9) / error
         rest = at - design @ np.where(np.isin(np.arange(3), free), 0.0, numbers)
         numbers[free] = np.linalg.lstsq(design[:, free] * root[:, None], rest * root, rcond=None)[0]
-    first, width, gap = numbers
-    begin = first + np.arange(len(places)) * (width + gap)
-    found = np.stack([begin, begin + width], axis=1)
-    for place, is_cut in (((0, 0), equal.cut[0]), ((-1, 1), equal.cut[1])):
-        if is_cut:
-            found[place] = places[place]
-    return found
+    return _lay_equal(numbers, places, equal.cut)
 
 
 def _gap_of(usual: Array) -> float:
     return float(np.mean(usual[1:, 0] - usual[:-1, 1])) if len(usual) > 1 else 0.0
 
 
-def _cut_ends(fitted: tuple[float, float, float], modes: Array, cut_left: bool, cut_right: bool) -> Array:
-    """Equal columns (n, 2) of which the outer ends are where they were seen, where they are cut off."""
-    first, width, gap = fitted
-    begin = first + np.arange(len(modes)) * (width + gap)
+def _lay_equal(numbers: Array, ends: Array, cut: tuple[bool, bool]) -> Array:
+    """Equal columns (n, 2) of a first begin, a width and a gap, mm; outer ends that are cut off are those of ``ends`` (n, 2),
+    where these are known.
+    """
+    first, width, gap = numbers
+    begin = first + np.arange(len(ends)) * (width + gap)
     places = np.stack([begin, begin + width], axis=1)
-    for place, is_cut in (((0, 0), cut_left), ((-1, 1), cut_right)):
-        if is_cut and np.isfinite(modes[place]):
-            places[place] = modes[place]
+    for place, is_cut in zip(((0, 0), (-1, 1)), cut, strict=True):
+        if is_cut and np.isfinite(ends[place]):
+            places[place] = ends[place]
     return places
 
 
