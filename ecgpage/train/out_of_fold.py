@@ -33,7 +33,7 @@ from ecgpage.train.scores import average_precisions, expected_thresholds, f_meas
 from ecgpage.train.signal_classifier import PARTS, fit_parts, start_nets
 from ecgpage.train.signal_examples import Windows, load_folds, one_hot
 from ecgpage.train.signal_fitting import Log, Recipe
-from ecgpage.train.stack import fit_near_common
+from ecgpage.train.stack import regression
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,8 @@ ANSWERING: Final = ("windows", "beats", "trees")
 """Parts of the branch that predict, in the order of the columns of ``LeftOut.logits``."""
 LEAST_STATEMENTS: Final = 40
 """Records of a statement, at least, for it to be a target beside the classes."""
+COMMON_PULL: Final = 1.0
+"""Penalty that draws the common weights of the parts to their mean."""
 PULL: Final = 30.0
 """Penalty that draws a class's weights of the parts to the common ones."""
 
@@ -148,7 +150,14 @@ def combine(logits: Array, truth: NDArray[np.bool_]) -> tuple[Array, Array]:
     Common weights are fitted first, then each class's own near these, as in ``ecgpage.train.stack``.
     """
     x = np.moveaxis(np.asarray(logits, np.float64), 1, 2)  # (n, 11, parts)
-    return fit_near_common(x, truth, np.full(x.shape[2], 1.0 / x.shape[2]), PULL)
+    count = x.shape[2]
+    weights, bias = np.full((x.shape[1], count), 1.0 / count), np.zeros(x.shape[1])
+    held = [c for c in range(x.shape[1]) if 0 < truth[:, c].sum() < len(truth)]
+    if held:
+        common, _ = regression(x[:, held], truth[:, held], weights[0], COMMON_PULL)
+        for c in held:
+            weights[c], bias[c : c + 1] = regression(x[:, [c]], truth[:, [c]], common, PULL)
+    return weights, bias
 
 
 def cross_fitted(left: LeftOut) -> tuple[Array, NDArray[np.bool_]]:

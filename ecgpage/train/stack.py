@@ -137,26 +137,18 @@ def coefficients(x: Array, truth: NDArray[np.bool_]) -> tuple[Array, Array]:
     the common ones: rare classes follow the common weights, frequent ones their own pages. A class that none or all of the
     pages have keeps the mean of both logits.
     """
-    start = np.zeros(len(FEATURES))
-    start[[FEATURES.index("signal"), FEATURES.index("page")]] = 0.5
-    return fit_near_common(x, truth, start, PULL)
-
-
-def fit_near_common(x: Array, truth: NDArray[np.bool_], start: Array, pull: float) -> tuple[Array, Array]:
-    """``coefficients`` of any inputs ``x`` (n, classes, k): weights (classes, k), those of ``start`` (k,) where a class is
-    never or always there, and biases (classes,); ``pull``: penalty that draws a class's weights to the common ones.
-    """
-    weights, bias = np.tile(start, (x.shape[1], 1)), np.zeros(x.shape[1])
-    held = [c for c in range(x.shape[1]) if 0 < truth[:, c].sum() < len(truth)]
+    weights, bias = np.zeros((len(CLASSES), len(FEATURES))), np.zeros(len(CLASSES))
+    weights[:, [FEATURES.index("signal"), FEATURES.index("page")]] = 0.5
+    held = [c for c in range(len(CLASSES)) if 0 < truth[:, c].sum() < len(truth)]
     if not held:
         return weights, bias
-    common, _ = _regression(x[:, held], truth[:, held], start, COMMON_PULL)
+    common, _ = regression(x[:, held], truth[:, held], weights[0], COMMON_PULL)
     for c in held:
-        weights[c], bias[c : c + 1] = _regression(x[:, [c]], truth[:, [c]], common, pull)
+        weights[c], bias[c : c + 1] = regression(x[:, [c]], truth[:, [c]], common, PULL)
     return weights, bias
 
 
-def _regression(x: Array, truth: NDArray[np.bool_], prior: Array, pull: float) -> tuple[Array, Array]:
+def regression(x: Array, truth: NDArray[np.bool_], prior: Array, pull: float) -> tuple[Array, Array]:
     """Weights (8,) and biases (k,) for ``x`` (n, k, 8): least cross-entropy + ``pull`` |standardised weights - prior|^2."""
     mean, spread = x.mean(0), x.reshape(-1, x.shape[2]).std(0)  # (k, 8), (8,)
     centred = x - mean
