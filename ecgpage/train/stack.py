@@ -17,13 +17,13 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from sklearn.model_selection import GroupKFold
 
 from ecgpage.core.conventions import CLASSES, EcgPageError
 from ecgpage.core.types import Array
 from ecgpage.diagnosis.stack import FEATURES, Stack, decide, drop_unlikely_norm, features
 from ecgpage.diagnosis.types import Diagnosis
+from ecgpage.train.pulled_regression import fit_near_common
 from ecgpage.train.scores import choose_thresholds, expected_thresholds, f_measures, macro_interval
 
 log = logging.getLogger(__name__)
@@ -133,39 +133,10 @@ def table_of(predictions: list[Prediction]) -> Table:
 def coefficients(x: Array, truth: NDArray[np.bool_]) -> tuple[Array, Array]:
     """Weights (11, 8) and biases (11,) of logistic regressions on ``x`` (n, 11, 8), one a class, drawn to common weights.
 
-    Common weights for all classes, with a bias each, are fitted first; then each class's own, which a penalty holds near
-    the common ones: rare classes follow the common weights, frequent ones their own pages. A class that none or all of the
-    pages have keeps the mean of both logits.
+    A class that none or all of the pages have keeps the mean of both logits.
     """
-    weights, bias = np.zeros((len(CLASSES), len(FEATURES))), np.zeros(len(CLASSES))
-    weights[:, [FEATURES.index("signal"), FEATURES.index("page")]] = 0.5
-    held = [c for c in range(len(CLASSES)) if 0 < truth[:, c].sum() < len(truth)]
-    if not held:
-        return weights, bias
-    common, _ = regression(x[:, held], truth[:, held], weights[0], COMMON_PULL)
-    for c in held:
-        weights[c], bias[c : c + 1] = regression(x[:, [c]], truth[:, [c]], common, PULL)
-    return weights, bias
-
-
-def regression(x: Array, truth: NDArray[np.bool_], prior: Array, pull: float) -> tuple[Array, Array]:
-    """Weights (8,) and biases (k,) for ``x`` (n, k, 8): least cross-entropy + ``pull`` |standardised weights - prior|^2."""
-    mean, spread = x.mean(0), x.reshape(-1, x.shape[2]).std(0)  # (k, 8), (8,)
-    centred = x - mean
-
-    def loss(values: Array) -> tuple[float, Array]:
-        change, bias = values[: len(prior)], values[len(prior) :]
-        z = centred @ (prior + change) + bias  # (n, k)
-        error = 1 / (1 + np.exp(-z)) - truth
-        penalty = change * spread**2
-        entropy = np.logaddexp(0, z).sum() - z[truth].sum()
-        slope = np.tensordot(error, centred, 2) + 2 * pull * penalty
-        return float(entropy + pull * change @ penalty), np.concatenate([slope, error.sum(0)])
-
-    start = np.zeros(len(prior) + x.shape[1])
-    found = minimize(loss, start, jac=True, method="L-BFGS-B").x
-    weights = prior + found[: len(prior)]
-    return weights, found[len(prior) :] - mean @ weights
+    usual = np.isin(FEATURES, ("signal", "page")) / 2
+    return fit_near_common(x, truth, usual, common_pull=COMMON_PULL, pull=PULL)
 
 
 def parts(table: Table) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
