@@ -67,9 +67,9 @@ class SignalBranch:
     def __call__(self, *windows: NDArray[np.float32]) -> tuple[NDArray[np.float32]]:
         """Logits (n, outputs) of windows (n, 12, t)."""
         (x,) = windows
-        usual, rhythm, numbers = read_all_beats(x)
+        usual, sequence, numbers = read_all_beats(x)
         told = walk_trees(self.trees, numbers)
-        (of_windows,), (of_beats,) = self.windows(to_planes(x)), self.beats(usual, rhythm)
+        (of_windows,), (of_beats,) = self.windows(to_planes(x)), self.beats(usual, sequence)
         voters = 2 + np.asarray(self.trees["covered"], np.float32)
         return (np.asarray((of_windows + of_beats + told) / voters, np.float32),)
 

@@ -167,14 +167,14 @@ def _smooth(x: Tensor) -> Tensor:
 
 
 def to_beats(windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Usual beats (n, 12, 88) mV with NaN, rhythm (n, 38) and all numbers (n, 444) of windows (n, 12, t) mV at 100 Hz."""
+    """Usual beats (n, 12, 88) mV with NaN, sequences (n, 86) and all numbers (n, 492) of windows (n, 12, t) mV at 100 Hz."""
     found = read_all_beats(windows.cpu().numpy())
-    usual, rhythm, numbers = (torch.from_numpy(part).to(windows.device) for part in found)
-    return usual, rhythm, numbers
+    usual, sequence, numbers = (torch.from_numpy(part).to(windows.device) for part in found)
+    return usual, sequence, numbers
 
 
 class BeatNet(nn.Module):
-    """Network from usual beats (n, 12, 88) mV with NaN and rhythm (n, 38) to logits (n, outputs).
+    """Network from usual beats (n, 12, 88) mV with NaN and sequences (n, 86) to logits (n, outputs).
 
     The beats are aligned, so there is no pooling over time: the meaning of a sample is its place in the beat.
     """
@@ -202,9 +202,9 @@ class BeatNet(nn.Module):
         blocks += [Block(i, o, kernel, 2) for i, o in zip(widths, [*widths[1:], last], strict=True)]
         self.body = nn.Sequential(*blocks)
         self.wave = nn.Linear(last * math.ceil(beats.LENGTH / 2 ** len(widths)), hidden)
-        self.scale = nn.BatchNorm1d(len(beats.RHYTHM))
+        self.scale = nn.BatchNorm1d(len(beats.SEQUENCE))
         self.rhythm = nn.Sequential(
-            nn.Linear(2 * len(beats.RHYTHM), 96),
+            nn.Linear(2 * len(beats.SEQUENCE), 96),
             nn.ReLU(),
             nn.Dropout(dropout / 2),
             nn.Linear(96, 64),
@@ -214,13 +214,13 @@ class BeatNet(nn.Module):
         self.mix = nn.Linear(hidden + 64, 128)
         self.head = nn.Linear(128, outputs)
 
-    def forward(self, usual: Tensor, rhythm: Tensor) -> Tensor:
+    def forward(self, usual: Tensor, sequence: Tensor) -> Tensor:
         known = usual.isfinite()
         x = torch.cat([torch.nan_to_num(usual).clamp(-LARGEST_MV, LARGEST_MV), known.to(usual.dtype)], 1)
         x = x[:, :, None].contiguous(memory_format=torch.channels_last)  # (n, 24, 1, 88)
         x = self.body(F.relu(self.norm(self.stem(x)))).flatten(1)
         x = F.relu(self.wave(self.dropout(x)))
-        scaled = self.scale(rhythm)
+        scaled = self.scale(sequence)
         tails = scaled.sign() * scaled.abs().log1p()
         x = torch.cat([x, self.rhythm(torch.cat([scaled.clamp(-4, 4), tails], 1))], 1)
         return self.head(self.dropout(F.relu(self.mix(self.dropout(x)))))
@@ -253,9 +253,9 @@ class SignalNets(nn.Module):
         return {name: getattr(self, name).settings for name in ("windows", "beats", "trees")}
 
     def forward(self, windows: Tensor) -> Tensor:
-        usual, rhythm, numbers = to_beats(windows)
+        usual, sequence, numbers = to_beats(windows)
         told = self.trees(numbers)
-        logits: Tensor = self.windows(to_planes(windows)) + self.beats(usual, rhythm) + told
+        logits: Tensor = self.windows(to_planes(windows)) + self.beats(usual, sequence) + told
         return logits / (2 + self.trees.covered.float())
 
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from ecgpage.core.onnx_runtime import GRAPH
 from ecgpage.core.weights import Card, load_card, save_bytes
-from ecgpage.diagnosis import page_classifier, page_network, signal_classifier, signal_network
+from ecgpage.diagnosis import beats, page_classifier, page_network, signal_classifier, signal_network
 from ecgpage.layout import detector, detector_network, text_network, text_reader
 from ecgpage.trace import crop_reader, network
 from ecgpage.trace.geometry import ROWS
@@ -71,7 +71,7 @@ def list_plans(folder: Path) -> list[Plan]:
     nets = signal_network.load_nets(folder, signal_classifier.NAME)
     parts: dict[str, tuple[nn.Module, tuple[Tensor, ...]]] = {
         "windows": (nets.windows, (torch.rand(2, 24, 1000),)),
-        "beats": (nets.beats, (torch.rand(2, 12, 88), torch.rand(2, 38))),
+        "beats": (nets.beats, (torch.rand(2, 12, 88), torch.rand(2, len(beats.SEQUENCE)))),
     }
     return [
         Plan(

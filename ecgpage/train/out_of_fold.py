@@ -29,17 +29,17 @@ from ecgpage.core.torch_runtime import network_precision
 from ecgpage.core.types import Array
 from ecgpage.diagnosis.signal_network import SignalNets, to_beats, to_planes
 from ecgpage.synth.simulated_digitization import mask_as_page
+from ecgpage.train.pulled_regression import fit_near_common
 from ecgpage.train.scores import average_precisions, expected_thresholds, f_measures, macro_interval
 from ecgpage.train.signal_classifier import PARTS, fit_parts, start_nets
 from ecgpage.train.signal_examples import Windows, load_folds, one_hot
 from ecgpage.train.signal_fitting import Log, Recipe
-from ecgpage.train.stack import regression
 
 log = logging.getLogger(__name__)
 
 FOLDS: Final = tuple(range(1, 9))
 """Folds that may be trained on and left out."""
-ANSWERING: Final = ("windows", "beats", "trees")
+ANSWERING: Final = (*PARTS, "trees")
 """Parts of the branch that predict, in the order of the columns of ``LeftOut.logits``."""
 LEAST_STATEMENTS: Final = 40
 """Records of a statement, at least, for it to be a target beside the classes."""
@@ -134,8 +134,8 @@ def part_logits(nets: SignalNets, x: Tensor, parts: Sequence[str] = PARTS) -> ND
                 if "windows" in parts:
                     own[:, 0] = nets.windows(to_planes(windows))[:, :classes].float()
                 if "beats" in parts:
-                    usual, rhythm, numbers = to_beats(windows)
-                    own[:, 1] = nets.beats(usual, rhythm)[:, :classes].float()
+                    usual, sequence, numbers = to_beats(windows)
+                    own[:, 1] = nets.beats(usual, sequence)[:, :classes].float()
                     own[:, 2] = nets.trees(numbers)[:, :classes]
             found.append(own)
     return torch.cat(found).numpy().astype(np.float16)
@@ -145,19 +145,10 @@ def part_logits(nets: SignalNets, x: Tensor, parts: Sequence[str] = PARTS) -> ND
 
 
 def combine(logits: Array, truth: NDArray[np.bool_]) -> tuple[Array, Array]:
-    """Weights (11, parts) and biases (11,) of the parts' logits (n, parts, 11), which calibrate them.
-
-    Common weights are fitted first, then each class's own near these, as in ``ecgpage.train.stack``.
-    """
+    """Weights (11, parts) and biases (11,) of the parts' logits (n, parts, 11), which calibrate them."""
     x = np.moveaxis(np.asarray(logits, np.float64), 1, 2)  # (n, 11, parts)
-    count = x.shape[2]
-    weights, bias = np.full((x.shape[1], count), 1.0 / count), np.zeros(x.shape[1])
-    held = [c for c in range(x.shape[1]) if 0 < truth[:, c].sum() < len(truth)]
-    if held:
-        common, _ = regression(x[:, held], truth[:, held], weights[0], COMMON_PULL)
-        for c in held:
-            weights[c], bias[c : c + 1] = regression(x[:, [c]], truth[:, [c]], common, PULL)
-    return weights, bias
+    equal = np.full(x.shape[2], 1 / x.shape[2])
+    return fit_near_common(x, truth, equal, common_pull=COMMON_PULL, pull=PULL)
 
 
 def cross_fitted(left: LeftOut) -> tuple[Array, NDArray[np.bool_]]:

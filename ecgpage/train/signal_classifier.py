@@ -49,14 +49,14 @@ from ecgpage.train.signal_examples import (
 from ecgpage.train.signal_fitting import Fitted, Log, Recipe, fit, probabilities
 from ecgpage.train.tree_growing import grow_trees
 
-INPUT: Final = "12 leads x 10 s at 100 Hz, mV, NaN where not printed (as signal and mask planes; as usual beat, rhythm, form)"
+INPUT: Final = "12 leads, 10 s at 100 Hz, mV, NaN where unknown (as planes of signal and mask; as usual beat, sequence, form)"
 """Input of the networks, for the model card."""
 PARTS: Final = ("windows", "beats")
 """Networks of the signal branch, in the order of their training."""
-TIME_SHARE: Final = {"windows": 0.65, "beats": 0.15, "trees": 0.1}
-"""Share of a training's time that networks and trees get, at most; the rest is for validating and reading beats."""
+TIME_SHARE: Final = {"windows": 0.6, "beats": 0.15, "reading": 0.1, "trees": 0.1}
+"""Share of a training's time that networks, reading of beats and trees get, at most; the rest is for validating."""
 VIEWS: Final = 4
-"""Number of simulated digitizations of each record from which beats are read: reading takes longer than a step."""
+"""Number of simulated digitizations of each record from which beats are read, at most: reading takes longer than a step."""
 BEATS_BATCH: Final = 128
 """Number of records in a step of the network on beats."""
 OUTPUT: Final = "one logit per class; a label where its sigmoid reaches the class's threshold (settings)"
@@ -66,7 +66,7 @@ OUTPUT: Final = "one logit per class; a label where its sigmoid reaches the clas
 def select_outputs(nets: SignalNets, rows: Sequence[int], *, trees: bool = True) -> SignalNets:
     """Copy of the networks with some of their outputs, in the order of ``rows``; the trees' likewise, or as they are."""
     settings = nets.settings
-    chosen = SignalNets(len(rows), settings["windows"], settings["beats"], settings["trees"])
+    chosen = SignalNets(len(rows), *(settings[part] for part in (*PARTS, "trees")))
     state = nets.state_dict()
     for key, value in state.items():
         if ".head." in key or (trees and key.startswith("trees.")):
@@ -75,7 +75,7 @@ def select_outputs(nets: SignalNets, rows: Sequence[int], *, trees: bool = True)
     return chosen.eval()
 
 
-# --- both networks ------------------------------------------------------------------------------------------
+# --- both networks -----------------------------------------------------------------------------------------
 
 
 def start_nets(classes: list[str], start_from: str | Path | None) -> tuple[SignalNets, list[float]]:
@@ -84,7 +84,7 @@ def start_nets(classes: list[str], start_from: str | Path | None) -> tuple[Signa
         return SignalNets(len(classes)), [0.4] * len(classes)
     old, settings = load_nets(start_from, NAME), load_card(start_from, NAME).settings
     known_classes = list(settings["classes"])
-    nets = SignalNets(len(classes), old.windows.settings, old.beats.settings)
+    nets = SignalNets(len(classes), **{part: old.settings[part] for part in PARTS})
     for part in PARTS:
         network: nn.Module = getattr(nets, part)
         state = network.state_dict()
@@ -124,12 +124,14 @@ def fit_parts(
         own = recipe
         if part == "beats":
             kept = None if work is None else work / f"beats_{_digest(train, recipe.seed)}"
-            views = _read_beats(train, recipe.seed, kept)
-            examples = views, None if val is None else BeatViews.of(val)
-            limit = math.inf if seconds is None else TIME_SHARE["trees"] * seconds
-            nets.trees = grow_trees(views.numbers, train.y[:, : len(classes)], kept, limit)
-            nets.trees.to(next(network.parameters()).device)  # the views stay on the CPU
+            limit = {
+                name: math.inf if seconds is None else share * seconds for name, share in TIME_SHARE.items()
+            }
             own = replace(recipe, batch=min(2 * recipe.batch, BEATS_BATCH))
+            views = _read_beats(train, recipe.seed, kept, limit["reading"])
+            examples = views, None if val is None else BeatViews.of(val)
+            nets.trees = grow_trees(views.numbers, train.y[:, : len(classes)], kept, limit["trees"])
+            nets.trees.to(next(network.parameters()).device)  # the views stay on the CPU
         log(f"{part}:")
         checkpoint = None if work is None else work / f"{part}.pt"
         if seconds is not None:
@@ -147,15 +149,15 @@ def _digest(windows: Windows, seed: int) -> str:
     return found.hexdigest()[:16]
 
 
-def _read_beats(windows: Windows, seed: int, kept: Path | None) -> BeatViews:
+def _read_beats(windows: Windows, seed: int, kept: Path | None, seconds: float) -> BeatViews:
     """Beats of several views of the windows; the folder ``kept`` keeps them for a training that is stopped."""
     path = None if kept is None else kept / "beats.pt"
     if path is not None and path.exists():
         return BeatViews(**torch.load(path, weights_only=True), y=windows.y)
-    views = BeatViews.of(windows, VIEWS, seed)
+    views = BeatViews.of(windows, VIEWS, seed, seconds)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_checkpoint({key: getattr(views, key) for key in ("usual", "rhythm", "numbers")}, path)
+        write_checkpoint({key: getattr(views, key) for key in ("usual", "sequence", "numbers")}, path)
     return views
 
 

@@ -1,6 +1,8 @@
 """Examples for the signal classifier: windows, beats read from them, and the packs' folds."""
 
 import csv
+import math
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,24 +66,28 @@ class BeatViews:
 
     usual: Tensor
     """float16 (views, n, 12, 88) usual beat, mV, NaN where unknown."""
-    rhythm: Tensor
-    """float32 (views, n, 38) numbers of the rhythm."""
+    sequence: Tensor
+    """float32 (views, n, 86) numbers of rhythm and pattern."""
     numbers: Tensor
-    """float32 (views, n, 444) input of the trees."""
+    """float32 (views, n, 492) input of the trees."""
     y: Tensor
 
     @classmethod
-    def of(cls, windows: Windows, views: int = 0, seed: int = 0) -> "BeatViews":
-        """Beats read from ``views`` simulated digitizations of each window; 0 reads the unaltered window once."""
+    def of(cls, windows: Windows, views: int = 0, seed: int = 0, seconds: float = math.inf) -> "BeatViews":
+        """Beats read from ``views`` simulated digitizations of each window; 0 reads the unaltered window once.
+
+        There are fewer views, but one, where another one would take longer than what is left of ``seconds``.
+        """
         rng = np.random.default_rng([seed, 77])
-        read = []
-        for _ in range(max(1, views)):
+        began, read, done = time.monotonic(), [], 0
+        while done == 0 or (done < views and (time.monotonic() - began) * (done + 1) <= seconds * done):
             for x in windows.x.split(256):
-                usual, rhythm, numbers = to_beats(
+                usual, sequence, numbers = to_beats(
                     simulate_digitization(x.float(), rng) if views else x.float()
                 )
-                read.append((usual.half(), rhythm, numbers))
-        shape = (max(1, views), len(windows.x))
+                read.append((usual.half(), sequence, numbers))
+            done += 1
+        shape = (done, len(windows.x))
         parts = [torch.cat(part).unflatten(0, shape) for part in zip(*read, strict=True)]
         return cls(parts[0], parts[1], parts[2], windows.y)
 
@@ -95,15 +101,15 @@ class BeatViews:
         share = (0.5 - np.abs(rng.beta(0.4, 0.4, n) - 0.5)) * (rng.random(n) < MIXED)
         part, other = torch.from_numpy(share.astype(np.float32)), torch.from_numpy(rng.permutation(n))
         gain = torch.from_numpy(1 + 0.05 * rng.standard_normal((n, 1, 1), np.float32))
-        usual, rhythm, y = self.usual[view, rows].float(), self.rhythm[view, rows], self.y[rows]
+        usual, sequence, y = self.usual[view, rows].float(), self.sequence[view, rows], self.y[rows]
         usual = torch.lerp(usual, usual[other], part[:, None, None]) * gain
-        rhythm = torch.lerp(rhythm, rhythm[other], part[:, None])
+        sequence = torch.lerp(sequence, sequence[other], part[:, None])
         y = torch.lerp(y, y[other], part[:, None])
-        return (usual.to(device), rhythm.to(device)), y.to(device)
+        return (usual.to(device), sequence.to(device)), y.to(device)
 
     def batches(self, device: torch.device) -> Iterator[Inputs]:
-        for usual, rhythm in zip(self.usual[0].split(512), self.rhythm[0].split(512), strict=True):
-            yield usual.to(device).float(), rhythm.to(device)
+        for usual, sequence in zip(self.usual[0].split(512), self.sequence[0].split(512), strict=True):
+            yield usual.to(device).float(), sequence.to(device)
 
 
 @dataclass(frozen=True)

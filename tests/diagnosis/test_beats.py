@@ -6,20 +6,25 @@ import pytest
 from ecgpage.core.conventions import LEADS
 from ecgpage.diagnosis.beat_pattern import ABSENT as NO_PATTERN
 from ecgpage.diagnosis.beat_pattern import PATTERN, pattern_of
-from ecgpage.diagnosis.beats import ABSENT, BEFORE, FORM, FS, LENGTH, RHYTHM, form_of, read_beats
+from ecgpage.diagnosis.beats import ABSENT, BEFORE, FORM, FS, LENGTH, RHYTHM, SEQUENCE, form_of, read_beats
 from ecgpage.synth.simulated_digitization import STANDARD_MASK
 
 AMPLITUDE = np.array([0.6, 1.0, 0.5, -0.8, 0.3, 0.7, -0.4, 0.5, 0.8, 1.2, 1.1, 0.9])
 II = LEADS.index("II")
 
 
-def window(at_s: list[float], wide: tuple[int, ...] = (), noise: float = 0.01) -> np.ndarray:
-    """(12, 1000) mV of beats with their QRS complexes at ``at_s``; those in ``wide`` have no P and a broad QRS."""
+def window(
+    at_s: list[float], wide: tuple[int, ...] = (), noise: float = 0.01, t_mv: float = 0.25
+) -> np.ndarray:
+    """(12, 1000) mV of beats with their QRS complexes at ``at_s``; those in ``wide`` have no P and a broad QRS.
+
+    ``t_mv``: height of the T wave where the QRS complex is 1 mV high.
+    """
     t = np.arange(1000) / FS
     lead = np.zeros(1000)
     for k, at in enumerate(at_s):
         width, height = (0.045, 1.4) if k in wide else (0.012, 1.0)
-        lead += height * np.exp(-0.5 * ((t - at) / width) ** 2) + 0.25 * np.exp(
+        lead += height * np.exp(-0.5 * ((t - at) / width) ** 2) + t_mv * np.exp(
             -0.5 * ((t - at - 0.27) / 0.04) ** 2
         )
         if k not in wide:
@@ -41,6 +46,15 @@ def test_beats_are_found_at_any_rate(rate: int, noise: float) -> None:
     assert np.abs(found.at / FS - wanted).max() <= 0.03
     assert found.rhythm[RHYTHM.index("rate")] == pytest.approx(rate, rel=0.03)
     assert found.rhythm[RHYTHM.index("spread")] < 0.05
+
+
+@pytest.mark.parametrize("rate", [40, 75, 110])
+@pytest.mark.parametrize("t_mv", [0.8, 1.1])
+def test_a_high_t_wave_is_no_beat(rate: int, t_mv: float) -> None:
+    wanted = np.arange(0.3, 9.6, 60 / rate)
+    found = read_beats(page(window(wanted.tolist(), t_mv=t_mv)))
+    assert len(found.at) == len(wanted)
+    assert np.abs(found.at / FS - wanted).max() <= 0.03
 
 
 def test_without_a_strip_the_leads_stand_in_for_each_other() -> None:
@@ -191,3 +205,5 @@ def test_the_numbers_of_the_trees_begin_with_rhythm_and_form() -> None:
     first = len(RHYTHM) + len(FORM)
     np.testing.assert_array_equal(found.numbers[:first], np.concatenate([found.rhythm, found.form]))
     np.testing.assert_array_equal(found.numbers[first:], found.pattern)
+    assert dict(zip(SEQUENCE, found.sequence, strict=True))["rate"] == pytest.approx(60, abs=2)
+    np.testing.assert_array_equal(found.sequence[len(RHYTHM) :], found.pattern)

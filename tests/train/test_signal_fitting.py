@@ -127,6 +127,14 @@ def test_a_training_that_is_stopped_within_a_pass_goes_on_there(windows: Windows
     assert resumed.progress.steps == 12
 
 
+@pytest.mark.parametrize(("seconds", "views"), [(0.0, 1), (3600.0, 3)])
+def test_beats_are_read_from_fewer_views_when_time_is_short(seconds: float, views: int) -> None:
+    mv = np.stack([twelve_leads(microvolts(k, 100)) for k in range(2)]).astype(np.float16)
+    windows = Windows(torch.from_numpy(mv), torch.zeros(2, 1))
+    read = BeatViews.of(windows, 3, seconds=seconds)
+    assert len(read.usual) == len(read.sequence) == len(read.numbers) == views
+
+
 @pytest.mark.medium
 def test_a_stopped_training_finds_its_beats_and_trees_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
