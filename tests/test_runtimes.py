@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -14,7 +15,7 @@ from ecgpage import Digitization, EcgPageError, Reader
 from ecgpage.core.conventions import LEADS
 from ecgpage.core.onnx_runtime import GRAPH
 from ecgpage.core.runtime import PRECISION, RUNTIME, Runtime
-from ecgpage.core.weights import load_arrays, load_card, save_arrays
+from ecgpage.core.weights import copy_weights, load_arrays, load_card, save_arrays
 from ecgpage.diagnosis.signal_classifier import NAME as SIGNAL
 from ecgpage.diagnosis.signal_classifier import SignalClassifier
 from ecgpage.layout.text_reader import NAME as WORDS
@@ -59,6 +60,7 @@ def answers(reader: Reader) -> list[Digitization]:
 def by_onnx() -> list[Digitization]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(RUNTIME, "onnx")
+        patch.setenv(PRECISION, "float32")
         return answers(Reader("cpu"))
 
 
@@ -119,7 +121,7 @@ def test_the_way_of_onnx_imports_nothing_of_training(command: list[str], tmp_pat
 
 def test_graphs_hold_no_weights() -> None:
     graphs = sorted(MODEL.glob("*.onnx"))
-    assert len(graphs) == 6
+    assert len(graphs) == 7
     assert sum(path.stat().st_size for path in graphs) < 400_000
 
 
@@ -150,6 +152,33 @@ def test_new_weights_need_no_new_graph(tmp_path: Path) -> None:
     )
     assert np.abs(onnx - shipped).max() > 0.01
     np.testing.assert_allclose(onnx, torch, atol=1e-3)
+
+
+def test_the_trace_network_in_8_bits_reads_as_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = draw_challenge_page(record(), FS, seed=2).image
+    grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.uint8)
+    crops = [grey[y : y + 320, 300:1004] for y in (500, 900)]
+    exact = CropReader.load(MODEL, ONNX).read_crops(crops)
+    monkeypatch.delenv(PRECISION)
+    for one, other in zip(exact, CropReader.load(MODEL, ONNX).read_crops(crops), strict=True):
+        drawn = one.visible > 0.9
+        assert drawn.mean() > 0.5
+        apart = np.abs(one.height_mm - other.height_mm)[drawn]
+        assert 0 < np.median(apart) < 0.02  # another graph, and the same line
+        assert np.quantile(apart, 0.95) < 0.1
+        assert (other.visible[drawn] > 0.5).all()
+
+
+def test_weights_without_a_graph_of_their_own_in_8_bits_run_in_float32(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy_weights(MODEL, tmp_path)
+    changed_weights(tmp_path, TRACE)  # the copied graph in 8 bits belongs to others
+    crop = np.random.default_rng(1).integers(0, 256, (320, 64), dtype=np.uint8)
+    exact = CropReader.load(tmp_path, ONNX).read_crops([crop])[0]
+    monkeypatch.delenv(PRECISION)
+    usual = CropReader.load(tmp_path, ONNX).read_crops([crop])[0]
+    np.testing.assert_array_equal(exact.height_mm, usual.height_mm)
 
 
 def test_a_network_of_other_settings_names_the_way_out(tmp_path: Path) -> None:

@@ -13,12 +13,15 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from ecgpage.core.conventions import EcgPageError
-from ecgpage.core.runtime import RUNTIME, count_threads
+from ecgpage.core.eight_bits import in_eight_bits
+from ecgpage.core.runtime import RUNTIME, asked_precision, count_threads
 from ecgpage.core.shipped_weights import find_weights
-from ecgpage.core.weights import load_bytes, load_card
+from ecgpage.core.weights import digest, load_bytes, load_card
 
 GRAPH: Final = "_graph"
 """Ending of a graph's entry in the table of the model folder."""
+EIGHT_BITS: Final = "_8bit_graph"
+"""Ending of the entry of a graph that multiplies 8-bit integers."""
 ERRORS_ONLY: Final = 3
 """Severity from which ONNX Runtime writes to stderr."""
 
@@ -26,7 +29,7 @@ ERRORS_ONLY: Final = 3
 class OnnxNetwork:
     """A graph with its weights as a function on arrays."""
 
-    def __init__(self, graph: bytes, state: Mapping[str, NDArray[np.float32]]) -> None:
+    def __init__(self, graph: bytes, state: Mapping[str, NDArray[Any]]) -> None:
         """``graph``: operations; ``state``: weights by the names of the graph's initializers."""
         options = ort.SessionOptions()
         options.intra_op_num_threads = count_threads()
@@ -52,8 +55,12 @@ def load_graph(
     """Network of the graph ``name`` with weights ``state``; a folder without a graph that fits uses the shipped one.
 
     ``settings``: what the network is built from; the graph must have been exported with the same. Raises EcgPageError with
-    the way out when no graph fits.
+    the way out when no graph fits. Where no precision is asked for and the folder has a graph that multiplies 8-bit integers
+    for these very weights, it is that one.
     """
+    network = _load_eight_bits(folder, name, state) if asked_precision() == "auto" else None
+    if network is not None:
+        return network
     reasons = []
     for place in dict.fromkeys((Path(folder), find_weights())):
         try:
@@ -69,3 +76,16 @@ def load_graph(
     raise EcgPageError(
         f"{reasons[0]}; export it with: python -m ecgpage.train.export_graphs --model {folder}, or set {RUNTIME}=torch"
     )
+
+
+def _load_eight_bits(
+    folder: str | Path, name: str, state: Mapping[str, NDArray[np.float32]]
+) -> OnnxNetwork | None:
+    """Network of the graph of ``name`` that multiplies 8-bit integers; None without one for the folder's weights."""
+    if digest(folder, name + EIGHT_BITS) is None:
+        return None
+    settings = load_card(folder, name + EIGHT_BITS).settings
+    if settings["weights"] != digest(folder, name):
+        return None
+    weights = in_eight_bits(state, settings["steps"], settings["held"])
+    return OnnxNetwork(load_bytes(folder, name + EIGHT_BITS), weights)

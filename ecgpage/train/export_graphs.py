@@ -155,10 +155,7 @@ def strip(model: onnx.ModelProto, state: Collection[str], inner: str = "") -> by
     for one in graph.initializer:
         names[one.name] = one.name.removeprefix(inner) if one.name in state else one.name
         if one.name in state:
-            empty = onnx.TensorProto(name=one.name, dims=one.dims, data_type=one.data_type)
-            empty.data_location = onnx.TensorProto.EXTERNAL
-            empty.external_data.add(key="location", value="given when the graph is loaded")
-            one.CopyFrom(empty)
+            leave_out_values(one)
         one.name = names[one.name]
         del one.metadata_props[:]
     for node in graph.node:
@@ -175,6 +172,14 @@ def strip(model: onnx.ModelProto, state: Collection[str], inner: str = "") -> by
     model.producer_version = ""
     content: bytes = model.SerializeToString(deterministic=True)
     return content
+
+
+def leave_out_values(one: onnx.TensorProto) -> None:
+    """Make an initializer one whose values are given when the graph is loaded."""
+    empty = onnx.TensorProto(name=one.name, dims=one.dims, data_type=one.data_type)
+    empty.data_location = onnx.TensorProto.EXTERNAL
+    empty.external_data.add(key="location", value="given when the graph is loaded")
+    one.CopyFrom(empty)
 
 
 def _drop_empty_biases(graph: onnx.GraphProto) -> None:
