@@ -17,7 +17,6 @@ from ecgpage.core.conventions import EcgPageError, NoGridError
 from ecgpage.core.runtime import Runtime, choose_runtime
 from ecgpage.core.types import Image
 from ecgpage.core.weights import digest
-from ecgpage.grid.comb import weigh_side
 from ecgpage.grid.find_grids import find_grids
 from ecgpage.grid.flat_page import FlatPage, flatten_page
 from ecgpage.grid.grid_map import SQUARE_MM, GridMap
@@ -34,8 +33,9 @@ from ecgpage.layout.known_layouts import order_of
 from ecgpage.layout.options import Hints, LayoutOptions
 from ecgpage.layout.orientation import find_upright_turn
 from ecgpage.layout.page_layout import read_layout
+from ecgpage.layout.rivals import SeenLayout, is_same_scale, rank, weigh_size
 from ecgpage.layout.scale_without_grid import map_without_grid
-from ecgpage.layout.scales import find_doubt, weigh_page
+from ecgpage.layout.scales import find_doubt
 from ecgpage.layout.second_page import ANOTHER, shows_another
 from ecgpage.layout.shown_time import PAGE_S, shown_seconds
 from ecgpage.layout.text_reader import NAME as WORDS
@@ -69,8 +69,6 @@ log = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 
-SAME_SCALE: Final = 0.04
-"""Natural log of the ratio of two grids' scales up to which they are one."""
 NO_LINES: Final = (
     "no ECG grid found, and no trace: nothing but words, or nothing at all, is drawn on the picture"
 )
@@ -254,16 +252,16 @@ class Digitizer:
         known: GridMap | None,
         record_s: float,
         boxes: PageBoxes | None,
-        read: Callable[["_SeenLayout"], Answer],
+        read: Callable[[SeenLayout], Answer],
     ) -> Answer:
         """Result of ``read`` on the likeliest grid on which it succeeds; its ``EcgPageError`` when there is none."""
         failures: list[EcgPageError] = []
-        best: _SeenLayout | None = None
+        best: SeenLayout | None = None
         for seen in self._layouts(image, known, record_s, boxes, failures):
             if best is None or seen.log_odds > best.log_odds:
                 best = seen
             behind = best.log_odds - seen.log_odds
-            if behind > self.options.far_behind and not _same_scale(seen.flat.grid, best.flat.grid):
+            if behind > self.options.far_behind and not is_same_scale(seen.flat.grid, best.flat.grid):
                 continue  # that a likelier scale cannot be read makes this one no truer
             try:
                 return read(seen)
@@ -283,14 +281,14 @@ class Digitizer:
         record_s: float,
         boxes: PageBoxes | None,
         failures: list[EcgPageError],
-    ) -> Iterator["_SeenLayout"]:
+    ) -> Iterator[SeenLayout]:
         """Layouts on candidate grids, the likeliest first; reasons why there are no more are added to ``failures``.
 
         Where what is printed beside the traces fits a grid of another distance far better, the rivals are read, too, and
         lines, print, pulses, lengths and beats decide together.
         """
 
-        def try_on(grid: GridMap) -> Iterator[_SeenLayout]:
+        def try_on(grid: GridMap) -> Iterator[SeenLayout]:
             try:
                 yield self._read_layout_on(image, grid, record_s, boxes)
             except EcgPageError as error:
@@ -305,17 +303,17 @@ class Digitizer:
                 log.info("the scale of %s fits badly: other grids are read", grid.source)
                 alike, unlike = list[GridMap](), list[GridMap]()
                 for other in grids:
-                    (alike if _same_scale(other, first.flat.grid) else unlike).append(other)
+                    (alike if is_same_scale(other, first.flat.grid) else unlike).append(other)
                     if len(unlike) == self.options.max_rivals:
                         break
                 read = [first]
-                unlike.sort(key=lambda g: g.log_odds + _weigh_size(image, g))
+                unlike.sort(key=lambda g: g.log_odds + weigh_size(image, g))
                 while unlike and (read[-1] is first or self._is_doubtful(read[-1])):
                     read += try_on(unlike.pop())
-                yield from _rank(read, self.options.layout)
+                yield from rank(read, self.options.layout)
                 yield from (seen for g in (*alike, *unlike) for seen in try_on(g))
 
-    def _is_doubtful(self, seen: "_SeenLayout") -> bool:
+    def _is_doubtful(self, seen: SeenLayout) -> bool:
         """Whether what a page shows of its scale fits another one better, or its lines and it are unlikely altogether."""
         doubt = find_doubt(seen.layout.scale_evidence, self.options.layout)
         grid = seen.flat.grid
@@ -338,7 +336,7 @@ class Digitizer:
         except EcgPageError as error:
             failures.append(error)
 
-    def _read_on(self, image: Image, seen: "_SeenLayout", fs: float, n_samples: int) -> PageReading:
+    def _read_on(self, image: Image, seen: SeenLayout, fs: float, n_samples: int) -> PageReading:
         """Reading of a page with a layout; ``EcgPageError`` when it cannot be read so."""
         flat, layout, boxes = seen.flat, seen.layout, seen.boxes
         n_samples = max(n_samples, round(PAGE_S * fs))
@@ -419,7 +417,7 @@ class Digitizer:
 
     def _read_layout_on(
         self, image: Image, grid: GridMap, record_s: float, boxes: PageBoxes | None
-    ) -> "_SeenLayout":
+    ) -> SeenLayout:
         """Layout of the upright page on one grid; ``RefusedPageError`` when its confidence is too low."""
         if boxes is None:
             flat, boxes = self._upright(image, grid)
@@ -436,9 +434,7 @@ class Digitizer:
             raise DoubtfulLayoutError(reason, place, layout)
         if not flat.grid.is_printed:
             layout = replace(layout, notes=(*layout.notes, flat.grid.source_note))
-        log_odds = weigh_page(layout.scale_evidence, self.options.layout) + grid.log_odds
-        log_odds += _weigh_size(image, flat.grid)
-        return _SeenLayout(flat, layout, boxes, float(log_odds))
+        return SeenLayout.weigh(image, flat, layout, boxes, self.options.layout)
 
     def _shows_leads(self, image: Image, doubtful: "DoubtfulLayoutError") -> bool:
         """Whether what stands in the places of a doubtful layout is leads of an ECG."""
@@ -461,40 +457,3 @@ class Digitizer:
 
     def _flatten(self, image: Image, grid: GridMap) -> FlatPage:
         return flatten_page(image, grid, options=self.options.grid)
-
-
-@dataclass(frozen=True)
-class _SeenLayout:
-    """Layout read on one grid."""
-
-    flat: FlatPage
-    layout: PageLayout
-    boxes: PageBoxes
-    log_odds: float
-    """Log likelihood of the grid's lines, of the picture's size and of all that the page shows of its scale."""
-
-
-def _same_scale(a: GridMap, b: GridMap) -> bool:
-    return abs(float(np.log(a.px_per_mm / b.px_per_mm))) < SAME_SCALE
-
-
-def _weigh_size(image: Image, grid: GridMap) -> float:
-    """Log odds of the size of what a picture shows, by one of its grids."""
-    return float(weigh_side(max(image.shape[:2]) / grid.px_per_mm))
-
-
-def _rank(seen: list[_SeenLayout], options: LayoutOptions) -> Iterator[_SeenLayout]:
-    """Layouts on grids of different scale, the likeliest first, each with its margin and a note where that is small."""
-    order = sorted(seen, key=lambda one: -one.log_odds)
-    for k, one in enumerate(order):
-        margin = one.log_odds - order[k + 1].log_odds if k + 1 < len(order) else float("inf")
-        layout = replace(one.layout, scale_margin=min(one.layout.scale_margin, margin))
-        if margin < options.sure_margin:
-            ratio = order[k + 1].flat.grid.px_per_mm / one.flat.grid.px_per_mm
-            layout = replace(
-                layout, notes=(*layout.notes, f"a grid of {ratio:.2g} times the distance is nearly as likely")
-            )
-        log.info(
-            "%s, %.2f px/mm: log likelihood %.1f", one.flat.grid.source, one.flat.grid.px_per_mm, one.log_odds
-        )
-        yield replace(one, layout=layout)

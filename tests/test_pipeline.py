@@ -18,9 +18,10 @@ from ecgpage.grid.flat_page import FlatPage
 from ecgpage.grid.grid_map import GridMap
 from ecgpage.grid.spectrum import find_grid_frequencies
 from ecgpage.layout.boxes import PageBoxes
+from ecgpage.layout.rivals import SeenLayout
 from ecgpage.layout.shown_time import shown_seconds
 from ecgpage.layout.types import PageLayout
-from ecgpage.pipeline import Digitizer, ReaderOptions, _SeenLayout
+from ecgpage.pipeline import Digitizer, ReaderOptions
 from ecgpage.results import PageReading, RefusedPageError, choose_failure
 from ecgpage.signal.page_kind import KINDS, Kind
 from ecgpage.signal.types import LeadReading
@@ -262,14 +263,14 @@ class TriedGrids(Digitizer):
     def _grids(self, image: Image, failures: list[EcgPageError]) -> Iterator[GridMap]:
         yield from self.listed
 
-    def _is_doubtful(self, seen: _SeenLayout) -> bool:
+    def _is_doubtful(self, seen: SeenLayout) -> bool:
         return seen.flat.grid.log_odds in self.doubtful
 
     def _read_layout_on(
         self, image: Image, grid: GridMap, record_s: float, boxes: PageBoxes | None
-    ) -> _SeenLayout:
+    ) -> SeenLayout:
         self.tried.append(grid.log_odds)
-        return _SeenLayout(replace(self.flat, grid=grid), self.layout, page_boxes(), grid.log_odds)
+        return SeenLayout(replace(self.flat, grid=grid), self.layout, page_boxes(), grid.log_odds)
 
 
 def scaled(factor: float, log_odds: float) -> GridMap:
@@ -294,7 +295,7 @@ def test_of_the_rivals_of_a_doubtful_grid_the_one_whose_lines_show_is_read_first
 def test_a_page_is_not_read_on_a_scale_far_less_likely_than_one_that_cannot_be_read() -> None:
     reader = passing([scaled(1.0, 12.0), scaled(2.0, 0.0), scaled(1.01, 0.5)], set())
 
-    def refuse_first(seen: _SeenLayout) -> float:
+    def refuse_first(seen: SeenLayout) -> float:
         if seen.flat.grid.log_odds == 12.0:
             raise RefusedPageError("misread", None)
         return seen.flat.grid.log_odds

@@ -20,8 +20,9 @@ AROUND_NODES: Final = (5, 5)
 def extend_map(dark: Light, grid: GridMap, stiffness: float, options: GridOptions = GridOptions()) -> GridMap:
     """The map with what of the grid shows beyond it, grown by some squares on each side at a time.
 
-    Beyond its edge the map goes on as the plane through it, bent as at the edge. Nodes are taken in where lines of both
-    directions stand close to where they are expected, in most of the nodes around. ``dark``: uint8 (H, W).
+    Beyond its edge the map goes on as the plane through it, and bends on as it does at the edge: behind a fold the first new
+    lines tell how the others run. Nodes are taken in where lines of both directions stand close to where they are expected,
+    in most of the nodes around. ``dark``: uint8 (H, W).
     """
     for _ in range(options.max_extensions):
         padded = _pad_map(grid, options.extension_squares)
@@ -62,13 +63,15 @@ def _find_clear_nodes(
 
 
 def _pad_map(grid: GridMap, squares: int) -> GridMap:
-    """The map with ``squares`` more nodes on each side: the plane through it and the displacement from it at the edge."""
+    """The map with ``squares`` more nodes on each side: the plane through it, and the displacement from it, which goes on
+    as it grows towards the edge.
+    """
     ny, nx = grid.quality.shape
     x0, y0, _, _ = grid.extent_mm
     page = np.stack(np.meshgrid(x0 + SQUARE_MM * np.arange(nx), y0 + SQUARE_MM * np.arange(ny)), axis=-1)
     plane = fit_plane(page, grid)
     sides = ((squares, squares), (squares, squares), (0, 0))
-    bent = np.pad(grid.nodes - project(plane, page), sides, mode="edge")
+    bent = np.pad(grid.nodes - project(plane, page), sides, mode="reflect", reflect_type="odd")
     origin = (x0 - SQUARE_MM * squares, y0 - SQUARE_MM * squares)
     wide = np.stack(
         np.meshgrid(

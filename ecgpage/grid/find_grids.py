@@ -13,9 +13,10 @@ from ecgpage.core.threads import one_thread
 from ecgpage.core.types import Image, Light
 from ecgpage.grid.axes import fits_axes, map_axes, read_axes
 from ecgpage.grid.candidates import grid_candidates
-from ecgpage.grid.comb import TURNS_RAD, CombSpectrum, GridComb
+from ecgpage.grid.comb import TURNS_RAD, CombSpectrum, GridComb, weigh_side
 from ecgpage.grid.comb_refinement import MeasuredComb, measure_comb
 from ecgpage.grid.grid_map import GridMap
+from ecgpage.grid.likelihood import is_bent, weigh_grid, weigh_in_picture
 from ecgpage.grid.options import GridOptions
 from ecgpage.grid.periodic_map import lay_lattice, map_comb, map_unbent
 from ecgpage.grid.spectrum import FINE_LINES, GridFrequency, find_frequencies, measure_working_picture
@@ -48,36 +49,28 @@ def find_grids(
     combs = _find_combs(spectrum, frequencies, options)
     axes = read_axes(image)
     numbered = map_axes(axes, image.shape[:2])
-    for grid in _list_grids(image, spectrum, frequencies, combs, most, failures, options):
+    light = darkest_channel(image)
+    for grid in _list_grids(image, light, spectrum, frequencies, combs, most, failures, options):
         if numbered is not None and not fits_axes(grid, axes):
             yield replace(numbered, log_odds=_weigh_lines(numbered, spectrum, options), axes=axes)
             numbered = None
-        yield replace(grid, log_odds=_weigh(grid, spectrum, options), axes=axes)
+        yield replace(grid, log_odds=weigh_grid(light, grid, spectrum, options), axes=axes)
     if numbered is not None:
         yield replace(numbered, log_odds=_weigh_lines(numbered, spectrum, options), axes=axes)
 
 
 def _weigh_lines(numbered: GridMap, spectrum: CombSpectrum, options: GridOptions) -> float:
-    """``_weigh`` of a map by the numbers of axes, whose lines may stand a half, one, or a fifth of a millivolt apart."""
+    """Log odds of a map by the numbers of axes, whose lines may stand a half, one, or a fifth of a millivolt apart."""
     odds = [
-        _weigh(replace(numbered, nodes=numbered.nodes * (1.0, stretch)), spectrum, options)
+        weigh_in_picture(replace(numbered, nodes=numbered.nodes * (1.0, stretch)), spectrum, options)
         for stretch in LINES_MV
     ]
     return float(np.logaddexp.reduce(odds) - np.log(len(odds)))
 
 
-def _weigh(grid: GridMap, spectrum: CombSpectrum, options: GridOptions) -> float:
-    """Natural log of the likelihood of the picture's spectrum with a grid of a map's distances over that without."""
-    across, down = grid.steps_px
-    # its lines stand upright or lie flat, whichever way the page is turned
-    if abs(across[1]) > abs(across[0]):
-        across, down = down, across
-    angle = float(np.arctan(across[1] / across[0]))
-    return spectrum.weigh_pitch((float(np.hypot(*across)), float(np.hypot(*down))), angle, options)
-
-
 def _list_grids(
     image: Image,
+    light: Light,
     spectrum: CombSpectrum,
     frequencies: list[GridFrequency],
     combs: list[GridComb],
@@ -86,7 +79,7 @@ def _list_grids(
     options: GridOptions,
 ) -> Iterator[GridMap]:
     """Tracked and strictly periodic grids, the likeliest first."""
-    dark = np.asarray(255 - darkest_channel(image), np.uint8)
+    dark = np.asarray(255 - light, np.uint8)
     least = max(options.least_comb, combs[0].score - options.rival_comb) if combs else 0.0
     leading = [measure_comb(spectrum, comb) for comb in combs if comb.score >= least]
     for measured in leading:
@@ -99,18 +92,36 @@ def _list_grids(
         return
     best = leading[0]
     log.debug("periodic grid: %.2f, %.2f px, score %.1f", *best.comb.pitch_px, best.comb.score)
-    alike = [f for f in frequencies if _may_be(f, best.comb, options)]
+    alike, unlike = list[GridFrequency](), list[GridFrequency]()
+    for frequency in frequencies:
+        (alike if _may_be(frequency, best.comb, options) else unlike).append(frequency)
     tracked = _track_grids(image, alike, most, failures, options, again=False) if alike else iter(())
     others: list[GridMap] = []
+    is_alone = True
     for grid in tracked:
-        if agrees(grid, best.comb, options):
-            yield grid
-        else:
+        if not agrees(grid, best.comb, options):
             others.append(grid)
             break
+        is_alone = False
+        yield grid
+    if is_alone and unlike:
+        # paper that bends shows no frequency of its own, and something else may
+        bent = next(_track_grids(image, unlike, 1, failures, options, again=False), None)
+        if bent is not None and _is_likelier(light, bent, best.comb, spectrum, options):
+            yield bent
+        elif bent is not None:
+            others.append(bent)
     yield from _map_combs(dark, leading, failures, options)
     yield from others
     yield from tracked
+
+
+def _is_likelier(
+    light: Light, grid: GridMap, comb: GridComb, spectrum: CombSpectrum, options: GridOptions
+) -> bool:
+    """Whether a bent grid is likelier than a strictly periodic one. One that lies as evenly was weighed beside it already."""
+    side = float(weigh_side(max(light.shape) / grid.px_per_mm))
+    return is_bent(grid) and weigh_grid(light, grid, spectrum, options) + side > comb.score
 
 
 def _find_combs(

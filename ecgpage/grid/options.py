@@ -153,8 +153,8 @@ class GridOptions:
     """Weight, 0 to 1, from which both lines of a grown node are seen."""
     min_clear: float = 0.5
     """Share of the nodes around that have to be seen for a grown node to be kept."""
-    min_step: float = 1.05
-    """Nodes after growing over those before, from which the map is grown on."""
+    min_step: float = 1.02
+    """Nodes after growing over those before, from which the map is grown on: behind a fold it begins with one line."""
     min_growth: float = 1.12
     """Nodes of the grown map over those of the followed one, from which the grown map is the likelier one.
 
