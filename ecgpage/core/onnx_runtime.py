@@ -55,10 +55,10 @@ def load_graph(
     """Network of the graph ``name`` with weights ``state``; a folder without a graph that fits uses the shipped one.
 
     ``settings``: what the network is built from; the graph must have been exported with the same. Raises EcgPageError with
-    the way out when no graph fits. Where no precision is asked for and the folder has a graph that multiplies 8-bit integers
-    for these very weights, it is that one.
+    the way out when no graph fits. Where ``ECGPAGE_PRECISION`` asks for int8 and the folder has a graph that multiplies 8-bit
+    integers for these very weights, it is that one.
     """
-    network = _load_eight_bits(folder, name, state) if asked_precision() == "auto" else None
+    network = _load_eight_bits(folder, name, state) if asked_precision() == "int8" else None
     if network is not None:
         return network
     reasons = []

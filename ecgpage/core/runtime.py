@@ -22,7 +22,7 @@ RUNTIMES: Final = ("auto", "onnx", "torch")
 DEVICES: Final = ("auto", "cpu", "cuda")
 PRECISION: Final = "ECGPAGE_PRECISION"
 """Environment variable that says in which precision networks multiply that read pages or are trained."""
-PRECISIONS: Final = ("auto", "float32", "bfloat16")
+PRECISIONS: Final = ("auto", "float32", "bfloat16", "int8")
 LIBRARIES: Final = {"onnx": "onnxruntime", "torch": "torch"}
 """Runtime -> the module that it needs."""
 WAY_OUT: Final = {"onnx": "pip install onnxruntime", "torch": 'pip install "ecgpage[torch]"'}
