@@ -26,7 +26,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
 from ecgpage.core.conventions import CLASSES, LEADS, EcgPageError
@@ -37,13 +36,11 @@ from ecgpage.diagnosis.signal_classifier import SignalClassifier
 from ecgpage.diagnosis.stack import Stack
 from ecgpage.reader import Reader
 from ecgpage.synth.simulated_digitization import mask_as_page
-from ecgpage.train.scores import average_precisions, f_measures
+from ecgpage.train.scores import average_precisions, bootstrap_interval, f_measures, roc_areas
 from ecgpage.train.stack import Table, labels_of, probabilities_of
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 """Folder of the repository."""
-DRAWS: Final = 1000
-"""Number of samples of a bootstrap."""
 LEAST: Final = 5
 """Number of records with a class, and without it, at least, for an area."""
 LAYOUT: Final = "4*2.5s+1r"
@@ -63,24 +60,16 @@ class PageRow(TypedDict):
     """Class -> probability, NaN where there was nothing to diagnose."""
 
 
-def areas(truth: Bools, p: Array) -> Array:
-    """Area (k,) under the ROC curve of each class from ``truth`` and ``p`` (n, k); NaN where all or none have the class."""
-    return np.array(
-        [roc_auc_score(t, q) if 0 < t.sum() < len(t) else np.nan for t, q in zip(truth.T, p.T, strict=True)]
-    )
-
-
-def interval(n: int, value: Callable[[NDArray[np.intp]], Array]) -> tuple[Array, Array]:
-    """2.5 and 97.5 % points of ``value`` of rows drawn with replacement from ``n``."""
-    rng = np.random.default_rng(0)
-    drawn = [value(rng.integers(n, size=n)) for _ in range(DRAWS)]
-    low, high = np.nanpercentile(np.array(drawn), [2.5, 97.5], axis=0)
-    return low, high
+def area_text(truth: Bools, p: Array) -> str:
+    """Area under the ROC curve of one class, ``truth`` and ``p`` (n,), with its 95 % interval."""
+    column, values = truth[:, None], p[:, None]
+    low, high = bootstrap_interval(len(truth), lambda rows: roc_areas(column[rows], values[rows]))
+    return f"{roc_areas(column, values)[0]:.3f} ({low[0]:.3f}–{high[0]:.3f})"
 
 
 def rank_table(truth: Bools, p: Array, names: Sequence[str] = CLASSES) -> str:
     """Markdown table of each class's records, area under the ROC curve and average precision, with intervals and means."""
-    measures: tuple[Callable[[Bools, Array], Array], ...] = (areas, average_precisions)
+    measures: tuple[Callable[[Bools, Array], Array], ...] = (roc_areas, average_precisions)
     found = []
     for measure in measures:
 
@@ -88,7 +77,7 @@ def rank_table(truth: Bools, p: Array, names: Sequence[str] = CLASSES) -> str:
             each = measure(truth[rows], p[rows])
             return np.append(each, np.nanmean(each))
 
-        found.append((with_mean(np.arange(len(truth))), *interval(len(truth), with_mean)))
+        found.append((with_mean(np.arange(len(truth))), *bootstrap_interval(len(truth), with_mean)))
     lines = ["| class | records | AUROC (95 %) | average precision (95 %) |", "|---|---|---|---|"]
     for c, name in enumerate([*names, "**mean**"]):
         count = int(truth[:, c].sum()) if c < len(names) else len(truth)
@@ -114,7 +103,7 @@ def compare(new: Table, stack: Stack, old: Table, old_stack: Stack) -> str:
         return np.array([macro[0] - macro[1], mean[0] - mean[1]])
 
     value = gains(np.arange(len(new.record)))
-    low, high = interval(len(new.record), gains)
+    low, high = bootstrap_interval(len(new.record), gains)
     return "\n".join(
         f"{what}: {value[k]:+.4f} ({low[k]:+.4f} to {high[k]:+.4f})"
         for k, what in enumerate(("macro F", "mean average precision"))
@@ -145,10 +134,7 @@ def outside(data: Path, model: Path) -> str:
             if (name, label) in NOT_COMPARED or not LEAST <= t.sum() <= len(t) - LEAST:
                 cells.append("–")
                 continue
-            low, high = interval(len(t), lambda r, t=t, q=q: areas(t[r, None], q[r, None]))  # type: ignore[misc]
-            cells.append(
-                f"{roc_auc_score(t, q):.3f} ({low[0]:.3f}–{high[0]:.3f}), {int(t.sum())} of {len(t)}"
-            )
+            cells.append(f"{area_text(t, q)}, {int(t.sum())} of {len(t)}")
         lines.append(f"| {label} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -190,9 +176,7 @@ def report_edan(rows: Sequence[PageRow]) -> str:
     ]
     lines += ["| probability of | AUROC (95 %) |", "|---|---|"]
     for name, p in ways.items():
-        known = np.where(np.isfinite(p), p, 0.5)
-        low, high = interval(len(sick), lambda r, q=known: areas(sick[r, None], q[r, None]))  # type: ignore[misc]
-        lines.append(f"| {name} | {roc_auc_score(sick, known):.3f} ({low[0]:.3f}–{high[0]:.3f}) |")
+        lines.append(f"| {name} | {area_text(sick, np.where(np.isfinite(p), p, 0.5))} |")
     return "\n".join(lines)
 
 

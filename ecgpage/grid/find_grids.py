@@ -54,7 +54,7 @@ def find_grids(
         if numbered is not None and not fits_axes(grid, axes):
             yield replace(numbered, log_odds=_weigh_lines(numbered, spectrum, options), axes=axes)
             numbered = None
-        yield replace(grid, log_odds=weigh_grid(light, grid, spectrum, options), axes=axes)
+        yield replace(grid, axes=axes)
     if numbered is not None:
         yield replace(numbered, log_odds=_weigh_lines(numbered, spectrum, options), axes=axes)
 
@@ -78,24 +78,27 @@ def _list_grids(
     failures: list[EcgPageError],
     options: GridOptions,
 ) -> Iterator[GridMap]:
-    """Tracked and strictly periodic grids, the likeliest first."""
+    """Tracked and strictly periodic grids with their log odds, the likeliest first."""
+
+    def weighed(grids: Iterator[GridMap]) -> Iterator[GridMap]:
+        return (replace(g, log_odds=weigh_grid(light, g, spectrum, options)) for g in grids)
+
     dark = np.asarray(255 - light, np.uint8)
     least = max(options.least_comb, combs[0].score - options.rival_comb) if combs else 0.0
     leading = [measure_comb(spectrum, comb) for comb in combs if comb.score >= least]
-    for measured in leading:
-        drawn = map_unbent(dark, measured, options)
-        if drawn is not None:
-            yield drawn
+    unbent = (map_unbent(dark, measured, options) for measured in leading)
+    yield from weighed(drawn for drawn in unbent if drawn is not None)
     if not leading or combs[0].score < options.min_comb:
-        yield from _track_grids(image, frequencies, most, failures, options)
-        yield from _map_combs(dark, leading, failures, options)
+        yield from weighed(_track_grids(image, frequencies, most, failures, options))
+        yield from weighed(_map_combs(dark, leading, failures, options))
         return
     best = leading[0]
     log.debug("periodic grid: %.2f, %.2f px, score %.1f", *best.comb.pitch_px, best.comb.score)
     alike, unlike = list[GridFrequency](), list[GridFrequency]()
     for frequency in frequencies:
         (alike if _may_be(frequency, best.comb, options) else unlike).append(frequency)
-    tracked = _track_grids(image, alike, most, failures, options, again=False) if alike else iter(())
+    looked_at = _track_grids(image, alike, most, failures, options, again=False) if alike else iter(())
+    tracked = weighed(looked_at)
     others: list[GridMap] = []
     is_alone = True
     for grid in tracked:
@@ -106,22 +109,23 @@ def _list_grids(
         yield grid
     if is_alone and unlike:
         # paper that bends shows no frequency of its own, and something else may
-        bent = next(_track_grids(image, unlike, 1, failures, options, again=False), None)
-        if bent is not None and _is_likelier(light, bent, best.comb, spectrum, options):
+        bent = next(weighed(_track_grids(image, unlike, 1, failures, options, again=False)), None)
+        if bent is not None and _is_likelier(bent, best.comb, max(light.shape)):
             yield bent
         elif bent is not None:
             others.append(bent)
-    yield from _map_combs(dark, leading, failures, options)
+    yield from weighed(_map_combs(dark, leading, failures, options))
     yield from others
     yield from tracked
 
 
-def _is_likelier(
-    light: Light, grid: GridMap, comb: GridComb, spectrum: CombSpectrum, options: GridOptions
-) -> bool:
-    """Whether a bent grid is likelier than a strictly periodic one. One that lies as evenly was weighed beside it already."""
-    side = float(weigh_side(max(light.shape) / grid.px_per_mm))
-    return is_bent(grid) and weigh_grid(light, grid, spectrum, options) + side > comb.score
+def _is_likelier(grid: GridMap, comb: GridComb, side_px: int) -> bool:
+    """Whether a bent grid is likelier than a strictly periodic one. One that lies as evenly was weighed beside it already.
+
+    ``side_px``: longer side of the picture.
+    """
+    side = float(weigh_side(side_px / grid.px_per_mm))
+    return is_bent(grid) and grid.log_odds + side > comb.score
 
 
 def _find_combs(

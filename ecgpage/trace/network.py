@@ -141,10 +141,8 @@ def load_trained(folder: str | Path, name: str) -> TraceNet:
 def local_contrast(crop: Tensor) -> Tensor:
     """Local contrast (b, 1, ROWS, W) of crops: light less its mean over 9 mm x 7 mm, in standard deviations, -6 to 6."""
     cells = F.avg_pool2d(torch.cat([crop, crop * crop], 1).float(), 8)  # (b, 2, ROWS / 8, W / 8)
-    for side in (
-        (SMOOTH_CELLS, 1),
-        (1, SMOOTH_CELLS),
-    ):  # one direction after the other: 18 sums a cell, not 81
+    # one direction after the other: 18 sums a cell, not 81
+    for side in ((SMOOTH_CELLS, 1), (1, SMOOTH_CELLS)):
         cells = F.avg_pool2d(cells, side, 1, (side[0] // 2, side[1] // 2), count_include_pad=False)
     around = F.interpolate(cells, scale_factor=8.0, mode="bilinear")  # (b, 2, ROWS, W)
     mean, square = around[:, :1], around[:, 1:]

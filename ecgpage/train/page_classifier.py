@@ -30,7 +30,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from ecgpage.core.conventions import CLASSES, LEADS, EcgPageError
@@ -50,7 +49,7 @@ from ecgpage.synth.page_shards import PageShards
 from ecgpage.train import loop
 from ecgpage.train.command import COMMON, Setting, build_parser, list_options, read_recipe, set_up
 from ecgpage.train.devices import choose_device
-from ecgpage.train.scores import choose_thresholds, f_measures
+from ecgpage.train.scores import choose_thresholds, f_measures, roc_areas
 
 log = logging.getLogger(__name__)
 
@@ -257,9 +256,7 @@ def score_of(truth: NDArray[np.bool_], p: NDArray[np.float32]) -> Score:
     """Score of probabilities (n, classes)."""
     thresholds = choose_thresholds(truth, p)
     f = f_measures(truth, p >= np.array(thresholds))
-    held = [0 < n < len(truth) for n in truth.sum(axis=0)]
-    auroc = [roc_auc_score(truth[:, c], p[:, c]) if held[c] else math.nan for c in range(truth.shape[1])]
-    return Score(float(np.nanmean(f)), f, np.array(auroc), thresholds)
+    return Score(float(np.nanmean(f)), f, roc_areas(truth, p), thresholds)
 
 
 def validate(network: nn.Module, pages: Pages) -> loop.Scores:

@@ -1,10 +1,11 @@
-"""Macro F as the Challenge counts it, and the thresholds that maximise it."""
+"""Macro F as the Challenge counts it, the thresholds that maximise it, how well classes rank, and bootstrap intervals."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import roc_auc_score
 
 
 def f_measures(truth: NDArray[np.bool_], guess: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -12,6 +13,13 @@ def f_measures(truth: NDArray[np.bool_], guess: NDArray[np.bool_]) -> NDArray[np
     hits = (truth & guess).sum(0)
     total = truth.sum(0) + guess.sum(0)
     return np.divide(2.0 * hits, total, out=np.full(truth.shape[1], np.nan), where=total > 0)
+
+
+def roc_areas(truth: NDArray[np.bool_], p: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Area under the ROC curve of each class by ``p`` (n, n_classes); NaN of a class that no record or every one has."""
+    return np.array(
+        [roc_auc_score(t, q) if 0 < t.sum() < len(t) else np.nan for t, q in zip(truth.T, p.T, strict=True)]
+    )
 
 
 def average_precisions(truth: NDArray[np.bool_], p: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
@@ -76,8 +84,19 @@ def macro_interval(
     truth: NDArray[np.bool_], guess: NDArray[np.bool_], draws: int = 1000
 ) -> tuple[float, float, float]:
     """Macro F with the 2.5 and 97.5 % points of its bootstrap over records."""
+
+    def macro(rows: NDArray[np.intp] | slice) -> float:
+        return float(np.nanmean(f_measures(truth[rows], guess[rows])))
+
+    low, high = bootstrap_interval(len(truth), macro, draws)
+    return macro(slice(None)), float(low), float(high)
+
+
+def bootstrap_interval(
+    n: int, value: Callable[[NDArray[np.intp]], ArrayLike], draws: int = 1000
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """2.5 and 97.5 % points of each number in ``value`` of rows drawn with replacement from ``n``; NaN does not count."""
     rng = np.random.default_rng(0)
-    rows = rng.integers(len(truth), size=(draws, len(truth)))
-    values = [np.nanmean(f_measures(truth[r], guess[r])) for r in rows]
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(np.nanmean(f_measures(truth, guess))), float(low), float(high)
+    drawn = [value(rows) for rows in rng.integers(n, size=(draws, n))]
+    low, high = np.nanpercentile(np.array(drawn), [2.5, 97.5], axis=0)
+    return low, high

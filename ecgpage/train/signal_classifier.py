@@ -66,7 +66,7 @@ OUTPUT: Final = "one logit per class; a label where its sigmoid reaches the clas
 def select_outputs(nets: SignalNets, rows: Sequence[int], *, trees: bool = True) -> SignalNets:
     """Copy of the networks with some of their outputs, in the order of ``rows``; the trees' likewise, or as they are."""
     settings = nets.settings
-    chosen = SignalNets(len(rows), *(settings[part] for part in (*PARTS, "trees")))
+    chosen = SignalNets(len(rows), **settings)
     state = nets.state_dict()
     for key, value in state.items():
         if ".head." in key or (trees and key.startswith("trees.")):
@@ -75,7 +75,7 @@ def select_outputs(nets: SignalNets, rows: Sequence[int], *, trees: bool = True)
     return chosen.eval()
 
 
-# --- both networks -----------------------------------------------------------------------------------------
+# --- both networks ------------------------------------------------------------------------------------------
 
 
 def start_nets(classes: list[str], start_from: str | Path | None) -> tuple[SignalNets, list[float]]:
@@ -84,7 +84,7 @@ def start_nets(classes: list[str], start_from: str | Path | None) -> tuple[Signa
         return SignalNets(len(classes)), [0.4] * len(classes)
     old, settings = load_nets(start_from, NAME), load_card(start_from, NAME).settings
     known_classes = list(settings["classes"])
-    nets = SignalNets(len(classes), **{part: old.settings[part] for part in PARTS})
+    nets = SignalNets(len(classes), old.windows.settings, old.beats.settings)
     for part in PARTS:
         network: nn.Module = getattr(nets, part)
         state = network.state_dict()
@@ -118,15 +118,13 @@ def fit_parts(
     the classes alone. ``work`` keeps checkpoints, beats and trees for a training that is stopped.
     """
     fitted = {}
+    limit = {name: share * (math.inf if seconds is None else seconds) for name, share in TIME_SHARE.items()}
     for part in parts:
         network: nn.Module = getattr(nets, part)
         examples: tuple[Examples, Examples | None] = train, val
         own = recipe
         if part == "beats":
             kept = None if work is None else work / f"beats_{_digest(train, recipe.seed)}"
-            limit = {
-                name: math.inf if seconds is None else share * seconds for name, share in TIME_SHARE.items()
-            }
             own = replace(recipe, batch=min(2 * recipe.batch, BEATS_BATCH))
             views = _read_beats(train, recipe.seed, kept, limit["reading"])
             examples = views, None if val is None else BeatViews.of(val)
@@ -135,7 +133,7 @@ def fit_parts(
         log(f"{part}:")
         checkpoint = None if work is None else work / f"{part}.pt"
         if seconds is not None:
-            own = replace(own, minutes=TIME_SHARE[part] * seconds / 60)
+            own = replace(own, minutes=limit[part] / 60)
         fitted[part] = fit(network, *examples, len(classes), own, log=log, checkpoint=checkpoint)
         network.load_state_dict(fitted[part].state)
     return fitted

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.diagnosis_reach import PageRow, areas, compare, interval, rank_table, report_edan
+from bench.diagnosis_reach import PageRow, compare, rank_table, report_edan
 from ecgpage.core.conventions import CLASSES, EcgPageError
 from ecgpage.diagnosis.stack import FEATURES, Stack
+from ecgpage.train.scores import bootstrap_interval, roc_areas
 from ecgpage.train.stack import Table
 
 K = len(CLASSES)
@@ -31,7 +32,7 @@ def mean_of_branches() -> Stack:
 def test_areas_are_shares_of_pairs_in_order() -> None:
     truth = np.array([[1, 0], [1, 0], [0, 0], [0, 0]], bool)
     p = np.array([[0.9, 0.1], [0.2, 0.2], [0.4, 0.3], [0.1, 0.4]])
-    found = areas(truth, p)
+    found = roc_areas(truth, p)
     assert found[0] == pytest.approx(3 / 4)
     assert np.isnan(found[1])
 
@@ -40,7 +41,7 @@ def test_an_interval_holds_the_mean_and_narrows_with_the_records() -> None:
     x = np.random.default_rng(1).standard_normal(400)
     widths = []
     for n in (100, 400):
-        low, high = interval(n, lambda rows: np.array([x[rows].mean()]))
+        low, high = bootstrap_interval(n, lambda rows: np.array([x[rows].mean()]))
         assert low[0] < x[:n].mean() < high[0]
         widths.append(high[0] - low[0])
     assert 0.4 < widths[1] / widths[0] < 0.6
