@@ -72,8 +72,8 @@ class Tally:
     """Natural log of read over drawn width and height of pulses."""
     lost_pulses: int = 0
     """Number of pages with pulses of which none is read."""
-    false_pulses: int = 0
-    """Number of pages with pulses read that are none."""
+    pulses: list[list[int]] = field(default_factory=lambda: [[0, 0] for _ in OPTIONS.wrong_pulses])
+    """Number of pages with pulses in the ink, and of those where they are none, for each level of their score."""
     drawn_pulses: int = 0
     beats: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
     """Sizes of beats."""
@@ -169,15 +169,18 @@ def _is_within(place: Array, box: Array) -> bool:
 def count_pulses(tally: Tally, layout: PageLayout, facts: dict[str, Any]) -> None:
     """Add the pulses of a page."""
     drawn = np.log([(p["width_mm"], p["height_mm"]) for p in facts["pulses"]]).reshape(-1, 2)
-    read = [(p.width_mm, p.height_mm) for _, p in layout.scale_evidence.pulses if p.score]
+    read = layout.scale_evidence.inked_pulses
     tally.drawn_pulses += bool(len(drawn))
     tally.lost_pulses += bool(len(drawn)) and not read
-    for size in np.log(read).reshape(-1, 2)[:1]:
+    for pulse in read[:1]:
+        level = next(k for k, (least, _) in enumerate(OPTIONS.wrong_pulses) if pulse.score > least)
+        size = np.log([pulse.width_mm, pulse.height_mm])
         off = np.abs(drawn - size).max(axis=1)
-        if len(off) and off.min() < SAME_PULSE:
+        is_pulse = bool(len(off) and off.min() < SAME_PULSE)
+        tally.pulses[level][0] += 1
+        tally.pulses[level][1] += not is_pulse
+        if is_pulse:
             tally.pulse_errors += list(size - drawn[int(off.argmin())])
-        else:
-            tally.false_pulses += 1
 
 
 def count_beats(tally: Tally, layout: PageLayout, facts: dict[str, Any]) -> None:
@@ -207,7 +210,8 @@ def tell_words(tally: Tally) -> Iterable[str]:
 def tell_pulses(tally: Tally) -> Iterable[str]:
     """Constants of pulses."""
     yield f"pulse_error = {_spread(np.array(tally.pulse_errors)):.3f}  # with pulse_error_mm"
-    yield f"wrong_pulse = {tally.false_pulses / max(tally.pages, 1):.3f}"
+    for (least, _), (pages, none) in zip(OPTIONS.wrong_pulses, tally.pulses, strict=True):
+        yield f"# of pulses of score above {least:g} {none / max(pages, 1):.3f} are none ({pages} pages)"
     yield f"# pulses of {tally.lost_pulses} of {tally.drawn_pulses} pages are not read; usual width {PULSE_S} s"
 
 

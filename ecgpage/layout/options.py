@@ -171,14 +171,16 @@ class LayoutOptions:
     """Log odds of chest leads at half the gain of the limb leads."""
     most_pulses_told: int = 2
     """Number of pulses that count: what misleads one misleads all."""
-    pulse_widths: tuple[float, float, float, float] = (0.76, 0.15, 0.06, 0.03)
-    """Shares of pulses of the usual duration, of half of it, of 5 mm at any speed, and of what is no pulse."""
+    pulse_widths: tuple[float, float, float] = (0.78, 0.155, 0.065)
+    """Shares of pulses of the usual duration, of half of it, and of 5 mm at any speed."""
     pulse_error: float = 0.02
     """Spread of the natural log of the width and height of pulses in the ink."""
     pulse_error_mm: float = 0.2
     """Spread, mm, of their width and height."""
-    wrong_pulse: float = 0.045
-    """Share of clear pulses that are none."""
+    wrong_pulses: tuple[tuple[float, float], ...] = ((0.8, 0.04), (0.0, 0.3))
+    """Score above which a pulse in the ink is of a level, and the share of those of the level that are none."""
+    boxed_pulse: float = 0.7
+    """Score of a pulse that is seen in a box alone, at most: every third of them is none."""
     vague_pulse: tuple[float, float] = (0.25, 0.8)
     """Spread of the natural log of the height of pulses that only boxes show, and the share of them that tell nothing."""
     misplaced_pulse: float = 0.1

@@ -215,10 +215,11 @@ def _gather_evidence(
     columns = arrangement.columns
     sought = seek_pulses(page, rows, (columns.first_mm, columns.end_mm), options)
     length_mm = columns.end_mm - columns.first_mm - max(columns.gap_mm, gap_mm, 0.0) * (columns.count - 1)
+    boxed = [(row, replace(pulse, score=min(pulse.score, options.boxed_pulse))) for row, pulse in pulses]
     printed = NO_PRINT if boxes.words is None else weigh_print(boxes.words, tuple(SPEED_ODDS), options)
     return ScaleEvidence(
         printed,
-        tuple((find_group(arrangement, columns, row, pulse), pulse) for row, pulse in sought or pulses),
+        tuple((find_group(arrangement, columns, row, pulse), pulse) for row, pulse in sought or boxed),
         length_mm,
         columns.count,
         duration_s,

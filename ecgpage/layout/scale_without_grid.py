@@ -60,7 +60,7 @@ PULSE_ERROR: Final = 0.06
 PULSE_GAINS: Final = ((1.0, 0.85), (0.5, 0.08), (2.0, 0.07))
 """Gains over the usual one, and their shares."""
 OTHER_PULSES: Final = 0.045
-"""Share of pulses that are none, as ``LayoutOptions.wrong_pulse``."""
+"""Share of pulses that are none, as of clear ones in ``LayoutOptions.wrong_pulses``."""
 LN_RANGE: Final = 4.0
 """Natural log of the ratio of the largest to the smallest length that may be anything."""
 SCALES_TRIED: Final = (-1.6, 1.6)

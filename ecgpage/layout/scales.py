@@ -59,23 +59,30 @@ def weigh_speeds_seen(seen: ScaleEvidence, options: LayoutOptions = LayoutOption
     if options.hints.speed_mm_per_s is not None:
         return {options.hints.speed_mm_per_s: 0.0}
     odds = dict(SPEED_ODDS)
-    widths = seen.widths_mm
+    clear = seen.inked_pulses
     for speed in odds:
         odds[speed] += seen.printed.speeds.get(speed, 0.0)
         odds[speed] += weigh_log(
             seen.beats.width_mm, (options.beat_width_mm[speed], options.beat_width_mm[0.0]), options
         )
         odds[speed] += weigh_log(seen.axes_mm[0] / speed, (1.0, options.axis_error), options)
-        if len(widths):  # one device drew all pulses, whatever their number
-            odds[speed] += _weigh_width(float(np.median(widths)), speed, options)
+        if clear:  # one device drew all pulses, whatever their number
+            odds[speed] += _weigh_width(clear, speed, options)
     return odds
 
 
-def _weigh_width(width_mm: float, speed: float, options: LayoutOptions) -> float:
-    """Log likelihood of the natural log of a pulse's width."""
-    usual, half, fixed, other = options.pulse_widths
+def _weigh_width(pulses: Sequence[Pulse], speed: float, options: LayoutOptions) -> float:
+    """Log likelihood of the natural log of the median width of pulses."""
+    width_mm = float(np.median([pulse.width_mm for pulse in pulses]))
+    wrong = min(_share_wrong(pulse.score, options) for pulse in pulses)
+    return float(np.log((1 - wrong) * _density_of_width(width_mm, speed, options) + wrong / LN_RANGE))
+
+
+def _density_of_width(width_mm: float, speed: float, options: LayoutOptions) -> float:
+    """Density of the natural log of a pulse's width at a speed, mm/s."""
+    usual, half, fixed = options.pulse_widths
     spread = np.hypot(options.pulse_error, options.pulse_error_mm / width_mm)
-    seen = sum(
+    return sum(
         share * normal(float(np.log(width_mm / expected)), 0.0, float(spread))
         for share, expected in (
             (usual, PULSE_S * speed),
@@ -83,7 +90,21 @@ def _weigh_width(width_mm: float, speed: float, options: LayoutOptions) -> float
             (fixed, FIXED_PULSE_MM),
         )
     )
-    return float(np.log(seen + other / LN_RANGE))
+
+
+def _share_wrong(score: float, options: LayoutOptions) -> float:
+    """Share of pulses in the ink, of a score, that are none."""
+    return next(share for least, share in options.wrong_pulses if score > least)
+
+
+def _doubt(pulse: Pulse, options: LayoutOptions) -> float:
+    """Probability that a pulse in the ink is none, by its score and by its width at any speed."""
+    wrong = _share_wrong(pulse.score, options)
+    usual = np.exp(list(SPEED_ODDS.values()))
+    seen = float(
+        usual @ [_density_of_width(pulse.width_mm, speed, options) for speed in SPEED_ODDS] / usual.sum()
+    )
+    return wrong / (wrong + (1 - wrong) * seen * LN_RANGE)
 
 
 def weigh_log(value: float, usual: tuple[float, float], options: LayoutOptions) -> float:
@@ -125,8 +146,8 @@ def tell_speed(
     if len(odds) == 1:
         notes.append(f"{best:g} mm/s as given")
         return best
-    widths = seen.widths_mm
-    by_pulse = bool(len(widths)) and abs(float(np.median(widths)) - PULSE_S * best) < 0.2 * PULSE_S * best
+    widths = [pulse.width_mm for pulse in seen.inked_pulses]
+    by_pulse = bool(widths) and abs(float(np.median(widths)) - PULSE_S * best) < 0.2 * PULSE_S * best
     if written is not None and written != best:
         notes.append(f"{best:g} mm/s, though {written:g} mm/s seems to be written on the page")
     elif best != SPEED_MM_PER_S:
@@ -170,19 +191,20 @@ def _weigh_heights(pulses: Sequence[tuple[str, Pulse]], gains: Gains, options: L
     total = 0.0
     clear = any(p.score for _, p in pulses)
     for group in ("limb", "chest", ""):
-        heights = [p.height_mm for g, p in pulses if g == group and bool(p.score) == clear]
-        if not heights:
+        beside = [p for g, p in pulses if g == group and bool(p.score) == clear]
+        if not beside:
             continue
-        spread, wrong = (options.pulse_error, options.wrong_pulse) if clear else options.vague_pulse
         densities = []
-        for height in heights:
+        for pulse in beside:
+            spread, wrong = (options.pulse_error, _doubt(pulse, options)) if clear else options.vague_pulse
+            height = pulse.height_mm
             error = float(np.hypot(spread, options.pulse_error_mm / height))
             own, other = (normal(float(np.log(height / g)), 0.0, error) for g in _gains_of(group, gains))
             # some devices draw every pulse at the gain of the limb leads, and leads may be misnamed
             share = options.limb_pulse if group == "chest" else options.misplaced_pulse
             either = (1 - share) * own + share * other
             densities.append(np.log((1 - wrong) * either + wrong / LN_RANGE))
-        total += min(len(heights), options.most_pulses_told) * float(np.mean(densities))
+        total += min(len(beside), options.most_pulses_told) * float(np.mean(densities))
     return total
 
 
@@ -224,7 +246,6 @@ def tell_gains(
         notes.append(f"{best[0]:g} mm/mV as given")
         return {"limb": best[0], "chest": best[1]}
     written = seen.printed.gain
-    clear = [p for _, p in seen.pulses if p.score]
     if written is not None and written != best and written[0] not in best:
         notes.append(
             f"{best[0]:g} mm/mV by the pulses, though {written[0]:g} mm/mV seems to be written on the page"
@@ -232,7 +253,7 @@ def tell_gains(
     elif (
         written is None
         and best == (GAIN_MM_PER_MV, GAIN_MM_PER_MV)
-        and not clear
+        and not seen.inked_pulses
         and not _is_numbered(seen.axes_mm[1], best[0], options)
     ):
         seen_so = "the calibration pulses are unclear" if seen.pulses else "no calibration pulse seen"

@@ -159,9 +159,9 @@ class ScaleEvidence:
         return replace(self, pulses=pulses, length_mm=self.length_mm / along, beats=beats, axes_mm=axes_mm)
 
     @property
-    def widths_mm(self) -> Array:
-        """(n,) widths of the pulses that the ink shows."""
-        return np.array([p.width_mm for _, p in self.pulses if p.score])
+    def inked_pulses(self) -> list[Pulse]:
+        """Pulses that the ink shows."""
+        return [p for _, p in self.pulses if p.score]
 
 
 @dataclass(frozen=True)

@@ -186,7 +186,7 @@ def _known_share(grid: GridMap, layout: PageLayout) -> float:
 
 
 def _weigh_pulses(layout: PageLayout) -> dict[str, float]:
-    clear = [p for _, p in layout.scale_evidence.pulses if p.score]
+    clear = layout.scale_evidence.inked_pulses
     if not clear:
         return {"pulse_heights": 0.0, "pulse_widths": 0.0}
     gains = {abs(s.gain_mm_per_mv) for s in layout.segments} or {layout.gain_mm_per_mv}

@@ -30,7 +30,7 @@ SURE = 5.0
 Scale = TypeVar("Scale")
 
 
-def pulses(width_mm: float, height_mm: float = 10.0, score: float = 0.8, count: int = 3) -> list[Pulse]:
+def pulses(width_mm: float, height_mm: float = 10.0, score: float = 0.9, count: int = 3) -> list[Pulse]:
     return [Pulse(12.0, 40.0 + 30 * k, height_mm, score, width_mm) for k in range(count)]
 
 
