@@ -7,6 +7,7 @@ failure into a result with a reason.
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, TypeVar
@@ -23,6 +24,7 @@ from ecgpage.grid.grid_map import SQUARE_MM, GridMap
 from ecgpage.grid.options import GridOptions
 from ecgpage.grid.periodic_map import SOURCE as PERIODIC
 from ecgpage.image.decode import Source, name_source, read_image
+from ecgpage.image.ink_colour import list_ink_views
 from ecgpage.image.long_lines import shows_only_words
 from ecgpage.image.pdf_paths import PageDrawing
 from ecgpage.image.polarity import as_positive
@@ -228,9 +230,25 @@ class Digitizer:
         image = as_positive(image)
         if grid is None and shows_only_words(image):
             raise RefusedPageError(NO_LINES, None)
-        return self._on_some_grid(
-            image, grid, n_samples / fs, boxes, lambda seen: self._read_on(image, seen, fs, n_samples)
-        )
+
+        def read(view: Image) -> PageReading:
+            return self._on_some_grid(
+                view, grid, n_samples / fs, boxes, lambda seen: self._read_on(view, seen, fs, n_samples)
+            )
+
+        views = list_ink_views(image)
+        for view in views.first:
+            try:
+                return read(view)
+            except EcgPageError as error:
+                log.info("with ink of one colour made black: %s", error)
+        try:
+            return read(image)
+        except EcgPageError:
+            for view in views.last:
+                with suppress(EcgPageError):
+                    return read(view)
+            raise
 
     def read_layout(
         self,

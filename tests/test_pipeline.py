@@ -57,6 +57,30 @@ def test_a_clean_page_is_read_by_the_network() -> None:
     assert mean_snr(clean_page(), reading.signals.mv) > 20.0
 
 
+@pytest.mark.parametrize(
+    ("ink", "grid", "ground"),
+    [
+        ((0, 255, 0), (60, 60, 60), (0, 0, 0)),
+        ((0, 0, 255), (250, 190, 190), (255, 255, 255)),
+        pytest.param((255, 0, 0), (200, 220, 255), (255, 255, 255), marks=pytest.mark.slow),
+        pytest.param((255, 255, 0), (70, 0, 0), (0, 0, 0), marks=pytest.mark.slow),
+    ],
+)
+def test_a_page_in_pure_colours_is_read_like_a_black_one(
+    ink: tuple[int, int, int], grid: tuple[int, int, int], ground: tuple[int, int, int]
+) -> None:
+    """As monitors and viewers show them."""
+    image = clean_page().image.astype(np.float32)
+    bright = image.max(axis=2, keepdims=True)
+    inked = 1 - bright / 255
+    lined = (1 - image.min(axis=2, keepdims=True) / np.maximum(bright, 13)) * (1 - inked)
+    lined /= lined.max()
+    page = (np.array(ground) * (1 - lined) + np.array(grid) * lined) * (1 - inked) + np.array(ink) * inked
+    reading = digitizer().read_page(np.asarray(np.rint(page), np.uint8), FS, N_SAMPLES)
+    assert mean_snr(clean_page(), reading.signals.mv) > 20.0
+    assert not reading.layout.notes
+
+
 def test_nothing_is_invented_outside_the_printed_windows() -> None:
     printed = np.isfinite(clean_page().masked_signal)
     read = np.isfinite(clean_reading().signals.mv)
