@@ -26,6 +26,10 @@ TRACES: Final = (0.003, 0.06)
 """Share of a picture that traces fill, at least and at most; the lines of a grid fill more."""
 NOTHING: Final = 0.002
 """Share of a picture that is filled by strokes dark in every colour, below which it shows none worth a first look."""
+CLEARER: Final = 2.5
+"""Contrast of the darkest strokes of a view over that of the picture's own, from which the view comes first: what shows
+there is a pale grid.
+"""
 MOST_VIEWS: Final = 2
 """Number of views, at most."""
 KEPT: Final = ((0, 1), (0, 2), (1, 2), (0,), (1,), (2,))
@@ -49,14 +53,19 @@ def list_ink_views(image: Image) -> InkViews:
     """
     scale = min(1.0, SIDE_PX / max(image.shape[:2]))
     small = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
-    own = _find_strokes(small)
-    beside = cv2.dilate(own, np.ones((3, 3), np.uint8))
-    shares = [float((_find_strokes(darken(small, kept)) > beside).mean()) for kept in KEPT]
-    shows_nothing = bool(own.mean() < NOTHING)  # the traces may have the colour of the grid then
+    own = _measure_strokes(small)
+    hats = [_measure_strokes(darken(small, kept)) for kept in KEPT]
+    beside = cv2.dilate(own, np.ones((3, 3), np.uint8)) > CONTRAST
+    shares = [float(((hat > CONTRAST) & ~beside).mean()) for hat in hats]
+    shows_nothing = bool((own > CONTRAST).mean() < NOTHING)  # the traces may have the colour of the grid then
     most = 1.0 if shows_nothing else TRACES[1]
     found = [k for k in np.argsort(np.round(shares, 3), kind="stable") if TRACES[0] < shares[k] < most]
     views = [darken(image, KEPT[k]) for k in found[:MOST_VIEWS]]
-    return InkViews(views, []) if shows_nothing else InkViews([], views)
+    own_level, *levels = (
+        float(np.quantile(hat, 1 - TRACES[0])) for hat in (own, *(hats[k] for k in found[:1]))
+    )
+    is_first = shows_nothing or (bool(levels) and levels[0] > CLEARER * own_level)
+    return InkViews(views, []) if is_first else InkViews([], views)
 
 
 def darken(image: Image, kept: Sequence[int]) -> Image:
@@ -68,8 +77,7 @@ def darken(image: Image, kept: Sequence[int]) -> Image:
     )
 
 
-def _find_strokes(image: Image) -> NDArray[np.uint8]:
-    """(h, w) 1 where something dark in every colour is narrow, 0 elsewhere."""
+def _measure_strokes(image: Image) -> NDArray[np.uint8]:
+    """(h, w) by how much what is dark in every colour is darker than what is beside it."""
     around = np.ones((STROKE_PX, STROKE_PX), np.uint8)
-    hat = cv2.morphologyEx(brightest_channel(image), cv2.MORPH_BLACKHAT, around)
-    return np.asarray(hat > CONTRAST, np.uint8)
+    return np.asarray(cv2.morphologyEx(brightest_channel(image), cv2.MORPH_BLACKHAT, around), np.uint8)
