@@ -135,14 +135,14 @@ class LayoutOptions:
     # printed scales
     word_levels: tuple[float, ...] = (0.3, 0.6, 0.85, 0.95, 0.99)
     """Probabilities of a word from which it belongs to a level of the next two."""
-    true_words: tuple[float, ...] = (0.03, 0.08, 0.06, 0.09, 0.59)
+    true_words: tuple[float, ...] = (0.035, 0.045, 0.05, 0.14, 0.65)
     """Share of the printed scales that are read on each level; this and the next four come from
     ``python -m bench.scale_evidence``."""
-    false_words: tuple[float, ...] = (1.08, 0.27, 0.06, 0.023, 0.014)
+    false_words: tuple[float, ...] = (1.16, 0.1, 0.027, 0.012, 0.012)
     """Number of false words a page on each level, for speeds and for gains."""
-    missed_scale: float = 0.15
+    missed_scale: float = 0.08
     """Share of the printed scales that are overlooked."""
-    usual_vague_words: float = 4.6
+    usual_vague_words: float = 6.0
     """Number of words below ``clear_word`` that pages show."""
     printed_share: float = 0.65
     """Share of pages that print their scales."""
@@ -177,7 +177,7 @@ class LayoutOptions:
     """Spread of the natural log of the width and height of pulses in the ink."""
     pulse_error_mm: float = 0.2
     """Spread, mm, of their width and height."""
-    wrong_pulses: tuple[tuple[float, float], ...] = ((0.8, 0.04), (0.0, 0.3))
+    wrong_pulses: tuple[tuple[float, float], ...] = ((0.8, 0.05), (0.0, 0.3))
     """Score above which a pulse in the ink is of a level, and the share of those of the level that are none."""
     boxed_pulse: float = 0.7
     """Score of a pulse that is seen in a box alone, at most: every third of them is none."""
