@@ -193,6 +193,12 @@ def test_vague_pulses_give_way_to_print_that_they_contradict() -> None:
     assert gains_of(list(enumerate(pulses(5.0, 10.0, score=0.0))), 5.0) == (both(5.0), [])
 
 
+def test_a_shape_as_wide_as_no_pulse_tells_no_gain() -> None:
+    """Two strokes of a letter have a roof, too."""
+    assert gains_of([(0, pulses(5.0, 5.0)[0])])[0] == both(5.0)
+    assert gains_of([(0, pulses(0.95, 5.0)[0])])[0] == both(10.0)
+
+
 def test_clear_pulses_are_surer_than_print_and_it_is_said() -> None:
     gains, notes = gains_of(list(enumerate(pulses(5.0, 10.0))), 20.0)
     assert gains == both(10.0)
