@@ -98,13 +98,16 @@ def _share_wrong(score: float, options: LayoutOptions) -> float:
 
 
 def _doubt(pulse: Pulse, options: LayoutOptions) -> float:
-    """Probability that a pulse in the ink is none, by its score and by its width at any speed."""
+    """Probability that the height of a pulse in the ink is wrong, by its score, and higher where it is as wide as no pulse is.
+
+    A usual width makes it no surer: a grid line may be taken for the roof of a pulse.
+    """
     wrong = _share_wrong(pulse.score, options)
     usual = np.exp(list(SPEED_ODDS.values()))
     seen = float(
         usual @ [_density_of_width(pulse.width_mm, speed, options) for speed in SPEED_ODDS] / usual.sum()
     )
-    return wrong / (wrong + (1 - wrong) * seen * LN_RANGE)
+    return max(wrong, wrong / (wrong + (1 - wrong) * seen * LN_RANGE))
 
 
 def weigh_log(value: float, usual: tuple[float, float], options: LayoutOptions) -> float:

@@ -199,6 +199,16 @@ def test_a_shape_as_wide_as_no_pulse_tells_no_gain() -> None:
     assert gains_of([(0, pulses(0.95, 5.0)[0])])[0] == both(10.0)
 
 
+def test_one_of_two_pulses_at_half_the_height_of_the_other_gives_way_to_the_print() -> None:
+    """A line of the grid was taken for its roof."""
+    shown = [(0, pulses(4.9, 10.1)[0]), (1, pulses(4.9, 5.0)[0])]
+    notes: list[str] = []
+    beside = tuple(("limb", pulse) for _, pulse in shown)
+    words = PrintedScales({}, {(10.0, 10.0): 4.5, (10.0, 5.0): 2.6, (5.0, 5.0): 0.0}, None, (10.0, 10.0))
+    seen = ScaleEvidence(words, beside, beats=SeenBeats(limb_mm=13.0, chest_mm=21.4))
+    assert tell_gains(weigh_gains(seen), seen, notes) == both(10.0)
+
+
 def test_clear_pulses_are_surer_than_print_and_it_is_said() -> None:
     gains, notes = gains_of(list(enumerate(pulses(5.0, 10.0))), 20.0)
     assert gains == both(10.0)
