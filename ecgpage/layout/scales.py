@@ -98,7 +98,7 @@ def _share_wrong(score: float, options: LayoutOptions) -> float:
 
 
 def _doubt(pulse: Pulse, options: LayoutOptions) -> float:
-    """Probability that the height of a pulse in the ink is wrong, by its score, and higher where it is as wide as no pulse is.
+    """Probability that a pulse in the ink has a wrong height: by its score, and higher where it is as wide as no pulse is.
 
     A usual width makes it no surer: a grid line may be taken for the roof of a pulse.
     """
