@@ -24,7 +24,7 @@ from ecgpage.grid.grid_map import SQUARE_MM, GridMap
 from ecgpage.grid.options import GridOptions
 from ecgpage.grid.periodic_map import SOURCE as PERIODIC
 from ecgpage.image.decode import Source, name_source, read_image
-from ecgpage.image.ink_colour import list_ink_views
+from ecgpage.image.ink_colour import darken, list_ink_views
 from ecgpage.image.long_lines import shows_only_words
 from ecgpage.image.pdf_paths import PageDrawing
 from ecgpage.image.polarity import as_positive
@@ -237,17 +237,19 @@ class Digitizer:
             )
 
         views = list_ink_views(image)
-        for view in views.first:
+        for kept in views.first:
             try:
-                return read(view)
+                return read(darken(image, kept))
             except EcgPageError as error:
                 log.info("with ink of one colour made black: %s", error)
         try:
             return read(image)
+        except OtherKindError:
+            raise
         except EcgPageError:
-            for view in views.last:
+            for kept in views.last:
                 with suppress(EcgPageError):
-                    return read(view)
+                    return read(darken(image, kept))
             raise
 
     def read_layout(

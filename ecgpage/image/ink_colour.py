@@ -38,11 +38,11 @@ KEPT: Final = ((0, 1), (0, 2), (1, 2), (0,), (1,), (2,))
 
 @dataclass(frozen=True)
 class InkViews:
-    """Pictures of one page in which other ink is black."""
+    """Views of one page in which other ink is black: the channels to keep for ``darken``."""
 
-    first: list[Image]
+    first: list[Sequence[int]]
     """Those that come before the picture itself, which shows next to nothing; the likeliest first."""
-    last: list[Image]
+    last: list[Sequence[int]]
     """Those that are worth a look where the picture itself cannot be read."""
 
 
@@ -60,7 +60,7 @@ def list_ink_views(image: Image) -> InkViews:
     shows_nothing = bool((own > CONTRAST).mean() < NOTHING)  # the traces may have the colour of the grid then
     most = 1.0 if shows_nothing else TRACES[1]
     found = [k for k in np.argsort(np.round(shares, 3), kind="stable") if TRACES[0] < shares[k] < most]
-    views = [darken(image, KEPT[k]) for k in found[:MOST_VIEWS]]
+    views: list[Sequence[int]] = [KEPT[k] for k in found[:MOST_VIEWS]]
     own_level, *levels = (
         float(np.quantile(hat, 1 - TRACES[0])) for hat in (own, *(hats[k] for k in found[:1]))
     )

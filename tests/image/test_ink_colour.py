@@ -52,7 +52,7 @@ def test_ink_of_a_pure_colour_is_black_in_the_first_view(ink: Colour, grid: Colo
     assert dark_share(page, ink, drawn) == 0.0
     views = list_ink_views(page)
     assert views.last == []
-    assert dark_share(views.first[0], ink, drawn) == 1.0
+    assert dark_share(darken(page, views.first[0]), ink, drawn) == 1.0
 
 
 @pytest.mark.parametrize("ink", [(0, 0, 0), (20, 20, 90), (0, 128, 0), (40, 40, 40)])
@@ -67,7 +67,7 @@ def test_coloured_traces_beside_black_words_are_worth_a_look_where_the_page_is_n
     drawn = draw((0, 0, 255), (210, 210, 210), words=BLACK)
     views = list_ink_views(drawn)
     assert views.first == []
-    assert dark_share(views.last[0], (0, 0, 255), drawn) == 1.0
+    assert dark_share(darken(drawn, views.last[0]), (0, 0, 255), drawn) == 1.0
 
 
 def test_an_empty_page_has_no_view() -> None:
