@@ -77,6 +77,8 @@ NO_LINES: Final = (
 """Why a picture without any trace is refused."""
 NO_LEADS: Final = "no leads of an ECG: what is drawn does not beat as leads do"
 """Why a picture of something else is refused."""
+NO_TRACES: Final = "no trace of an ECG was found where leads seem to be named"
+"""Why a page without any sample is refused: names were read, or looked like names, on a grid that is none."""
 LONG_PAGES: Final = 1.5
 """Length of a record, in pages, from which each of its pages shows the seconds from where a whole one before it ends."""
 
@@ -362,7 +364,10 @@ class Digitizer:
         n_samples = max(n_samples, round(PAGE_S * fs))
         traces = read_traces(image, flat, layout, self.network, self.options.trace)
         signals = assemble(traces, layout, fs, n_samples, self.options.signal)
-        return self._conclude(image, flat.grid, layout, traces, signals, fs, n_samples, boxes)
+        reading = self._conclude(image, flat.grid, layout, traces, signals, fs, n_samples, boxes)
+        if not np.isfinite(reading.signals.mv).any():
+            raise RefusedPageError(NO_TRACES, reading.located)
+        return reading
 
     def _conclude(
         self,

@@ -81,6 +81,15 @@ def test_a_page_in_pure_colours_is_read_like_a_black_one(
     assert not reading.layout.notes
 
 
+def test_a_reading_without_a_sample_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another grid may show the traces."""
+    signals = clean_reading().signals
+    empty = replace(clean_reading(), signals=replace(signals, mv=np.full_like(signals.mv, np.nan)))
+    monkeypatch.setattr(Digitizer, "_conclude", lambda *_: empty)
+    with pytest.raises(RefusedPageError, match="no trace of an ECG"):
+        digitizer().read_page(clean_page().image, FS, N_SAMPLES, grid=clean_reading().grid)
+
+
 def test_nothing_is_invented_outside_the_printed_windows() -> None:
     printed = np.isfinite(clean_page().masked_signal)
     read = np.isfinite(clean_reading().signals.mv)

@@ -61,10 +61,9 @@ def list_ink_views(image: Image) -> InkViews:
     most = 1.0 if shows_nothing else TRACES[1]
     found = [k for k in np.argsort(np.round(shares, 3), kind="stable") if TRACES[0] < shares[k] < most]
     views: list[Sequence[int]] = [KEPT[k] for k in found[:MOST_VIEWS]]
-    own_level, *levels = (
-        float(np.quantile(hat, 1 - TRACES[0])) for hat in (own, *(hats[k] for k in found[:1]))
-    )
-    is_first = shows_nothing or (bool(levels) and levels[0] > CLEARER * own_level)
+    darkest = 1 - TRACES[0]
+    level = CLEARER * float(np.quantile(own, darkest))
+    is_first = shows_nothing or any(float(np.quantile(hats[k], darkest)) > level for k in found[:1])
     return InkViews(views, []) if is_first else InkViews([], views)
 
 
