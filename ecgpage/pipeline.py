@@ -27,7 +27,7 @@ from ecgpage.image.decode import Source, name_source, read_image
 from ecgpage.image.ink_colour import darken, list_ink_views
 from ecgpage.image.long_lines import shows_only_words
 from ecgpage.image.pdf_paths import PageDrawing
-from ecgpage.image.polarity import as_positive
+from ecgpage.image.polarity import as_positive, list_positives
 from ecgpage.layout.boxes import PageBoxes
 from ecgpage.layout.detector import LeadDetector
 from ecgpage.layout.find_boxes import find_boxes
@@ -229,7 +229,22 @@ class Digitizer:
     def _read_picture(
         self, image: Image, fs: float, n_samples: int, grid: GridMap | None, boxes: PageBoxes | None
     ) -> PageReading:
-        image = as_positive(image)
+        """Reading of a picture, or of its negative where that may be the page and is read with a better grade."""
+        readings, failures = list[PageReading](), list[EcgPageError]()
+        for positive in list_positives(image):
+            try:
+                readings.append(self._read_positive(positive, fs, n_samples, grid, boxes))
+            except EcgPageError as error:
+                failures.append(error)
+            if readings and readings[-1].grade.letter == "A":
+                return readings[-1]
+        if not readings or (failures and readings[0].grade.letter == "C"):
+            raise choose_failure(failures)
+        return max(readings, key=lambda reading: reading.grade.probability)
+
+    def _read_positive(
+        self, image: Image, fs: float, n_samples: int, grid: GridMap | None, boxes: PageBoxes | None
+    ) -> PageReading:
         if grid is None and shows_only_words(image):
             raise RefusedPageError(NO_LINES, None)
 
@@ -420,18 +435,16 @@ class Digitizer:
 
     def _read_drawing(self, image: Image, drawing: PageDrawing, fs: float, n_samples: int) -> PageReading:
         """Reading of a page of a PDF by its own curves; ``EcgPageError`` when they do not show an ECG."""
-        n_samples = max(n_samples, round(PAGE_S * fs))
+        n_samples, positive = max(n_samples, round(PAGE_S * fs)), as_positive(image)
 
         def find_grid() -> GridMap:
             failures: list[EcgPageError] = []
-            for grid in find_grids(as_positive(image), 1, failures, self.options.grid):
+            for grid in find_grids(positive, 1, failures, self.options.grid):
                 return grid
             raise failures[0] if failures else EcgPageError("no grid is found")
 
         def find_leads(grid: GridMap) -> PageBoxes:
-            return find_boxes(
-                self._flatten(as_positive(image), grid), self.detector, self.reader, self.options.layout
-            )
+            return find_boxes(self._flatten(positive, grid), self.detector, self.reader, self.options.layout)
 
         found = read_path_page(drawing, image, n_samples / fs, self.options.layout, find_grid, find_leads)
         layout = found.layout

@@ -23,6 +23,7 @@ from ecgpage.layout.shown_time import shown_seconds
 from ecgpage.layout.types import PageLayout
 from ecgpage.pipeline import Digitizer, ReaderOptions
 from ecgpage.results import PageReading, RefusedPageError, choose_failure
+from ecgpage.signal.grade import Letter
 from ecgpage.signal.page_kind import KINDS, Kind
 from ecgpage.signal.types import LeadReading
 from ecgpage.synth import MIXES, DrawnPage
@@ -88,6 +89,34 @@ def test_a_reading_without_a_sample_is_no_answer(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Digitizer, "_conclude", lambda *_: empty)
     with pytest.raises(RefusedPageError, match="no trace of an ECG"):
         digitizer().read_page(clean_page().image, FS, N_SAMPLES, grid=clean_reading().grid)
+
+
+@pytest.mark.parametrize("letter", ["A", "C"])
+def test_of_a_picture_and_its_negative_the_better_reading_counts(
+    letter: Letter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = replace(clean_reading(), grade=replace(clean_reading().grade, letter=letter))
+    poor = replace(good, grade=replace(good.grade, scale=0.1, letter="C"))
+    answers: Iterator[PageReading | EcgPageError] = iter(())
+
+    def read(*_: object) -> PageReading:
+        answer = next(answers)
+        if isinstance(answer, EcgPageError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("ecgpage.pipeline.list_positives", lambda image: [image, 255 - image])
+    monkeypatch.setattr(Digitizer, "_read_positive", read)
+    picture, refused = clean_page().image, EcgPageError("refused")
+    for told in ([poor, good], [good, poor]):
+        answers = iter(told)
+        assert digitizer().read_page(picture, FS, N_SAMPLES) is good
+    answers = iter([refused, good])
+    if letter == "A":
+        assert digitizer().read_page(picture, FS, N_SAMPLES) is good
+    else:
+        with pytest.raises(EcgPageError, match="refused"):
+            digitizer().read_page(picture, FS, N_SAMPLES)
 
 
 def test_nothing_is_invented_outside_the_printed_windows() -> None:

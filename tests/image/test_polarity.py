@@ -1,11 +1,20 @@
 """Pictures with light traces on a dark ground are turned into paper; dark surroundings of a page are not."""
 
+from functools import cache
+
 import cv2
 import numpy as np
 import pytest
 
 from ecgpage.core.types import Image
-from ecgpage.image.polarity import as_positive, is_negative
+from ecgpage.image.polarity import as_positive, list_positives
+from ecgpage.synth import draw_picture
+from tests.drawn import FS, record
+
+
+def is_negative(picture: Image) -> bool:
+    """Whether a picture is taken for a negative."""
+    return not np.array_equal(as_positive(picture), picture)
 
 
 def draw_screen(ground: tuple[int, int, int], ink: tuple[int, int, int]) -> Image:
@@ -74,3 +83,25 @@ def test_a_dark_picture_of_little_contrast_is_no_negative_when_a_third_of_it_is_
     assert not is_negative(photo)
     photo[:, 60:240] = 40
     assert is_negative(photo), "a tenth lit: traces"
+
+
+@cache
+def small_page() -> Image:
+    """Photo of a page that takes a third of it: squares between its 5-mm lines are as wide as strokes, its ink is pale."""
+    return draw_picture(record(), FS, mix="photo-clean", seed=(3, 16)).image
+
+
+@pytest.mark.parametrize("longer_side", [3103, 2000, 1200, 900])
+def test_squares_between_dark_lines_are_no_light_strokes(longer_side: int) -> None:
+    scale = longer_side / max(small_page().shape)
+    page = np.asarray(cv2.resize(small_page(), None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA))
+    assert len(list_positives(page)) == 1
+    assert list_positives(page)[0] is page
+    assert is_negative(np.asarray(255 - page, np.uint8))
+
+
+def test_where_strokes_do_not_tell_both_pictures_are_worth_a_look() -> None:
+    waves = 128 + 60 * np.sin(np.arange(900)[:, None] / 1.3 + np.arange(1300) / 9)
+    moire = np.repeat(np.rint(waves).astype(np.uint8)[..., None], 3, axis=2)
+    assert len(list_positives(moire)) == 2
+    assert len(list_positives(draw_screen((255, 255, 255), (0, 0, 0)))) == 1
