@@ -119,11 +119,22 @@ class Print:
         digit = (sizes[:, 1] >= HEIGHTS_PX[0]) & (sizes[:, 1] <= HEIGHTS_PX[1])
         digit &= (shape > 0.1) & (shape < 1.1)
         small = np.flatnonzero(~digit)
-        words = _chain(self.pieces.boxes, np.flatnonzero(digit), small)
+        words = [w for w in _chain(self.pieces.boxes, np.flatnonzero(digit), small) if len(w) <= MOST_DIGITS]
+        looked_at = sorted({piece for word in words for piece in word})
+        told = dict(zip(looked_at, tell_digits([self._cut(k) for k in looked_at]), strict=True))
         found = [
-            _read_word(self.dark, self.pieces, word, small) for word in words if len(word) <= MOST_DIGITS
+            _read_word(self.pieces.boxes, word, small, [told[k] for k in word])
+            for word in words
+            if all(told[k].max() > LEAST_CHANCE for k in word[: max(1, len(word) - 1)])
         ]
         return [number for number in found if number.chances]
+
+    def _cut(self, piece: int) -> Grey:
+        """(h, w) darkness of one piece, nothing of what is beside it."""
+        assert self.pieces is not None
+        x0, y0, x1, y1 = self.pieces.boxes[piece].astype(int)
+        own = self.pieces.labels[y0:y1, x0:x1] == self.pieces.numbers[piece]
+        return np.where(own, self.dark[y0:y1, x0:x1], np.float32(0))
 
 
 def find_print(light: Light) -> Print:
@@ -183,9 +194,13 @@ def _is_point(boxes: Array, x0: float, x1: float, y0: float, y1: float) -> NDArr
     return np.asarray((side < 0.4 * height + 0.5) & low & (boxes[:, 0] >= x0 - 1) & (boxes[:, 2] <= x1 + 1))
 
 
-def _read_word(dark: Grey, pieces: _Pieces, word: Sequence[int], small: NDArray[np.intp]) -> PrintedNumber:
-    """The number that the digits of a word may make, with the sign and the point among the ``small`` pieces."""
-    boxes = pieces.boxes
+def _read_word(
+    boxes: Array, word: Sequence[int], small: NDArray[np.intp], told: Sequence[Array]
+) -> PrintedNumber:
+    """The number that the digits of a word may make, with the sign and the point among the ``small`` pieces.
+
+    ``told``: (10,) probabilities of each digit, for each piece of the word.
+    """
     x0, x1 = boxes[word[0], 0], boxes[word[-1], 2]
     y0, y1 = float(np.median(boxes[word, 1])), float(np.median(boxes[word, 3]))
     height = y1 - y0
@@ -205,7 +220,6 @@ def _read_word(dark: Grey, pieces: _Pieces, word: Sequence[int], small: NDArray[
     chances: dict[float, float] = {}
     if is_point.sum() <= 1:
         before = sum(boxes[k, 2] <= boxes[point, 0] + 1 for k in word) if point is not None else len(word)
-        told = [tell_digit(_cut(dark, pieces, k)) for k in word]
         for shown, share in ((len(word), 1.0 - UNIT_CHANCE), (len(word) - 1, UNIT_CHANCE)):
             if shown < max(1, before + (point is not None)):
                 continue
@@ -217,39 +231,40 @@ def _read_word(dark: Grey, pieces: _Pieces, word: Sequence[int], small: NDArray[
     return PrintedNumber(float(x0), float(x1), y0, y1, chances)
 
 
-def _cut(dark: Grey, pieces: _Pieces, piece: int) -> Grey:
-    """(h, w) darkness of one piece, nothing of what is beside it."""
-    x0, y0, x1, y1 = pieces.boxes[piece].astype(int)
-    own = pieces.labels[y0:y1, x0:x1] == pieces.numbers[piece]
-    return np.where(own, dark[y0:y1, x0:x1], np.float32(0))
-
-
-def tell_digit(ink: Grey) -> Array:
-    """(10,) probability of each digit for the darkness (h, w) of one piece of ink; what is missing to 1: it is none."""
-    shapes, aspects, digits = _known_digits()
-    shape, aspect = _normalise(ink)
-    likeness = shapes @ shape - 0.5 * ASPECT_WEIGHT * ((aspect - aspects) / ASPECT_ERROR) ** 2
-    best = np.array([likeness[digits == k].max() for k in range(10)])
-    share = np.exp(SHARPNESS * (best - best.max()))
+def tell_digits(pieces: Sequence[Grey]) -> Array:
+    """(n, 10) probability of each digit for the darkness (h, w) of n pieces of ink; what is missing to 1: it is none."""
+    shapes, aspects, first = _known_digits()
+    shape, aspect = _normalise(pieces)
+    likeness = shape @ shapes.T - 0.5 * ASPECT_WEIGHT * ((aspect[:, None] - aspects) / ASPECT_ERROR) ** 2
+    best = np.maximum.reduceat(likeness, first, axis=1)
+    most = best.max(axis=1, keepdims=True)
+    share = np.exp(SHARPNESS * (best - most))
     usual, width = LIKE_A_DIGIT
-    is_digit = 1 / (1 + np.exp(-(best.max() - usual) / width))
-    return np.asarray(is_digit * share / share.sum(), np.float64)
+    is_digit = 1 / (1 + np.exp(-(most - usual) / width))
+    return np.asarray(is_digit * share / share.sum(axis=1, keepdims=True), np.float64)
 
 
-def _normalise(ink: Grey) -> tuple[Array, float]:
-    """Ink (h, w) brought to one size, mean 0 and length 1, and the natural log of its width over its height."""
-    how = cv2.INTER_AREA if ink.shape[0] > SHAPE_PX[1] else cv2.INTER_LINEAR
-    small = cv2.GaussianBlur(cv2.resize(ink.astype(np.float32), SHAPE_PX, interpolation=how), (0, 0), 0.8)
-    flat = small.ravel().astype(np.float64) - float(small.mean())
-    return flat / max(float(np.linalg.norm(flat)), 1e-6), float(np.log(ink.shape[1] / ink.shape[0]))
+def _normalise(pieces: Sequence[Grey]) -> tuple[Array, Array]:
+    """Ink (h, w) of n pieces brought to one size, mean 0 and length 1, (n, px); natural logs (n,) of width over height."""
+    small = np.empty((len(pieces), SHAPE_PX[1], SHAPE_PX[0]), np.float32)
+    for ink, shape in zip(pieces, small, strict=True):
+        how = cv2.INTER_AREA if ink.shape[0] > SHAPE_PX[1] else cv2.INTER_LINEAR
+        cv2.GaussianBlur(
+            cv2.resize(ink.astype(np.float32), SHAPE_PX, interpolation=how), (0, 0), 0.8, dst=shape
+        )
+    flat = small.reshape(len(pieces), SHAPE_PX[0] * SHAPE_PX[1]).astype(np.float64)
+    flat -= flat.mean(axis=1, keepdims=True)
+    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
+    sizes = np.array([ink.shape for ink in pieces], np.float64).reshape(-1, 2)
+    return flat, np.log(sizes[:, 1] / sizes[:, 0])
 
 
 @lru_cache(maxsize=1)
 def _known_digits() -> tuple[Array, Array, NDArray[np.intp]]:
-    """Shapes (n, px), proportions (n,) and values (n,) of the digits of some fonts."""
-    drawn = [(k, picture) for k in range(10) for picture in _draw_digit(str(k))]
-    shapes, aspects = zip(*(_normalise(_trim(picture)) for _, picture in drawn), strict=True)
-    return np.array(shapes), np.array(aspects), np.array([k for k, _ in drawn])
+    """Shapes (n, px) and proportions (n,) of the digits of some fonts, 0 to 9, and where each digit begins (10,)."""
+    drawn = [[_trim(picture) for picture in _draw_digit(str(k))] for k in range(10)]
+    first = np.cumsum([0, *map(len, drawn[:-1])])
+    return *_normalise([picture for one in drawn for picture in one]), first
 
 
 def _draw_digit(text: str) -> list[Grey]:
