@@ -233,12 +233,15 @@ class Digitizer:
         readings, failures = list[PageReading](), list[EcgPageError]()
         for positive in list_positives(image):
             try:
-                readings.append(self._read_positive(positive, fs, n_samples, grid, boxes))
+                reading = self._read_positive(positive, fs, n_samples, grid, boxes)
             except EcgPageError as error:
                 failures.append(error)
-            if readings and readings[-1].grade.letter == "A":
-                return readings[-1]
-        if not readings or (failures and readings[0].grade.letter == "C"):
+                continue
+            if not failures or reading.grade.letter != "C":
+                readings.append(reading)
+            if reading.grade.letter == "A":
+                break
+        if not readings:
             raise choose_failure(failures)
         return max(readings, key=lambda reading: reading.grade.probability)
 

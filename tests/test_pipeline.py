@@ -108,7 +108,7 @@ def test_of_a_picture_and_its_negative_the_better_reading_counts(
     monkeypatch.setattr("ecgpage.pipeline.list_positives", lambda image: [image, 255 - image])
     monkeypatch.setattr(Digitizer, "_read_positive", read)
     picture, refused = clean_page().image, EcgPageError("refused")
-    for told in ([poor, good], [good, poor]):
+    for told in ([poor, good], [good, poor], [good, refused]):
         answers = iter(told)
         assert digitizer().read_page(picture, FS, N_SAMPLES) is good
     answers = iter([refused, good])

@@ -105,9 +105,10 @@ def place_columns(
     ``usual``: those of the layout; ``seen``: what the beginning and the end of each column show.
     """
     trust = options.separators_right if has_separators else options.layout_right
-    if has_separators:  # the network sees their strokes instead of the borders
+    fitted = list(seen)
+    if has_separators:  # the network sees their strokes instead of the borders, which lie near them
         last = len(usual) - 1
-        seen = [
+        fitted = [
             (
                 begin if k == 0 else replace(begin, network=NONE),
                 end if k == last else replace(end, network=NONE),
@@ -117,14 +118,14 @@ def place_columns(
     hypotheses = [_Hypothesis(usual, float(np.log(trust * _share_of_whole(usual, speed_mm_per_s, options))))]
     elsewhere = float(np.log(1 - trust))
     best_other = elsewhere + _cost_of_free(1)
-    modes = np.array([[ends.mode for ends in column] for column in seen])
+    modes = np.array([[ends.mode for ends in column] for column in fitted])
     if hypotheses[0].prior + weigh_places(usual, seen, options) > best_other + weigh_places(
         np.where(np.isfinite(modes), modes, usual), seen, options
     ):
         return usual
     hypotheses += [
         replace(h, prior=h.prior + elsewhere)
-        for h in _list_others(usual, modes, speed_mm_per_s, options)
+        for h in _list_others(usual, modes, speed_mm_per_s, has_separators, options)
         if _are_ordered(h.places, options)
     ]
     weights = np.array([h.prior + weigh_places(h.places, seen, options) for h in hypotheses])
@@ -132,7 +133,7 @@ def place_columns(
     for k in weights.argsort()[::-1][:REFINED]:
         equal = hypotheses[k].equal
         if equal is not None:
-            places = _refine(equal, hypotheses[k].places, seen, options)
+            places = _refine(equal, hypotheses[k].places, fitted, options)
             weight = hypotheses[k].prior + weigh_places(places, seen, options)
             if weight > most and _are_ordered(places, options):
                 best, most = places, weight
@@ -249,10 +250,15 @@ def _weigh_ends(off: Array, error: float, wrong: float, options: TraceOptions) -
 # --- hypotheses -----------------------------------------------------------------------------------------------
 
 
-def _list_others(usual: Array, modes: Array, speed: float, options: TraceOptions) -> Iterator[_Hypothesis]:
-    """Places that are not the layout's; ``modes``: (n, 2) where most ends of each side were seen, NaN for none."""
+def _list_others(
+    usual: Array, modes: Array, speed: float, has_separators: bool, options: TraceOptions
+) -> Iterator[_Hypothesis]:
+    """Places that are not the layout's; ``modes``: (n, 2) where most ends of each side were seen, NaN for none.
+
+    Columns with a separator between them stand apart no further than its stroke is wide.
+    """
     count = len(usual)
-    for gapped in (False, True) if count > 1 else (False,):
+    for gapped in (False, True) if count > 1 and not has_separators else (False,):
         share = (options.gap_share if gapped else 1 - options.gap_share) if count > 1 else 1.0
         for left, right, chosen in product((False, True), (False, True), _choose_sides(count)):
             prior = float(np.log(share) + (left + right) * np.log(options.cut_share))

@@ -15,9 +15,11 @@ from ecgpage.trace import extents as trace_extents
 from ecgpage.trace.crops import MARGIN_MM, Reading
 from ecgpage.trace.extents import Extent, find_extent, widen
 from ecgpage.trace.geometry import STEP_MM
+from ecgpage.trace.places import SeenEnds, place_columns
 from ecgpage.trace.reader import read_traces
 
 SPEED = 25.0
+NO_ENDS = np.empty(0)
 
 
 def read_marks(x0_mm: float, x1_mm: float, *drawn_mm: tuple[float, float]) -> Reading:
@@ -351,3 +353,19 @@ def test_numbers_of_axes_are_surer_than_the_network() -> None:
     seen = see(layout, 4.0)
     assert move_columns(layout, seen).segments == layout.segments
     assert move_columns(replace(layout, numbered_s=()), seen).segments != layout.segments
+
+
+def test_strokes_that_the_network_sees_hold_columns_beside_which_it_sees_more() -> None:
+    """The layout begins 2 mm late; moiré makes the last column run on, and one end of ink of nothing."""
+    right = 20.0 + 62.5 * np.arange(5)
+    usual = np.stack([right[:-1] + 2.1, right[1:] + 1.2], axis=1)
+    seen = []
+    for k in range(4):
+        begin = SeenEnds(right[k] + np.array([0.1, 0.15, 0.1]), NO_ENDS, outward=-1)
+        end = SeenEnds(right[k + 1] + np.array([-0.2, -0.1, -0.2]), NO_ENDS)
+        seen.append((begin, end))
+    seen[0] = (replace(seen[0][0], ink=np.array([16.6, 20.0, 20.0])), seen[0][1])
+    seen[1] = (seen[1][0], SeenEnds(np.array([145.1]), np.array([164.5]), np.array([157.2, 157.2])))
+    seen[3] = (seen[3][0], SeenEnds(NO_ENDS, NO_ENDS, np.array([280.3, 280.3, 280.3])))
+    found = place_columns(usual, seen, SPEED, has_separators=True)
+    np.testing.assert_allclose(found, np.stack([right[:-1], right[1:]], axis=1), atol=0.3)
