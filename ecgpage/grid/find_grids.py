@@ -110,7 +110,9 @@ def _list_grids(
     # paper that bends shows no frequency of its own, and something else may; folds hide how its lines go on
     for shown, bridge_gaps in ((unlike, False), (frequencies, True)) if is_alone else ():
         how = replace(options, bridge_gaps=bridge_gaps)
-        bent = next(weighed(_track_grids(image, shown, 1, failures, how, again=False)), None) if shown else None
+        bent = (
+            next(weighed(_track_grids(image, shown, 1, failures, how, again=False)), None) if shown else None
+        )
         if bent is not None and _is_likelier(bent, best.comb, max(light.shape)):
             yield bent
             break

@@ -78,6 +78,12 @@ class GridOptions:
     """Radians between two directions up to which they are those of one grid."""
     max_gap_tiles: int = 2
     """Tiles without a lock that are bridged at a time, with ``bridge_gaps``."""
+    max_folds: int = 6
+    """Number of further parts of a folded sheet that are followed at most."""
+    max_fold_seeds: int = 3
+    """Number of places behind a fold, best first, from which such a part is followed."""
+    fold_reach_tiles: float = 4.5
+    """Distance, tiles, of two tiles on both sides of a fold at most."""
     max_odd: float = 0.12
     """Lines by which a tile may differ from the median prediction of its neighbours."""
     min_neighbours: int = 3

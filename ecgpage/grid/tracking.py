@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
+import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from ecgpage.core.types import Array, Grey, Light
 from ecgpage.grid.options import GridOptions
@@ -36,6 +38,16 @@ GRADIENT_GAIN: Final = 0.7
 """Share of the measured error by which the gradient is corrected in a round."""
 TOGETHER: Final = 24
 """Number of tiles that come next as it looks, which are measured together with one: their order stays."""
+BEHIND: Final = (1, 3)
+"""Tiles beyond the edge of a region between which a part behind a fold is looked for."""
+FOLDED: Final = ((0.0, 1.0), (-0.15, 1.0), (0.15, 1.0), (0.0, 0.87), (0.0, 1.15))
+"""Turns, radians, and stretches of the lines from which their run behind a fold is sought."""
+LEAST_PAIRS: Final = 4
+"""Pairs of tiles on both sides of a fold, at least, that tell how the count goes on."""
+SURE_COUNT: Final = 0.3
+"""Lines (root mean square) by which pairs may miss a whole number; a judgement, as is the next."""
+OTHER_COUNT: Final = 1.3
+"""How many times as much they must miss any other."""
 BESIDE: Final = (0.62, 1.41)
 """Neighbouring frequencies, of a grid's own, whose amplitude the grid's is compared with."""
 
@@ -124,7 +136,51 @@ class Tracker:
                 best = max(best, self._grow_from(seed), key=len)
             if len(best) > self.options.enough_share * self.n_tiles:
                 break
-        return [self._to_image_px(tile) for tile in best]
+        return [self._to_image_px(tile) for tile in self._cross_folds(best)]
+
+    def _cross_folds(self, tiles: list[Tile]) -> list[Tile]:
+        """Tiles with those of further parts of a folded sheet, in scaled pixels; fine lines cannot be counted over a fold."""
+        if len(tiles) < self.options.min_tiles or self.tracked_px != TRACKED_PERIOD_PX:
+            return tiles
+        for _ in range(self.options.max_folds):
+            further = self._grow_behind(tiles)
+            if not further:
+                break
+            tiles = tiles + further
+        return tiles
+
+    def _grow_behind(self, tiles: list[Tile]) -> list[Tile]:
+        """Tiles of one more part of the sheet, with the count of the lines going on; none where there is no such part."""
+        seeds = self._list_seeds_behind(tiles)
+        for _ in range(self.options.max_fold_seeds):
+            if not seeds:
+                break
+            part = self._grow_from(seeds[0])
+            counted = count_across(tiles, part, self.options.fold_reach_tiles * self.step)
+            if len(part) >= self.options.min_tiles and counted is not None:
+                return [replace(tile, phase=tile.phase + counted) for tile in part]
+            seen = cKDTree(_places_of([seeds[0], *part]))
+            seeds = [seed for seed in seeds if seen.query((seed.x, seed.y))[0] > 2 * self.step]
+        return []
+
+    def _list_seeds_behind(self, tiles: list[Tile]) -> list[Tile]:
+        """Locked tiles a little beyond the edge of a region, whose lines may run and lie apart otherwise; the best first."""
+        height, width = (n - 2 * self.radius for n in self.padded.shape)
+        at = _places_of(tiles)
+        taken = np.zeros((int(height / self.step) + 1, int(width / self.step) + 1), np.uint8)
+        cv2.fillConvexPoly(taken, cv2.convexHull(np.rint(at / self.step).astype(np.int32)), 1)
+        near, far = (cv2.dilate(taken, np.ones((2 * k + 1, 2 * k + 1), np.uint8)) for k in BEHIND)
+        places = np.argwhere(far > near)[:, ::-1] * self.step
+        if not len(places):
+            return []
+        edge = cKDTree(at).query(places)[1]
+        usual = np.array([tiles[k].gradient for k in edge])
+        found: list[Tile] = []
+        for turn, stretch in FOLDED:
+            turned = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) * stretch
+            found += self._measure(places, np.zeros((len(places), 2)), usual @ turned, rounds=SEED_ROUNDS)
+        clear = [t for t in found if t.lock >= self.options.min_lock and not self._is_distorted(t)]
+        return sorted(clear, key=lambda tile: -tile.lock)
 
     def _measure_lock_around(self, place: Array, gradient: Array) -> float:
         """Lock at a place in the image, from the part around it: the whole picture is not scaled for what is no grid."""
@@ -269,6 +325,40 @@ def _demodulate(patches: Grey, waves: NDArray[np.complex64]) -> NDArray[np.compl
     # a real matrix times real and imaginary parts side by side
     rows = np.matmul(patches, along_x.view(np.float32)).view(np.complex64)
     return np.asarray(waves[:, :, 1] @ rows.reshape(n, size, m, k).transpose(0, 2, 1, 3), np.complex64)
+
+
+def count_across(tiles: Sequence[Tile], part: Sequence[Tile], reach: float) -> Array | None:
+    """Lines (2,) to add to the phases of a part of a sheet beside ``tiles`` so that both count the same lines.
+
+    Somewhere between two tiles at most ``reach`` apart the sheet is folded: the lines of one of them go on as far as there,
+    and as those of the other from there on. None where no whole numbers fit all pairs of tiles, or others fit them as well.
+    """
+    if not part:
+        return None
+    distance, nearest = cKDTree(_places_of(tiles)).query(_places_of(part))
+    close = np.flatnonzero(distance <= reach)
+    if len(close) < LEAST_PAIRS:
+        return None
+    pairs = [(tiles[nearest[k]], part[k]) for k in close]
+    weights = distance[close] ** -2.0
+    # lines by which the counts differ if the fold is at b, and by how many more if it is at a
+    at_b = np.array([a.phase + a.gradient @ (b.x - a.x, b.y - a.y) - b.phase for a, b in pairs])
+    further = np.array([(b.gradient - a.gradient) @ (b.x - a.x, b.y - a.y) for a, b in pairs])
+    usual = np.rint(np.median(at_b + 0.5 * further, axis=0))
+    counts = [usual + np.array([x, y]) for x in (-1, 0, 1) for y in (-1, 0, 1)]
+    missed = []
+    for count in counts:
+        where = ((count - at_b) * further).sum(axis=1) / ((further**2).sum(axis=1) + 1e-9)
+        off = np.linalg.norm(at_b + further * np.clip(where, 0, 1)[:, None] - count, axis=1)
+        missed.append(float(np.sqrt(np.average(np.minimum(off, 0.5) ** 2, weights=weights))))
+    best, second = np.argsort(missed)[:2]
+    is_sure = missed[best] < SURE_COUNT and missed[second] > OTHER_COUNT * missed[best]
+    return counts[best] if is_sure else None
+
+
+def _places_of(tiles: Sequence[Tile]) -> Array:
+    """(n, 2) places x, y."""
+    return np.array([(tile.x, tile.y) for tile in tiles])
 
 
 def _drop_odd_tiles(tiles: dict[tuple[int, int], Tile], options: GridOptions) -> list[Tile]:
