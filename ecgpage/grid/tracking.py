@@ -159,8 +159,8 @@ class Tracker:
             counted = count_across(tiles, part, self.options.fold_reach_tiles * self.step)
             if len(part) >= self.options.min_tiles and counted is not None:
                 return [replace(tile, phase=tile.phase + counted) for tile in part]
-            seen = cKDTree(_places_of([seeds[0], *part]))
-            seeds = [seed for seed in seeds if seen.query((seed.x, seed.y))[0] > 2 * self.step]
+            away, _ = _find_nearest(_places_of(seeds), _places_of([seeds[0], *part]))
+            seeds = [seed for seed, far in zip(seeds, away, strict=True) if far > 2 * self.step]
         return []
 
     def _list_seeds_behind(self, tiles: list[Tile]) -> list[Tile]:
@@ -170,10 +170,10 @@ class Tracker:
         taken = np.zeros((int(height / self.step) + 1, int(width / self.step) + 1), np.uint8)
         cv2.fillConvexPoly(taken, cv2.convexHull(np.rint(at / self.step).astype(np.int32)), 1)
         near, far = (cv2.dilate(taken, np.ones((2 * k + 1, 2 * k + 1), np.uint8)) for k in BEHIND)
-        places = np.argwhere(far > near)[:, ::-1] * self.step
+        places = np.asarray(np.argwhere(far > near)[:, ::-1] * self.step, np.float64)
         if not len(places):
             return []
-        edge = cKDTree(at).query(places)[1]
+        _, edge = _find_nearest(places, at)
         usual = np.array([tiles[k].gradient for k in edge])
         found: list[Tile] = []
         for turn, stretch in FOLDED:
@@ -335,11 +335,11 @@ def count_across(tiles: Sequence[Tile], part: Sequence[Tile], reach: float) -> A
     """
     if not part:
         return None
-    distance, nearest = cKDTree(_places_of(tiles)).query(_places_of(part))
+    distance, nearest = _find_nearest(_places_of(part), _places_of(tiles))
     close = np.flatnonzero(distance <= reach)
     if len(close) < LEAST_PAIRS:
         return None
-    pairs = [(tiles[nearest[k]], part[k]) for k in close]
+    pairs = [(tiles[int(nearest[k])], part[int(k)]) for k in close]
     weights = distance[close] ** -2.0
     # lines by which the counts differ if the fold is at b, and by how many more if it is at a
     at_b = np.array([a.phase + a.gradient @ (b.x - a.x, b.y - a.y) - b.phase for a, b in pairs])
@@ -359,6 +359,12 @@ def count_across(tiles: Sequence[Tile], part: Sequence[Tile], reach: float) -> A
 def _places_of(tiles: Sequence[Tile]) -> Array:
     """(n, 2) places x, y."""
     return np.array([(tile.x, tile.y) for tile in tiles])
+
+
+def _find_nearest(places: Array, others: Array) -> tuple[Array, NDArray[np.intp]]:
+    """Distance (n,) and index (n,) of the nearest of ``others`` (m, 2) to places (n, 2)."""
+    distance, index = cKDTree(others).query(places)
+    return np.atleast_1d(distance), np.atleast_1d(index)
 
 
 def _drop_odd_tiles(tiles: dict[tuple[int, int], Tile], options: GridOptions) -> list[Tile]:
