@@ -94,6 +94,7 @@ def _track_frequencies(
     for frequency in frequencies:
         # fine lines may be the 1-mm ones: track many of them at once
         is_coarse = frequency.period_px > options.max_fine_px
+        many: tuple[_Candidate, float] | None = None
         for tracked_px in [TRACKED_PERIOD_PX] if is_coarse else [TRACKED_PERIOD_PX / 4, TRACKED_PERIOD_PX]:
             tracker = Tracker(light, frequency, tracked_px, options)
             tiles = tracker.grow(known[tracked_px])
@@ -107,7 +108,16 @@ def _track_frequencies(
             )
             is_enough = len(tiles) >= options.min_tiles and share >= options.min_share
             is_sure = share > (options.good_share if is_coarse else options.sure_fine_share)
-            yield _Candidate(share * frequency.score, tiles) if is_enough else None, is_sure
+            candidate = _Candidate(share * frequency.score, tiles) if is_enough else None
+            if candidate is not None and not is_sure and tracked_px < TRACKED_PERIOD_PX:
+                many = candidate, share
+                continue
+            if many is not None and share < options.same_share * many[1]:
+                yield (
+                    many[0],
+                    False,
+                )  # line by line they are counted more surely, but not where they are too fine
+            yield candidate, is_sure
             if is_sure:
                 break
     yield None, True
