@@ -156,6 +156,9 @@ class Tracker:
             if not seeds:
                 break
             part = self._grow_from(seeds[0])
+            if part:
+                away, _ = _find_nearest(_places_of(part), _places_of(tiles))
+                part = [tile for tile, far in zip(part, away, strict=True) if far > self.step]
             counted = count_across(tiles, part, self.options.fold_reach_tiles * self.step)
             if len(part) >= self.options.min_tiles and counted is not None:
                 return [replace(tile, phase=tile.phase + counted) for tile in part]
