@@ -112,11 +112,9 @@ def _track_frequencies(
             if candidate is not None and not is_sure and tracked_px < TRACKED_PERIOD_PX:
                 many = candidate, share
                 continue
-            if many is not None and share < options.same_share * many[1]:
-                yield (
-                    many[0],
-                    False,
-                )  # line by line they are counted more surely, but not where they are too fine
+            # one by one they are counted more surely, but not where they are too fine
+            if many is not None and (candidate is None or share < options.same_share * many[1]):
+                yield many[0], False
             yield candidate, is_sure
             if is_sure:
                 break

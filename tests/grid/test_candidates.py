@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from ecgpage.core.conventions import EcgPageError
+from ecgpage.grid import candidates
 from ecgpage.grid.candidates import lock_grid
 from ecgpage.grid.options import GridOptions
-from ecgpage.grid.spectrum import find_grid_frequencies
+from ecgpage.grid.spectrum import GridFrequency, find_grid_frequencies
+from ecgpage.grid.tracking import TRACKED_PERIOD_PX, Tile
 from ecgpage.synth.page.rasterize import draw_page
 from tests.drawn import clean_page, record
 
@@ -26,3 +28,35 @@ def test_a_picture_without_a_grid_is_refused() -> None:
     image = np.full((600, 800, 3), 240, np.uint8)
     with pytest.raises(EcgPageError, match="no ECG grid found"):
         lock_grid(image, find_grid_frequencies(image))
+
+
+@pytest.mark.parametrize(
+    ("many", "single", "followed"),
+    [
+        (35, 35, [35.0]),
+        (35, 25, [25.0]),
+        (35, 15, [35.0, 15.0]),
+        (35, 0, [35.0]),
+        (12, 9, [12.0]),
+        (90, 0, [90.0]),
+    ],
+)
+def test_lines_that_lock_one_by_one_are_not_counted_many_at_a_time(
+    many: int, single: int, followed: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a picture of 100 tiles; steps over several lines lose some on crumpled paper."""
+    tile = Tile(0.0, 0.0, np.zeros(2), np.eye(2), 5.0)
+
+    class Counting:
+        n_tiles = 100
+
+        def __init__(self, _: object, __: object, tracked_px: float, ___: object) -> None:
+            self.found = single if tracked_px == TRACKED_PERIOD_PX else many
+
+        def grow(self, _: object) -> list[Tile]:
+            return [tile] * self.found
+
+    monkeypatch.setattr(candidates, "Tracker", Counting)
+    fine = GridFrequency(20.0, 0.0, 1.0, np.zeros((1, 2)))
+    told = candidates._track_frequencies(np.zeros((9, 9), np.uint8), [fine], GridOptions())
+    assert [100 * c.score for c, _ in told if c is not None] == pytest.approx(followed)
