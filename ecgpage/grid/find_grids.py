@@ -107,16 +107,12 @@ def _list_grids(
             break
         is_alone = False
         yield grid
-    # paper that bends shows no frequency of its own, and something else may; folds hide how its lines go on
-    for shown, bridge_gaps in ((unlike, False), (frequencies, True)) if is_alone else ():
-        how = replace(options, bridge_gaps=bridge_gaps)
-        bent = (
-            next(weighed(_track_grids(image, shown, 1, failures, how, again=False)), None) if shown else None
-        )
+    if is_alone and unlike:
+        # paper that bends shows no frequency of its own, and something else may
+        bent = next(weighed(_track_grids(image, unlike, 1, failures, options, again=False)), None)
         if bent is not None and _is_likelier(bent, best.comb, max(light.shape)):
             yield bent
-            break
-        if bent is not None and not bridge_gaps:
+        elif bent is not None:
             others.append(bent)
     yield from weighed(_map_combs(dark, leading, failures, options))
     yield from others
@@ -179,7 +175,7 @@ def _track_grids(
 ) -> Iterator[GridMap]:
     """Tracked grids, and with ``again`` one that is found behind gaps, or where none is, one behind the strokes."""
     is_found = False
-    for bridge_gaps, limit in ((options.bridge_gaps, most), (True, 1))[: 1 + again]:
+    for bridge_gaps, limit in ((False, most), (True, 1))[: 1 + again]:
         found = grid_candidates(image, frequencies, options=replace(options, bridge_gaps=bridge_gaps))
         try:
             for grid in itertools.islice(found, limit):
