@@ -6,9 +6,11 @@ printed on the page (``ecgpage.layout``).
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from ecgpage.core.conventions import EcgPageError, NoGridError
 from ecgpage.core.threads import one_thread
@@ -124,9 +126,29 @@ def _track_frequencies(
 def finish_map(dark: Light, tiles: Sequence[Tile], options: GridOptions) -> Iterator[GridMap]:
     """The refined map of 5-mm lines behind tracked tiles, before it the extended one where the grid shows beyond the tiles.
 
-    ``dark``: uint8 (H, W), 255 minus the darkest channel. Raises ``EcgPageError`` when the map is too small for a page or
-    nothing can be refined.
+    Parts behind folds count where the first part does not grow over them by itself: its own lines tell more exactly how it
+    bends. ``dark``: uint8 (H, W), 255 minus the darkest channel. Raises ``EcgPageError`` when the map is too small for a page
+    or nothing can be refined.
     """
+    first, behind = ([t for t in tiles if t.is_behind == side] for side in (False, True))
+    if behind:
+        with suppress(EcgPageError):
+            grown = list(_finish_part(dark, first, options))
+            if _covers(grown[0], behind, options):
+                yield from grown
+                return
+    yield from _finish_part(dark, tiles, options)
+
+
+def _covers(grid: GridMap, tiles: Sequence[Tile], options: GridOptions) -> bool:
+    """Whether most tiles lie on a map."""
+    nodes = cKDTree(grid.nodes[grid.quality > 0])
+    away, _ = nodes.query(np.array([(tile.x, tile.y) for tile in tiles]))
+    return bool(np.mean(away < max(grid.pitch_px)) > options.covered_share)
+
+
+def _finish_part(dark: Light, tiles: Sequence[Tile], options: GridOptions) -> Iterator[GridMap]:
+    """``finish_map`` of tiles that are taken as they are."""
     grid, half_widths_mm = find_spacing(dark, fit_lattice(tiles, options), options)
     if min(grid.quality.shape) < options.min_lines:
         raise NoGridError("the ECG grid shows on too small a part of the picture; photograph the whole page")

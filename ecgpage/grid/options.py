@@ -84,6 +84,8 @@ class GridOptions:
     """Number of places behind a fold, best first, from which such a part is followed."""
     fold_reach_tiles: float = 4.5
     """Distance, tiles, of two tiles on both sides of a fold at most."""
+    covered_share: float = 0.8
+    """Share of the tiles behind folds that a map of the first part covers, from which it is enough."""
     max_odd: float = 0.12
     """Lines by which a tile may differ from the median prediction of its neighbours."""
     min_neighbours: int = 3

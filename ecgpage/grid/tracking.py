@@ -66,6 +66,8 @@ class Tile:
     """(2, 2) lines per pixel: row 0 across the near-vertical lines, row 1 across the others."""
     lock: float
     """Amplitude over that of neighbouring frequencies, the weaker direction."""
+    is_behind: bool = False
+    """Whether it lies behind a fold of the part that was followed first."""
 
 
 _Step = tuple[float, int, tuple[int, int], Tile, tuple[int, int], int]
@@ -161,7 +163,7 @@ class Tracker:
                 part = [tile for tile, far in zip(part, away, strict=True) if far > self.step]
             counted = count_across(tiles, part, self.options.fold_reach_tiles * self.step)
             if len(part) >= self.options.min_tiles and counted is not None:
-                return [replace(tile, phase=tile.phase + counted) for tile in part]
+                return [replace(tile, phase=tile.phase + counted, is_behind=True) for tile in part]
             away, _ = _find_nearest(_places_of(seeds), _places_of([seeds[0], *part]))
             seeds = [seed for seed, far in zip(seeds, away, strict=True) if far > 2 * self.step]
         return []
