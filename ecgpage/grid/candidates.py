@@ -8,9 +8,9 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from ecgpage.core.conventions import EcgPageError, NoGridError
 from ecgpage.core.threads import one_thread
@@ -23,7 +23,7 @@ from ecgpage.grid.refinement import STIFFNESS, measure_lines, refine_map
 from ecgpage.grid.smoothing import choose_stiffness
 from ecgpage.grid.spacing import find_spacing
 from ecgpage.grid.spectrum import GridFrequency
-from ecgpage.grid.tracking import TRACKED_PERIOD_PX, Tile, Tracker
+from ecgpage.grid.tracking import TRACKED_PERIOD_PX, Tile, Tracker, find_nearest, places_of
 from ecgpage.image.decode import darkest_channel
 
 log = logging.getLogger(__name__)
@@ -132,18 +132,18 @@ def finish_map(dark: Light, tiles: Sequence[Tile], options: GridOptions) -> Iter
     """
     first, behind = ([t for t in tiles if t.is_behind == side] for side in (False, True))
     if behind:
+        grown = _finish_part(dark, first, options)
         with suppress(EcgPageError):
-            grown = list(_finish_part(dark, first, options))
-            if _covers(grown[0], behind, options):
-                yield from grown
+            grid = next(grown)
+            if _covers(grid, behind, options):
+                yield from chain([grid], grown)
                 return
     yield from _finish_part(dark, tiles, options)
 
 
 def _covers(grid: GridMap, tiles: Sequence[Tile], options: GridOptions) -> bool:
     """Whether most tiles lie on a map."""
-    nodes = cKDTree(grid.nodes[grid.quality > 0])
-    away, _ = nodes.query(np.array([(tile.x, tile.y) for tile in tiles]))
+    away, _ = find_nearest(places_of(tiles), grid.nodes[grid.quality > 0])
     return bool(np.mean(away < max(grid.pitch_px)) > options.covered_share)
 
 

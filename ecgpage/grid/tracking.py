@@ -159,26 +159,26 @@ class Tracker:
                 break
             part = self._grow_from(seeds[0])
             if part:
-                away, _ = _find_nearest(_places_of(part), _places_of(tiles))
+                away, _ = find_nearest(places_of(part), places_of(tiles))
                 part = [tile for tile, far in zip(part, away, strict=True) if far > self.step]
             counted = count_across(tiles, part, self.options.fold_reach_tiles * self.step)
             if len(part) >= self.options.min_tiles and counted is not None:
                 return [replace(tile, phase=tile.phase + counted, is_behind=True) for tile in part]
-            away, _ = _find_nearest(_places_of(seeds), _places_of([seeds[0], *part]))
+            away, _ = find_nearest(places_of(seeds), places_of([seeds[0], *part]))
             seeds = [seed for seed, far in zip(seeds, away, strict=True) if far > 2 * self.step]
         return []
 
     def _list_seeds_behind(self, tiles: list[Tile]) -> list[Tile]:
         """Locked tiles a little beyond the edge of a region, whose lines may run and lie apart otherwise; the best first."""
         height, width = (n - 2 * self.radius for n in self.padded.shape)
-        at = _places_of(tiles)
+        at = places_of(tiles)
         taken = np.zeros((int(height / self.step) + 1, int(width / self.step) + 1), np.uint8)
         cv2.fillConvexPoly(taken, cv2.convexHull(np.rint(at / self.step).astype(np.int32)), 1)
         near, far = (cv2.dilate(taken, np.ones((2 * k + 1, 2 * k + 1), np.uint8)) for k in BEHIND)
         places = np.asarray(np.argwhere(far > near)[:, ::-1] * self.step, np.float64)
         if not len(places):
             return []
-        _, edge = _find_nearest(places, at)
+        _, edge = find_nearest(places, at)
         usual = np.array([tiles[k].gradient for k in edge])
         found: list[Tile] = []
         for turn, stretch in FOLDED:
@@ -340,7 +340,7 @@ def count_across(tiles: Sequence[Tile], part: Sequence[Tile], reach: float) -> A
     """
     if not part:
         return None
-    distance, nearest = _find_nearest(_places_of(part), _places_of(tiles))
+    distance, nearest = find_nearest(places_of(part), places_of(tiles))
     close = np.flatnonzero(distance <= reach)
     if len(close) < LEAST_PAIRS:
         return None
@@ -361,12 +361,12 @@ def count_across(tiles: Sequence[Tile], part: Sequence[Tile], reach: float) -> A
     return counts[best] if is_sure else None
 
 
-def _places_of(tiles: Sequence[Tile]) -> Array:
+def places_of(tiles: Sequence[Tile]) -> Array:
     """(n, 2) places x, y."""
     return np.array([(tile.x, tile.y) for tile in tiles])
 
 
-def _find_nearest(places: Array, others: Array) -> tuple[Array, NDArray[np.intp]]:
+def find_nearest(places: Array, others: Array) -> tuple[Array, NDArray[np.intp]]:
     """Distance (n,) and index (n,) of the nearest of ``others`` (m, 2) to places (n, 2)."""
     distance, index = cKDTree(others).query(places)
     return np.atleast_1d(distance), np.atleast_1d(index)
