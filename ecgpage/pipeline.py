@@ -438,16 +438,17 @@ class Digitizer:
 
     def _read_drawing(self, image: Image, drawing: PageDrawing, fs: float, n_samples: int) -> PageReading:
         """Reading of a page of a PDF by its own curves; ``EcgPageError`` when they do not show an ECG."""
-        n_samples, positive = max(n_samples, round(PAGE_S * fs)), as_positive(image)
+        n_samples = max(n_samples, round(PAGE_S * fs))
 
         def find_grid() -> GridMap:
             failures: list[EcgPageError] = []
-            for grid in find_grids(positive, 1, failures, self.options.grid):
+            for grid in find_grids(as_positive(image), 1, failures, self.options.grid):
                 return grid
             raise failures[0] if failures else EcgPageError("no grid is found")
 
         def find_leads(grid: GridMap) -> PageBoxes:
-            return find_boxes(self._flatten(positive, grid), self.detector, self.reader, self.options.layout)
+            flat = self._flatten(as_positive(image), grid)
+            return find_boxes(flat, self.detector, self.reader, self.options.layout)
 
         found = read_path_page(drawing, image, n_samples / fs, self.options.layout, find_grid, find_leads)
         layout = found.layout
@@ -460,10 +461,7 @@ class Digitizer:
         self, image: Image, grid: GridMap, record_s: float, boxes: PageBoxes | None
     ) -> SeenLayout:
         """Layout of the upright page on one grid; ``RefusedPageError`` when its confidence is too low."""
-        if boxes is None:
-            flat, boxes = self._upright(image, grid)
-        else:
-            flat = self._flatten(image, grid)
+        flat, boxes = self._upright(image, grid) if boxes is None else (self._flatten(image, grid), boxes)
         layout = read_layout(
             flat, boxes, shown_seconds(flat, record_s, self.options.layout), self.options.layout
         )
