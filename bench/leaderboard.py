@@ -37,7 +37,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process a core
 import numpy as np
 from tqdm import tqdm
 
-from bench.leaderboard_report import CLEAN_SCANS, FEW, KINDS, PHOTOS, Score, describe, plot
+from bench.leaderboard_report import CLEAN_SCANS, FEW, KINDS, PHOTOS, WEAK_DB, Score, describe, plot
 from ecgpage.core.conventions import CLASSES, EcgPageError
 from ecgpage.core.weights import TABLE
 from ecgpage.diagnosis.diagnoser import Diagnoser
@@ -56,8 +56,8 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 """Folder of the repository."""
 
 
-CHUNK: Final = 10
-"""Number of pages that one run of the command line reads."""
+CHUNK: Final = 40
+"""Number of pages that one run of the command line reads, at most: its start takes as long as a page."""
 
 
 # --- records ------------------------------------------------------------------------------------------------
@@ -224,7 +224,8 @@ def answer_all(run: Run, pages: Sequence[Page], *, jobs: int, minutes: float | N
     """Read the pages not read yet; chunks that have not begun after ``minutes`` are left for the next run."""
     deadline = None if minutes is None else time.time() + 60 * minutes
     left = [page for page in pages if not run.answered(page)]
-    chunks = [left[k : k + CHUNK] for k in range(0, len(left), CHUNK)]
+    size = max(1, min(CHUNK, -(-len(left) // jobs)))
+    chunks = [left[k : k + size] for k in range(0, len(left), size)]
     progress = tqdm(total=len(pages), initial=len(pages) - len(left), unit="page", file=sys.stderr)
     # forked children would inherit the locks of this process's threads
     with progress, ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
@@ -255,11 +256,15 @@ def _score(run: Run, name: str, kinds: Sequence[str], snr: dict[str, list[float]
     guess = [report["labels"] for report in reports]
     classes = sorted({label for labels in truth for label in labels})
     f, low, high = macro_interval(_held(truth, classes), _held(guess, classes))
+    leads = np.array([v for kind in kinds for v in snr[kind]])
+    leads = leads[~np.isnan(leads)]
     return Score(
         name,
         len(records),
         sum(report["leads_read"] == 0 for report in reports),
-        float(np.nanmean([v for kind in kinds for v in snr[kind]])),
+        float(leads.mean()),
+        float((leads < WEAK_DB).mean()),
+        float((leads < 0).mean()),
         f,
         low,
         high,

@@ -28,6 +28,8 @@ PHOTOS: Final = tuple(kind for kind in CHALLENGE_KINDS if kind.startswith(("phot
 """Kinds that are photographed."""
 CLEAN_SCANS: Final = ("scan-color", "scan-bw")
 """Kinds of the Challenge's own leaderboard."""
+WEAK_DB: Final = 6.0
+"""SNR, dB, below which a lead counts as weak."""
 FEW: Final = 20
 """Number of records, below which they are drawn as every kind."""
 CAUTION: Final = (
@@ -49,6 +51,10 @@ class Score:
     """Number of pages without any signal."""
     snr: float
     """Mean SNR, dB."""
+    weak: float
+    """Share of the leads below ``WEAK_DB``."""
+    lost: float
+    """Share of the leads below 0 dB: worse than no signal."""
     f: float
     """Macro F by the Challenge's rule: over the classes that these pages have."""
     low: float
@@ -100,12 +106,13 @@ def own_values(scores: dict[str, Score], task: str) -> dict[str, float]:
 def by_kind(scores: dict[str, Score]) -> str:
     """Markdown table of this package's scores by kind."""
     lines = [
-        "| drawn pages | n | without signal | SNR dB | macro F (95 %) | s a page |",
-        "|---|---|---|---|---|---|",
+        f"| drawn pages | n | without signal | SNR dB | leads below {WEAK_DB:g} dB | below 0 | macro F (95 %) | s a page |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for s in scores.values():
         f = f"{s.f:.3f} ({s.low:.3f}–{s.high:.3f})"
-        lines.append(f"| {s.kind} | {s.pages} | {s.unread} | {s.snr:.2f} | {f} | {s.seconds:.1f} |")
+        leads = f"{100 * s.weak:.1f} % | {100 * s.lost:.2f} %"
+        lines.append(f"| {s.kind} | {s.pages} | {s.unread} | {s.snr:.2f} | {leads} | {f} | {s.seconds:.1f} |")
     return "\n".join(lines)
 
 

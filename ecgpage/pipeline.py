@@ -284,7 +284,8 @@ class Digitizer:
 
         Other arguments and errors are those of ``read_page``.
         """
-        return self._on_some_grid(image, grid, record_s, boxes, lambda seen: (seen.flat, seen.layout))
+        positive = as_positive(image)
+        return self._on_some_grid(positive, grid, record_s, boxes, lambda seen: (seen.flat, seen.layout))
 
     def _on_some_grid(
         self,

@@ -354,6 +354,20 @@ def test_of_the_rivals_of_a_doubtful_grid_the_one_whose_lines_show_is_read_first
     assert seen[0].grid.log_odds == 21.0
 
 
+def test_the_layout_of_a_negative_is_read_from_its_positive(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = passing([scaled(1.0, 12.0)], set())
+    shown: list[Image] = []
+    layout_on = reader._read_layout_on
+
+    def look(image: Image, grid: GridMap, record_s: float, boxes: PageBoxes | None) -> SeenLayout:
+        shown.append(image)
+        return layout_on(image, grid, record_s, boxes)
+
+    monkeypatch.setattr(reader, "_read_layout_on", look)
+    reader.read_layout(255 - clean_page().image)
+    assert np.array_equal(shown[0], clean_page().image)
+
+
 def test_a_page_is_not_read_on_a_scale_far_less_likely_than_one_that_cannot_be_read() -> None:
     reader = passing([scaled(1.0, 12.0), scaled(2.0, 0.0), scaled(1.01, 0.5)], set())
 

@@ -250,7 +250,7 @@ def test_scores_come_from_the_answers(run: Run) -> None:
 
 
 def score(kind: str, snr: float, f: float) -> Score:
-    return Score(kind, 10, 1, snr, f, f - 0.1, f + 0.1, 5.0)
+    return Score(kind, 10, 1, snr, 0.02, 0.001, f, f - 0.1, f + 0.1, 5.0)
 
 
 def test_the_published_figures_are_those_of_all_ranked_teams() -> None:
